@@ -1,0 +1,1 @@
+"""Reading, checking, training and scoring: everything but the networks."""
