@@ -1,0 +1,107 @@
+"""What every command has in common: arguments, progress, summary line, clean error exits."""
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from utils import config
+from utils.errors import InputError
+
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Make an argument parser with the options that every command takes: --config and --set."""
+    result = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add_config_options(result)
+    return result
+
+
+def add_config_options(target: argparse.ArgumentParser) -> None:
+    """Add --config and --set to a parser, or to one of its subcommands."""
+    target.add_argument(
+        "--config",
+        type=Path,
+        default=config.DEFAULT_CONFIG,
+        metavar="FILE",
+        help="settings file (default: the project's conf.yaml)",
+    )
+    target.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY.PATH=VALUE",
+        help="override one setting, e.g. --set training.epochs=5; may be repeated",
+    )
+
+
+def load_config(args: argparse.Namespace) -> config.Config:
+    """Load the settings that --config and --set ask for."""
+    return config.load_config(args.config, args.overrides)
+
+
+def progress(total: int, description: str, unit: str) -> tqdm:
+    """Show a progress bar with rate and time left; silent where stderr is no terminal."""
+    return tqdm(total=total, desc=description, unit=f" {unit}", disable=None, dynamic_ncols=True)
+
+
+def shown(path: Path) -> str:
+    """Write a path the short way: relative to the working directory where it lies below it."""
+    try:
+        return str(Path(path).resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+class Summary:
+    """The lines a command prints: what it reads and writes, and a last line with the time."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+
+    def reads(self, *paths: Path) -> None:
+        """Print the files or folders that are read."""
+        for path in paths:
+            print(f"reads  {shown(path)}")
+
+    def writes(self, *paths: Path) -> None:
+        """Print the files or folders that are written."""
+        for path in paths:
+            print(f"writes {shown(path)}")
+
+    def finish(self, text: str) -> None:
+        """Print the closing line of the command, with the seconds since the start."""
+        print(f"{text} [{time.perf_counter() - self._started:.1f} s]", flush=True)
+
+
+def run(main: Callable[[], int | None]) -> int:
+    """Call a command's main function and turn what it raises into an exit status.
+
+    Returns
+    -------
+    int
+        What `main` returns (None counts as 0); 2 for bad input, with its message on stderr;
+        130 for Ctrl-C.
+
+    """
+    try:
+        return main() or 0
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return EXIT_BAD_INPUT
+    except KeyboardInterrupt:
+        print("\ninterrupted; run the same command again to go on", file=sys.stderr)
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output (head, less) has gone: nothing is wrong, and nobody listens.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
