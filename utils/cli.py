@@ -25,18 +25,24 @@ def parser(description: str) -> argparse.ArgumentParser:
     return result
 
 
-def add_config_options(target: argparse.ArgumentParser) -> None:
-    """Add --config and --set to a parser, or to one of its subcommands."""
+def add_config_options(target: argparse.ArgumentParser, *, of_subcommand: bool = False) -> None:
+    """Add --config and --set to a parser, or to one of its subcommands.
+
+    A subcommand keeps its own in other attributes, so that options before and after its name
+    count together instead of the later silencing the earlier.
+    """
+    prefix = "command_" if of_subcommand else ""
     target.add_argument(
         "--config",
+        dest=f"{prefix}config",
         type=Path,
-        default=config.DEFAULT_CONFIG,
+        default=None if of_subcommand else config.DEFAULT_CONFIG,
         metavar="FILE",
         help="settings file (default: the project's conf.yaml)",
     )
     target.add_argument(
         "--set",
-        dest="overrides",
+        dest=f"{prefix}overrides",
         action="append",
         default=[],
         metavar="KEY.PATH=VALUE",
@@ -46,7 +52,10 @@ def add_config_options(target: argparse.ArgumentParser) -> None:
 
 def load_config(args: argparse.Namespace) -> config.Config:
     """Load the settings that --config and --set ask for."""
-    return config.load_config(args.config, args.overrides)
+    return config.load_config(
+        getattr(args, "command_config", None) or args.config,
+        [*args.overrides, *getattr(args, "command_overrides", [])],
+    )
 
 
 def progress(total: int, description: str, unit: str) -> tqdm:

@@ -20,7 +20,10 @@ from utils.errors import InputError
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_CONFIG = PROJECT_ROOT / "conf.yaml"
-_DEVICE = r"auto|cpu|mps|cuda(:\d+)?"
+# Patterns of texts, and how to say in an error what they allow.
+_DEVICE = (r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda or cuda:N")
+_SHA256 = (r"[0-9a-f]{64}", "a SHA-256 of 64 hexadecimal digits in lower case")
+_FOLDER_NAME = (r"[\w.+-]*\w[\w.+-]*", "a folder name of letters, digits and . + - _")
 
 
 def _limited(default, *, low=None, above=None, high=None, pattern=None, folder=None):
@@ -63,7 +66,7 @@ class SentenceModel:
     name: str = "sentence-transformers/all-mpnet-base-v2"
     sha256: str = _limited(
         "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
-        pattern=r"[0-9a-f]{64}",
+        pattern=_SHA256,
     )
     batch_size: int = _limited(64, low=1)
 
@@ -98,7 +101,7 @@ class Training:
 class Config:
     """All settings of a run, checked, with absolute paths."""
 
-    experiment: str = _limited("demo", pattern=r"[\w.+-]*\w[\w.+-]*")
+    experiment: str = _limited("demo", pattern=_FOLDER_NAME)
     output_path: Path = Path("outputs")
     seed: int = _limited(1, low=0, high=2**63 - 1)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -144,7 +147,7 @@ def load_config(path: str | Path = DEFAULT_CONFIG, overrides: typing.Sequence[st
             f"{count} in the settings ({path}{' and --set' if overrides else ''}):\n{listing}\n"
             f"Mend them and run again; {DEFAULT_CONFIG.name} explains every key."
         )
-    return config
+    return _with_tag_file_name(config)
 
 
 def to_plain(config: Config) -> dict[str, Any]:
@@ -156,6 +159,14 @@ def to_plain(config: Config) -> dict[str, Any]:
         return str(value) if isinstance(value, Path) else value
 
     return plain(dataclasses.asdict(config))
+
+
+def _with_tag_file_name(config: Config) -> Config:
+    """Put the kind of tag text into the name of its file, so that each kind keeps its own."""
+    path = str(config.train_data.tag_embeddings)
+    path = path.replace("{audioset_info}", config.model.audioset_info)
+    train_data = dataclasses.replace(config.train_data, tag_embeddings=Path(path))
+    return dataclasses.replace(config, train_data=train_data)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -278,8 +289,10 @@ def _check_limits(value: Any, limits: typing.Mapping[str, Any]) -> None:
         raise ValueError(f"{value} is too small; it must be more than {limits['above']}")
     if "high" in limits and value > limits["high"]:
         raise ValueError(f"{value} is too large; the most is {limits['high']}")
-    if "pattern" in limits and not re.fullmatch(limits["pattern"], value):
-        raise ValueError(f"{value!r} does not fit the form {limits['pattern']}")
+    if "pattern" in limits:
+        pattern, meaning = limits["pattern"]
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{value!r} is not {meaning}")
 
 
 def _to_bool(value: Any) -> bool:

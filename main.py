@@ -1,0 +1,243 @@
+"""Train a text-to-audio retrieval model, and score it.
+
+Reads   conf.yaml and the files of train_data, which scripts 01, 03, 04 and 06 write
+Writes  outputs/<experiment>/<run>/: conf.yaml, checkpoints, history.csv, metrics.json,
+        test.output.csv, log.txt
+
+    python main.py                              train, then score the test split once
+    python main.py train --resume RUN_FOLDER    go on with an interrupted run
+    python main.py evaluate --checkpoint FILE   score a checkpoint
+"""
+
+import argparse
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.dual_encoder import DualEncoder
+from models.losses import TripletRankingLoss
+from utils import cli, datasets, devices, metrics, report
+from utils.checkpoint import load_checkpoint
+from utils.config import Config, Model, to_plain
+from utils.datasets import CaptionSplit
+from utils.errors import InputError
+from utils.inputs import Inputs, read_inputs
+from utils.retrieval import write_result_table
+from utils.runs import Run
+from utils.tracking import Tracker
+from utils.training import Evaluation, Pairs, Schedule, Trainer, evaluate, spread_seed
+
+TRAIN, VALIDATION, TEST = datasets.SPLITS
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the command that the arguments name; without one, train."""
+    args = parse_arguments(argv)
+    args.command(cli.load_config(args), args)
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = cli.parser(__doc__)
+    parser.set_defaults(command=train, resume=None)
+    commands = parser.add_subparsers(title="commands", metavar="")
+    training = commands.add_parser("train", help="train, then score the test split once (default)")
+    training.add_argument("--resume", type=Path, metavar="RUN_FOLDER", help="go on with this run")
+    training.set_defaults(command=train)
+    scoring = commands.add_parser("evaluate", help="score a checkpoint")
+    scoring.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
+    scoring.add_argument("--split", choices=datasets.SPLITS, default=TEST)
+    scoring.set_defaults(command=evaluate_checkpoint)
+    for command in (training, scoring):
+        cli.add_config_options(command, of_subcommand=True)
+    return parser.parse_args(argv)
+
+
+def train(config: Config, args: argparse.Namespace) -> None:
+    """Train, choose the best epoch on validation, then score the test split once."""
+    summary = cli.Summary()
+    device = devices.choose_device(config.training.device)
+    inputs = load_inputs(config)
+    summary.reads(*inputs.files)
+    splits = {name: load_split(config, name) for name in datasets.SPLITS}
+    model_seed, trainer_seed = spread_seed(config.seed, 2)
+    model = build_model(config.model, inputs, seed=model_seed).to(device)
+    pairs = {name: load_pairs(split, inputs, model) for name, split in splits.items()}
+    settings = config.training
+    trainer = Trainer(
+        model,
+        TripletRankingLoss(margin=settings.margin),
+        Schedule(
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            factor=settings.scheduler_factor,
+            patience=settings.scheduler_patience,
+            threshold=settings.scheduler_threshold,
+        ),
+        seed=trainer_seed,
+    )
+    if args.resume:
+        run = Run.existing(args.resume)
+        trainer.load_state_dict(load_checkpoint(run.checkpoint_last)["trainer"])
+    else:
+        run = Run.new(config)
+    summary.writes(run.folder)
+    plain = to_plain(config)
+
+    with Tracker(config, run.folder) as tracker:
+
+        def after_epoch(row: dict[str, float], improved: bool) -> None:
+            if improved:
+                run.save_best(trainer.best_state, plain)
+            run.save_history(trainer.history)
+            run.save_last(trainer.state_dict(), plain)
+            tracker.log(row)
+            run.say(report.epoch_line(row, settings.epochs, best=improved))
+
+        run.say(f"training on {report.captions_and_clips(splits[TRAIN])}, {device.type}")
+        trainer.fit(pairs[TRAIN], pairs[VALIDATION], after_epoch=after_epoch)
+        model.load_state_dict(trainer.best_state)
+        results = score_test(config, splits[TEST], pairs[TEST], model, run)
+        results["best_epoch"] = trainer.best_epoch
+        results["validation"] = trainer.history[trainer.best_epoch - 1]
+        run.save_metrics(results)
+        tracker.summarise(results)
+    summary.finish(
+        f"trained {settings.epochs} epochs, kept epoch {trainer.best_epoch}; "
+        f"test mAP@10 {results['scores']['mAP@10']:.3f}; results in {cli.shown(run.folder)}"
+    )
+
+
+def evaluate_checkpoint(config: Config, args: argparse.Namespace) -> None:
+    """Score a checkpoint on one split and print the table."""
+    summary = cli.Summary()
+    checkpoint = load_checkpoint(args.checkpoint)
+    summary.reads(args.checkpoint)
+    config = dataclasses.replace(config, model=Model(**checkpoint["settings"]["model"]))
+    inputs = load_inputs(config)
+    summary.reads(*inputs.files)
+    model = build_model(config.model, inputs, seed=0)
+    try:
+        model.load_state_dict(checkpoint["model"])
+    except (KeyError, RuntimeError) as error:
+        raise InputError(
+            f"{args.checkpoint} does not fit the vector files of the settings: {error}"
+        ) from None
+    model.to(devices.choose_device(config.training.device))
+    split = load_split(config, args.split)
+    evaluation = evaluate(model, load_pairs(split, inputs, model))
+    scores = evaluation.means()
+    print(report.score_table({args.checkpoint.stem: scores}, intervals(config, split, evaluation)))
+    summary.finish(
+        f"scored {report.captions_and_clips(split)} ({args.split}): mAP@10 {scores['mAP@10']:.3f}"
+    )
+
+
+def score_test(
+    config: Config, split: CaptionSplit, pairs: Pairs, model: DualEncoder, run: Run
+) -> dict[str, Any]:
+    """Score the test split with the best weights, beside chance and the untrained tags alone."""
+    evaluation = evaluate(model, pairs)
+    rows = {"chance": metrics.chance(len(split.clip_names))}
+    if pairs.tags is not None:
+        rows["tag embeddings alone, untrained"] = evaluate(tags_alone(model), pairs).means()
+    rows["trained"] = evaluation.means()
+    bounds = intervals(config, split, evaluation)
+    write_result_table(run.results, split.captions, split.clip_names, evaluation.best)
+    note = datasets.synthetic_note(config.train_data.dataset_path)
+    run.say(f"\nTest scores ({TEST}, {report.captions_and_clips(split)})")
+    run.say(report.score_table(rows, bounds))
+    run.say("\nExample queries (* the clip that the query describes)")
+    run.say(report.examples(split, evaluation) + "\n")
+    if note:
+        run.say(note)
+    return {
+        "split": TEST,
+        "captions": len(split.captions),
+        "clips": len(split.clip_names),
+        "scores": rows.pop("trained"),
+        "intervals_95": bounds,
+        "median_rank": metrics.median_rank(evaluation.ranks),
+        "compared_with": rows,
+        "note": note,
+    }
+
+
+def tags_alone(model: DualEncoder) -> DualEncoder:
+    """Make the model whose audio embedding is the tag embedding: nothing in it is trained."""
+    alone = DualEncoder(
+        audio_size=model.audio_projection.in_features,
+        text_size=model.audio_projection.out_features,
+        tag_table=model.tag_table,
+        ratio=0.0,
+    )
+    return alone.to(model.tag_table.device)
+
+
+def intervals(
+    config: Config, split: CaptionSplit, evaluation: Evaluation
+) -> dict[str, tuple[float, float]]:
+    """Compute 95 % bootstrap intervals over captions grouped by clip."""
+    return {
+        name: metrics.bootstrap_interval(values, split.clip_of_caption, seed=config.seed)
+        for name, values in evaluation.values.items()
+    }
+
+
+def load_split(config: Config, name: str) -> CaptionSplit:
+    """Read the captions of a split; a split without any is refused."""
+    split = datasets.load_captions(config.train_data.input_path, name)
+    if not split.captions:
+        raise InputError(
+            f"the {name} split in {config.train_data.input_path} has no captions. Put its wavs "
+            "in place and run scripts/01_preprocess.py again."
+        )
+    return split
+
+
+def load_inputs(config: Config) -> Inputs:
+    """Read the vector files that the settings name."""
+    data = config.train_data
+    return read_inputs(
+        captions=data.caption_embeddings,
+        logits=data.audio_logits,
+        scene=data.audio_scene,
+        tags=data.tag_embeddings,
+        audio_features=config.model.audio_features,
+        with_tags=config.model.audioset_info != "none",
+        arch=config.passt.arch,
+        sentence_model_sha256=config.sentence_model.sha256,
+    )
+
+
+def build_model(settings: Model, inputs: Inputs, *, seed: int) -> DualEncoder:
+    """Make an untrained dual encoder that fits the vector files."""
+    return DualEncoder(
+        audio_size=inputs.audio_size,
+        text_size=inputs.text_size,
+        tag_table=inputs.tag_table(),
+        ratio=settings.ratio_embed1,
+        text_projection=settings.text_projection,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def load_pairs(split: CaptionSplit, inputs: Inputs, model: DualEncoder) -> Pairs:
+    """Line up the vectors of a split, on the model's device, tag embeddings computed once."""
+    device = next(model.parameters()).device
+    logits = inputs.clip_logits(split)
+    return Pairs(
+        features=inputs.clip_features(split).to(device),
+        tags=None if logits is None else model.embed_tags(logits.to(device)),
+        sentences=inputs.sentences(split).to(device),
+        clips=torch.from_numpy(split.clip_of_caption).to(device),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,204 @@
+"""PaSST: windows of sound ─► AudioSet logits and a scene embedding.
+
+Wraps the network and the mel front end of ``hear21passt`` (Koutini et al., "Efficient training of
+audio transformers with patchout", Interspeech 2022, https://arxiv.org/abs/2110.05069). The numbers
+are those of ``hear21passt``; the filterbank is computed once instead of at every call, and the
+attention runs as PyTorch's fused kernel.
+
+Shapes: B windows, S samples, T frames, E scene embedding dimension.
+"""
+
+import contextlib
+import io
+import math
+import warnings
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torchaudio
+from hear21passt.models import passt as hear21
+from hear21passt.models.preprocess import AugmentMelSTFT
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+SAMPLE_RATE = 32_000  # Hz
+CLASSES = 527  # AudioSet
+HOP_SECONDS = 2.5  # between the windows of a long clip
+_FRAME_HOP = 320  # samples
+_PATCH = 16  # frames and mel bands
+MIN_SAMPLES = (_PATCH - 1) * _FRAME_HOP + 1  # fewer give no single patch
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What distinguishes the supported networks."""
+
+    window_seconds: float
+    embedding_size: int
+    weights_url: str | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+_RELEASES = "https://github.com/kkoutini/PaSST/releases/download"
+ARCHITECTURES = {
+    "passt_s_swa_p16_128_ap476": Architecture(
+        window_seconds=10,
+        embedding_size=768,
+        weights_url=f"{_RELEASES}/v0.0.1-audioset/passt-s-f128-p16-s10-ap.476-swa.pt",
+    ),
+    "passt_20sec": Architecture(
+        window_seconds=20,
+        embedding_size=768,
+        weights_url=f"{_RELEASES}/v0.0.5/passt-s-f128-20sec-p16-s10-ap.474-swa.pt",
+        arguments={"input_tdim": 2000},
+    ),
+    "passt_30sec": Architecture(
+        window_seconds=30,
+        embedding_size=768,
+        weights_url=f"{_RELEASES}/v0.0.5/passt-s-f128-30sec-p16-s10-ap.473-swa.pt",
+        arguments={"input_tdim": 3000},
+    ),
+    # The bundled tagger of the synthetic demo sounds: a PaSST of reduced width and depth.
+    "demo": Architecture(
+        window_seconds=10,
+        embedding_size=144,
+        arguments={
+            "img_size": (128, 998),
+            "stride": (16, 16),
+            "embed_dim": 144,
+            "depth": 4,
+            "num_heads": 3,
+        },
+    ),
+}
+
+
+class Passt(nn.Module):
+    """A mel front end and a PaSST network.
+
+    Parameters
+    ----------
+    arch : str
+        One of `ARCHITECTURES`. The weights are random until a state dict is loaded.
+
+    """
+
+    def __init__(self, *, arch: str) -> None:
+        super().__init__()
+        if arch not in ARCHITECTURES:
+            raise ValueError(f"unknown architecture {arch!r}; known: {', '.join(ARCHITECTURES)}")
+        architecture = ARCHITECTURES[arch]
+        self.arch = arch
+        self.window = round(architecture.window_seconds * SAMPLE_RATE)  # samples
+        self.hop = round(HOP_SECONDS * SAMPLE_RATE)  # samples
+        self.embedding_size = architecture.embedding_size
+        self.mel = MelFrontEnd()
+        self.net = _build_net(arch, architecture)
+        for block in self.net.blocks:
+            block.attn = _FusedAttention.like(block.attn)
+
+    def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """Tag windows of sound.
+
+        Parameters
+        ----------
+        windows : Tensor, shape (B, S), float32
+            Mono sound at 32 kHz, in [-1, 1]; `MIN_SAMPLES` <= S <= `self.window`.
+
+        Returns
+        -------
+        logits : Tensor, shape (B, 527), float32
+            Before the sigmoid, in the order of AudioSet's class indices.
+        scene : Tensor, shape (B, E), float32
+
+        """
+        # The front end takes differences of large numbers and a logarithm: never in half precision.
+        with torch.autocast(windows.device.type, enabled=False):
+            mels = self.mel(windows.float())
+        with warnings.catch_warnings():
+            # A clip shorter than the window is meant to be; the network cuts its time embedding.
+            warnings.filterwarnings("ignore", message="Input image size")
+            logits, scene = self.net(mels.unsqueeze(1))
+        return logits.float(), scene.float()
+
+    def load_weights(self, state: dict[str, Tensor]) -> None:
+        """Load the network's weights, in the official files' form or in our own.
+
+        Raises
+        ------
+        ValueError
+            If names or shapes do not fit the architecture.
+
+        """
+        try:
+            state = hear21.checkpoint_filter_fn(state, self.net)
+            self.net.load_state_dict(state, strict=True)
+        except (RuntimeError, KeyError, AttributeError) as error:
+            raise ValueError(
+                f"these weights do not fit the architecture {self.arch}: {error}"
+            ) from None
+
+
+class MelFrontEnd(AugmentMelSTFT):
+    """hear21passt's log-mel spectrogram in evaluation mode, with the filterbank kept.
+
+    The original rebuilds the filterbank, and draws from the global random state, at every call.
+    """
+
+    def __init__(self) -> None:
+        with contextlib.redirect_stdout(io.StringIO()):  # it announces fmax
+            super().__init__(
+                n_mels=128, sr=SAMPLE_RATE, win_length=800, hopsize=_FRAME_HOP, n_fft=1024,
+                freqm=0, timem=0, fmin=0.0, fmax=None, fmin_aug_range=10, fmax_aug_range=2000,
+            )  # fmt: skip
+        filterbank, _ = torchaudio.compliance.kaldi.get_mel_banks(
+            self.n_mels, self.n_fft, self.sr, self.fmin, self.fmax, 100.0, -500.0, 1.0
+        )
+        self.register_buffer("filterbank", F.pad(filterbank, (0, 1)), persistent=False)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Compute normalised log-mel spectrograms: (B, S) ─► (B, 128, T), 100 frames a second."""
+        emphasised = F.conv1d(windows.unsqueeze(1), self.preemphasis_coefficient).squeeze(1)
+        spectrum = torch.stft(
+            emphasised,
+            self.n_fft,
+            hop_length=self.hopsize,
+            win_length=self.win_length,
+            window=self.window,
+            center=True,
+            return_complex=True,
+        )
+        power = spectrum.real.square() + spectrum.imag.square()
+        return ((self.filterbank @ power + 1e-5).log() + 4.5) / 5.0
+
+
+class _FusedAttention(hear21.Attention):
+    """The same attention by ``scaled_dot_product_attention``, which never stores the N × N map."""
+
+    @classmethod
+    def like(cls, attention: hear21.Attention) -> "_FusedAttention":
+        width = attention.proj.in_features
+        fused = cls(width, attention.num_heads, qkv_bias=attention.qkv.bias is not None)
+        fused.load_state_dict(attention.state_dict())
+        return fused
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, tokens, width = x.shape
+        qkv = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, width // self.num_heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(query, key, value)
+        return self.proj(attended.transpose(1, 2).reshape(batch, tokens, width))
+
+
+def window_count(samples: int, *, window: int, hop: int) -> int:
+    """Count the windows of a clip: 1 up to one window's length, else floor(samples / hop) + 1."""
+    return 1 if samples <= window else math.floor(samples / hop) + 1
+
+
+def _build_net(arch: str, architecture: Architecture) -> hear21.PaSST:
+    hear21.first_RUN = False  # else the first forward pass prints every shape
+    if architecture.weights_url is None:
+        return hear21.PaSST(num_classes=CLASSES, **architecture.arguments)
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints the whole network
+        return hear21.get_model(arch=arch, pretrained=False, **architecture.arguments)

@@ -1,0 +1,69 @@
+"""all-mpnet-base-v2: texts ─► unit sentence vectors.
+
+Mean over the token vectors, normalised, as the model card of
+https://huggingface.co/sentence-transformers/all-mpnet-base-v2 prescribes.
+
+Shapes: B texts of a batch, L tokens, D = 768 dimensions.
+"""
+
+from pathlib import Path
+
+import torch
+import transformers
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+MAX_TOKENS = 384  # what the model was trained with; longer texts are cut
+
+
+class SentenceEncoder(nn.Module):
+    """A pretrained transformer with mean pooling.
+
+    Parameters
+    ----------
+    folder : Path
+        A local model folder in Hugging Face's layout, with safetensors weights.
+
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        self.transformer = transformers.AutoModel.from_pretrained(
+            folder, local_files_only=True, use_safetensors=True, add_pooling_layer=False
+        )
+
+    @property
+    def dimension(self) -> int:
+        """D, the length of a sentence vector."""
+        return self.transformer.config.hidden_size
+
+    def tokenize(self, texts: list[str]) -> list[list[int]]:
+        """Turn texts into token ids, each list cut at `MAX_TOKENS`."""
+        return self.tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
+
+    def forward(self, tokens: list[list[int]]) -> Tensor:
+        """Embed tokenised texts.
+
+        Parameters
+        ----------
+        tokens : list of B lists of token ids
+            From `tokenize`; similar lengths waste the least on padding.
+
+        Returns
+        -------
+        Tensor, shape (B, D), float32
+            Unit vectors.
+
+        """
+        batch = self.tokenizer.pad({"input_ids": tokens}, return_tensors="pt")
+        batch = {name: tensor.to(self.transformer.device) for name, tensor in batch.items()}
+        hidden = self.transformer(**batch).last_hidden_state.float()  # (B, L, D)
+        mask = batch["attention_mask"].unsqueeze(-1).float()
+        mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
+        return F.normalize(mean, dim=-1)
+
+    @torch.inference_mode()
+    def encode(self, texts: list[str]) -> Tensor:
+        """Embed a few texts in one batch: shape (len(texts), D), unit vectors."""
+        return self(self.tokenize(texts))

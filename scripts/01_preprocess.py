@@ -1,0 +1,44 @@
+"""Read Clotho's wavs and caption CSVs, check them and number clips and captions.
+
+Reads   train_data.dataset_path: {development,validation,evaluation}/*.wav and
+        clotho_captions_{development,validation,evaluation}.csv
+Writes  train_data.input_path: audio_info.pkl, vocab_info.pkl and
+        {development,validation,evaluation}_captions.json
+
+    python scripts/01_preprocess.py --config conf.yaml
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils import cli, clotho, preprocess
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Preprocess the data set that the settings name."""
+    parser = cli.parser(__doc__)
+    parser.add_argument(
+        "--allow-missing",
+        action="store_true",
+        help="leave out clips whose wav is missing or broken, instead of stopping",
+    )
+    args = parser.parse_args(argv)
+    data = cli.load_config(args).train_data
+    summary = cli.Summary()
+    summary.reads(data.dataset_path)
+    preprocessed = preprocess.preprocess_clotho(
+        data.dataset_path,
+        allow_missing=args.allow_missing,
+        progress=partial(cli.progress, description="durations", unit="wavs"),
+    )
+    if preprocessed.missing:
+        print(f"left out:\n{clotho.shorten(preprocessed.missing)}")
+    summary.writes(*preprocess.write_preprocessed(data.input_path, preprocessed))
+    summary.finish(preprocessed.summary())
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

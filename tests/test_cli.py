@@ -1,0 +1,61 @@
+import pytest
+
+from utils import cli
+from utils.errors import InputError
+
+
+def test_bad_input_is_one_message_and_status_2(capsys):
+    def main():
+        raise InputError("no such file: x. Run y.")
+
+    assert cli.run(main) == 2
+    assert capsys.readouterr().err == "error: no such file: x. Run y.\n"
+
+
+def test_an_interrupt_leaves_without_a_traceback(capsys):
+    def main():
+        raise KeyboardInterrupt
+
+    assert cli.run(main) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_bug_still_shows_its_traceback():
+    def main():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cli.run(main)
+
+
+def test_status_of_success_is_0():
+    assert cli.run(lambda: None) == 0
+
+
+def test_options_before_and_after_a_subcommand_count_together(tmp_path):
+    parser = cli.parser("about")
+    command = parser.add_subparsers().add_parser("train")
+    cli.add_config_options(command, of_subcommand=True)
+    args = parser.parse_args(["--set", "seed=5", "train", "--set", "training.epochs=2"])
+    config = cli.load_config(args)
+    assert (config.seed, config.training.epochs) == (5, 2)
+    (tmp_path / "c.yaml").write_text("seed: 9")
+    args = parser.parse_args(["train", "--config", str(tmp_path / "c.yaml")])
+    assert cli.load_config(args).seed == 9
+
+
+def test_paths_are_shown_the_short_way(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.shown(tmp_path / "a/b") == "a/b"
+    assert cli.shown(tmp_path.parent) == str(tmp_path.parent)
+
+
+def test_the_summary_names_what_is_read_and_written(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    summary = cli.Summary()
+    summary.reads(tmp_path / "in")
+    summary.writes(tmp_path / "out")
+    summary.finish("did 3 things")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == ["reads  in", "writes out"]
+    assert lines[2].startswith("did 3 things [")

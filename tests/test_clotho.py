@@ -1,0 +1,196 @@
+import random
+import re
+
+import pytest
+
+from utils import clotho
+from utils.errors import InputError
+
+# One of each oddity that Clotho's own names have.
+ODD_NAMES = [
+    " Ambience Birds.wav",
+    "Breaking Glass .wav",
+    "&quot;BCat Bites a Bit&quot; .wav",
+    "Chris&#39; Elevator.wav",
+    "Rain, Cracking,  Rumbling .wav",
+    "a#b [c] 100% d@e!~.wav",
+    "KOOKABURRA..WAV.wav",
+    "x" * 129 + ".wav",
+]
+
+
+def csv_text(rows, captions=2, end="\n"):
+    def cell(value):
+        return '"' + value.replace('"', '""') + '"' if re.search('[,"\r\n]', value) else value
+
+    header = ["file_name", *(f"caption_{number + 1}" for number in range(captions))]
+    return "".join(",".join(map(cell, row)) + end for row in [header, *rows])
+
+
+@pytest.fixture
+def csv_file(tmp_path):
+    def write(content, encoding="utf-8"):
+        path = tmp_path / "clotho_captions_development.csv"
+        path.write_bytes(content.encode(encoding))
+        return path
+
+    return write
+
+
+def touch(folder, *names):
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).write_bytes(b"")
+    return folder
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_names_and_captions_come_verbatim_and_in_order(csv_file, end, mark):
+    captions = [" edge spaces ", 'a "quoted", word', "NA", "null", "None", "2012", f"two{end}lines"]
+    rows = [(name, captions[i % 7], captions[(i + 1) % 7]) for i, name in enumerate(ODD_NAMES)]
+    path = csv_file(mark + csv_text(rows, end=end))
+    assert list(clotho.read_captions_csv(path).items()) == [(a, [b, c]) for a, b, c in rows]
+
+
+@pytest.mark.parametrize("captions", [1, 5, 12])
+def test_any_number_of_captions(csv_file, captions):
+    path = csv_file(csv_text([("a.wav", *"x" * captions)], captions=captions))
+    assert clotho.read_captions_csv(path) == {"a.wav": ["x"] * captions}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "is empty"),
+        ("file_name\na.wav\n", r"line 1: the header is 'file_name', and must be file_name,cap"),
+        ("file_name;caption_1\na.wav;x\n", r"separated by ';': save it with commas"),
+        ("file_name\tcaption_1\na.wav\tx\n", r"separated by '\\t': save it with commas"),
+        ("caption_1,file_name\nx,a.wav\n", "line 1: the header is 'caption_1,file_name'"),
+        ("file_name,caption_1,caption_3\na.wav,x,y\n", "line 1: the header is"),
+        ("file_name,caption_1\n", "has a header and no clips"),
+        ("file_name,caption_1\na.wav,rain, and wind\n", r"line 2: 'a\.wav' has 3 columns where"),
+        ("file_name,caption_1\na.wav\n", r"line 2: 'a\.wav' has 1 columns where the header has 2"),
+        ("file_name,caption_1\na.wav, \n", r"line 2: caption_1 of 'a\.wav' is empty"),
+        ("file_name,caption_1\na.wav,x\0y\n", r"line 2: caption_1 of 'a\.wav' holds a NUL"),
+        ("file_name,caption_1\n,x\n", r"line 2: '' does not end in \.wav"),
+        ("file_name,caption_1\na.mp3,x\n", r"line 2: 'a\.mp3' does not end in \.wav"),
+        ("file_name,caption_1\n../a.wav,x\n", r"line 2: '\.\./a\.wav' is no plain file name"),
+        ("file_name,caption_1\nb\\a.wav,x\n", r"line 2: 'b\\\\a\.wav' is no plain file name"),
+        ("file_name,caption_1\n..,x\n", r"line 2: '\.\.' is no plain file name"),
+        ("file_name,caption_1\na\0.wav,x\n", r"line 2: 'a\\x00\.wav' is no plain file name"),
+        ("file_name,caption_1\na.wav,x\nb.wav,y\na.wav,z\n", r"line 4: 'a\.wav' stands on line 2"),
+        ('file_name,caption_1\na.wav,"x\ny\n', "line 2: .*not valid CSV"),
+    ],
+)
+def test_wrong_files_are_refused(csv_file, content, message):
+    path = csv_file(content)
+    with pytest.raises(InputError, match=message) as error:
+        clotho.read_captions_csv(path)
+    assert str(path) in str(error.value)
+
+
+def test_other_encodings_are_refused_with_the_line(csv_file):
+    path = csv_file("file_name,caption_1\na.wav,x\nb.wav,café\n", encoding="latin-1")
+    with pytest.raises(InputError, match="line 3: byte 0xe9 is not UTF-8"):
+        clotho.read_captions_csv(path)
+
+
+def test_all_problems_come_in_one_message(csv_file):
+    rows = [("a.wav", "two\nlines", "y"), *((f"{i}.mp3", "", "x") for i in range(6))]
+    with pytest.raises(InputError) as error:
+        clotho.read_captions_csv(csv_file(csv_text(rows)))
+    message = str(error.value)
+    assert message.startswith("12 problems in ")
+    assert "line 4: '0.mp3' does not end in .wav" in message  # the record before has two lines
+    assert "line 8: caption_1 of '4.mp3' is empty" in message
+    assert "5.mp3" not in message
+    assert "... and 2 more" in message
+
+
+def test_missing_file_says_where_to_get_it(tmp_path):
+    with pytest.raises(InputError, match=r"no .*x\.csv\. Clotho v2\.1 is at https://zenodo\.org/"):
+        clotho.read_captions_csv(tmp_path / "x.csv")
+
+
+def test_find_audio_by_the_very_name(tmp_path):
+    touch(tmp_path, *ODD_NAMES)
+    assert clotho.find_audio(tmp_path, ODD_NAMES) == {name: tmp_path / name for name in ODD_NAMES}
+
+
+@pytest.mark.parametrize(
+    ("name", "on_disk"),
+    [
+        ("foo .wav", "foo.wav"),
+        ("foo.wav", "foo .wav"),
+        (" foo.wav", "foo.wav"),
+        ("foo.wav", "  foo  .wav"),
+        ("foo.wav", "foo.WAV"),
+    ],
+)
+def test_find_audio_across_tools_that_strip_spaces(tmp_path, name, on_disk):
+    touch(tmp_path, on_disk, "other.wav")
+    assert clotho.find_audio(tmp_path, [name]) == {name: tmp_path / on_disk}
+
+
+def test_find_audio_prefers_the_very_name_and_uses_no_file_twice(tmp_path):
+    touch(tmp_path, "foo.wav", "foo .wav")
+    assert clotho.find_audio(tmp_path, ["foo .wav"]) == {"foo .wav": tmp_path / "foo .wav"}
+    (tmp_path / "foo .wav").unlink()
+    found = clotho.find_audio(tmp_path, ["foo .wav", "foo.wav"])
+    assert found == {"foo.wav": tmp_path / "foo.wav"}
+
+
+def test_find_audio_refuses_what_it_would_have_to_guess(tmp_path):
+    touch(tmp_path, "foo.wav", " foo.wav")
+    with pytest.raises(InputError, match=r"'foo \.wav' could be ' foo\.wav' or 'foo\.wav'"):
+        clotho.find_audio(tmp_path, ["foo .wav"])
+    (tmp_path / " foo.wav").unlink()
+    with pytest.raises(InputError, match=r"' foo\.wav' or 'foo \.wav' could be 'foo\.wav'"):
+        clotho.find_audio(tmp_path, ["foo .wav", " foo.wav"])
+
+
+def test_find_audio_does_not_unescape_html(tmp_path):
+    touch(tmp_path, "a&b.wav")
+    assert clotho.find_audio(tmp_path, ["a&amp;b.wav"]) == {}
+
+
+def test_only_regular_files_that_end_in_wav_count(tmp_path):
+    touch(tmp_path, "a.wav", "B.WAV", "c.mp3", "wav", "._a.wav")
+    (tmp_path / "folder.wav").mkdir()
+    (tmp_path / "link.wav").symlink_to("a.wav")
+    (tmp_path / "broken.wav").symlink_to("nowhere")
+    assert clotho.list_wavs(tmp_path) == ["B.WAV", "a.wav", "link.wav"]
+    assert clotho.find_audio(tmp_path, ["folder.wav", "broken.wav"]) == {}
+
+
+def test_find_audio_does_not_depend_on_the_order_of_names_or_files(tmp_path):
+    names = [*ODD_NAMES, "b .wav", "c.wav"]
+    touch(tmp_path, *(name.replace(" .wav", ".wav") for name in names))
+    expected = clotho.find_audio(tmp_path, names)
+    assert len(expected) == len(names)
+    random.Random(0).shuffle(names)
+    found = clotho.find_audio(tmp_path, iter(names))
+    assert found == expected
+    assert list(found) == names
+
+
+def test_require_audio_finds_all_or_says_what_is_missing(tmp_path):
+    touch(tmp_path, "a.wav", "b.wav")
+    paths = [tmp_path / "b.wav", tmp_path / "a.wav"]
+    assert clotho.require_audio(tmp_path, ["b.wav", " a.wav"]) == paths
+    with pytest.raises(
+        InputError, match=r"2 wavs of 3 not in .*\n  - 'c\.wav'\n  - 'd\.wav'\n.*01_"
+    ):
+        clotho.require_audio(tmp_path, ["c.wav", "b.wav", "d.wav"])
+
+
+def test_missing_folder_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"cannot list the wavs of .*none: No such file"):
+        clotho.find_audio(tmp_path / "none", [])
+
+
+def test_shorten_shows_ten_lines():
+    assert clotho.shorten(["a", "b"]) == "  - a\n  - b"
+    assert clotho.shorten([str(i) for i in range(10)]).endswith("  - 9")
+    assert clotho.shorten([str(i) for i in range(13)]).endswith("  - 9\n  ... and 3 more")

@@ -1,0 +1,132 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+from utils.config import DEFAULT_CONFIG, Config, load_config, to_plain
+from utils.errors import InputError
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "conf.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def leaves(values: dict, prefix: str = "") -> dict:
+    found = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found |= leaves(value, f"{prefix}{key}.")
+        else:
+            found[prefix + key] = value
+    return found
+
+
+def test_the_shipped_file_holds_every_key_with_the_value_that_is_its_default(tmp_path):
+    shipped = leaves(yaml.safe_load(DEFAULT_CONFIG.read_text()))
+    assert shipped.keys() == leaves(to_plain(Config())).keys()
+    copied = leaves(to_plain(load_config(write(tmp_path, DEFAULT_CONFIG.read_text()))))
+    assert copied == leaves(to_plain(load_config(write(tmp_path, ""))))
+
+
+def test_every_shipped_key_has_a_comment():
+    lines = DEFAULT_CONFIG.read_text().splitlines()
+    keys = [line for line in lines if ":" in line and not line.lstrip().startswith("#")]
+    bare = [line for line in keys if "#" not in line and not line.rstrip().endswith(":")]
+    assert len(keys) > 25
+    assert bare == []
+
+
+def test_overrides_win_and_are_read_as_yaml():
+    config = load_config(
+        overrides=["training.epochs=3", "wandb=True", "training.learning_rate=1e-4", "seed=7"]
+    )
+    assert config.training.epochs == 3
+    assert config.wandb is True
+    assert config.training.learning_rate == 1e-4
+    assert config.seed == 7
+
+
+def test_relative_paths_start_from_the_file_and_vector_files_from_input_path(tmp_path):
+    path = write(tmp_path, "output_path: out\ntrain_data: {input_path: in, audio_scene: /x/s.h5}")
+    config = load_config(path)
+    assert config.output_path == tmp_path / "out"
+    assert config.train_data.audio_logits == tmp_path / "in/audio_logits_passt.hdf5"
+    assert config.train_data.audio_scene == Path("/x/s.h5")
+
+
+@pytest.mark.parametrize("info", ["tags", "sent_notags"])
+def test_each_kind_of_tag_text_has_its_own_file(info):
+    config = load_config(overrides=[f"model.audioset_info={info}"])
+    assert config.train_data.tag_embeddings.name == f"audioset_527_{info}_embeddings_mpnet.hdf5"
+
+
+def test_all_problems_come_in_one_message_with_file_and_key(tmp_path):
+    path = write(
+        tmp_path,
+        """
+        trainning: {epochs: 3}
+        seed: -1
+        wandb: 1
+        passt: {arch: passt_s_swa, weights: 5}
+        training: {epochs: many, learning_rate: 0, device: gpu, criterion: TripletRankingLos}
+        model: [1]
+        """,
+    )
+    with pytest.raises(InputError) as caught:
+        load_config(path, ["train_data.input_path=", "nonsense", "epochs=3"])
+    message = str(caught.value)
+    assert message.startswith("13 problems in the settings")
+    assert str(path) in message
+    for part in (
+        "trainning: unknown key",
+        "seed: -1 is too small; the least is 0",
+        "wandb: 1 is not True or False",
+        "passt.arch: 'passt_s_swa' is not one of demo | passt_s_swa_p16_128_ap476",
+        "passt.weights: 5 is not a path",
+        "training.epochs: 'many' is not a whole number",
+        "training.learning_rate: 0.0 is too small; it must be more than 0.0",
+        "training.device: 'gpu' is not auto, cpu, mps, cuda or cuda:N",
+        "train_data.input_path: None is not a path",
+        "did you mean TripletRankingLoss?",
+        "model: [1] stands where a section",
+        "--set 'nonsense': write it as section.key=value",
+        "epochs: unknown key; did you mean training.epochs?",
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- a\n- b", "holds a list"),
+        ("a: [", "not valid YAML"),
+        ("a: !!python/object/apply:os.system ['touch /tmp/never']", "not valid YAML"),
+    ],
+)
+def test_files_that_are_no_settings(tmp_path, text, message):
+    with pytest.raises(InputError, match=message):
+        load_config(write(tmp_path, text))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"no settings file .*gone\.yaml\. Give one with --config"):
+        load_config(tmp_path / "gone.yaml")
+
+
+@pytest.mark.parametrize("value", ["null", "~", "none"])
+def test_none_may_be_written_as_yaml_writes_it(value):
+    assert load_config(overrides=[f"model.audioset_info={value}"]).model.audioset_info == "none"
+
+
+def test_settings_survive_the_way_through_their_own_file(tmp_path):
+    config = load_config(overrides=["training.epochs=3", "passt.weights=w.pt"])
+    path = write(tmp_path, yaml.safe_dump(to_plain(config)))
+    assert load_config(path) == config
+
+
+def test_settings_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        load_config().seed = 3

@@ -1,0 +1,190 @@
+import json
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from utils import datasets
+from utils.errors import InputError
+
+COLUMNS = ["cid", "fid", "fname", "original", "caption", "tokens"]
+
+
+def write_split(folder, rows, split="development"):
+    """Write captions as the original system does: a pandas table, to_json."""
+    data = [(*row, row[3].strip("."), row[3].lower().split()) for row in rows]
+    pd.DataFrame(data=data, columns=COLUMNS).to_json(folder / f"{split}_captions.json")
+
+
+def table_of(folder, split="development"):
+    return json.loads((folder / f"{split}_captions.json").read_text())
+
+
+ROWS = [
+    (1, 7, "b.wav", "Rain."),
+    (2, 7, "b.wav", ' wind / "storm" '),
+    (3, 2, " a, b &amp; c.wav", "Rain."),
+    (4, 9, "2012-01-01.wav", "2012"),
+    (5, 2, " a, b &amp; c.wav", "NA"),
+]
+
+
+def test_load_captions_of_the_original_layout(tmp_path):
+    write_split(tmp_path, ROWS)
+    split = datasets.load_captions(tmp_path, "development")
+    assert split.cids.tolist() == [1, 2, 3, 4, 5]
+    assert split.captions == ["Rain.", ' wind / "storm" ', "Rain.", "2012", "NA"]
+    assert split.clip_fids.tolist() == [2, 7, 9]
+    assert split.clip_names == [" a, b &amp; c.wav", "b.wav", "2012-01-01.wav"]
+    assert split.clip_of_caption.tolist() == [1, 1, 0, 2, 0]
+    assert split.clip_of_caption.dtype.kind == split.cids.dtype.kind == "i"
+    assert split.audio_ids == [
+        "development/ a, b &amp; c.wav",
+        "development/b.wav",
+        "development/2012-01-01.wav",
+    ]
+    assert split.caption_ids == [f"development/{cid}" for cid in (1, 2, 3, 4, 5)]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["2012", "1999"], ["1", "0.5"], ["2012-01-01", "2013-01-01"], ["NA", "null"], ["true", "é☂"]],
+)
+def test_texts_that_look_like_something_else_stay_texts(tmp_path, texts):
+    write_split(tmp_path, [(i, i, f"{text}.wav", text) for i, text in enumerate(texts, start=1)])
+    split = datasets.load_captions(tmp_path, "development")
+    assert split.captions == texts
+    assert split.clip_names == [f"{text}.wav" for text in texts]
+
+
+def test_same_name_in_two_splits_has_two_ids(tmp_path):
+    write_split(tmp_path, [(1, 1, "a.wav", "x")], "development")
+    write_split(tmp_path, [(2, 2, "a.wav", "y")], "evaluation")
+    ids = [
+        datasets.load_captions(tmp_path, split).audio_ids for split in ("development", "evaluation")
+    ]
+    assert ids == [["development/a.wav"], ["evaluation/a.wav"]]
+
+
+def test_split_without_captions_is_empty(tmp_path):
+    write_split(tmp_path, [])
+    split = datasets.load_captions(tmp_path, "development")
+    assert split.captions == split.clip_names == split.audio_ids == split.caption_ids == []
+    assert split.clip_of_caption.shape == split.cids.shape == (0,)
+
+
+def test_missing_captions_name_the_script(tmp_path):
+    with pytest.raises(InputError, match=r"no .*evaluation_captions\.json\. Run scripts/01_prep"):
+        datasets.load_captions(tmp_path, "evaluation")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop("tokens"), "is not a table with the columns cid, fid"),
+        (lambda t: t.update(fid=[1, 2]), "is not a table with the columns"),
+        (lambda t: t["fid"].pop("1"), "column fid does not have the same rows as cid"),
+        (lambda t: t["cid"].update({"1": 2.0}), r"row 1: cid is 2\.0, and must be a whole number"),
+        (lambda t: t["cid"].update({"1": True}), "row 1: cid is True"),
+        (lambda t: t["fid"].update({"1": 0}), "row 1: fid is 0"),
+        (lambda t: t["fid"].update({"1": 2**63}), "row 1: fid is 9223372036854775808"),
+        (lambda t: t["original"].update({"3": None}), "row 3: original is None, and must be a t"),
+        (lambda t: t["fname"].update({"0": 5}), "row 0: fname is 5, and must be a text"),
+        (lambda t: t["cid"].update({"1": 1}), "cid 1 stands for two captions"),
+        (lambda t: t["fname"].update({"0": "c.wav"}), "fid 7 stands for two clips"),
+        (lambda t: t["fid"].update({"0": 8}), r"fname 'b\.wav' stands for two clips"),
+    ],
+)
+def test_malformed_captions_are_refused(tmp_path, change, message):
+    write_split(tmp_path, ROWS)
+    table = table_of(tmp_path)
+    change(table)
+    (tmp_path / "development_captions.json").write_text(json.dumps(table))
+    with pytest.raises(InputError, match=message) as error:
+        datasets.load_captions(tmp_path, "development")
+    assert "development_captions.json" in str(error.value)
+    assert "Run scripts/01_preprocess.py" in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", '"x"', "null"])
+def test_other_json_is_refused(tmp_path, content):
+    (tmp_path / "development_captions.json").write_text(content)
+    with pytest.raises(InputError, match="is not a table"):
+        datasets.load_captions(tmp_path, "development")
+
+
+def original_audio_info():
+    """Make what the original system pickles: fids in the order of its unsorted glob."""
+    return {
+        "audio_fids": {
+            "development": {"b.wav": 1, "a.wav": 2},
+            "validation": {"b.wav": 3},
+            "evaluation": {},
+        },
+        "audio_fnames": {
+            "development": ["b.wav", "a.wav"],
+            "validation": ["b.wav"],
+            "evaluation": [],
+        },
+        "audio_durations": {"development": [15.5, 30.0], "validation": [20], "evaluation": []},
+    }
+
+
+def test_load_audio_info_of_the_original_layout(tmp_path):
+    info = original_audio_info()
+    (tmp_path / "audio_info.pkl").write_bytes(pickle.dumps(info))
+    assert datasets.load_audio_info(tmp_path) == info
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda i: i.pop("audio_fids"),
+        lambda i: i["audio_fnames"].pop("validation"),
+        lambda i: i["audio_fnames"]["development"].pop(),
+        lambda i: i["audio_fnames"].update(development="ab"),
+        lambda i: i["audio_durations"]["development"].append(1.0),
+        lambda i: i["audio_durations"].update(development=["15", "30"]),
+        lambda i: i["audio_durations"].update(development=[0.0, float("nan")]),
+        lambda i: i["audio_durations"].update(development=None),
+        lambda i: i["audio_fids"].update(development=[1, 2]),
+        lambda i: i["audio_fids"].update(development={"a.wav": "1", "b.wav": 2}),
+        lambda i: i["audio_fids"].update(development={5: 1, "b.wav": 2}),
+        lambda i: i.update(audio_fids=7),
+    ],
+)
+def test_audio_info_of_another_shape_is_refused(tmp_path, change):
+    info = original_audio_info()
+    change(info)
+    (tmp_path / "audio_info.pkl").write_bytes(pickle.dumps(info))
+    with pytest.raises(InputError, match=r"audio_info\.pkl: .*do not fit together"):
+        datasets.load_audio_info(tmp_path)
+
+
+@pytest.mark.parametrize("content", [[], 3, "text", None])
+def test_audio_info_that_is_no_mapping_is_refused(tmp_path, content):
+    (tmp_path / "audio_info.pkl").write_bytes(pickle.dumps(content))
+    with pytest.raises(InputError, match="do not fit together"):
+        datasets.load_audio_info(tmp_path)
+
+
+def test_audio_info_with_code_is_refused_and_missing_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"no .*audio_info\.pkl\. Run scripts/01_preprocess\.py"):
+        datasets.load_audio_info(tmp_path)
+    (tmp_path / "audio_info.pkl").write_bytes(pickle.dumps({"audio_fids": np.float32(1)}))
+    with pytest.raises(InputError, match="only built-in types"):
+        datasets.load_audio_info(tmp_path)
+
+
+def test_synthetic_note(tmp_path):
+    assert datasets.synthetic_note(tmp_path) is None
+    manifest = tmp_path / "demo_set.json"
+    manifest.write_text('{"note": "All of it is made up."}')
+    assert datasets.synthetic_note(tmp_path) == "All of it is made up."
+    for content in ("{}", "[]", '{"note": ""}', '{"note": 3}'):
+        manifest.write_text(content)
+        assert "synthetic" in datasets.synthetic_note(tmp_path)
+    manifest.write_text("{")
+    with pytest.raises(InputError, match=r"demo_set\.json is not valid JSON"):
+        datasets.synthetic_note(tmp_path)

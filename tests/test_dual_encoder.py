@@ -1,0 +1,114 @@
+import numpy as np
+import pytest
+import torch
+
+from models.dual_encoder import DualEncoder, tag_embedding
+
+# The golden numbers' names for the two forms of the original audio encoder.
+LOGITS_BRANCH = ("Sauvegarde", "layer_norm", "projection_layer", "logits")
+SCENE_BRANCH = (
+    "PasstEncoder",
+    "scene_embedding_layer_norm",
+    "scene_embedding_projection_layer",
+    "scene",
+)
+
+
+def golden_encoder(golden, weights: str, norm: str, projection: str, *, ratio=0.8, tags=None):
+    """A dual encoder with the weights that the golden numbers name."""
+
+    def take(layer, part):
+        return torch.from_numpy(golden[f"{weights}_{layer}.{part}"])
+
+    weight = take(projection, "weight")
+    model = DualEncoder(
+        audio_size=weight.shape[1], text_size=weight.shape[0], tag_table=tags, ratio=ratio
+    ).to(weight.dtype)
+    model.load_state_dict(
+        {
+            "audio_norm.weight": take(norm, "weight"),
+            "audio_norm.bias": take(norm, "bias"),
+            "audio_projection.weight": weight,
+            "audio_projection.bias": take(projection, "bias"),
+            "tag_table": tags,
+        }
+    )
+    return model
+
+
+@pytest.mark.parametrize("size", ["small", "full"])
+@pytest.mark.parametrize(("name", "norm", "projection", "feature"), [LOGITS_BRANCH, SCENE_BRANCH])
+def test_branches_equal_the_original(golden, size, name, norm, projection, feature):
+    def take(key):
+        return torch.from_numpy(golden[f"{size}_{key}"])
+
+    model = golden_encoder(golden, f"{size}_W", norm, projection, tags=take("tags"))
+    tags = model.embed_tags(take("logits"))
+    audio = model.encode_audio(take(feature), tags)
+    text = model.encode_text(take("caption"))
+    for ours, theirs in (
+        (audio, f"{name}_out"),
+        (text, "SentEncoder_out"),
+        (tags, "Sauvegarde_tag_branch"),
+    ):
+        np.testing.assert_allclose(ours.detach(), take(theirs), rtol=0, atol=2e-6)
+
+
+def test_tag_embedding_by_hand():
+    table = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    logits = torch.tensor([[0.0, float("-inf")], [0.0, 0.0]])  # probabilities (½, 0) and (½, ½)
+    half = 0.5**0.5
+    expected = torch.tensor([[1.0, 0.0], [half, half]])
+    torch.testing.assert_close(tag_embedding(logits, table), expected)
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.3, 1.0])
+def test_ratio_weighs_projection_against_tags(ratio):
+    generator = torch.Generator().manual_seed(1)
+    table = torch.nn.functional.normalize(torch.randn(7, 12, generator=generator), dim=-1)
+    logits = torch.randn(5, 7, generator=generator)
+    model = DualEncoder(
+        audio_size=7, text_size=12, tag_table=table, ratio=ratio, generator=generator
+    )
+    alone = DualEncoder(audio_size=7, text_size=12)
+    alone.load_state_dict({k: v for k, v in model.state_dict().items() if k != "tag_table"})
+    projected = alone.encode_audio(logits, None)
+    tags = model.embed_tags(logits)
+    mixed = torch.nn.functional.normalize(ratio * projected + (1 - ratio) * tags, dim=-1)
+    torch.testing.assert_close(model.encode_audio(logits, tags), mixed)
+
+
+def test_everything_trainable_gets_a_gradient():
+    generator = torch.Generator().manual_seed(1)
+    model = DualEncoder(
+        audio_size=7,
+        text_size=12,
+        tag_table=torch.randn(7, 12, generator=generator),
+        text_projection=True,
+        generator=generator,
+    )
+    logits = torch.randn(5, 7, generator=generator)
+    audio = model.encode_audio(logits, model.embed_tags(logits))
+    text = model.encode_text(torch.randn(5, 12, generator=generator))
+    (audio * text.detach() + audio.detach() * text).sum().backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []
+
+
+def test_initial_weights_follow_the_generator_alone():
+    def weights(seed):
+        model = DualEncoder(
+            audio_size=7, text_size=12, generator=torch.Generator().manual_seed(seed)
+        )
+        return model.audio_projection.weight
+
+    torch.manual_seed(0)
+    first = weights(1)
+    assert torch.equal(first, weights(1))
+    assert not torch.equal(first, weights(2))
+    assert first.abs().max() <= (6 / 7) ** 0.5  # kaiming uniform: sqrt(6 / fan in)
+
+
+def test_tags_must_fit_the_model():
+    with pytest.raises(ValueError, match="tag table"):
+        DualEncoder(audio_size=7, text_size=12).encode_audio(torch.ones(2, 7), torch.ones(2, 12))

@@ -1,0 +1,152 @@
+import threading
+
+import numpy as np
+import pytest
+import soundfile
+
+from utils import extraction
+from utils.vectors import read_vectors
+
+SETTINGS = {"sample_rate": 1000, "window": 100, "hop": 25, "shortest": 16, "batch_size": 3}
+
+
+def tag(windows: np.ndarray) -> np.ndarray:
+    """A stand-in network: mean, maximum and number of samples of each window."""
+    size = np.full(len(windows), windows.shape[1])
+    return np.stack([windows.mean(axis=1), windows.max(axis=1), size], axis=1).astype(np.float32)
+
+
+@pytest.fixture
+def clips(tmp_path):
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"{i}.wav" for i in range(12)]
+    for i, path in enumerate(paths):
+        soundfile.write(path, rng.uniform(-1, 1, 20 + 30 * i), 1000, subtype="FLOAT")
+    return paths
+
+
+def test_a_clip_gets_the_mean_over_its_windows(clips):
+    found = {}
+    for positions, rows in extraction.clip_batches(clips, [11, 0, 4], tag, **SETTINGS):
+        found.update(zip(positions, rows, strict=True))
+    assert set(found) == {0, 4, 11}
+    for i, row in found.items():
+        samples, _ = soundfile.read(clips[i], dtype="float32")
+        if len(samples) <= 100:
+            windows = samples[None]
+        else:
+            padded = np.pad(samples, 50, mode="reflect")
+            windows = np.stack([padded[s : s + 100] for s in range(0, len(samples) + 1, 25)])
+        np.testing.assert_allclose(row, tag(windows).mean(axis=0), atol=1e-6)
+
+
+def test_decoding_stays_a_bounded_number_of_clips_ahead(clips, monkeypatch):
+    decoded = []
+    lock = threading.Lock()
+
+    def counting(path, *, sample_rate):
+        with lock:
+            decoded.append(path)
+        return np.zeros(20, np.float32)
+
+    monkeypatch.setattr(extraction, "read_audio", counting)
+    batches = extraction.clip_batches(clips * 10, range(120), tag, **SETTINGS)
+    next(batches)
+    assert len(decoded) <= extraction._DECODED_AHEAD + 1
+    assert sum(1 for _ in batches) == 119
+
+
+def test_texts_are_batched_by_length_and_all_come():
+    tokens = [[0] * n for n in (5, 1, 9, 2, 7)]
+    seen = []
+
+    def embed(batch):
+        seen.append([len(t) for t in batch])
+        return np.array([[len(t)] for t in batch], np.float32)
+
+    found = {}
+    for positions, rows in extraction.text_batches(tokens, [0, 1, 2, 4], embed, batch_size=2):
+        found.update(zip(positions, rows[:, 0], strict=True))
+    assert seen == [[1, 5], [7, 9]]
+    assert found == {0: 5, 1: 1, 2: 9, 4: 7}
+
+
+class Update:
+    """Calls update_vector_files for two files of one and two numbers per row, counting."""
+
+    def __init__(self, folder):
+        self.paths = [folder / "a.hdf5", folder / "b.hdf5"]
+        self.computed = []
+        self.stop_after = None
+
+    def __call__(self, ids, texts, *, model="m"):
+        def compute(missing):
+            for i in missing:
+                if self.stop_after is not None and len(self.computed) >= self.stop_after:
+                    raise KeyboardInterrupt
+                self.computed.append(ids[i])
+                size = len(texts[i])
+                yield [i], np.array([[size, size + 1, size + 2]], np.float32)
+
+        return extraction.update_vector_files(
+            self.paths,
+            ids,
+            attributes=[{"what": "a", "model": model}, {"what": "b", "model": model}],
+            columns={"texts": texts},
+            start=lambda: ([1, 2], compute),
+        )
+
+
+@pytest.fixture
+def update(tmp_path):
+    return Update(tmp_path)
+
+
+def test_rows_are_cut_into_their_files(update):
+    assert update(["x", "y"], ["1", "22"]) == 2
+    first, second = (read_vectors(path, made_by="") for path in update.paths)
+    np.testing.assert_array_equal(first.vectors, [[1], [2]])
+    np.testing.assert_array_equal(second.vectors, [[2, 3], [3, 4]])
+    assert sorted(p.name for p in update.paths[0].parent.iterdir()) == ["a.hdf5", "b.hdf5"]
+
+
+def test_an_up_to_date_file_is_not_touched(update):
+    update(["x", "y"], ["1", "22"])
+    before = [path.stat().st_mtime_ns for path in update.paths]
+    assert update(["x", "y"], ["1", "22"]) == 0
+    assert [path.stat().st_mtime_ns for path in update.paths] == before
+
+
+def test_only_new_and_changed_rows_are_computed(update):
+    update(["x", "y"], ["1", "22"])
+    update.computed.clear()
+    assert update(["y", "z", "x"], ["22", "333", "changed"]) == 2
+    assert update.computed == ["z", "x"]
+    np.testing.assert_array_equal(
+        read_vectors(update.paths[0], made_by="").vectors, [[2], [3], [7]]
+    )
+
+
+def test_another_model_computes_everything_again(update):
+    update(["x", "y"], ["1", "22"])
+    assert update(["x", "y"], ["1", "22"], model="other") == 2
+
+
+def test_one_missing_file_brings_both_back(update):
+    update(["x", "y"], ["1", "22"])
+    update.paths[1].unlink()
+    assert update(["x", "y"], ["1", "22"]) == 2
+    assert update.paths[1].is_file()
+
+
+def test_an_interrupted_extraction_goes_on(update):
+    update.stop_after = 2
+    with pytest.raises(KeyboardInterrupt):
+        update(["x", "y", "z"], ["1", "22", "333"])
+    assert not any(path.exists() for path in update.paths)
+    update.stop_after = None
+    assert update(["x", "y", "z"], ["1", "22", "333"]) == 1
+    assert update.computed == ["x", "y", "z"]
+    np.testing.assert_array_equal(
+        read_vectors(update.paths[0], made_by="").vectors, [[1], [2], [3]]
+    )

@@ -1,0 +1,206 @@
+import collections
+import hashlib
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from utils import files
+from utils.errors import InputError
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_atomic_write_makes_folders_and_leaves_one_file(tmp_path):
+    path = tmp_path / "a" / "b" / "c.bin"
+    with files.atomic_write(path) as file:
+        file.write(b"\x00\r\n")
+        assert not path.exists()
+    assert path.read_bytes() == b"\x00\r\n"
+    assert names_in(path.parent) == ["c.bin"]
+
+
+def test_atomic_write_keeps_text_as_it_is(tmp_path):
+    with files.atomic_write(tmp_path / "t", "w", encoding="utf-8") as file:
+        file.write("é\r\nx\n")
+    assert (tmp_path / "t").read_bytes() == "é\r\nx\n".encode()
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_atomic_write_leaves_the_old_file_when_the_block_fails(tmp_path, error):
+    path = tmp_path / "f"
+    path.write_bytes(b"old")
+    with pytest.raises(error), files.atomic_write(path) as file:
+        file.write(b"new, half")
+        raise error
+    assert path.read_bytes() == b"old"
+    assert names_in(tmp_path) == ["f"]
+
+
+def test_atomic_write_takes_the_longest_file_name(tmp_path):
+    with files.atomic_write(tmp_path / ("x" * 255)) as file:
+        file.write(b"1")
+    assert names_in(tmp_path) == ["x" * 255]
+
+
+def test_atomic_write_gives_the_usual_permissions(tmp_path):
+    (tmp_path / "plain").write_bytes(b"")
+    with files.atomic_write(tmp_path / "atomic"):
+        pass
+    modes = {(tmp_path / name).stat().st_mode for name in ("plain", "atomic")}
+    assert len(modes) == 1
+
+
+def test_atomic_write_says_what_it_cannot_write(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with (
+        pytest.raises(InputError, match=r"cannot write .*file/below.*disk has room"),
+        files.atomic_write(tmp_path / "file" / "below"),
+    ):
+        pass
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="cannot write"), files.atomic_write(tmp_path / "folder"):
+        pass
+    assert names_in(tmp_path) == ["file", "folder"]
+
+
+def test_atomic_write_reports_a_full_disk(tmp_path):
+    with (
+        pytest.raises(InputError, match="No space left"),
+        files.atomic_write(tmp_path / "f"),
+    ):
+        raise OSError(28, "No space left on device")
+    assert names_in(tmp_path) == []
+
+
+def test_write_if_changed_leaves_equal_files_alone(tmp_path):
+    path = tmp_path / "f"
+    assert files.write_if_changed(path, b"1") is True
+    os.utime(path, (1, 1))
+    assert files.write_if_changed(path, b"1") is False
+    assert path.stat().st_mtime == 1
+    assert files.write_if_changed(path, b"2") is True
+    assert path.read_bytes() == b"2"
+
+
+def test_sha256(tmp_path):
+    (tmp_path / "f").write_bytes(b"abc")
+    assert files.sha256(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
+    with pytest.raises(InputError, match=r"cannot read .*missing: No such file"):
+        files.sha256(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_safe_unpickle_loads_built_in_types(tmp_path, protocol):
+    content = {
+        "set": {"a", "b"},
+        "frozen": frozenset({1}),
+        "rest": [(1, 2.5, None, True, b"x"), "é", {}],
+    }
+    (tmp_path / "p").write_bytes(pickle.dumps(content, protocol=protocol, fix_imports=True))
+    # Protocols 0 to 2 write bytes through _codecs.encode, which is not a container.
+    if protocol < 3:
+        with pytest.raises(InputError, match=r"_codecs\.encode"):
+            files.safe_unpickle(tmp_path / "p")
+        content["rest"][0] = content["rest"][0][:4]
+        (tmp_path / "p").write_bytes(pickle.dumps(content, protocol=protocol, fix_imports=True))
+    assert files.safe_unpickle(tmp_path / "p") == content
+
+
+class Harmful:
+    def __reduce__(self):
+        return os.system, ("echo harm done",)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        (Harmful(), r"(posix|nt)\.system"),
+        (np.float64(1.5), r"numpy\S*\.scalar"),
+        (collections.OrderedDict(a=1), r"collections\.OrderedDict"),
+        (print, r"builtins\.print"),
+        (getattr, r"builtins\.getattr"),
+    ],
+)
+def test_safe_unpickle_refuses_everything_else(tmp_path, capfd, content, name):
+    (tmp_path / "p").write_bytes(pickle.dumps(content))
+    with pytest.raises(InputError, match=rf"p asks for {name}, and only built-in types"):
+        files.safe_unpickle(tmp_path / "p")
+    assert "harm" not in capfd.readouterr().out
+
+
+def test_safe_unpickle_reports_damage_whatever_it_is(tmp_path):
+    good = pickle.dumps({"a": [1.5, "text"], "b": {1, 2}, "c": (1, 2, 3)})
+    path = tmp_path / "p"
+    for place in range(len(good)):
+        for content in (good[:place], good[:place] + b"\xff" + good[place + 1 :]):
+            path.write_bytes(content)
+            try:
+                files.safe_unpickle(path)  # Some changes only change a value.
+            except InputError as error:
+                assert str(path) in str(error)
+    with pytest.raises(InputError, match="cannot read"):
+        files.safe_unpickle(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no pickle",
+        b"\x80\x04}r\xff\xff\xff\xff.",  # an empty dict, numbered four thousand million
+        b"\x80\x05\x96\xff\xff\xff\xff\xff\x00\x00\x00.",  # a bytearray of a terabyte
+    ],
+)
+def test_safe_unpickle_refuses_damaged_files(tmp_path, content):
+    (tmp_path / "p").write_bytes(content)
+    with pytest.raises(InputError, match="p is not a pickle that can be read, or is damaged"):
+        files.safe_unpickle(tmp_path / "p")
+
+
+def test_read_json(tmp_path):
+    path = tmp_path / "j"
+    path.write_bytes(b'\xef\xbb\xbf{"a": "2012-01-01"}')
+    assert files.read_json(path) == {"a": "2012-01-01"}
+    path.write_text("{")
+    with pytest.raises(InputError, match="not valid JSON"):
+        files.read_json(path)
+    path.write_text("[" * 100_000)
+    with pytest.raises(InputError, match="not valid JSON"):
+        files.read_json(path)
+    with pytest.raises(InputError, match="cannot read"):
+        files.read_json(tmp_path)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_read_csv_gives_cells_verbatim_with_their_lines(tmp_path, end, mark):
+    path = tmp_path / "c.csv"
+    lines = ["a,b", ' x ,"p, ""q"""', "", f'"two{end}lines",NA', "last,null"]
+    path.write_bytes(mark + end.join(lines).encode())
+    assert files.read_csv(path) == [
+        (1, ["a", "b"]),
+        (2, [" x ", 'p, "q"']),
+        (4, [f"two{end}lines", "NA"]),
+        (6, ["last", "null"]),
+    ]
+
+
+def test_read_csv_with_another_delimiter(tmp_path):
+    (tmp_path / "c").write_text("a,b\tc\n")
+    assert files.read_csv(tmp_path / "c", delimiter="\t") == [(1, ["a,b", "c"])]
+
+
+def test_read_csv_names_the_line_of_an_open_quote(tmp_path):
+    (tmp_path / "c").write_text('a\nb\n"open\nc\nd\n')
+    with pytest.raises(InputError, match=r"c, line 3: .*not valid CSV"):
+        files.read_csv(tmp_path / "c")
+
+
+def test_read_csv_names_the_line_that_is_not_utf8(tmp_path):
+    (tmp_path / "c").write_bytes(b"a\r\nb\r\ncaf\xe9\r\n")
+    with pytest.raises(InputError, match=r"c, line 3: byte 0xe9 is not UTF-8"):
+        files.read_csv(tmp_path / "c")

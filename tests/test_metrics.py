@@ -1,0 +1,154 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+from conftest import GOLDEN
+
+from utils import metrics
+from utils.errors import InputError
+
+EXPECTED = json.loads((GOLDEN / "golden.json").read_text())
+NAMES = {"R@1": "R1", "R@5": "R5", "R@10": "R10", "mAP@10": "mAP10"}
+
+
+def read_case(name: str):
+    """Queries, retrieved names, and the (caption, file) pairs of a golden case."""
+    with (GOLDEN / f"metrics/{name}_pred.csv").open(newline="") as file:
+        results = list(csv.reader(file))[1:]
+    with (GOLDEN / f"metrics/{name}_gt.csv").open(newline="") as file:
+        owners = [(caption, row[0]) for row in list(csv.reader(file))[1:] for caption in row[1:]]
+    return [row[0] for row in results], [row[1:] for row in results], owners
+
+
+def test_metrics_equal_the_originals():
+    queries, retrieved, owners = read_case("plain")
+    scores = metrics.score_result_rows(queries, retrieved, {c: {f} for c, f in owners})
+    for ours, theirs in NAMES.items():
+        assert scores[ours] == pytest.approx(EXPECTED["metrics_plain_by_hand"][theirs], abs=1e-12)
+
+
+def test_a_shared_caption_by_the_originals_convention():
+    # The original keeps one query per text, and the last clip with that caption.
+    queries, retrieved, owners = read_case("shared_caption")
+    once = dict(zip(queries, retrieved, strict=True))
+    scores = metrics.score_result_rows(
+        list(once), list(once.values()), {caption: {file} for caption, file in owners}
+    )
+    for ours, theirs in NAMES.items():
+        assert round(scores[ours], 4) == EXPECTED["metrics_shared_caption"][theirs]
+
+
+def test_a_shared_caption_by_our_convention():
+    # Every clip with that caption is relevant: "a dog" finds the first of its two at rank 1 and
+    # the second at rank 4, so AP = (1/1 + 2/4) / 2.
+    queries, retrieved, owners = read_case("shared_caption")
+    relevant: dict[str, set[str]] = {}
+    for caption, file in owners:
+        relevant.setdefault(caption, set()).add(file)
+    i = queries.index("a dog")
+    values = metrics.several_relevant([retrieved[i]], [relevant["a dog"]])
+    assert values["mAP@10"].tolist() == [0.75]
+    assert values["R@1"].tolist() == [0.5]
+
+
+def test_single_relevant_by_hand():
+    values = metrics.single_relevant([1, 2, 5, 6, 10, 11])
+    assert values["R@1"].tolist() == [1, 0, 0, 0, 0, 0]
+    assert values["R@5"].tolist() == [1, 1, 1, 0, 0, 0]
+    assert values["R@10"].tolist() == [1, 1, 1, 1, 1, 0]
+    assert values["mAP@10"].tolist() == pytest.approx([1, 1 / 2, 1 / 5, 1 / 6, 1 / 10, 0])
+
+
+def test_single_and_several_relevant_agree_where_one_clip_is():
+    rng = np.random.default_rng(0)
+    names = [f"{i}.wav" for i in range(30)]
+    ranks = rng.integers(1, 31, size=50)
+    lists = []
+    for rank in ranks:
+        order = [*rng.permutation(names[1:])]
+        order.insert(rank - 1, names[0])
+        lists.append(order)
+    one = metrics.single_relevant(ranks)
+    several = metrics.several_relevant(lists, [{names[0]}] * 50)
+    for name in metrics.METRICS:
+        np.testing.assert_allclose(one[name], several[name])
+
+
+@pytest.mark.parametrize(("convention", "expected"), [("cutoff", 10 / 10), ("all", 10 / 12)])
+def test_average_precision_conventions(convention, expected):
+    names = [str(i) for i in range(20)]
+    values = metrics.several_relevant([names], [set(names[:12])], divide_by=convention)
+    assert values["mAP@10"][0] == pytest.approx(expected)
+    assert values["R@10"][0] == pytest.approx(10 / 12)
+
+
+def test_average_precision_by_hand():
+    # Relevant at ranks 2, 3 and 11 (too late): (1/2 + 2/3) / 3.
+    values = metrics.several_relevant([list("pabqrstuvwc")], [set("abc")])
+    assert values["mAP@10"][0] == pytest.approx((1 / 2 + 2 / 3) / 3)
+    assert values["R@5"][0] == pytest.approx(2 / 3)
+
+
+def test_chance_equals_a_simulation():
+    expected = metrics.chance(25)
+    ranks = np.random.default_rng(0).integers(1, 26, size=200_000)
+    for name, values in metrics.single_relevant(ranks).items():
+        assert values.mean() == pytest.approx(expected[name], abs=0.005)
+    assert metrics.chance(4)["R@5"] == 1.0
+
+
+def test_median_rank():
+    assert metrics.median_rank([3, 1, 8]) == 3
+    assert metrics.median_rank([1, 2]) == 1.5
+
+
+def test_bootstrap_interval_of_grouped_values():
+    # Captions of a clip that agree are one observation: the interval is that of 50 values.
+    rng = np.random.default_rng(0)
+    per_clip = rng.random(50)
+    values, groups = np.repeat(per_clip, 5), np.repeat(np.arange(50), 5)
+    low, high = metrics.bootstrap_interval(values, groups, seed=1)
+    error = 1.96 * per_clip.std() / 50**0.5
+    assert low == pytest.approx(per_clip.mean() - error, abs=0.02)
+    assert high == pytest.approx(per_clip.mean() + error, abs=0.02)
+    single = metrics.bootstrap_interval(values, np.arange(250), seed=1)
+    assert single[1] - single[0] < 0.6 * (high - low)
+    assert metrics.bootstrap_interval(values, groups, seed=1) == (low, high)
+
+
+@pytest.mark.parametrize("ranks", [[], [0, 1], [1.5], [[1, 2]]])
+def test_ranks_that_are_none(ranks):
+    with pytest.raises(ValueError, match=r"ranks must be"):
+        metrics.single_relevant(ranks)
+
+
+def test_result_rows_of_another_set_are_refused():
+    with pytest.raises(InputError, match=r"1 of 2 queries are none of the captions .*'b'"):
+        metrics.score_result_rows(["a", "b"], [["x"], ["x"]], {"a": {"x"}})
+
+
+@pytest.mark.parametrize(
+    ("retrieved", "relevant", "message"),
+    [
+        ([["a", "a"]], [{"a"}], "a clip twice"),
+        ([["a"]], [set()], "no relevant clip"),
+        ([["a"]], [{"a"}, {"b"}], "1 lists of results for 2"),
+    ],
+)
+def test_several_relevant_refuses_nonsense(retrieved, relevant, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.several_relevant(retrieved, relevant)
+
+
+def test_the_official_baselines_results(shared_data):
+    with (shared_data / "baseline2022/test.output.csv").open(newline="", encoding="utf-8") as file:
+        results = list(csv.reader(file))[1:]
+    captions = shared_data / "clotho/clotho_captions_evaluation.csv"
+    with captions.open(newline="", encoding="utf-8") as file:
+        relevant = {c: {row[0]} for row in list(csv.reader(file))[1:] for c in row[1:]}
+    scores = metrics.score_result_rows(
+        [row[0] for row in results], [row[1:] for row in results], relevant
+    )
+    expected = {"R@1": 0.03158, "R@5": 0.10947, "R@10": 0.18833, "mAP@10": 0.06793}
+    assert {name: round(value, 5) for name, value in scores.items()} == expected

@@ -1,0 +1,145 @@
+import contextlib
+import io
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from hear21passt.base import get_basic_model
+
+from models import passt
+from utils import weights
+from utils.audio import cut_windows
+
+OFFICIAL = "passt_s_swa_p16_128_ap476"
+
+
+@pytest.fixture(scope="module")
+def torch_home(tmp_path_factory):
+    """A torch hub cache that holds random weights under the official file's name."""
+    home = tmp_path_factory.mktemp("torch_home")
+    checkpoints = home / "hub/checkpoints"
+    checkpoints.mkdir(parents=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        state = passt.Passt(arch=OFFICIAL).net.state_dict()
+        state = {key: value + 0.02 * torch.randn_like(value) for key, value in state.items()}
+    torch.save(state, checkpoints / passt.ARCHITECTURES[OFFICIAL].weights_url.rsplit("/", 1)[-1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_HOME", str(home))
+        yield home
+
+
+@pytest.fixture(scope="module")
+def ours(torch_home):
+    """Our network, with the weights found in the hub cache."""
+    path = weights.find_passt_weights(
+        None, url=passt.ARCHITECTURES[OFFICIAL].weights_url, bundled=torch_home / "none"
+    )
+    model = passt.Passt(arch=OFFICIAL)
+    weights.load_weights(model, path)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def theirs(torch_home):
+    """hear21passt's own wrapper, which finds the weights in the hub cache by itself."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return get_basic_model(mode="all").eval()
+
+
+def sound(seconds: float) -> np.ndarray:
+    """Noise and tones, at a changing level."""
+    samples = round(seconds * passt.SAMPLE_RATE)
+    rng = np.random.default_rng(round(100 * seconds))
+    time = np.arange(samples) / passt.SAMPLE_RATE
+    tone = np.sin(2 * np.pi * (300 + 50 * time) * time)
+    level = 0.3 + 0.25 * np.sin(2 * np.pi * 0.31 * time)
+    return (level * (0.5 * tone + 0.3 * rng.standard_normal(samples))).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        4,
+        10,
+        10.01,
+        pytest.param(22, marks=pytest.mark.slow),
+        pytest.param(30, marks=pytest.mark.slow),
+    ],
+)
+def test_features_equal_hear21passts_own_wrapper(ours, theirs, seconds):
+    samples = sound(seconds)
+    windows = cut_windows(samples, window=ours.window, hop=ours.hop, shortest=passt.MIN_SAMPLES)
+    assert len(windows) == passt.window_count(len(samples), window=ours.window, hop=ours.hop)
+    with torch.inference_mode():
+        outputs = [ours(torch.from_numpy(window[None].copy())) for window in windows]
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            expected = theirs.get_scene_embeddings(torch.from_numpy(samples)[None])
+    logits, scene = (torch.cat(parts).mean(dim=0) for parts in zip(*outputs, strict=True))
+    assert logits.shape == (527,)
+    assert scene.shape == (768,)
+    assert logits.std() > 0.05  # the random weights do tell something
+    np.testing.assert_allclose(torch.cat([logits, scene]), expected[0], rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("samples", "count"),
+    [(1, 1), (319_999, 1), (320_000, 1), (320_001, 5), (400_000, 6), (960_000, 13)],
+)
+def test_window_count(samples, count):
+    assert passt.window_count(samples, window=320_000, hop=80_000) == count
+
+
+def test_the_shortest_clip_passes_and_a_batch_equals_its_windows_one_by_one():
+    model = passt.Passt(arch="demo").eval()
+    windows = torch.from_numpy(np.stack([sound(2.0), sound(2.0)[::-1].copy()]))
+    with torch.inference_mode():
+        logits, scene = model(windows[:, : passt.MIN_SAMPLES])
+        assert logits.shape == (2, 527)
+        assert scene.shape == (2, model.embedding_size)
+        together = model(windows)
+        apart = [model(window[None]) for window in windows]
+    for part, pieces in zip(together, zip(*apart, strict=True), strict=True):
+        torch.testing.assert_close(part, torch.cat(pieces), rtol=0, atol=1e-5)
+
+
+def test_the_mel_stays_in_full_precision_under_autocast():
+    model = passt.Passt(arch="demo").eval()
+    seen = []
+    model.net.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    windows = torch.from_numpy(sound(2.0))[None]
+    with torch.inference_mode():
+        model(windows)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits, _ = model(windows)
+    assert torch.equal(seen[0], seen[1])
+    assert logits.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("arch", "seconds"), [("passt_20sec", 20), ("passt_30sec", 30)])
+def test_longer_windows(arch, seconds):
+    model = passt.Passt(arch=arch)
+    assert model.window == seconds * 32_000
+    assert model.net.time_new_pos_embed.shape[-1] == seconds * 100 // 10  # frames // stride
+
+
+def test_building_prints_nothing(capsys):
+    model = passt.Passt(arch=OFFICIAL)
+    model.net.blocks = model.net.blocks[:1]
+    with torch.inference_mode():
+        model(torch.zeros(1, passt.MIN_SAMPLES))
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "")
+
+
+def test_weights_of_another_architecture_are_refused():
+    small = passt.Passt(arch="demo")
+    with pytest.raises(ValueError, match="do not fit the architecture demo"):
+        small.load_weights(passt.Passt(arch=OFFICIAL).net.state_dict())
+
+
+def test_unknown_architecture():
+    with pytest.raises(ValueError, match="unknown architecture 'passt_xl'"):
+        passt.Passt(arch="passt_xl")

@@ -1,0 +1,377 @@
+import csv
+import os
+import pickle
+import random
+import runpy
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import yaml
+
+from utils import datasets, preprocess
+from utils.errors import InputError
+
+SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "01_preprocess.py"
+RATE = 1000
+# Two captions per clip; "b.wav" stands in two splits, "rain" is a caption of three clips.
+CAPTIONS = {
+    "development": {
+        "b.wav": ["Rain.", " edge spaces "],
+        " Ambience Birds.wav": ["rain", 'birds, "singing"'],
+        "Glass &amp; co .wav": ["A well-known glass.", "NA"],
+    },
+    "validation": {"b.wav": ["rain", "2012"], "B.wav": ["null", "None"]},
+    "evaluation": {"x, [1] #2 %@!~.wav": ["rain", "a\nb"]},
+}
+SECONDS = {"b.wav": 0.5, " Ambience Birds.wav": 1.25}
+
+
+def write_csv(folder, split, table, end="\n"):
+    path = folder / f"clotho_captions_{split}.csv"
+    count = len(next(iter(table.values())))
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator=end)
+        writer.writerow(["file_name", *(f"caption_{i + 1}" for i in range(count))])
+        writer.writerows([name, *captions] for name, captions in table.items())
+
+
+def write_wav(path, seconds=2.0):
+    soundfile.write(path, np.zeros(int(RATE * seconds)), RATE)
+
+
+@pytest.fixture
+def clotho(tmp_path):
+    folder = tmp_path / "clotho"
+    for split, table in CAPTIONS.items():
+        (folder / split).mkdir(parents=True)
+        write_csv(folder, split, table, end="\n" if split == "evaluation" else "\r\n")
+        for name in table:
+            write_wav(folder / split / name, SECONDS.get(name, 2.0))
+    return folder
+
+
+def rows_of(result):
+    return {
+        split: list(zip(table["cid"], table["fid"], table["fname"], table["original"], strict=True))
+        for split, table in result.captions.items()
+    }
+
+
+def test_numbers_names_and_durations(clotho):
+    result = preprocess.preprocess_clotho(clotho)
+    assert result.audio_info == {
+        "audio_fids": {
+            "development": {" Ambience Birds.wav": 1, "Glass &amp; co .wav": 2, "b.wav": 3},
+            "validation": {"B.wav": 4, "b.wav": 5},
+            "evaluation": {"x, [1] #2 %@!~.wav": 6},
+        },
+        "audio_fnames": {
+            "development": [" Ambience Birds.wav", "Glass &amp; co .wav", "b.wav"],
+            "validation": ["B.wav", "b.wav"],
+            "evaluation": ["x, [1] #2 %@!~.wav"],
+        },
+        "audio_durations": {
+            "development": [1.25, 2.0, 0.5],
+            "validation": [2.0, 0.5],
+            "evaluation": [2.0],
+        },
+    }
+    assert rows_of(result) == {
+        "development": [
+            (1, 3, "b.wav", "Rain."),
+            (2, 3, "b.wav", " edge spaces "),
+            (3, 1, " Ambience Birds.wav", "rain"),
+            (4, 1, " Ambience Birds.wav", 'birds, "singing"'),
+            (5, 2, "Glass &amp; co .wav", "A well-known glass."),
+            (6, 2, "Glass &amp; co .wav", "NA"),
+        ],
+        "validation": [
+            (7, 5, "b.wav", "rain"),
+            (8, 5, "b.wav", "2012"),
+            (9, 4, "B.wav", "null"),
+            (10, 4, "B.wav", "None"),
+        ],
+        "evaluation": [
+            (11, 6, "x, [1] #2 %@!~.wav", "rain"),
+            (12, 6, "x, [1] #2 %@!~.wav", "a\nb"),
+        ],
+    }
+    development = result.captions["development"]
+    assert list(development) == ["cid", "fid", "fname", "original", "caption", "tokens"]
+    assert development["caption"][4] == "A well known glass"
+    assert development["tokens"][4] == ["a", "well", "known", "glass"]
+    assert result.vocab_info["split_infos"]["validation"] == {
+        "num_clips": 2,
+        "num_captions": 4,
+        "num_words": 4,
+    }
+    assert result.missing == result.extra == []
+    assert result.summary() == (
+        "development 3 clips, 6 captions; validation 2 clips, 4 captions; "
+        "evaluation 1 clips, 2 captions"
+    )
+
+
+def test_written_files_read_back(clotho, tmp_path):
+    result = preprocess.preprocess_clotho(clotho)
+    out = tmp_path / "new" / "folder"
+    written = preprocess.write_preprocessed(out, result)
+    assert sorted(path.name for path in written) == sorted(path.name for path in out.iterdir())
+    assert datasets.load_audio_info(out) == result.audio_info
+    split = datasets.load_captions(out, "development")
+    assert split.cids.tolist() == [1, 2, 3, 4, 5, 6]
+    assert split.captions == [text for table in CAPTIONS["development"].values() for text in table]
+    assert split.clip_names == result.audio_info["audio_fnames"]["development"]
+    assert split.clip_of_caption.tolist() == [2, 2, 0, 0, 1, 1]
+    assert split.clip_fids.tolist() == [1, 2, 3]
+    assert pickle.loads((out / "vocab_info.pkl").read_bytes()) == result.vocab_info
+    # The very bytes that pandas writes, as the original system does.
+    result.captions["development"].to_json(tmp_path / "by_pandas.json")
+    by_pandas = (tmp_path / "by_pandas.json").read_bytes()
+    assert (out / "development_captions.json").read_bytes() == by_pandas
+
+
+def test_files_are_written_only_if_they_change(clotho, tmp_path):
+    out = tmp_path / "out"
+    assert len(preprocess.write_preprocessed(out, preprocess.preprocess_clotho(clotho))) == 5
+    assert preprocess.write_preprocessed(out, preprocess.preprocess_clotho(clotho)) == []
+    table = {**CAPTIONS["validation"], "B.wav": ["null", "Something else"]}
+    write_csv(clotho, "validation", table)
+    written = preprocess.write_preprocessed(out, preprocess.preprocess_clotho(clotho))
+    assert [path.name for path in written] == ["validation_captions.json", "vocab_info.pkl"]
+
+
+def test_bytes_do_not_depend_on_the_hash_seed(clotho, tmp_path):
+    code = (
+        "import sys; from utils import preprocess as p;"
+        "p.write_preprocessed(sys.argv[2], p.preprocess_clotho(sys.argv[1]))"
+    )
+    contents = []
+    for seed in ("1", "2"):
+        out = tmp_path / seed
+        subprocess.run(
+            [sys.executable, "-c", code, str(clotho), str(out)],
+            check=True,
+            cwd=SCRIPT.parents[1],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        )
+        contents.append({path.name: path.read_bytes() for path in out.iterdir()})
+    assert contents[0] == contents[1]
+
+
+def test_order_of_the_files_on_disk_changes_nothing(clotho, tmp_path, monkeypatch):
+    expected = preprocess.preprocess_clotho(clotho)
+    listing = Path.iterdir
+
+    def shuffled(folder):
+        entries = list(listing(folder))
+        random.Random(7).shuffle(entries)
+        return iter(entries[::-1])
+
+    monkeypatch.setattr(Path, "iterdir", shuffled)
+    result = preprocess.preprocess_clotho(clotho)
+    assert result.audio_info == expected.audio_info
+    assert rows_of(result) == rows_of(expected)
+    preprocess.write_preprocessed(tmp_path / "b", result)
+    for path in preprocess.write_preprocessed(tmp_path / "a", expected):
+        assert (tmp_path / "b" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_stripped_names_on_disk_change_nothing(clotho):
+    expected = preprocess.preprocess_clotho(clotho)
+    folder = clotho / "development"
+    (folder / " Ambience Birds.wav").rename(folder / "Ambience Birds.wav")
+    (folder / "Glass &amp; co .wav").rename(folder / "Glass &amp; co.wav")
+    result = preprocess.preprocess_clotho(clotho)
+    assert result.audio_info == expected.audio_info
+    assert rows_of(result) == rows_of(expected)
+    assert result.extra == []
+
+
+def test_wavs_without_captions_are_kept_and_counted(clotho):
+    write_wav(clotho / "development" / "Zoo.wav")
+    (clotho / "development" / "folder.wav").mkdir()
+    result = preprocess.preprocess_clotho(clotho)
+    assert result.extra == ["development/Zoo.wav"]
+    assert result.audio_info["audio_fids"]["development"] == {
+        " Ambience Birds.wav": 1,
+        "Glass &amp; co .wav": 2,
+        "Zoo.wav": 3,
+        "b.wav": 4,
+    }
+    assert result.captions["development"]["cid"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert "development 4 clips, 6 captions" in result.summary()
+    assert "1 of the clips without captions" in result.summary()
+
+
+def break_some(clotho):
+    (clotho / "development" / "b.wav").unlink()
+    (clotho / "validation" / "B.wav").write_bytes(b"no wav")
+    write_wav(clotho / "validation" / "b.wav", 0)
+
+
+def test_unusable_clips_are_refused_by_name_and_reason(clotho):
+    break_some(clotho)
+    with pytest.raises(InputError) as error:
+        preprocess.preprocess_clotho(clotho)
+    message = str(error.value)
+    assert message.startswith("3 clips of ")
+    assert "development/b.wav: no such file" in message
+    assert "validation/B.wav: cannot be opened" in message
+    assert "validation/b.wav: holds no sound (0 samples)" in message
+    assert "--allow-missing" in message
+
+
+def test_long_lists_of_missing_clips_are_counted(clotho):
+    write_csv(clotho, "evaluation", {f"{i:02}.wav": ["x", "y"] for i in range(30)})
+    with pytest.raises(InputError) as error:
+        preprocess.preprocess_clotho(clotho)
+    message = str(error.value)
+    assert message.startswith("30 clips of ")
+    assert "evaluation/09.wav" in message
+    assert "evaluation/10.wav" not in message
+    assert "... and 20 more" in message
+
+
+def test_allow_missing_goes_on_and_keeps_the_numbers(clotho):
+    complete = preprocess.preprocess_clotho(clotho)
+    break_some(clotho)
+    result = preprocess.preprocess_clotho(clotho, allow_missing=True)
+    assert [entry.split(" (")[0] for entry in result.missing] == [
+        "development/b.wav: no such file",
+        "validation/B.wav: cannot be opened",
+        "validation/b.wav: holds no sound",
+    ]
+    gone = {("development", "b.wav"), ("validation", "b.wav"), ("validation", "B.wav")}
+    assert rows_of(result) == {
+        split: [row for row in rows if (split, row[2]) not in gone]
+        for split, rows in rows_of(complete).items()
+    }
+    assert result.audio_info["audio_fids"] == {
+        "development": {" Ambience Birds.wav": 1, "Glass &amp; co .wav": 2},
+        "validation": {},
+        "evaluation": {"x, [1] #2 %@!~.wav": 6},
+    }
+    assert result.summary().endswith("3 left out")
+
+
+def test_missing_folder_says_where_clotho_is(clotho, tmp_path):
+    (clotho / "evaluation" / "x, [1] #2 %@!~.wav").unlink()
+    (clotho / "evaluation").rmdir()
+    with pytest.raises(InputError, match=r"no folder .*evaluation\. .*zenodo\.org/records/4783391"):
+        preprocess.preprocess_clotho(clotho)
+    result = preprocess.preprocess_clotho(clotho, allow_missing=True)
+    assert result.missing == ["evaluation/x, [1] #2 %@!~.wav: no such file"]
+    preprocess.write_preprocessed(tmp_path / "out", result)
+    assert datasets.load_captions(tmp_path / "out", "evaluation").captions == []
+    assert len(datasets.load_captions(tmp_path / "out", "validation").captions) == 4
+
+
+def test_progress_counts_the_wavs(clotho):
+    class Bar:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def update(self):
+            self.done += 1
+
+    bar = Bar()
+
+    def progress(total):
+        bar.total, bar.done = total, 0
+        return bar
+
+    preprocess.preprocess_clotho(clotho, progress=progress)
+    assert bar.done == bar.total == 6
+
+
+def run_script(dataset_path, input_path, *flags):
+    settings = input_path.with_suffix(".yaml")
+    data = {"dataset_path": str(dataset_path), "input_path": str(input_path)}
+    settings.write_text(yaml.safe_dump({"train_data": data}))
+    return subprocess.run(
+        [sys.executable, str(SCRIPT), "--config", str(settings), *flags],
+        capture_output=True,
+        text=True,
+        cwd=input_path.parent,
+    )
+
+
+def test_script_from_another_folder(clotho, tmp_path):
+    done = run_script(clotho, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == "reads  clotho"
+    assert sum(line.startswith("writes out/") for line in lines) == 5
+    assert "development 3 clips, 6 captions; validation 2" in lines[-1]
+    assert done.stderr == ""
+    again = run_script(clotho, tmp_path / "out")
+    assert "writes" not in again.stdout
+
+
+def test_script_refuses_then_allows_missing_clips(clotho, tmp_path):
+    (clotho / "development" / "b.wav").unlink()
+    refused = run_script(clotho, tmp_path / "out")
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: 1 clip of ")
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "out").exists()
+    allowed = run_script(clotho, tmp_path / "out", "--allow-missing")
+    assert allowed.returncode == 0
+    assert "left out:\n  - development/b.wav: no such file\n" in allowed.stdout
+    assert "1 left out" in allowed.stdout.splitlines()[-1]
+
+
+def test_real_captions(shared_data, tmp_path, capsys):
+    source = shared_data / "clotho"
+    folder = tmp_path / "clotho"
+    tables = {}
+    for split in datasets.SPLITS:
+        (folder / split).mkdir(parents=True)
+        content = (source / f"clotho_captions_{split}.csv").read_bytes()
+        (folder / f"clotho_captions_{split}.csv").write_bytes(content)
+        # Read by other means than the code under test.
+        tables[split] = pd.read_csv(
+            source / f"clotho_captions_{split}.csv", dtype=str, keep_default_na=False
+        )
+        names = tables[split]["file_name"].tolist()
+        random.Random(split).shuffle(names)
+        for name in names:
+            write_wav(folder / split / name, 0.004)
+    out = tmp_path / "out"
+    runpy.run_path(str(SCRIPT))["main"](
+        [f"--set=train_data.dataset_path={folder}", f"--set=train_data.input_path={out}"]
+    )
+    assert "development 3839 clips, 19195 captions; validation 1045 clips, 5225 captions; " in (
+        capsys.readouterr().out
+    )
+    ranges = {
+        "development": (1, 3839, 1, 19195),
+        "validation": (3840, 4884, 19196, 24420),
+        "evaluation": (4885, 5929, 24421, 29645),
+    }
+    seen = Counter()
+    info = datasets.load_audio_info(out)
+    for split, (first_fid, last_fid, first_cid, last_cid) in ranges.items():
+        table = tables[split]
+        captions = datasets.load_captions(out, split)
+        assert captions.cids.tolist() == list(range(first_cid, last_cid + 1))
+        assert captions.clip_fids.tolist() == list(range(first_fid, last_fid + 1))
+        assert captions.clip_names == sorted(table["file_name"])
+        assert captions.captions == table.iloc[:, 1:].to_numpy().ravel().tolist()
+        names = [captions.clip_names[clip] for clip in captions.clip_of_caption]
+        assert names == table["file_name"].repeat(5).tolist()
+        assert info["audio_fnames"][split] == captions.clip_names
+        assert set(info["audio_durations"][split]) == {0.004}
+        seen.update(captions.clip_names)
+    assert sum(count == 2 for count in seen.values()) == 4
+    assert max(seen.values()) == 2

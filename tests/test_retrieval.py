@@ -1,0 +1,52 @@
+import csv
+
+import numpy as np
+import pytest
+import torch
+
+from utils import retrieval
+
+
+def plain_reference(audio, queries, clip_of_query):
+    """Sort every score list the slow way: by score, then by position."""
+    ranks, best = [], []
+    for query, own in zip(queries, clip_of_query, strict=True):
+        scores = [float(query @ clip) for clip in audio]
+        order = sorted(range(len(scores)), key=lambda c: (-scores[c], c))
+        ranks.append(order.index(own) + 1)
+        best.append(order[:10])
+    return ranks, best
+
+
+@pytest.mark.parametrize("chunk", [10**9, 40, 1])
+def test_ranks_equal_sorting_every_list(monkeypatch, chunk):
+    monkeypatch.setattr(retrieval, "_CHUNK_SCORES", chunk)
+    generator = torch.Generator().manual_seed(0)
+    # Few distinct numbers, so that ties abound.
+    audio = torch.randint(-1, 2, (17, 4), generator=generator).double()
+    queries = torch.randint(-1, 2, (30, 4), generator=generator).double()
+    clips = torch.randint(17, (30,), generator=generator)
+    ranks, best, scores = retrieval.rank_and_retrieve(audio, queries, clips)
+    expected_ranks, expected_best = plain_reference(audio, queries, clips.tolist())
+    assert ranks.tolist() == expected_ranks
+    assert best.tolist() == expected_best
+    assert (np.diff(scores, axis=1) <= 0).all()
+
+
+def test_fewer_clips_than_places():
+    audio = torch.eye(3)
+    _, best, _ = retrieval.rank_and_retrieve(audio, audio, torch.arange(3))
+    assert best.shape == (3, 3)
+
+
+def test_the_result_table_keeps_captions_and_names_verbatim(tmp_path):
+    captions = [' "Rain", they say; ', "two\nlines", "é—“"]
+    names = [" a,b .wav", "&amp;#39;.wav", "c.wav"]
+    best = np.array([[1, 0, 2], [0, 1, 2], [2, 1, 0]])
+    path = tmp_path / "test.output.csv"
+    retrieval.write_result_table(path, captions, names, best)
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["caption", "file_name_1", "file_name_2", "file_name_3"]
+    assert [row[0] for row in rows[1:]] == captions
+    assert rows[1][1:] == [names[1], names[0], names[2]]

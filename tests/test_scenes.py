@@ -1,0 +1,428 @@
+import csv
+import json
+import re
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from utils import scenes
+from utils.errors import InputError
+from utils.scenes import demo_set
+from utils.scenes.captions import NUMBERS, _tempo
+from utils.scenes.scene import HIGHEST_PEAK, LOUD_DB, QUIET_DB, Event, Scene, loudest_level
+from utils.sound_events import EVENT_KINDS
+
+CLIPS = (16, 3, 3)
+COUNTS = {"once": 1, "a single": 1, "twice": 2, "a couple of": 2, "more than once": 2}
+COUNTS |= {word: number for number, word in enumerate(NUMBERS) if number}
+
+
+def rng(*seed: int) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def many_scenes(number: int):
+    for index in range(number):
+        scene = scenes.sample_scene(rng(11, index))
+        yield scene, scenes.describe_scene(scene, rng(12, index))
+
+
+def sequence(*names: str) -> Scene:
+    events = tuple(
+        Event(EVENT_KINDS[name], 4.0 * i, 3.0, max(2, EVENT_KINDS[name].counts[0]), -20.0)
+        for i, name in enumerate(names)
+    )
+    return Scene(4.0 * len(names), events, "sequence")
+
+
+def single(name: str, **changes) -> Scene:
+    values = {"onset": 0.1, "seconds": 4.0, "count": 1, "level_db": -20.0, **changes}
+    return Scene(5.0, (Event(EVENT_KINDS[name], **values),), "single")
+
+
+def words_of(kind) -> list[str]:
+    """Verbs and nouns of a kind, as captions may write them."""
+    wording = kind.wording
+    verbs = [word for clause in wording.clauses for word in (clause.verb, clause.gerund)]
+    nouns = [word for noun in wording.nominals for word in (noun.head, noun.plural) if word]
+    return verbs + nouns
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("demo") / "set"
+    report = scenes.write_demo_set(folder, clips=CLIPS, seed=5)
+    assert report == scenes.DemoSetReport(written=sum(CLIPS), kept=0, up_to_date=False)
+    return folder
+
+
+@pytest.fixture
+def copied(written: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(written, tmp_path / "set"))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def read_csv(folder: Path, split: str) -> list[list[str]]:
+    with (folder / f"clotho_captions_{split}.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+# --- scenes ---
+
+
+def test_scenes_last_3_to_14_seconds_and_hold_their_events() -> None:
+    layouts = set()
+    for index in range(400):
+        scene = scenes.sample_scene(rng(1, index))
+        layouts.add((scene.layout, len(scene.events)))
+        assert 3 <= scene.duration <= 14
+        assert [event.onset for event in scene.events] == sorted(e.onset for e in scene.events)
+        assert len({event.kind.name for event in scene.events}) == len(scene.events)
+        for event in scene.events:
+            assert event.onset >= 0
+            assert event.onset + event.seconds <= scene.duration + 1e-9
+            assert event.count == 1 or event.kind.countable
+        if scene.layout == "background":
+            assert scene.events[0].kind.sustained
+            assert scene.events[0].seconds == scene.duration
+            assert all(e.level_db > scene.events[0].level_db + 5 for e in scene.events[1:])
+        elif scene.layout == "sequence":
+            ends = [event.onset + event.seconds for event in scene.events]
+            assert all(e.onset > end for e, end in zip(scene.events[1:], ends, strict=False))
+    assert layouts == {
+        ("single", 1), ("sequence", 2), ("sequence", 3), ("background", 2), ("background", 3)
+    }  # fmt: skip
+
+
+def test_included_kinds_are_in_the_scene() -> None:
+    for index in range(30):
+        scene = scenes.sample_scene(rng(index), include=("dog", "rain"))
+        assert {event.kind.name for event in scene.events} == {"dog", "rain"}
+
+
+def test_kinds_can_be_restricted() -> None:
+    kinds = {name: EVENT_KINDS[name] for name in ("dog", "rain")}
+    seen = {e.kind.name for i in range(30) for e in scenes.sample_scene(rng(i), kinds=kinds).events}
+    assert seen == {"dog", "rain"}
+
+
+def test_a_scene_of_no_kinds_is_refused() -> None:
+    with pytest.raises(ValueError, match="got 0 kinds to choose from"):
+        scenes.sample_scene(rng(0), kinds={})
+
+
+def test_tags_are_sorted_and_unique() -> None:
+    tags = scenes.scene_tags(sequence("dog", "cat"))
+    assert tags == ("Animal", "Bark", "Cat", "Dog", "Domestic animals, pets", "Meow")
+
+
+@pytest.mark.parametrize("rate", [22050, 44100])
+def test_rendering_has_the_length_of_the_scene_and_does_not_clip(rate: int) -> None:
+    for index in range(4):
+        scene = scenes.sample_scene(rng(2, index))
+        sound = scenes.render_scene(scene, rng(index), rate)
+        assert sound.dtype == np.float32
+        assert sound.shape == (round(scene.duration * rate),)
+        assert 0.01 < np.abs(sound).max() <= HIGHEST_PEAK + 1e-6
+        assert np.array_equal(sound, scenes.render_scene(scene, rng(index), rate))
+
+
+def test_events_have_their_level_and_place() -> None:
+    scene = Scene(6.0, (Event(EVENT_KINDS["dial_tone"], 2.0, 2.0, 1, -20.0),), "single")
+    sound = scenes.render_scene(scene, rng(1), 32000)
+    assert 20 * np.log10(loudest_level(sound, 32000)) == pytest.approx(-20, abs=1)
+    assert loudest_level(sound[: 2 * 32000 - 100], 32000) < 0.01
+
+
+def test_stereo_channels_differ_but_hold_the_same_scene() -> None:
+    scene = sequence("dog", "rain")
+    sound = scenes.render_scene(scene, rng(3), 32000, channels=2)
+    assert sound.shape == (8 * 32000, 2)
+    assert not np.array_equal(sound[:, 0], sound[:, 1])
+    frames = np.square(sound).reshape(80, -1, 2).mean(axis=1)
+    assert np.corrcoef(frames.T)[0, 1] > 0.9
+
+
+def test_other_numbers_of_channels_are_refused() -> None:
+    with pytest.raises(ValueError, match="channels must be 1 or 2, got 3"):
+        scenes.render_scene(sequence("dog"), rng(0), 32000, channels=3)
+
+
+# --- captions ---
+
+
+def test_captions_are_five_distinct_sentences_about_every_event() -> None:
+    for scene, captions in many_scenes(400):
+        assert len({caption.lower().rstrip(".") for caption in captions}) == 5
+        for caption in captions:
+            assert 6 <= len(caption.replace("-", " ").split()) <= 20, caption
+            for event in scene.events:
+                assert any(w in caption.lower() for w in words_of(event.kind)), (event, caption)
+
+
+def test_captions_are_grammatical_where_a_rule_can_tell() -> None:
+    plural = r"(two|three|four|five|six|seven|eight|several|many|a few|a couple of|a number of)"
+    faults = re.compile(
+        rf"\ba [aeiou]|\ban [^aeiou]|  | ,|\bthere is {plural}\b|\bthere are (a|an|one|the) (?!few"
+        rf"|couple|number)|\b(a|an|the) {plural}\b|a series of [a-z -]+ are\b|,,|\.\.|[{{}}]",
+        re.IGNORECASE,
+    )
+    for _, captions in many_scenes(400):
+        for caption in captions:
+            assert caption[0].isupper()
+            assert not faults.search(caption), caption
+
+
+@pytest.mark.parametrize("name", ["dog", "knock", "owl", "piano", "church_bell", "thunder"])
+def test_counts_in_captions_are_the_real_ones(name: str) -> None:
+    stated = set()
+    pattern = re.compile(r"\b(" + "|".join(sorted(COUNTS, key=len, reverse=True)) + r")\b")
+    for index in range(60):
+        count = 1 + index % 5
+        for caption in scenes.describe_scene(single(name, count=count), rng(index)):
+            for word in pattern.findall(caption.lower()):
+                assert COUNTS[word] == count, caption
+                stated.add(count)
+    assert stated == {1, 2, 3, 4, 5}
+
+
+@pytest.mark.parametrize(
+    ("level", "wanted", "unwanted"),
+    [
+        (LOUD_DB + 2, r"loud|nois", r"quiet|faint|distan|far"),
+        (QUIET_DB - 2, r"quiet|faint", r"loud|nois|distan"),
+        (-20.0, "", r"loud|nois|quiet|faint|distan"),
+    ],
+)
+def test_loudness_in_captions_is_that_of_the_event(
+    level: float, wanted: str, unwanted: str
+) -> None:
+    scene = single("dog", level_db=level, count=3)
+    text = " ".join(c for i in range(10) for c in scenes.describe_scene(scene, rng(i)))
+    assert re.search(wanted, text)
+    assert not re.search(unwanted, text)
+
+
+def test_distance_is_told() -> None:
+    scene = single("dog", level_db=-30.0, distant=True, count=3)
+    text = " ".join(c for i in range(10) for c in scenes.describe_scene(scene, rng(i)))
+    assert "in the distance" in text
+    assert "distant" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "tempo"), [(5 * 0.36, "fast"), (5 * 0.6, None), (5 * 0.88, "slow")]
+)
+def test_tempo_follows_from_the_period(seconds: float, tempo: str | None) -> None:
+    assert _tempo(single("dog", count=5, seconds=seconds).events[0]) == tempo
+
+
+@pytest.mark.parametrize(
+    "names", [("dog", "siren"), ("siren", "dog"), ("knock", "owl"), ("thunder", "cat")]
+)
+def test_order_words_agree_with_the_order_of_the_events(names: tuple[str, str]) -> None:
+    scene = sequence(*names)
+    kinds = [event.kind for event in scene.events]
+    for index in range(30):
+        for caption in scenes.describe_scene(scene, rng(index)):
+            text = caption.lower()
+            found = [re.search("|".join(map(re.escape, words_of(kind))), text) for kind in kinds]
+            positions = [match.start() for match in found]
+            reverses = re.search(r".\bafter ", text)  # not where the sentence begins with it
+            assert (positions[0] > positions[1]) == bool(reverses), caption
+            assert re.search(r"then|follow|before|after|later|gives? way", text), caption
+
+
+def test_background_is_called_so_only_where_there_is_one() -> None:
+    for scene, captions in many_scenes(200):
+        for caption in captions:
+            if re.search(r"background|\bwhile\b", caption):
+                assert scene.layout == "background", caption
+
+
+# --- the written set ---
+
+
+def test_layout_is_that_of_clotho(written: Path) -> None:
+    for split, clips in zip(demo_set.SPLITS, CLIPS, strict=True):
+        header, *rows = read_csv(written, split)
+        assert header == ["file_name", *(f"caption_{i}" for i in range(1, 6))]
+        assert len(rows) == clips
+        assert all(len(row) == 6 and len(set(row[1:])) == 5 for row in rows)
+        names = [row[0] for row in rows]
+        assert len(set(map(str.casefold, names))) == clips
+        assert {path.name for path in (written / split).iterdir()} == set(names)
+    assert sorted(path.name for path in written.iterdir()) == [
+        "clotho_captions_development.csv",
+        "clotho_captions_evaluation.csv",
+        "clotho_captions_validation.csv",
+        "demo_set.json",
+        "development",
+        "evaluation",
+        "validation",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("split", "crlf"), [("development", True), ("validation", True), ("evaluation", False)]
+)
+def test_line_ends_are_those_of_clotho(written: Path, split: str, crlf: bool) -> None:
+    content = (written / f"clotho_captions_{split}.csv").read_bytes()
+    lines = 1 + CLIPS[demo_set.SPLITS.index(split)]
+    assert content.count(b"\n") == lines
+    assert content.count(b"\r\n") == (lines if crlf else 0)
+
+
+def test_formats_vary_as_real_collections_do(written: Path) -> None:
+    infos = [soundfile.info(path) for path in sorted((written / "development").iterdir())]
+    assert {info.samplerate for info in infos} == {22050, 32000, 44100, 48000}
+    assert {info.channels for info in infos} == {1, 2}
+    assert {info.subtype for info in infos} == {"PCM_16", "PCM_24"}
+    assert sum(info.samplerate == 44100 for info in infos) > len(infos) / 2
+
+
+def test_names_are_as_awkward_as_in_clotho() -> None:
+    names = [demo_set.clip_plan(2022, 0, index)[2] for index in range(60)]
+    for oddity in ("&amp;", "&#39;", "&quot;", ",", "#", "[", "]", "%", "@", "!", "~", "'"):
+        assert any(oddity in name for name in names), oddity
+    assert any(name.startswith(" ") for name in names)
+    assert any(name.endswith(" .wav") for name in names)
+    assert max(map(len, names)) > 100
+    assert max(map(len, names)) <= 133
+    assert len({name.casefold().strip() for name in names}) == 60
+
+
+def test_names_are_unique_in_large_sets() -> None:
+    scene = single("dog")
+    names = {demo_set.clip_name(scene, "development", index) for index in range(20000)}
+    assert len({name.casefold().replace(" ", "") for name in names}) == 20000
+
+
+def test_one_name_stands_in_two_splits_for_different_sounds(written: Path) -> None:
+    common = {p.name for p in (written / "development").iterdir()}
+    common &= {p.name for p in (written / "evaluation").iterdir()}
+    assert common
+    for name in common:
+        one, other = ((written / s / name).read_bytes() for s in ("development", "evaluation"))
+        assert one != other
+
+
+def test_every_kind_occurs_at_least_twice_in_each_split() -> None:
+    for split_index, clips in enumerate(scenes.DEFAULT_CLIPS):
+        planned = [n for i in range(clips) for n in demo_set.planned_kinds(2022, split_index, i)]
+        assert min(planned.count(name) for name in EVENT_KINDS) >= 2
+
+
+def test_manifest_says_what_it_is(written: Path) -> None:
+    manifest = json.loads((written / "demo_set.json").read_text())
+    assert manifest["seed"] == 5
+    assert manifest["clips"] == {"development": 16, "validation": 3, "evaluation": 3}
+    assert manifest["generator_sha256"] == demo_set.source_hash()
+    assert "Synthetic" in manifest["statement"]
+
+
+def test_complete_set_is_left_alone(written: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in written.rglob("*")}
+    report = scenes.write_demo_set(written, clips=CLIPS, seed=5)
+    assert report.up_to_date
+    assert before == {path: path.stat().st_mtime_ns for path in written.rglob("*")}
+
+
+def test_number_of_processes_does_not_change_a_byte(written: Path, tmp_path: Path) -> None:
+    scenes.write_demo_set(tmp_path / "other", clips=CLIPS, seed=5, jobs=2)
+    assert contents(tmp_path / "other") == contents(written)
+
+
+def test_missing_file_is_made_again(written: Path, copied: Path) -> None:
+    lost = sorted((copied / "validation").iterdir())[0]
+    lost.unlink()
+    report = scenes.write_demo_set(copied, clips=CLIPS, seed=5)
+    assert (report.written, report.kept) == (1, sum(CLIPS) - 1)
+    assert contents(copied) == contents(written)
+
+
+def test_interrupted_run_is_continued(written: Path, tmp_path: Path) -> None:
+    class Stop(Exception):
+        pass
+
+    class Bar:
+        done = 0
+
+        def update(self) -> None:
+            self.done += 1
+            if self.done == 4:
+                raise Stop
+
+    @contextmanager
+    def bar(total: int):
+        assert total == sum(CLIPS)
+        yield Bar()
+
+    folder = tmp_path / "set"
+    with pytest.raises(Stop):
+        scenes.write_demo_set(folder, clips=CLIPS, seed=5, progress=bar)
+    assert not list(folder.glob("*.csv"))
+    assert not (folder / demo_set.MANIFEST).exists()
+    (folder / "development" / ".0123456789abcdef.tmp").write_bytes(b"RIFF")
+    report = scenes.write_demo_set(folder, clips=CLIPS, seed=5)
+    assert (report.written, report.kept) == (sum(CLIPS) - 4, 4)
+    assert contents(folder) == contents(written)
+
+
+def test_other_parameters_replace_the_clips_and_nothing_else(copied: Path) -> None:
+    soundfile.write(copied / "development" / "my own.wav", np.zeros(100), 44100)
+    scenes.write_demo_set(copied, clips=(2, 1, 1), seed=6)
+    assert len(list((copied / "development").iterdir())) == 3
+    assert (copied / "development" / "my own.wav").exists()
+    assert [len(read_csv(copied, split)) - 1 for split in demo_set.SPLITS] == [2, 1, 1]
+
+
+def test_change_of_parameters_after_an_interruption_leaves_no_old_clip(copied: Path) -> None:
+    (copied / demo_set.MANIFEST).rename(copied / demo_set.MARKER)
+    scenes.write_demo_set(copied, clips=(1, 1, 1), seed=5)
+    assert [len(list((copied / split).iterdir())) for split in demo_set.SPLITS] == [1, 1, 1]
+
+
+def test_foreign_folder_is_refused_and_untouched(tmp_path: Path) -> None:
+    (tmp_path / "development").mkdir()
+    (tmp_path / "development" / "a.wav").write_bytes(b"real")
+    with pytest.raises(InputError, match=r"not empty \(development\).*choose an empty folder"):
+        scenes.write_demo_set(tmp_path, clips=(1, 1, 1))
+    assert contents(tmp_path) == {"development/a.wav": b"real"}
+
+
+def test_manifest_of_something_else_does_not_open_the_folder(tmp_path: Path) -> None:
+    (tmp_path / demo_set.MANIFEST).write_text("[1, 2]")
+    with pytest.raises(InputError, match="not empty"):
+        scenes.write_demo_set(tmp_path, clips=(1, 1, 1))
+
+
+def test_file_in_the_way_is_refused(copied: Path) -> None:
+    path = sorted((copied / "evaluation").iterdir())[0]
+    path.write_bytes(b"something else")
+    (copied / "clotho_captions_evaluation.csv").unlink()
+    with pytest.raises(InputError, match=r"is in the way of the demo set"):
+        scenes.write_demo_set(copied, clips=CLIPS, seed=5)
+    assert path.read_bytes() == b"something else"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"clips": (0, 1, 1)}, r"three numbers from 1 to 1000003, got \(0, 1, 1\)"),
+        ({"seed": -1}, "seed must not be negative, got -1"),
+        ({"jobs": 0}, "jobs must be at least 1, got 0"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(tmp_path: Path, arguments, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        scenes.write_demo_set(tmp_path / "new", **arguments)
+    assert not (tmp_path / "new").exists()

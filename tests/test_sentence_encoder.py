@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from models.sentence_encoder import SentenceEncoder
+from utils import weights
+from utils.config import load_config
+
+
+@pytest.fixture(scope="module")
+def encoder(sentence_model):
+    expected = load_config().sentence_model.sha256
+    folder = weights.find_sentence_model(sentence_model, name="", sha256_expected=expected)
+    return SentenceEncoder(folder).eval()
+
+
+def test_the_published_example(encoder):
+    vector = encoder.encode(["This is an example sentence"])[0]
+    assert vector[:3].tolist() == pytest.approx([0.0225026, -0.0782917, -0.0230307], abs=1e-6)
+
+
+def test_vectors_are_unit_and_do_not_depend_on_their_batch(encoder):
+    texts = [
+        "rain",
+        "A dog barks three times while rain falls on a tin roof in the distance.",
+        "é?",
+    ]
+    together = encoder.encode(texts)
+    apart = torch.cat([encoder.encode([text]) for text in texts])
+    assert together.shape == (3, 768)
+    torch.testing.assert_close(together.norm(dim=1), torch.ones(3))
+    torch.testing.assert_close(together, apart, rtol=0, atol=1e-5)
+
+
+def test_meaning_is_near(encoder):
+    rain, same, dog = encoder.encode(["rain is falling", "it is raining", "a dog barks"])
+    assert rain @ same > rain @ dog + 0.3
+
+
+def test_an_endless_text_is_cut(encoder):
+    assert len(encoder.tokenize(["word " * 5000])[0]) == 384

@@ -1,0 +1,105 @@
+import h5py
+import numpy as np
+import pytest
+
+from utils.errors import InputError
+from utils.vectors import read_if_current, read_vectors, require, select, write_vectors
+
+ATTRIBUTES = {"what": "test", "model": "a", "window_seconds": 10.0}
+IDS = ["development/ a b .wav", "development/&amp;.wav", "validation/é.wav"]
+VECTORS = np.arange(6, dtype=np.float32).reshape(3, 2)
+TEXTS = {"texts": ["one", "two\n", "“three”"]}
+
+
+@pytest.fixture
+def path(tmp_path):
+    path = tmp_path / "deep/er/x.hdf5"
+    write_vectors(path, IDS, VECTORS, attributes=ATTRIBUTES, columns=TEXTS)
+    return path
+
+
+def test_what_is_written_is_read(path):
+    file = read_vectors(path, made_by="s.py")
+    assert file.ids == IDS
+    assert file.columns == TEXTS
+    np.testing.assert_array_equal(file.vectors, VECTORS)
+    assert file.fixed_attributes == ATTRIBUTES
+    assert set(file.attributes) == {*ATTRIBUTES, "created", "versions"}
+    assert [p.name for p in path.parent.iterdir()] == ["x.hdf5"]
+
+
+def test_rows_are_taken_by_id_whatever_their_order(path):
+    file = read_vectors(path, made_by="s.py")
+    taken = select(file, [IDS[2], IDS[0]], original_ids=["9", "8"], made_by="s.py")
+    np.testing.assert_array_equal(taken, VECTORS[[2, 0]])
+
+
+def test_missing_rows_name_the_script(path):
+    file = read_vectors(path, made_by="s.py")
+    with pytest.raises(InputError, match=r"lacks 2 of 3 vectors \('x', 'y'\).*Run s\.py again"):
+        select(file, ["x", IDS[0], "y"], original_ids=[], made_by="s.py")
+
+
+def test_rows_made_from_other_texts_are_refused(path):
+    file = read_vectors(path, made_by="s.py")
+    select(file, IDS, original_ids=[], made_by="s.py", texts=TEXTS["texts"])
+    with pytest.raises(InputError, match=r"other texts for 1 of 3 rows .*Run s\.py again"):
+        select(file, IDS, original_ids=[], made_by="s.py", texts=["one", "two", "“three”"])
+
+
+def test_other_parameters_are_refused_all_in_one_message(path):
+    file = read_vectors(path, made_by="s.py")
+    require(file, {"model": "a"}, made_by="s.py")
+    with pytest.raises(InputError, match=r"model is 'a'.*'b'; precision is None.*Run s\.py again"):
+        require(file, {"model": "b", "precision": "fp32"}, made_by="s.py")
+
+
+@pytest.mark.parametrize("layout", ["vectors", "one per clip"])
+def test_the_original_layout(tmp_path, layout):
+    path = tmp_path / "original.hdf5"
+    with h5py.File(path, "w") as file:
+        for fid, vector in ((10, [1, 2]), (2, [3, 4]), (1, [5, 6])):
+            file[str(fid)] = np.array(vector, np.float32)[None if layout == "one per clip" else ...]
+    file = read_vectors(path, made_by="s.py")
+    assert file.original_layout
+    taken = select(file, ["s/x", "s/y"], original_ids=["10", "1"], made_by="s.py", texts=["p", "q"])
+    np.testing.assert_array_equal(taken, [[1, 2], [5, 6]])
+    require(file, {"model": "anything"}, made_by="s.py")
+
+
+def test_missing_and_damaged_files_name_the_script(tmp_path, path):
+    with pytest.raises(InputError, match=r"no vector file .*gone\.hdf5\. Run s\.py"):
+        read_vectors(tmp_path / "gone.hdf5", made_by="s.py")
+    path.write_bytes(path.read_bytes()[:700])
+    with pytest.raises(InputError, match=r"cannot read .*run s\.py again"):
+        read_vectors(path, made_by="s.py")
+    with h5py.File(tmp_path / "odd.hdf5", "w") as file:
+        file["caption"] = [1.0]
+    with pytest.raises(InputError, match="neither `vectors`"):
+        read_vectors(tmp_path / "odd.hdf5", made_by="s.py")
+
+
+@pytest.mark.parametrize(
+    ("ids", "vectors"),
+    [
+        (["a", "a", "b"], VECTORS),
+        (["a", "b"], VECTORS),
+        (["a", "b", "c"], np.full((3, 2), np.nan)),
+    ],
+)
+def test_nonsense_is_not_written(path, ids, vectors):
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"distinct|finite"):
+        write_vectors(path, ids, vectors, attributes=ATTRIBUTES)
+    assert path.read_bytes() == before
+
+
+def test_a_current_file_is_recognised_and_its_rows_are_reusable(path):
+    assert read_if_current(path, IDS, TEXTS, ATTRIBUTES) == (True, {})
+    current, rows = read_if_current(path, IDS[:2], {"texts": ["one", "new"]}, ATTRIBUTES)
+    assert not current
+    np.testing.assert_array_equal(rows[IDS[0], "one"], VECTORS[0])
+    assert (IDS[1], "new") not in rows
+    assert read_if_current(path, IDS, TEXTS, {**ATTRIBUTES, "model": "b"}) == (False, {})
+    path.write_bytes(b"broken")
+    assert read_if_current(path, IDS, TEXTS, ATTRIBUTES) == (False, {})

@@ -1,0 +1,226 @@
+"""Clotho's own files, read and checked: caption CSVs, and the wavs that they name.
+
+The folder holds ``development/ validation/ evaluation/`` with wavs, and one
+``clotho_captions_{split}.csv`` for each.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from utils import files
+from utils.errors import InputError
+
+WAV_SUFFIX = ".wav"
+SOURCE = (
+    "Clotho v2.1 is at https://zenodo.org/records/4783391; scripts/00_make_demo_data.py makes a "
+    "small demo set in the same layout"
+)
+_SHOWN_PROBLEMS = 10
+_SHOWN_CHARACTERS = 200
+# macOS leaves such a file beside each file that it unpacks; it holds no sound.
+_APPLE_DOUBLE_PREFIX = "._"
+
+
+def read_captions_csv(path: str | Path) -> dict[str, list[str]]:
+    """Read a ``clotho_captions_{split}.csv``: header file_name,caption_1,…,caption_k.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    dict of str to list of str
+        For each file name its captions, both verbatim and in the order of the file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or wrong: one message with all problems, the first ten in words.
+
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"no {path}. {SOURCE}.")
+    rows = files.read_csv(path)
+    header = rows[0][1] if rows else []
+    if len(header) < 2 or header != _header(len(header) - 1):
+        raise InputError(_header_problem(path, header))
+    captions: dict[str, list[str]] = {}
+    first_line: dict[str, int] = {}
+    problems = []
+    for line, cells in rows[1:]:
+        problems += [f"line {line}: {problem}" for problem in _row_problems(cells, header)]
+        name = cells[0]
+        if name in first_line:
+            problems.append(f"line {line}: {name!r} stands on line {first_line[name]} already")
+        first_line.setdefault(name, line)
+        captions[name] = cells[1:]
+    if problems:
+        raise InputError(
+            f"{counted(problems, 'problem')} in {path}:\n{shorten(problems)}\n"
+            f"Mend the file, or take it as published. {SOURCE}."
+        )
+    if not captions:
+        raise InputError(f"{path} has a header and no clips. {SOURCE}.")
+    return captions
+
+
+def list_wavs(folder: str | Path) -> list[str]:
+    """List the names of the wavs in a folder, sorted: regular files that end in .wav or .WAV.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be read.
+
+    """
+    try:
+        return sorted(
+            entry.name
+            for entry in Path(folder).iterdir()
+            if entry.name.lower().endswith(WAV_SUFFIX)
+            and not entry.name.startswith(_APPLE_DOUBLE_PREFIX)
+            and entry.is_file()
+        )
+    except OSError as error:
+        raise InputError(
+            f"cannot list the wavs of {folder}: {error.strerror}. Check train_data.dataset_path."
+        ) from error
+
+
+def find_audio(folder: str | Path, names: Iterable[str]) -> dict[str, Path]:
+    """Find the wavs of a folder that belong to file names.
+
+    A file of the very name comes first. Tools that unpack archives strip spaces differently, so
+    that a name without a file of its own then takes the one file that differs only in spaces
+    around the stem, or in the case of the suffix.
+
+    Parameters
+    ----------
+    folder : str or Path
+    names : iterable of str
+        File names that end in .wav.
+
+    Returns
+    -------
+    dict of str to Path
+        In the order of `names`; names that have no file are left out.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be read, or if several files or names could belong together.
+
+    """
+    folder = Path(folder)
+    names = list(dict.fromkeys(names))
+    on_disk = list_wavs(folder)
+    files_by_stem = _by_stem(set(on_disk) - set(names))
+    names_by_stem = _by_stem(set(names) - set(on_disk))
+    found = {name: name for name in set(names) & set(on_disk)}
+    problems = []
+    for stem in sorted(names_by_stem.keys() & files_by_stem.keys()):
+        wanted, there = sorted(names_by_stem[stem]), sorted(files_by_stem[stem])
+        if len(wanted) == len(there) == 1:
+            found[wanted[0]] = there[0]
+        else:
+            problems.append(f"{_quoted(wanted)} could be {_quoted(there)}")
+    if problems:
+        raise InputError(
+            f"names that differ only in spaces or in the case of {WAV_SUFFIX} cannot be matched in "
+            f"{folder}:\n{shorten(problems)}\nGive each file the very name that the captions have."
+        )
+    return {name: folder / found[name] for name in names if name in found}
+
+
+def require_audio(folder: str | Path, names: Sequence[str]) -> list[Path]:
+    """Find the wavs of a folder that belong to file names, every one of them.
+
+    Parameters
+    ----------
+    folder : str or Path
+    names : sequence of str
+        File names that end in .wav.
+
+    Returns
+    -------
+    list of Path
+        One for each name, in the same order.
+
+    Raises
+    ------
+    InputError
+        If a name has no file, and where `find_audio` raises one.
+
+    """
+    found = find_audio(folder, names)
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise InputError(
+            f"{counted(missing, 'wav')} of {len(names)} not in {folder}:\n"
+            f"{shorten([repr(name) for name in missing])}\n"
+            f"Put them in place, or run scripts/01_preprocess.py --allow-missing to go on without."
+        )
+    return [found[name] for name in names]
+
+
+def shorten(lines: Sequence[str]) -> str:
+    """Write the first ten lines as a list, and count the rest."""
+    shown = [f"  - {line}" for line in lines[:_SHOWN_PROBLEMS]]
+    if len(lines) > _SHOWN_PROBLEMS:
+        shown.append(f"  ... and {len(lines) - _SHOWN_PROBLEMS} more")
+    return "\n".join(shown)
+
+
+def counted(items: Sequence[str], unit: str) -> str:
+    """Write how many there are, with the unit in singular or plural."""
+    return f"{len(items)} {unit}{'' if len(items) == 1 else 's'}"
+
+
+def _header(captions: int) -> list[str]:
+    return ["file_name", *(f"caption_{number}" for number in range(1, captions + 1))]
+
+
+def _header_problem(path: Path, header: list[str]) -> str:
+    if not header:
+        return f"{path} is empty. {SOURCE}."
+    shown = ",".join(header)[:_SHOWN_CHARACTERS]
+    other = next((mark for mark in "\t;|" if len(header) == 1 and mark in shown), None)
+    hint = f" Its columns look separated by {other!r}: save it with commas." if other else ""
+    return (
+        f"{path}, line 1: the header is {shown!r}, and must be file_name,caption_1,caption_2 and "
+        f"so on.{hint} {SOURCE}."
+    )
+
+
+def _row_problems(cells: list[str], header: list[str]) -> list[str]:
+    name = cells[0]
+    problems = []
+    if len(cells) != len(header):
+        problems.append(
+            f"{name[:_SHOWN_CHARACTERS]!r} has {len(cells)} columns where the header has "
+            f"{len(header)}; a text with a comma needs quotes around it"
+        )
+    if "/" in name or "\\" in name or "\0" in name or name == "..":
+        problems.append(f"{name!r} is no plain file name")
+    elif not name.lower().endswith(WAV_SUFFIX):
+        problems.append(f"{name!r} does not end in {WAV_SUFFIX}")
+    for column, caption in zip(header[1:], cells[1:], strict=False):
+        if not caption.strip():
+            problems.append(f"{column} of {name!r} is empty")
+        elif "\0" in caption:
+            problems.append(f"{column} of {name!r} holds a NUL character: {caption!r}")
+    return problems
+
+
+def _by_stem(names: Iterable[str]) -> dict[str, list[str]]:
+    groups = defaultdict(list)
+    for name in names:
+        groups[name[: -len(WAV_SUFFIX)].strip()].append(name)
+    return groups
+
+
+def _quoted(names: Iterable[str]) -> str:
+    return " or ".join(repr(name) for name in names)

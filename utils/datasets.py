@@ -1,0 +1,249 @@
+"""Preprocessed data sets, read back for training: captions, clips and their stable ids.
+
+N captions belong to C clips. An id is ``split/file name`` for a clip and ``split/cid`` for a
+caption: the splits share file names, so that a name alone means nothing.
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from utils import files
+from utils.errors import InputError
+
+SPLITS = ("development", "validation", "evaluation")
+CAPTION_COLUMNS = ("cid", "fid", "fname", "original", "caption", "tokens")
+AUDIO_INFO_FILE = "audio_info.pkl"
+VOCAB_INFO_FILE = "vocab_info.pkl"
+DEMO_MANIFEST = "demo_set.json"
+
+_SYNTHETIC_NOTE = (
+    "These sounds are synthetic: scores on them show that the pipeline works, "
+    "and say nothing about real recordings."
+)
+_RUN_PREPROCESS = "Run scripts/01_preprocess.py to write it again."
+
+
+@dataclass(frozen=True, eq=False)
+class CaptionSplit:
+    """The captions of one split and the clips that they describe.
+
+    Attributes
+    ----------
+    split : str
+        Name of the split.
+    cids : int array, (N,)
+        Number of each caption.
+    captions : list of str, N
+        The captions, verbatim.
+    clip_of_caption : int array, (N,)
+        For each caption the index of its clip, in 0..C-1.
+    clip_names : list of str, C
+        File names of the clips, by increasing fid.
+    clip_fids : int array, (C,)
+        Number of each clip.
+
+    """
+
+    split: str
+    cids: np.ndarray
+    captions: list[str]
+    clip_of_caption: np.ndarray
+    clip_names: list[str]
+    clip_fids: np.ndarray
+
+    @property
+    def audio_ids(self) -> list[str]:
+        """``split/file name`` of each of the C clips."""
+        return [f"{self.split}/{name}" for name in self.clip_names]
+
+    @property
+    def caption_ids(self) -> list[str]:
+        """``split/cid`` of each of the N captions."""
+        return [f"{self.split}/{cid}" for cid in self.cids]
+
+
+def captions_file(input_path: str | Path, split: str) -> Path:
+    """Return the path of the preprocessed captions of a split."""
+    return Path(input_path) / f"{split}_captions.json"
+
+
+def load_captions(input_path: str | Path, split: str) -> CaptionSplit:
+    """Read the preprocessed captions of a split.
+
+    The file may also be the original system's own: its fids are in no particular order, and its
+    file names are stripped of spaces.
+
+    Parameters
+    ----------
+    input_path : str or Path
+        Folder of ``{split}_captions.json``.
+    split : str
+        One of `SPLITS`.
+
+    Returns
+    -------
+    CaptionSplit
+        Captions in the order of the file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, or is not such a table.
+
+    """
+    path = captions_file(input_path, split)
+    _require(path)
+    columns = _read_columns(path)
+    cids, fids, names = columns["cid"], columns["fid"], columns["fname"]
+    _check_ids(path, cids, fids, names)
+    clip_fids, clip_of_caption = np.unique(np.array(fids, dtype=np.int64), return_inverse=True)
+    name_of_fid = dict(zip(fids, names, strict=True))
+    return CaptionSplit(
+        split=split,
+        cids=np.array(cids, dtype=np.int64),
+        captions=columns["original"],
+        clip_of_caption=clip_of_caption,
+        clip_names=[name_of_fid[fid] for fid in clip_fids.tolist()],
+        clip_fids=clip_fids,
+    )
+
+
+def load_audio_info(input_path: str | Path) -> dict[str, dict[str, Any]]:
+    """Read names, numbers and durations of the clips.
+
+    Parameters
+    ----------
+    input_path : str or Path
+        Folder of ``audio_info.pkl``.
+
+    Returns
+    -------
+    dict
+        ``audio_fids``: for each split a dict of file name to fid; ``audio_fnames``: for each split
+        the list of file names; ``audio_durations``: for each split their durations in seconds, in
+        the same order.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, holds other than built-in types, or has another shape.
+
+    """
+    path = Path(input_path) / AUDIO_INFO_FILE
+    _require(path)
+    info = files.safe_unpickle(path)
+    for split in SPLITS:
+        try:
+            fids, names, durations = (
+                info[key][split] for key in ("audio_fids", "audio_fnames", "audio_durations")
+            )
+            fits = (
+                isinstance(names, list)
+                and isinstance(durations, list)
+                and all(map(_is_text, names))
+                and sorted(names) == sorted(fids)
+                and all(map(_is_number, fids.values()))
+                and all(map(_is_duration, durations))
+                and len(durations) == len(names)
+            )
+        except (KeyError, TypeError, AttributeError):
+            fits = False
+        if not fits:
+            raise InputError(
+                f"{path}: names, numbers and durations of the split {split} are missing or do not "
+                f"fit together. {_RUN_PREPROCESS}"
+            )
+    return info
+
+
+def synthetic_note(dataset_path: str | Path) -> str | None:
+    """Return the sentence that says that a data set is synthetic, or None if it is not.
+
+    A data set is synthetic if ``demo_set.json`` lies in its folder; its key ``note`` is the
+    sentence, where there is one.
+
+    Raises
+    ------
+    InputError
+        If the file is there and cannot be read.
+
+    """
+    path = Path(dataset_path) / DEMO_MANIFEST
+    if not path.exists():
+        return None
+    manifest = files.read_json(path)
+    note = manifest.get("note") if isinstance(manifest, dict) else None
+    return note if isinstance(note, str) and note.strip() else _SYNTHETIC_NOTE
+
+
+def _require(path: Path) -> None:
+    if not path.exists():
+        raise InputError(
+            f"no {path}. Run scripts/01_preprocess.py first, or point train_data.input_path at the "
+            f"folder where it wrote."
+        )
+
+
+def _read_columns(path: Path) -> dict[str, list]:
+    """Read what ``DataFrame.to_json`` wrote: each column in the order of the table's rows."""
+    # Not by pandas.read_json: it turns texts that look like dates or numbers into such.
+    table = files.read_json(path)
+    if not isinstance(table, dict) or not all(
+        isinstance(table.get(column), dict) for column in CAPTION_COLUMNS
+    ):
+        raise InputError(
+            f"{path} is not a table with the columns {', '.join(CAPTION_COLUMNS)}. "
+            f"{_RUN_PREPROCESS}"
+        )
+    rows = list(table["cid"])
+    for column in CAPTION_COLUMNS:
+        if table[column].keys() != table["cid"].keys():
+            raise InputError(
+                f"{path}: column {column} does not have the same rows as cid. {_RUN_PREPROCESS}"
+            )
+    for column, fits, wanted in (
+        ("cid", _is_number, "a whole number from 1"),
+        ("fid", _is_number, "a whole number from 1"),
+        ("fname", _is_text, "a text"),
+        ("original", _is_text, "a text"),
+    ):
+        for row, cell in table[column].items():
+            if not fits(cell):
+                raise InputError(
+                    f"{path}, row {row}: {column} is {cell!r}, and must be {wanted}. "
+                    f"{_RUN_PREPROCESS}"
+                )
+    return {column: [table[column][row] for row in rows] for column in CAPTION_COLUMNS}
+
+
+def _check_ids(path: Path, cids: list[int], fids: list[int], names: list[str]) -> None:
+    """Refuse a caption number given twice, and a clip with two numbers or two names."""
+    clips = set(zip(fids, names, strict=True))
+    for what, values in (
+        ("cid", cids),
+        ("fid", [fid for fid, _ in clips]),
+        ("fname", [name for _, name in clips]),
+    ):
+        if len(set(values)) < len(values):
+            seen = set()
+            twice = next(value for value in values if value in seen or seen.add(value))
+            raise InputError(
+                f"{path}: {what} {twice!r} stands for two "
+                f"{'captions' if what == 'cid' else 'clips'}. {_RUN_PREPROCESS}"
+            )
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) is int and 1 <= value <= np.iinfo(np.int64).max
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_duration(value: Any) -> bool:
+    return type(value) in (int, float) and 0 < value < math.inf

@@ -1,0 +1,45 @@
+"""Which device to compute on, and in which precision."""
+
+import torch
+
+from utils.errors import InputError
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Turn the setting `training.device` into a device that is there.
+
+    Raises
+    ------
+    InputError
+        If the wanted device is not there.
+
+    """
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(wanted)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InputError(
+            f"training.device is {wanted}, but PyTorch sees {torch.cuda.device_count()} CUDA "
+            "devices here. Set it to auto or cpu."
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise InputError("training.device is mps, but there is none here. Set it to auto or cpu.")
+    return device
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """Turn the setting `precision` into 'fp32' or 'bf16'; auto takes bf16 only in hardware."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    elif device.type == "cpu":
+        native = torch.cpu._is_avx512_bf16_supported()
+    else:
+        native = False
+    return "bf16" if native else "fp32"
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Make the context in which a network computes in the given precision."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")

@@ -1,0 +1,243 @@
+"""Run a network over many clips or captions, in batches, keeping each batch as it comes.
+
+The networks come as arguments. Shapes: B batch, D numbers per row.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from utils.audio import cut_windows, read_audio
+from utils.devices import autocast
+from utils.journal import Batches, Journal, compute_missing
+from utils.vectors import read_if_current, write_vectors
+
+_DECODED_AHEAD = 8  # clips; bounds the memory
+_DECODERS = 2  # threads
+
+
+def update_vector_files(
+    paths: Sequence[Path],
+    ids: Sequence[str],
+    *,
+    attributes: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, Sequence[str]],
+    start: Callable[[], tuple[Sequence[int], Callable[[list[int]], Batches]]],
+    advance: Callable[[int], Any] = lambda count: None,
+) -> int:
+    """Bring vector files of the same rows up to date, computing no row that is there already.
+
+    Parameters
+    ----------
+    paths : sequence of F Path
+        The files; computed rows are cut into them, left to right.
+    ids : sequence of N str
+    attributes : sequence of F mappings
+        How the vectors of each file are made.
+    columns : mapping of str to sequence of N str
+        What each row is computed from (texts, or size and date of a sound file).
+    start : callable
+        Loads the network; called only where something is to be computed. Returns the numbers per
+        row of each file (F int), and a function which takes the positions of the missing rows and
+        yields (positions, rows of sum(widths) numbers) batch by batch.
+    advance : callable
+        Told about finished rows, for a progress bar.
+
+    Returns
+    -------
+    int
+        How many rows were computed; 0 where all files were up to date and stay untouched.
+
+    """
+    looks = [
+        read_if_current(path, ids, columns, attrs)
+        for path, attrs in zip(paths, attributes, strict=True)
+    ]
+    if all(current for current, _ in looks):
+        advance(len(ids))
+        return 0
+    widths, compute = start()
+    keys = list(zip(ids, *columns.values(), strict=True))
+    journal_keys = [json.dumps(key) for key in keys]
+    journal = Journal(
+        paths[0].with_name(paths[0].name + ".partial"),
+        origin={"files": [path.name for path in paths], "attributes": list(map(dict, attributes))},
+        width=sum(widths),
+    )
+    for key, journal_key in zip(keys, journal_keys, strict=True):
+        parts = [reusable.get(key) for _, reusable in looks]
+        if all(part is not None for part in parts):
+            journal.rows.setdefault(journal_key, np.concatenate(parts))
+    computed = 0
+
+    def counted(missing: list[int]) -> Batches:
+        nonlocal computed
+        for positions, rows in compute(missing):
+            yield positions, rows
+            computed += len(positions)
+
+    table = compute_missing(journal, journal_keys, counted, advance=advance)
+    left = 0
+    for path, attrs, width in zip(paths, attributes, widths, strict=True):
+        write_vectors(path, ids, table[:, left : left + width], attributes=attrs, columns=columns)
+        left += width
+    journal.remove()
+    return computed
+
+
+def clip_batches(
+    paths: Sequence[Path],
+    positions: Sequence[int],
+    tag: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    *,
+    sample_rate: int,
+    window: int,
+    hop: int,
+    shortest: int,
+    batch_size: int,
+) -> Batches:
+    """Decode clips ahead of the network and yield the mean of its output over their windows.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    positions : sequence of int
+        Which of `paths` to compute.
+    tag : callable
+        Windows (B, S) ─► rows (B, D).
+    sample_rate, window, hop, shortest : int
+        Of the windows, in Hz and samples; see `utils.audio.cut_windows`.
+    batch_size : int
+        Windows per call of `tag`.
+
+    Yields
+    ------
+    (positions, rows) : list of int and ndarray of shape (len(positions), D)
+
+    """
+
+    def windows_of(position: int) -> NDArray[np.float32]:
+        samples = read_audio(paths[position], sample_rate=sample_rate)
+        return cut_windows(samples, window=window, hop=hop, shortest=shortest)
+
+    for position, windows in _ahead(windows_of, positions):
+        outputs = [
+            tag(np.ascontiguousarray(windows[start : start + batch_size]))
+            for start in range(0, len(windows), batch_size)
+        ]
+        yield [position], np.concatenate(outputs).mean(axis=0, keepdims=True)
+
+
+def update_text_vectors(
+    path: Path,
+    ids: Sequence[str],
+    texts: Sequence[str],
+    *,
+    attributes: Mapping[str, Any],
+    load_encoder: Callable[[], Any],
+    device: torch.device,
+    precision: str,
+    batch_size: int,
+    advance: Callable[[int], Any] = lambda count: None,
+) -> int:
+    """Bring the vector file of some texts up to date.
+
+    Parameters
+    ----------
+    path : Path
+    ids, texts : sequence of N str
+    attributes : mapping
+        How the vectors are made; the precision is added.
+    load_encoder : callable
+        Returns the sentence encoder (``tokenize``, ``dimension``, and called on token id lists);
+        called only where a text is to be embedded.
+    device : torch.device
+    precision : {'fp32', 'bf16'}
+    batch_size : int
+        Texts per forward pass.
+    advance : callable
+        Told about finished texts, for a progress bar.
+
+    Returns
+    -------
+    int
+        How many texts were embedded.
+
+    """
+
+    def start() -> tuple[list[int], Callable[[list[int]], Batches]]:
+        encoder = load_encoder().to(device).eval()
+        tokens = encoder.tokenize(list(texts))
+
+        @torch.inference_mode()
+        def embed(batch: list[Sequence[int]]) -> NDArray[np.float32]:
+            with autocast(device, precision):
+                return encoder(batch).float().cpu().numpy()
+
+        return [encoder.dimension], lambda missing: text_batches(
+            tokens, missing, embed, batch_size=batch_size
+        )
+
+    return update_vector_files(
+        [path],
+        ids,
+        attributes=[{**attributes, "precision": precision}],
+        columns={"texts": texts},
+        start=start,
+        advance=advance,
+    )
+
+
+def text_batches(
+    tokens: Sequence[Sequence[int]],
+    positions: Sequence[int],
+    embed: Callable[[list[Sequence[int]]], NDArray[np.float32]],
+    *,
+    batch_size: int,
+) -> Batches:
+    """Embed tokenised texts in batches of similar length.
+
+    Parameters
+    ----------
+    tokens : sequence of token id lists
+    positions : sequence of int
+        Which of `tokens` to compute.
+    embed : callable
+        Token id lists (B) ─► rows (B, D).
+    batch_size : int
+
+    Yields
+    ------
+    (positions, rows) : list of int and ndarray of shape (len(positions), D)
+
+    """
+    by_length = sorted(positions, key=lambda i: (len(tokens[i]), i))
+    for start in range(0, len(by_length), batch_size):
+        batch = by_length[start : start + batch_size]
+        yield batch, embed([tokens[i] for i in batch])
+
+
+def _ahead(function: Callable[[int], Any], items: Sequence[int]) -> Iterator[tuple[int, Any]]:
+    """Map in threads, in order, never more than a few results ahead of the consumer."""
+    with ThreadPoolExecutor(_DECODERS) as pool:
+        waiting: list[tuple[int, Any]] = []
+        remaining = iter(items)
+        try:
+            while True:
+                while len(waiting) < _DECODED_AHEAD:
+                    item = next(remaining, None)
+                    if item is None:
+                        break
+                    waiting.append((item, pool.submit(function, item)))
+                if not waiting:
+                    return
+                item, future = waiting.pop(0)
+                yield item, future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

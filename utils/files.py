@@ -1,0 +1,251 @@
+"""Files written whole or not at all, and files read without trusting them."""
+
+import contextlib
+import csv
+import hashlib
+import io
+import json
+import os
+import pickle
+import pickletools
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from utils.errors import InputError
+
+# What a pickle may name. Numbers, texts, lists and dicts need no name; only these containers do.
+_PICKLE_CLASSES = {cls.__name__: cls for cls in (set, frozenset, list, dict, tuple)}
+# What pickle.load raises on a damaged file: its documentation names some and excludes none.
+_PICKLE_ERRORS = (
+    pickle.UnpicklingError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+
+
+@contextlib.contextmanager
+def atomic_write(
+    path: str | Path, mode: Literal["wb", "w+b", "w"] = "wb", *, encoding: str = "utf-8"
+) -> Iterator[IO]:
+    """Open a file for writing that appears under its name only when all of it is on the disk.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file to write; its folder is made where it is missing.
+    mode : "wb", "w+b" or "w"
+        Bytes, bytes that can be read back while writing, or text, whose line ends are not
+        translated.
+    encoding : str
+        Of text; ignored for bytes.
+
+    Yields
+    ------
+    file object
+        A temporary file beside `path`. It takes the place of `path` when the block ends, and is
+        removed when the block raises: an older file then stays as it was.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+
+    """
+    path = Path(path)
+    # Of its own length, because the name of the file itself may already be as long as is allowed.
+    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
+    text_options = {} if "b" in mode else {"encoding": encoding, "newline": ""}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open(mode.replace("w", "x"), **text_options) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {path}: {error}. Check that its folder may be written to and that the "
+            f"disk has room."
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_if_changed(path: str | Path, content: bytes) -> bool:
+    """Write a file atomically, unless it holds these bytes already.
+
+    Parameters
+    ----------
+    path : str or Path
+    content : bytes
+
+    Returns
+    -------
+    bool
+        Whether the file was written.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written.
+
+    """
+    with contextlib.suppress(OSError):
+        if Path(path).read_bytes() == content:
+            return False
+    with atomic_write(path) as file:
+        file.write(content)
+    return True
+
+
+def sha256(path: str | Path) -> str:
+    """Compute the SHA-256 of a file, as 64 lower-case hexadecimal digits.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def safe_unpickle(path: str | Path) -> Any:
+    """Load a pickle of built-in types, and refuse every other.
+
+    Unpickling runs whatever the file names. Here it may name nothing but the built-in containers,
+    so that a file from somewhere else cannot do harm.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is no pickle, or names anything but a built-in container.
+
+    """
+    content = _read_bytes(path)
+    try:
+        # A few damaged or hostile bytes can ask for more memory than there is: each length is
+        # checked by genops, and no object can have a higher number than the file has bytes.
+        for opcode, argument, _ in pickletools.genops(content):
+            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(content):
+                raise pickle.UnpicklingError(f"object number {argument} in so small a file")
+        return _ContainerUnpickler(io.BytesIO(content), path).load()
+    except _PICKLE_ERRORS as error:
+        raise InputError(
+            f"{path} is not a pickle that can be read, or is damaged "
+            f"({type(error).__name__}: {error}). Write it again with the script that makes it."
+        ) from error
+
+
+def read_text(path: str | Path) -> str:
+    """Read a UTF-8 text file as it stands, line ends included; a byte order mark is dropped.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is not UTF-8.
+
+    """
+    content = _read_bytes(path)
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8. Save the file "
+            f"with the encoding UTF-8, or download it again."
+        ) from error
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is not UTF-8 or is not JSON.
+
+    """
+    try:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid JSON: {error}.") from error
+
+
+def read_csv(path: str | Path, *, delimiter: str = ",") -> list[tuple[int, list[str]]]:
+    """Read the rows of a CSV file, every cell verbatim.
+
+    Parameters
+    ----------
+    path : str or Path
+        A UTF-8 file, with or without a byte order mark, with any line ends.
+    delimiter : str
+        What stands between cells.
+
+    Returns
+    -------
+    list of (int, list of str)
+        The line on which a row begins, counted from 1, and its cells. Empty lines are left out.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, is not UTF-8, or has a quote that is never closed.
+
+    """
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
+    rows = []
+    line = 1
+    try:
+        for cells in reader:
+            if cells:
+                rows.append((line, cells))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise InputError(
+            f"{path}, line {line}: the row that begins here is not valid CSV ({error}). A cell "
+            f"with quotes inside needs quotes around it, and each inner one doubled."
+        ) from error
+    return rows
+
+
+class _ContainerUnpickler(pickle.Unpickler):
+    """Unpickler that resolves built-in container types and nothing else."""
+
+    def __init__(self, file: IO[bytes], path: str | Path) -> None:
+        super().__init__(file)
+        self._path = path
+
+    def find_class(self, module: str, name: str) -> type:
+        # Pickles for Python 2 call the module of built-ins __builtin__.
+        if module in ("builtins", "__builtin__") and name in _PICKLE_CLASSES:
+            return _PICKLE_CLASSES[name]
+        raise InputError(
+            f"{self._path} asks for {module}.{name}, and only built-in types are loaded: a pickle "
+            f"can run any code. Write the file again with the script that makes it."
+        )
+
+
+def _read_bytes(path: str | Path) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str | Path, error: OSError) -> InputError:
+    return InputError(f"cannot read {path}: {error.strerror or error}.")

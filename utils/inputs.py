@@ -1,0 +1,175 @@
+"""The vector files of a data set, checked against the settings and lined up with its captions.
+
+Shapes: C clips and P captions of a split, F audio numbers, K AudioSet classes, D text dimension.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from utils.datasets import CaptionSplit
+from utils.errors import InputError
+from utils.vectors import VectorFile, read_vectors, require, select
+
+_AUDIO_SCRIPT = "scripts/03_audio_features.py"
+_CAPTION_SCRIPT = "scripts/04_sentence_embeddings.py"
+_TAG_SCRIPT = "scripts/06_audioset_tag_embeddings.py"
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The vector files that a model needs; those it does not need are None.
+
+    Attributes
+    ----------
+    captions : VectorFile
+        Sentence vectors, D numbers each.
+    projected : tuple of VectorFile
+        What the audio branch projects, concatenated: logits, scene embeddings, or both.
+    logits : VectorFile or None
+        AudioSet logits for the tag embedding, K numbers each.
+    tags : VectorFile or None
+        Sentence vectors of the K tag texts.
+
+    """
+
+    captions: VectorFile
+    projected: tuple[VectorFile, ...]
+    logits: VectorFile | None
+    tags: VectorFile | None
+
+    @property
+    def audio_size(self) -> int:
+        """F, numbers per clip that the audio branch projects."""
+        return sum(file.vectors.shape[1] for file in self.projected)
+
+    @property
+    def text_size(self) -> int:
+        """D, numbers per sentence vector."""
+        return self.captions.vectors.shape[1]
+
+    @property
+    def files(self) -> list[Path]:
+        """The files, each once."""
+        every = (self.captions, *self.projected, self.logits, self.tags)
+        return list(dict.fromkeys(file.path for file in every if file is not None))
+
+    def tag_table(self) -> Tensor | None:
+        """Take the sentence vectors of the tags in index order, shape (K, D)."""
+        if self.tags is None or self.logits is None:
+            return None
+        classes = [str(index) for index in range(self.logits.vectors.shape[1])]
+        return torch.from_numpy(
+            select(self.tags, classes, original_ids=classes, made_by=_TAG_SCRIPT)
+        )
+
+    def clip_features(self, split: CaptionSplit) -> Tensor:
+        """Take what the audio branch projects, shape (C, F)."""
+        return torch.from_numpy(
+            np.concatenate([_of_clips(file, split) for file in self.projected], axis=1)
+        )
+
+    def clip_logits(self, split: CaptionSplit) -> Tensor | None:
+        """Take the logits behind the tag embedding, shape (C, K)."""
+        return None if self.logits is None else torch.from_numpy(_of_clips(self.logits, split))
+
+    def sentences(self, split: CaptionSplit) -> Tensor:
+        """Take the sentence vectors, shape (P, D); refused if made from other captions."""
+        return torch.from_numpy(
+            select(
+                self.captions,
+                split.caption_ids,
+                original_ids=[str(cid) for cid in split.cids],
+                made_by=_CAPTION_SCRIPT,
+                texts=split.captions,
+            )
+        )
+
+
+def read_inputs(
+    *,
+    captions: Path,
+    logits: Path,
+    scene: Path,
+    tags: Path,
+    audio_features: str,
+    with_tags: bool,
+    arch: str,
+    sentence_model_sha256: str,
+) -> Inputs:
+    """Read the vector files that a model needs, and no other.
+
+    Parameters
+    ----------
+    captions, logits, scene, tags : Path
+    audio_features : {'logits', 'scene', 'both'}
+        What the audio branch projects.
+    with_tags : bool
+        Whether the model has a tag branch.
+    arch : str
+        The PaSST that the audio vectors must come from.
+    sentence_model_sha256 : str
+        Of the weights that the text vectors must come from.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, damaged, or was made by other models.
+
+    """
+    audio = {
+        name: read_vectors(path, made_by=_AUDIO_SCRIPT)
+        for name, path, needed in (
+            ("logits", logits, with_tags or audio_features != "scene"),
+            ("scene", scene, audio_features != "logits"),
+        )
+        if needed
+    }
+    for file in audio.values():
+        require(file, {"model": arch}, made_by=_AUDIO_SCRIPT)
+    _require_one_network(list(audio.values()))
+    sentence_model = {"weights_sha256": sentence_model_sha256}
+    caption_file = read_vectors(captions, made_by=_CAPTION_SCRIPT)
+    require(caption_file, sentence_model, made_by=_CAPTION_SCRIPT)
+    tag_file = read_vectors(tags, made_by=_TAG_SCRIPT) if with_tags else None
+    if tag_file is not None:
+        require(tag_file, sentence_model, made_by=_TAG_SCRIPT)
+        _require_one_dimension(caption_file, tag_file)
+    projected = ("logits", "scene") if audio_features == "both" else (audio_features,)
+    return Inputs(
+        captions=caption_file,
+        projected=tuple(audio[name] for name in projected),
+        logits=audio["logits"] if with_tags else None,
+        tags=tag_file,
+    )
+
+
+def _of_clips(file: VectorFile, split: CaptionSplit) -> NDArray[np.float32]:
+    return select(
+        file,
+        split.audio_ids,
+        original_ids=[str(fid) for fid in split.clip_fids],
+        made_by=_AUDIO_SCRIPT,
+    )
+
+
+def _require_one_network(files: list[VectorFile]) -> None:
+    made = {file.attributes.get("weights_sha256") for file in files}
+    if len(made) > 1:
+        raise InputError(
+            f"{' and '.join(str(file.path) for file in files)} come from different PaSST weights. "
+            f"Run {_AUDIO_SCRIPT} again, which writes both."
+        )
+
+
+def _require_one_dimension(captions: VectorFile, tags: VectorFile) -> None:
+    dimensions = captions.vectors.shape[1], tags.vectors.shape[1]
+    if dimensions[0] != dimensions[1]:
+        raise InputError(
+            f"{captions.path} holds vectors of {dimensions[0]} numbers and {tags.path} of "
+            f"{dimensions[1]}: two sentence models. Run {_CAPTION_SCRIPT} and {_TAG_SCRIPT} again."
+        )

@@ -1,0 +1,201 @@
+"""Retrieval metrics: arrays in, floats out. Shapes: N queries, K results per query, G groups."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from utils.errors import InputError
+
+METRICS = ("R@1", "R@5", "R@10", "mAP@10")
+CUTOFF = 10
+
+
+def single_relevant(ranks: ArrayLike) -> dict[str, NDArray[np.float64]]:
+    """Score each query that has exactly one relevant clip.
+
+    Parameters
+    ----------
+    ranks : array_like, shape (N,), int
+        Rank of the relevant clip, from 1.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (N,)
+        One value per query for R@1, R@5, R@10 (1 if found, else 0) and mAP@10 (1 / rank if the
+        rank is at most 10, else 0). The mean over the queries is the metric.
+
+    Raises
+    ------
+    ValueError
+        If there are no ranks, or one is below 1.
+
+    """
+    ranks = _checked_ranks(ranks)
+    values = {f"R@{k}": (ranks <= k).astype(float) for k in (1, 5, 10)}
+    values[f"mAP@{CUTOFF}"] = np.where(ranks <= CUTOFF, 1.0 / ranks, 0.0)
+    return values
+
+
+def several_relevant(
+    retrieved: Sequence[Sequence[str]],
+    relevant: Sequence[set[str] | frozenset[str]],
+    *,
+    divide_by: str = "cutoff",
+) -> dict[str, NDArray[np.float64]]:
+    """Score each query from its ranked list and the set of its relevant clips.
+
+    Parameters
+    ----------
+    retrieved : sequence of N sequences of str
+        Clip names, best first, no name twice in a list; at least ten each for R@10 and mAP@10,
+        or as many as there are clips.
+    relevant : sequence of N non-empty sets of str
+    divide_by : {'cutoff', 'all'}
+        The convention of AP@10: the sum of precisions at the relevant results is divided by
+        min(number of relevant clips, 10), so that a perfect list scores 1 ('cutoff'), or by the
+        number of relevant clips ('all').
+
+    Returns
+    -------
+    dict of str to ndarray, shape (N,)
+        R@k is the share of the relevant clips found among the first k.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a set is empty, or a list holds a name twice.
+
+    """
+    if len(retrieved) != len(relevant) or not len(relevant):
+        raise ValueError(f"{len(retrieved)} lists of results for {len(relevant)} queries")
+    if divide_by not in ("cutoff", "all"):
+        raise ValueError(f"divide_by is {divide_by!r}, not 'cutoff' or 'all'")
+    values = {name: np.zeros(len(relevant)) for name in METRICS}
+    for i, (names, wanted) in enumerate(zip(retrieved, relevant, strict=True)):
+        if not wanted:
+            raise ValueError(f"query {i} has no relevant clip")
+        if len(set(names)) != len(names):
+            raise ValueError(f"query {i} lists a clip twice")
+        hits = np.array([name in wanted for name in names], dtype=bool)
+        for k in (1, 5, 10):
+            values[f"R@{k}"][i] = hits[:k].sum() / len(wanted)
+        found = np.flatnonzero(hits[:CUTOFF])
+        precisions = np.arange(1, len(found) + 1) / (found + 1)
+        total = min(len(wanted), CUTOFF) if divide_by == "cutoff" else len(wanted)
+        values[f"mAP@{CUTOFF}"][i] = precisions.sum() / total
+    return values
+
+
+def chance(clips: int) -> dict[str, float]:
+    """Compute what a random order of `clips` clips scores on average, one of them relevant."""
+    if clips < 1:
+        raise ValueError(f"{clips} clips")
+    values = {f"R@{k}": min(k, clips) / clips for k in (1, 5, 10)}
+    values[f"mAP@{CUTOFF}"] = sum(1 / r for r in range(1, min(CUTOFF, clips) + 1)) / clips
+    return values
+
+
+def median_rank(ranks: ArrayLike) -> float:
+    """Compute the median of ranks counted from 1."""
+    return float(np.median(_checked_ranks(ranks)))
+
+
+def bootstrap_interval(
+    values: ArrayLike,
+    groups: ArrayLike,
+    *,
+    seed: int,
+    level: float = 0.95,
+    resamples: int = 2000,
+) -> tuple[float, float]:
+    """Estimate a confidence interval of a mean, by the percentile bootstrap over groups.
+
+    The captions of a clip share its fate, so whole clips are resampled (Efron and Tibshirani,
+    "An introduction to the bootstrap", 1993, chapters 8 and 13).
+
+    Parameters
+    ----------
+    values : array_like, shape (N,)
+    groups : array_like, shape (N,), int
+        Which clip each value belongs to.
+    seed : int
+    level : float
+        Of confidence, in (0, 1).
+    resamples : int
+
+    Returns
+    -------
+    tuple of float
+        Lower and upper bound.
+
+    Raises
+    ------
+    ValueError
+        If there are no values, or the lengths differ.
+
+    """
+    values, groups = np.asarray(values, dtype=float), np.asarray(groups)
+    if not len(values) or values.shape != groups.shape or values.ndim != 1:
+        raise ValueError(f"{values.shape} values in {groups.shape} groups")
+    _, group = np.unique(groups, return_inverse=True)
+    sizes = np.bincount(group)
+    sums = np.bincount(group, weights=values)
+    rng = np.random.default_rng(seed)
+    means = np.empty(resamples)
+    for i in range(resamples):
+        drawn = rng.integers(len(sizes), size=len(sizes))
+        means[i] = sums[drawn].sum() / sizes[drawn].sum()
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def score_result_rows(
+    queries: Sequence[str],
+    retrieved: Sequence[Sequence[str]],
+    relevant: dict[str, set[str]],
+    *,
+    divide_by: str = "cutoff",
+) -> dict[str, float]:
+    """Score a result table against the clips that each caption belongs to.
+
+    Parameters
+    ----------
+    queries : sequence of N str
+        Captions, verbatim.
+    retrieved : sequence of N sequences of str
+        Clip names, best first.
+    relevant : dict of str to set of str
+        The clips of each caption.
+    divide_by : {'cutoff', 'all'}
+        See `several_relevant`.
+
+    Returns
+    -------
+    dict of str to float
+
+    Raises
+    ------
+    InputError
+        If a query is none of the captions.
+
+    """
+    unknown = [query for query in queries if query not in relevant]
+    if unknown:
+        raise InputError(
+            f"{len(unknown)} of {len(queries)} queries are none of the captions (first: "
+            f"{unknown[0]!r}): these results are for another set."
+        )
+    values = several_relevant(
+        retrieved, [relevant[query] for query in queries], divide_by=divide_by
+    )
+    return {name: float(value.mean()) for name, value in values.items()}
+
+
+def _checked_ranks(ranks: ArrayLike) -> NDArray[np.int64]:
+    ranks = np.asarray(ranks)
+    if ranks.ndim != 1 or not len(ranks):
+        raise ValueError(f"ranks must be a list of at least one number, not of shape {ranks.shape}")
+    if not np.issubdtype(ranks.dtype, np.integer) or ranks.min() < 1:
+        raise ValueError("ranks must be whole numbers from 1")
+    return ranks

@@ -1,0 +1,251 @@
+"""Clotho's wavs and captions ─► numbered clips and captions, as training reads them."""
+
+import pickle
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import soundfile
+
+from utils import files, text
+from utils.clotho import SOURCE, counted, find_audio, list_wavs, read_captions_csv, shorten
+from utils.datasets import (
+    AUDIO_INFO_FILE,
+    CAPTION_COLUMNS,
+    SPLITS,
+    VOCAB_INFO_FILE,
+    captions_file,
+)
+from utils.errors import InputError
+
+# So that the same content gives the same bytes with every Python version that can run this.
+_PICKLE_PROTOCOL = 4
+
+_Clip = tuple[str, str]  # split and file name
+
+
+@dataclass(frozen=True)
+class Preprocessed:
+    """What `preprocess_clotho` makes.
+
+    Attributes
+    ----------
+    audio_info : dict
+        ``audio_fids``, ``audio_fnames`` and ``audio_durations`` (seconds), each by split.
+    captions : dict of str to DataFrame
+        For each split a table with the columns cid, fid, fname, original, caption, tokens.
+    vocab_info : dict
+        ``vocabulary``, ``word_bags`` and ``split_infos``, see `utils.text.vocabulary`.
+    missing : list of str
+        Clips left out, each ``split/file name: reason``.
+    extra : list of str
+        Wavs without captions, each ``split/file name``.
+
+    """
+
+    audio_info: dict[str, dict[str, Any]]
+    captions: dict[str, pd.DataFrame]
+    vocab_info: dict[str, Any]
+    missing: list[str]
+    extra: list[str]
+
+    def summary(self) -> str:
+        """Count clips and captions of each split, in one line."""
+        counts = [
+            f"{split} {info['num_clips']} clips, {info['num_captions']} captions"
+            for split, info in self.vocab_info["split_infos"].items()
+        ]
+        if self.extra:
+            counts.append(f"{len(self.extra)} of the clips without captions")
+        if self.missing:
+            counts.append(f"{len(self.missing)} left out")
+        return "; ".join(counts)
+
+
+def preprocess_clotho(
+    dataset_path: str | Path,
+    *,
+    allow_missing: bool = False,
+    progress: Callable[[int], AbstractContextManager] | None = None,
+) -> Preprocessed:
+    """Read and check Clotho's captions and wavs, and number them.
+
+    Clips are numbered from 1 through the splits (fid), by sorted file name; captions likewise, in
+    the order of the CSV files (cid). Clips that are left out keep their numbers to themselves, so
+    that the others have the numbers that they have in the complete set.
+
+    Parameters
+    ----------
+    dataset_path : str or Path
+        The folder of the data set.
+    allow_missing : bool
+        Leave out clips whose wav is missing or broken, instead of refusing the data set.
+    progress : callable, optional
+        Called with the number of wavs, returns a context manager whose ``update`` is called after
+        each one, such as a tqdm bar.
+
+    Returns
+    -------
+    Preprocessed
+
+    Raises
+    ------
+    InputError
+        If a file of captions is missing or wrong, if two wavs fit one name, or, unless
+        `allow_missing`, if a wav is missing or broken.
+
+    """
+    dataset_path = Path(dataset_path)
+    tables = {
+        split: read_captions_csv(dataset_path / f"clotho_captions_{split}.csv") for split in SPLITS
+    }
+    folders = {split: dataset_path / split for split in SPLITS}
+    absent = [str(folder) for folder in folders.values() if not folder.is_dir()]
+    if absent and not allow_missing:
+        raise InputError(
+            f"no folder {', '.join(absent)}. {SOURCE}. With --allow-missing the clips of such a "
+            f"folder are left out."
+        )
+    wavs: dict[_Clip, Path] = {}
+    extra: list[_Clip] = []
+    for split, folder in folders.items():
+        if folder.is_dir():
+            found = find_audio(folder, tables[split])
+            matched = {path.name for path in found.values()}
+            uncaptioned = [name for name in list_wavs(folder) if name not in matched]
+            found.update((name, folder / name) for name in uncaptioned)
+            wavs.update(((split, name), path) for name, path in found.items())
+            extra.extend((split, name) for name in uncaptioned)
+    clips = [
+        (split, name)
+        for split in SPLITS
+        for name in sorted({*tables[split], *(name for of, name in extra if of == split)})
+    ]
+    durations, problems = _durations(wavs, progress)
+    missing = [
+        f"{split}/{name}: {problems.get((split, name), 'no such file')}"
+        for split, name in clips
+        if (split, name) not in durations
+    ]
+    if missing and not allow_missing:
+        raise InputError(
+            f"{counted(missing, 'clip')} of {dataset_path} cannot be used:\n{shorten(missing)}\n"
+            f"Put them in place ({SOURCE}), or go on with the rest by --allow-missing."
+        )
+    audio_info = _number_clips(clips, durations)
+    captions = _number_captions(tables, audio_info["audio_fids"])
+    return Preprocessed(
+        audio_info=audio_info,
+        captions=captions,
+        vocab_info=text.vocabulary(
+            {split: table["tokens"].tolist() for split, table in captions.items()},
+            {split: len(names) for split, names in audio_info["audio_fnames"].items()},
+        ),
+        missing=missing,
+        extra=[f"{split}/{name}" for split, name in extra],
+    )
+
+
+def write_preprocessed(input_path: str | Path, preprocessed: Preprocessed) -> list[Path]:
+    """Write captions, clips and vocabulary, each file only if its content has changed.
+
+    Parameters
+    ----------
+    input_path : str or Path
+        Folder to write to.
+    preprocessed : Preprocessed
+
+    Returns
+    -------
+    list of Path
+        The files that were written.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be written.
+
+    """
+    vocab_info = preprocessed.vocab_info
+    vocab_info = {**vocab_info, "vocabulary": _SortedSet(vocab_info["vocabulary"])}
+    contents = {
+        Path(input_path) / AUDIO_INFO_FILE: _pickled(preprocessed.audio_info),
+        **{
+            captions_file(input_path, split): table.to_json().encode()
+            for split, table in preprocessed.captions.items()
+        },
+        Path(input_path) / VOCAB_INFO_FILE: _pickled(vocab_info),
+    }
+    return [path for path, content in contents.items() if files.write_if_changed(path, content)]
+
+
+def _durations(
+    wavs: Mapping[_Clip, Path], progress: Callable[[int], AbstractContextManager] | None
+) -> tuple[dict[_Clip, float], dict[_Clip, str]]:
+    """Read durations in seconds; where that fails, the reason why."""
+    durations, problems = {}, {}
+    with progress(len(wavs)) if progress else nullcontext() as bar:
+        for clip, path in wavs.items():
+            try:
+                info = soundfile.info(path)
+            except (soundfile.SoundFileError, OSError, UnicodeError) as error:
+                problems[clip] = f"cannot be opened ({error})"
+            else:
+                if info.frames > 0:
+                    durations[clip] = info.frames / info.samplerate
+                else:
+                    problems[clip] = "holds no sound (0 samples)"
+            if bar is not None:
+                bar.update()
+    return durations, problems
+
+
+def _number_clips(
+    clips: list[_Clip], durations: Mapping[_Clip, float]
+) -> dict[str, dict[str, Any]]:
+    info: dict[str, dict[str, Any]] = {
+        "audio_fids": {split: {} for split in SPLITS},
+        "audio_fnames": {split: [] for split in SPLITS},
+        "audio_durations": {split: [] for split in SPLITS},
+    }
+    for fid, (split, name) in enumerate(clips, start=1):
+        if (split, name) in durations:
+            info["audio_fids"][split][name] = fid
+            info["audio_fnames"][split].append(name)
+            info["audio_durations"][split].append(durations[split, name])
+    return info
+
+
+def _number_captions(
+    tables: Mapping[str, dict[str, list[str]]], fids: Mapping[str, dict[str, int]]
+) -> dict[str, pd.DataFrame]:
+    cid = 0
+    captions = {}
+    for split, table in tables.items():
+        rows = []
+        for name, originals in table.items():
+            for original in originals:
+                cid += 1
+                if name in fids[split]:
+                    words = text.tokens(original)
+                    row = (cid, fids[split][name], name, original, text.clean(original), words)
+                    rows.append(row)
+        captions[split] = pd.DataFrame(rows, columns=list(CAPTION_COLUMNS))
+    return captions
+
+
+class _SortedSet:
+    """Pickles as a set of the same items, always in the same order."""
+
+    def __init__(self, items: set[str]) -> None:
+        self._items = sorted(items)
+
+    def __reduce__(self) -> tuple[type[set], tuple[list[str]]]:
+        return set, (self._items,)
+
+
+def _pickled(content: Any) -> bytes:
+    return pickle.dumps(content, protocol=_PICKLE_PROTOCOL)

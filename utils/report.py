@@ -1,0 +1,76 @@
+"""Scores and examples as text for a terminal."""
+
+from collections.abc import Mapping, Sequence
+
+from utils.datasets import CaptionSplit
+from utils.metrics import METRICS
+from utils.training import Evaluation
+
+_NAME_WIDTH = 42
+_CAPTION_WIDTH = 90
+
+
+def score_table(
+    rows: Mapping[str, Mapping[str, float]], intervals: Mapping[str, tuple[float, float]]
+) -> str:
+    """Set out scores, one row each, and the 95 % interval of the last.
+
+    Parameters
+    ----------
+    rows : mapping of label to metrics
+    intervals : mapping of metric to (low, high)
+
+    """
+    width = max(map(len, [*rows, "95 % interval"])) + 2
+    lines = [" " * width + "".join(f"{name:>14}" for name in METRICS)]
+    lines += [
+        f"{label:<{width}}" + "".join(f"{scores[name]:>14.3f}" for name in METRICS)
+        for label, scores in rows.items()
+    ]
+    ranges = (f"{low:.3f}-{high:.3f}" for low, high in (intervals[name] for name in METRICS))
+    lines.append(f"{'95 % interval':<{width}}" + "".join(f"{text:>14}" for text in ranges))
+    return "\n".join(lines)
+
+
+def examples(split: CaptionSplit, evaluation: Evaluation, *, count: int = 3, top: int = 3) -> str:
+    """Show what a few queries retrieve: evenly spaced clips, the first caption of each.
+
+    The clip that the query was written for is marked with a star; each clip is shown with its own
+    first caption.
+    """
+    caption_of_clip: dict[int, int] = {}
+    for caption, clip in enumerate(split.clip_of_caption.tolist()):
+        caption_of_clip.setdefault(clip, caption)
+    clips = sorted(caption_of_clip)
+    chosen = clips[:: max(1, len(clips) // count)][:count]
+    lines: list[str] = []
+    for clip in chosen:
+        query = caption_of_clip[clip]
+        lines.append(f"\n“{split.captions[query]}”  (own clip at rank {evaluation.ranks[query]})")
+        for place, (found, score) in enumerate(
+            zip(evaluation.best[query][:top], evaluation.scores[query][:top], strict=True), 1
+        ):
+            star = "*" if found == clip else " "
+            name = _shorten(split.clip_names[found], _NAME_WIDTH)
+            described = _shorten(split.captions[caption_of_clip[int(found)]], _CAPTION_WIDTH)
+            lines.append(f"  {place}.{star} {score:.3f}  {name:<{_NAME_WIDTH}}  {described}")
+    return "\n".join(lines)
+
+
+def epoch_line(row: Mapping[str, float], epochs: int, *, best: bool) -> str:
+    """Sum up an epoch in one line."""
+    return (
+        f"epoch {row['epoch']:>3}/{epochs}  loss {row['train_loss']:.4f}  "
+        f"validation {row['validation_loss']:.4f}  "
+        f"mAP@10 {row['mAP@10']:.4f}{'  best so far' if best else ''}"
+    )
+
+
+def _shorten(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def captions_and_clips(split: CaptionSplit) -> str:
+    """Count a split, e.g. '300 captions of 60 clips'."""
+    counts: Sequence[int] = (len(split.captions), len(split.clip_names))
+    return f"{counts[0]} captions of {counts[1]} clips"

@@ -1,0 +1,84 @@
+"""Embeddings ─► scores ─► ranks ─► result rows. Shapes: N captions, C clips, D dimension."""
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from utils.files import atomic_write
+
+RESULTS = 10  # file names per row of the result table
+_CHUNK_SCORES = 16_000_000  # scores held at once; bounds the memory
+
+
+def rank_and_retrieve(
+    audio: Tensor, queries: Tensor, clip_of_query: Tensor, *, top: int = RESULTS
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Rank each caption's own clip among all clips, and name the best clips.
+
+    Equal scores are ordered by clip position, so a result never depends on chance.
+
+    Parameters
+    ----------
+    audio : Tensor, shape (C, D)
+    queries : Tensor, shape (N, D)
+    clip_of_query : Tensor, shape (N,), int
+        Row of `audio` that each caption belongs to.
+    top : int
+        How many clips to name; fewer if there are not as many.
+
+    Returns
+    -------
+    ranks : ndarray, shape (N,)
+        From 1.
+    best : ndarray, shape (N, min(top, C))
+        Rows of `audio`, best first.
+    scores : ndarray, shape (N, min(top, C))
+        Their scores.
+
+    """
+    clips = len(audio)
+    top = min(top, clips)
+    position = torch.arange(clips, device=audio.device)
+    ranks, best, best_scores = [], [], []
+    rows = max(1, _CHUNK_SCORES // clips)
+    for chunk, own_clip in zip(queries.split(rows), clip_of_query.split(rows), strict=True):
+        scores = chunk @ audio.T
+        own = scores.gather(1, own_clip.unsqueeze(1))
+        ahead = (scores > own) | ((scores == own) & (position < own_clip.unsqueeze(1)))
+        ranks.append(ahead.sum(dim=1) + 1)
+        order = scores.argsort(dim=1, descending=True, stable=True)[:, :top]
+        best.append(order)
+        best_scores.append(scores.gather(1, order))
+    return (
+        torch.cat(ranks).cpu().numpy(),
+        torch.cat(best).cpu().numpy(),
+        torch.cat(best_scores).float().cpu().numpy(),
+    )
+
+
+def write_result_table(
+    path: Path, captions: Sequence[str], names: Sequence[str], best: NDArray[np.int64]
+) -> None:
+    """Write the challenge's result table: caption, file_name_1, ..., file_name_10.
+
+    Parameters
+    ----------
+    path : Path
+    captions : sequence of N str
+        Verbatim.
+    names : sequence of C str
+    best : ndarray, shape (N, up to 10)
+        Positions in `names`, best first.
+
+    """
+    header = ["caption", *(f"file_name_{i}" for i in range(1, best.shape[1] + 1))]
+    with atomic_write(path, "w") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        for caption, row in zip(captions, best, strict=True):
+            writer.writerow([caption, *(names[i] for i in row)])

@@ -1,0 +1,18 @@
+"""Scenes of synthetic sound events: drawing, rendering, tagging, describing and storing them."""
+
+from utils.scenes.captions import describe_scene
+from utils.scenes.demo_set import DEFAULT_CLIPS, DEFAULT_SEED, DemoSetReport, write_demo_set
+from utils.scenes.scene import Event, Scene, render_scene, sample_scene, scene_tags
+
+__all__ = [
+    "DEFAULT_CLIPS",
+    "DEFAULT_SEED",
+    "DemoSetReport",
+    "Event",
+    "Scene",
+    "describe_scene",
+    "render_scene",
+    "sample_scene",
+    "scene_tags",
+    "write_demo_set",
+]

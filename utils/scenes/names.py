@@ -1,0 +1,71 @@
+"""File names of the demo set: like those that people gave to the sounds of Clotho on Freesound.
+
+About a quarter are as awkward as Clotho's: edge spaces, HTML entities that must not be unescaped,
+commas, brackets, per cent signs. A name holds the number of its clip exactly once and as the only
+digits, so that no two names of a split are the same (not even where case does not count).
+"""
+
+from utils.scenes.scene import Scene
+
+AWKWARD_EVERY, AWKWARD_AT = 4, 1
+SHARED_STEM = "Field recording, untitled "  # clip 0 of two splits: same name, other sound
+SHARED_SPLITS = ("development", "evaluation")
+NUMBER_START, NUMBER_STEP, NUMBERS = 20417, 7919, 1_000_003  # the step is prime to their number
+
+PLAIN = (
+    "{words} {n}",
+    "{words}_{n}",
+    "{n} {words}",
+    "{WORDS}{n}",
+    "{words}.{n}",
+    "ZOOM_{n}",
+    "{n}_{words}_edit",
+    "DR-{n}",
+    "{words}, take {n}",
+)
+AWKWARD = (
+    " {words} {n}",
+    "{words} {n} ",
+    "{words} &amp; room tone {n}",
+    "Grandpa&#39;s {words} {n}",
+    "&quot;{words}&quot; {n}",
+    "{words}, outside, {n}",
+    "{words} #{n}",
+    "[{words}] {n}",
+    "{words} {n}%",
+    "{words} @ home {n}",
+    "{words}! {n}",
+    "~{words}~ {n}",
+    "it's {words} {n}",
+    "  {words} {n} ",
+    "{words} (recorded with two small microphones in the garden behind the house, "
+    "slightly cleaned, not normalised) {n}",
+)
+
+
+def clip_name(scene: Scene, split: str, index: int) -> str:
+    """Return the file name of clip `index` of `split`: unique in the split, the same every time.
+
+    Parameters
+    ----------
+    scene : Scene
+        Most names mention the kind of its last event.
+    split : str
+    index : int
+        From 0, below 1 000 003.
+
+    Returns
+    -------
+    str
+        With the ending ``.wav``.
+    """
+    if index == 0 and split in SHARED_SPLITS:
+        return f"{SHARED_STEM}.wav"
+    block, place = divmod(index, AWKWARD_EVERY)
+    if place == AWKWARD_AT:
+        pattern = AWKWARD[block % len(AWKWARD)]
+    else:
+        pattern = PLAIN[(index - block) % len(PLAIN)]
+    words = scene.events[-1].kind.name.replace("_", " ")
+    number = (NUMBER_START + NUMBER_STEP * index) % NUMBERS
+    return pattern.format(words=words, WORDS=words.title().replace(" ", ""), n=number) + ".wav"

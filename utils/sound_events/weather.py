@@ -1,0 +1,294 @@
+"""Weather, water and fire."""
+
+import numpy as np
+
+from utils.sound_events import blocks as b
+from utils.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
+
+THUNDER_TAIL = 1.5
+DRIP_TAIL = 0.2
+SWELL_SECONDS = (3.5, 7.0)  # wind sea has periods of some 4-8 s on beaches
+
+
+def rain(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
+    """Hiss of many small drops with single nearer drops on top."""
+    n = b.length(seconds, rate)
+    hiss = b.band_noise(rng, n, rate, b.between(rng, 500, 1200), 9000, tilt=rng.uniform(0.0, 0.4))
+    hiss *= b.wander(rng, n, rate, 0.7, 0.8, 1.0)
+    times = b.random_times(rng, b.between(rng, 60, 350), seconds)
+    drops = b.impulses(times, rng.uniform(0.3, 1.0, len(times)), n, rate)
+    tones = b.resonances(
+        drops,
+        [b.between(rng, 1200, 2200), b.between(rng, 2600, 4500), b.between(rng, 5000, 7000)],
+        [500, 900, 1500],
+        [0.8, 1.0, 0.7],
+        rate,
+    )
+    tones *= rng.uniform(0.2, 0.6) / (np.std(tones) + 1e-12)
+    return b.finish(hiss + tones, rate)
+
+
+def thunder(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
+    """Claps: ragged cracks of the near channel, then the low rumble of the far one."""
+    n = b.length(seconds, rate)
+    out = np.zeros(n)
+    for onset in b.onset_times(rng, count, seconds, tail=THUNDER_TAIL, jitter=0.08):
+        size = n - round(onset * rate)
+        t60 = rng.uniform(3.0, 5.0)
+        rumble = b.band_noise(rng, size, rate, 25, b.between(rng, 90, 180), tilt=0.7)
+        rumble *= b.decay(size, rate, t60, attack=0.03) * b.wander(rng, size, rate, 7, 0.3, 1.3)
+        crack = b.band_noise(rng, size, rate, 80, b.between(rng, 900, 3000), tilt=0.6)
+        bursts = np.zeros(size)
+        for delay in np.append(0.0, rng.exponential(0.12, rng.integers(2, 6))):
+            b.place(bursts, b.decay(size, rate, rng.uniform(0.25, 0.7)), delay, rate)
+        b.place(out, 1.3 * rumble + rng.uniform(0.5, 0.9) * bursts * crack, onset, rate)
+    return b.finish(out, rate)
+
+
+def wind(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
+    """Gusts: as they grow, the energy moves to higher, whistling bands."""
+    n = b.length(seconds, rate)
+    gust = b.wander(rng, n, rate, b.between(rng, 0.5, 1.2), 0.1, 1.0)
+    centre = b.between(rng, 220, 420)
+    out = 0.5 * b.band_noise(rng, n, rate, 50, 250, tilt=0.8) * (0.5 + gust)
+    for step, whistle in enumerate(centre * np.array([1.0, 1.35, 1.8, 2.4])):
+        band = b.band_noise(rng, n, rate, 0.93 * whistle, 1.07 * whistle, order=3)
+        out += band * np.exp(-(((gust - 0.25 * (step + 0.7)) / 0.18) ** 2)) * gust
+    return b.finish(out, rate)
+
+
+def waves(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
+    """Breakers: each swell rises slowly, breaks brightly and drains away."""
+    n = b.length(seconds, rate)
+    times = b.time_axis(n, rate)
+    envelope = np.zeros(n)
+    crest = rng.uniform(0.3, 0.6) * min(seconds, SWELL_SECONDS[0])
+    while crest < seconds + SWELL_SECONDS[1]:
+        since = times - crest
+        rise = np.exp(-np.abs(since) / rng.uniform(0.7, 1.2))
+        fall = np.exp(-np.abs(since) / rng.uniform(1.0, 2.0))
+        envelope = np.maximum(envelope, rng.uniform(0.7, 1.0) * np.where(since < 0, rise, fall))
+        crest += rng.uniform(*SWELL_SECONDS)
+    deep = b.band_noise(rng, n, rate, 60, 500, tilt=0.5)
+    foam = b.band_noise(rng, n, rate, 400, b.between(rng, 3500, 7000), order=1, tilt=0.3)
+    return b.finish(deep * (0.08 + envelope) + foam * (0.02 + envelope**2), rate)
+
+
+def stream(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
+    """Bubbles: each rings at Minnaert's frequency (1933), f in Hz = 3.26 / radius in m."""
+    n = b.length(seconds, rate)
+    out = 0.02 * b.band_noise(rng, n, rate, 400, 3500, order=1)
+    low, high = b.between(rng, 350, 550), b.between(rng, 1500, 2600)
+    for time in b.random_times(rng, rng.uniform(45, 90), seconds):
+        pitch = b.between(rng, low, high)
+        grain = b.length(0.06, rate)
+        t60 = 40 / pitch
+        bubble = b.damped(pitch, t60, grain, rate, attack=0.002)
+        b.place(out, bubble, time, rate, rng.lognormal(-2.2, 0.6))
+    return b.finish(out, rate)
+
+
+def drip(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
+    """Single drops: a tick, a bubble that rises in pitch near the surface, an echo."""
+    n = b.length(seconds, rate)
+    out = np.zeros(n)
+    pitch = b.between(rng, 700, 1700)
+    echo = rng.uniform(0.09, 0.18)
+    for onset in b.onset_times(rng, count, seconds, tail=DRIP_TAIL, jitter=0.1):
+        size = b.length(0.25, rate)
+        t = b.time_axis(size, rate)
+        rising = pitch * rng.uniform(0.93, 1.07) * (1 + rng.uniform(1.0, 2.5) * t)
+        plink = np.sin(2 * np.pi * b.phase(rising, rate)) * b.decay(size, rate, 0.13, attack=0.003)
+        plink += 0.15 * b.band_noise(rng, size, rate, 2500, 8000) * b.decay(size, rate, 0.008)
+        level = rng.uniform(0.7, 1.0)
+        b.place(out, plink, onset, rate, level)
+        b.place(out, plink, onset + echo, rate, 0.12 * level)
+    return b.finish(out, rate)
+
+
+def fire(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
+    """Crackling: heavy-tailed pops over the flutter of the flames."""
+    n = b.length(seconds, rate)
+    out = 0.10 * b.band_noise(rng, n, rate, 40, 350, tilt=0.6) * b.wander(rng, n, rate, 8, 0.3, 1.0)
+    out += 0.012 * b.band_noise(rng, n, rate, 2000, 9000)
+    pop_noise = b.band_noise(rng, b.length(1.0, rate), rate, 900, 9000, order=1)
+    for time in b.random_times(rng, b.between(rng, 10, 26), seconds):
+        size = b.length(rng.uniform(0.004, 0.02), rate)
+        start = rng.integers(len(pop_noise) - size)
+        pop = pop_noise[start : start + size] * b.decay(size, rate, size / rate)
+        b.place(out, pop, time, rate, min(rng.pareto(1.6) * 0.12 + 0.05, 1.0))
+    return b.finish(out, rate)
+
+
+KINDS = (
+    EventKind(
+        "rain",
+        ("Rain", "Rain on surface", "Raindrop", "Water"),
+        sustained=True,
+        countable=False,
+        wording=Wording(
+            (
+                Clause("rain", "falls", "falling", "on a roof"),
+                Clause("rain", "pours", "pouring", "down"),
+                Clause("the rain", "comes", "coming", "down"),
+                Clause("raindrops", "patter", "pattering", "on a hard surface"),
+                Clause("water drops", "patter", "pattering", "on a roof"),
+                Clause("rain", "is falling", "falling", "outside"),
+                Clause("a rain shower", "drums", "drumming", "on the ground"),
+            ),
+            (
+                Nominal("rain", article=""),
+                Nominal("rainfall", article=""),
+                Nominal("patter", tail="of rain", article="the"),
+                Nominal("rain shower"),
+                Nominal("hiss", tail="of falling rain", article="the"),
+            ),
+            ("steady", "pattering"),
+            ("steadily",),
+        ),
+        synthesise=rain,
+    ),
+    EventKind(
+        "thunder",
+        ("Thunder", "Thunderstorm", "Rumble"),
+        sustained=False,
+        countable=True,
+        wording=Wording(
+            (
+                Clause("thunder", "rumbles", "rumbling"),
+                Clause("thunder", "rolls", "rolling", "across the sky"),
+                Clause("thunder", "claps and rumbles", "clapping and rumbling"),
+                Clause("a thunderstorm", "rumbles", "rumbling", "overhead"),
+            ),
+            (
+                Nominal("clap", "claps", "of thunder"),
+                Nominal("rumble", "rumbles", "of thunder"),
+                Nominal("thunderclap", "thunderclaps"),
+                Nominal("peal", "peals", "of thunder"),
+            ),
+            ("rolling", "deep", "rumbling"),
+        ),
+        synthesise=thunder,
+        counts=(1, 3),
+        period=(2.4, 4.0),
+        tail=THUNDER_TAIL,
+    ),
+    EventKind(
+        "wind",
+        ("Wind",),
+        sustained=True,
+        countable=False,
+        wording=Wording(
+            (
+                Clause("the wind", "blows", "blowing"),
+                Clause("wind", "howls", "howling", "around a house"),
+                Clause("a strong wind", "is blowing", "blowing", "outside"),
+                Clause("wind", "gusts", "gusting", "through an open place"),
+                Clause("gusts of wind", "whistle", "whistling", "through a gap"),
+            ),
+            (
+                Nominal("wind", article="the"),
+                Nominal("howling", tail="of the wind", article="the"),
+                Nominal("gusts", tail="of wind", article="", is_plural=True),
+                Nominal("gusty breeze"),
+            ),
+            ("gusty", "blustery"),
+            ("in gusts",),
+        ),
+        synthesise=wind,
+    ),
+    EventKind(
+        "waves",
+        ("Waves, surf", "Ocean", "Water"),
+        sustained=True,
+        countable=False,
+        wording=Wording(
+            (
+                Clause("waves", "crash", "crashing", "on the shore"),
+                Clause("ocean waves", "roll", "rolling", "onto a beach"),
+                Clause("the sea", "washes", "washing", "over a beach"),
+                Clause("the surf", "breaks", "breaking", "on the rocks"),
+                Clause("waves", "wash", "washing", "ashore"),
+            ),
+            (
+                Nominal("waves", tail="on a beach", article="", is_plural=True),
+                Nominal("surf", tail="of the ocean", article="the"),
+                Nominal("ocean waves", article="", is_plural=True),
+                Nominal("roar", tail="of the sea", article="the"),
+            ),
+            ("rolling", "breaking"),
+        ),
+        synthesise=waves,
+        seconds=(5.0, 13.0),
+    ),
+    EventKind(
+        "stream",
+        ("Stream", "Water", "Gurgling", "Trickle, dribble"),
+        sustained=True,
+        countable=False,
+        wording=Wording(
+            (
+                Clause("a stream", "babbles", "babbling"),
+                Clause("a brook", "gurgles", "gurgling", "over stones"),
+                Clause("water", "trickles", "trickling", "over rocks"),
+                Clause("a creek", "flows", "flowing", "past"),
+                Clause("water", "bubbles and gurgles", "bubbling and gurgling"),
+            ),
+            (
+                Nominal("stream", tail="of bubbling water"),
+                Nominal("murmur", tail="of a brook", article="the"),
+                Nominal("gurgling", tail="of a creek", article="the"),
+                Nominal("running water", article=""),
+            ),
+            ("bubbling", "lively"),
+        ),
+        synthesise=stream,
+    ),
+    EventKind(
+        "drip",
+        ("Drip", "Water", "Liquid"),
+        sustained=False,
+        countable=True,
+        wording=Wording(
+            (
+                Clause("water", "drips", "dripping", "into a basin"),
+                Clause("a faucet", "drips", "dripping"),
+                Clause("a leaking tap", "drips", "dripping", "into a sink"),
+                Clause("water", "drips", "dripping", "in a cave"),
+            ),
+            (
+                Nominal("drop", "drops", "of water"),
+                Nominal("drip", "drips", "from a tap"),
+                Nominal("water drop", "water drops"),
+                Nominal("drip", "drips", "of water"),
+            ),
+            ("echoing", "splashing"),
+        ),
+        synthesise=drip,
+        counts=(2, 10),
+        period=(0.35, 1.4),
+        tail=DRIP_TAIL,
+    ),
+    EventKind(
+        "fire",
+        ("Fire", "Crackle"),
+        sustained=True,
+        countable=False,
+        wording=Wording(
+            (
+                Clause("a fire", "crackles", "crackling"),
+                Clause("a campfire", "pops and crackles", "popping and crackling"),
+                Clause("logs", "crackle", "crackling", "in a fireplace"),
+                Clause("burning wood", "snaps", "snapping", "in a stove"),
+                Clause("a wood fire", "is burning", "burning", "in a hearth"),
+            ),
+            (
+                Nominal("crackling", tail="of a fire", article="the"),
+                Nominal("crackling fire"),
+                Nominal("crackle", tail="of a campfire", article="the"),
+                Nominal("crackle", tail="of burning wood", article="the"),
+            ),
+        ),
+        synthesise=fire,
+    ),
+)

@@ -1,0 +1,43 @@
+"""Weights & Biases, where the settings ask for it; never imported otherwise."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from utils.config import Config, to_plain
+
+
+class Tracker:
+    """Log a run to Weights & Biases if `config.wandb` is True; do nothing if it is False.
+
+    A context manager: the run is closed with success or failure as the block ends.
+    """
+
+    def __init__(self, config: Config, folder: Path) -> None:
+        self._run = None
+        if config.wandb:
+            import wandb  # slow to import, and must not phone home when it is off
+
+            self._run = wandb.init(
+                project=config.experiment,
+                name=folder.name,
+                dir=folder,
+                config=to_plain(config),
+            )
+
+    def __enter__(self) -> "Tracker":
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if self._run is not None:
+            self._run.finish(exit_code=0 if kind is None else 1)
+
+    def log(self, row: Mapping[str, float]) -> None:
+        """Log the numbers of one epoch."""
+        if self._run is not None:
+            self._run.log(dict(row))
+
+    def summarise(self, results: Mapping[str, Any]) -> None:
+        """Log the final scores."""
+        if self._run is not None:
+            self._run.summary.update(dict(results))

@@ -1,0 +1,245 @@
+"""Train a dual encoder: one epoch, validation, the best epoch. Model and loss come as arguments.
+
+Everything is held on the device: no file is touched inside an epoch.
+
+Shapes: P pairs of a clip and a caption, C clips, F audio numbers, D dimension of the space.
+"""
+
+import copy
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from utils.metrics import CUTOFF, METRICS, single_relevant
+from utils.retrieval import rank_and_retrieve
+
+SELECTED_BY = f"mAP@{CUTOFF}"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """The clips and captions of one split, as tensors on the device.
+
+    Attributes
+    ----------
+    features : Tensor, shape (C, F)
+        What the audio branch projects.
+    tags : Tensor, shape (C, D), or None
+        Tag embeddings of the clips; None for a model without a tag branch.
+    sentences : Tensor, shape (P, D)
+        Sentence vectors of the captions.
+    clips : Tensor, shape (P,), int
+        Row of `features` that each caption belongs to.
+
+    """
+
+    features: Tensor
+    tags: Tensor | None
+    sentences: Tensor
+    clips: Tensor
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When to stop, and how the learning rate falls (on a plateau of the validation loss)."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    factor: float
+    patience: int
+    threshold: float
+
+
+class Trainer:
+    """Optimiser, schedule, random generators and history of one training run.
+
+    Parameters
+    ----------
+    model : nn.Module
+        With ``encode_audio(features, tags)`` and ``encode_text(sentences)``.
+    loss : nn.Module
+        Called as ``loss(audio, text, clips, generator=...)``.
+    schedule : Schedule
+    seed : int
+        Batch order, training impostors and validation impostors each have a generator of their
+        own, so that a change to one leaves the others alone.
+
+    """
+
+    def __init__(self, model: nn.Module, loss: nn.Module, schedule: Schedule, *, seed: int) -> None:
+        self.model = model
+        self.loss = loss
+        self.schedule = schedule
+        self.optimizer = torch.optim.Adam(
+            [p for p in model.parameters() if p.requires_grad],
+            lr=schedule.learning_rate,
+            weight_decay=schedule.weight_decay,
+            fused=True,
+        )
+        self.scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            self.optimizer,
+            mode="min",
+            factor=schedule.factor,
+            patience=schedule.patience,
+            threshold=schedule.threshold,
+            threshold_mode="abs",
+        )
+        order_seed, impostor_seed, validation_seed = spread_seed(seed, 3)
+        device = next(model.parameters()).device
+        self._order = torch.Generator().manual_seed(order_seed)
+        self._impostors = torch.Generator(device).manual_seed(impostor_seed)
+        self._validation_seed = validation_seed
+        self.history: list[dict[str, float]] = []
+        self.best_epoch = 0
+        self.best_state: dict[str, Tensor] = {}
+
+    def fit(
+        self,
+        training: Pairs,
+        validation: Pairs,
+        *,
+        after_epoch: Callable[[dict[str, float], bool], Any] = lambda row, improved: None,
+    ) -> None:
+        """Train up to the last epoch of the schedule, from where the history ends.
+
+        Parameters
+        ----------
+        training, validation : Pairs
+        after_epoch : callable
+            Told the epoch's history row, and whether it is the best so far.
+
+        """
+        while len(self.history) < self.schedule.epochs:
+            started = time.perf_counter()
+            learning_rate = self.optimizer.param_groups[0]["lr"]
+            train_loss = self.train_epoch(training)
+            validation_loss = self.validation_loss(validation)
+            scores = evaluate(self.model, validation).means()
+            self.scheduler.step(validation_loss)
+            row = {
+                "epoch": len(self.history) + 1,
+                "train_loss": train_loss,
+                "validation_loss": validation_loss,
+                "learning_rate": learning_rate,
+                **scores,
+                "seconds": time.perf_counter() - started,
+            }
+            improved = all(row[SELECTED_BY] > earlier[SELECTED_BY] for earlier in self.history)
+            self.history.append(row)
+            if improved:
+                self.best_epoch = row["epoch"]
+                self.best_state = copy.deepcopy(self.model.state_dict())
+            after_epoch(row, improved)
+
+    def train_epoch(self, pairs: Pairs) -> float:
+        """Go once over all pairs in random order; returns the mean loss per pair."""
+        self.model.train()
+        total = 0.0
+        order = torch.randperm(len(pairs), generator=self._order).to(pairs.clips.device)
+        for batch in order.split(self.schedule.batch_size):
+            loss = self._batch_loss(pairs, batch, self._impostors)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+            total += loss.item() * len(batch)
+        return total / len(pairs)
+
+    @torch.no_grad()
+    def validation_loss(self, pairs: Pairs) -> float:
+        """Compute the mean loss per pair, with the same batches and impostors at every epoch."""
+        self.model.eval()
+        order_generator = torch.Generator().manual_seed(self._validation_seed)
+        impostors = torch.Generator(pairs.clips.device).manual_seed(self._validation_seed)
+        order = torch.randperm(len(pairs), generator=order_generator).to(pairs.clips.device)
+        total = 0.0
+        for batch in order.split(self.schedule.batch_size):
+            total += self._batch_loss(pairs, batch, impostors).item() * len(batch)
+        return total / len(pairs)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Collect all that is needed to go on as if never stopped."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "order_generator": self._order.get_state(),
+            "impostor_generator": self._impostors.get_state(),
+            "validation_seed": self._validation_seed,
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+            "best_state": self.best_state,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take up a run where `state_dict` left it."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self._order.set_state(state["order_generator"])
+        self._impostors.set_state(state["impostor_generator"])
+        self._validation_seed = state["validation_seed"]
+        self.history = list(state["history"])
+        self.best_epoch = state["best_epoch"]
+        self.best_state = state["best_state"]
+
+    def _batch_loss(self, pairs: Pairs, batch: Tensor, generator: torch.Generator) -> Tensor:
+        clips = pairs.clips[batch]
+        audio = self.model.encode_audio(
+            pairs.features[clips], None if pairs.tags is None else pairs.tags[clips]
+        )
+        text = self.model.encode_text(pairs.sentences[batch])
+        return self.loss(audio, text, clips, generator=generator)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model retrieves for each caption of a split.
+
+    Attributes
+    ----------
+    ranks : ndarray, shape (P,)
+        Rank of each caption's own clip, from 1.
+    best : ndarray, shape (P, up to 10)
+        Rows of the best clips.
+    scores : ndarray, shape (P, up to 10)
+        Their scores.
+    values : dict of str to ndarray, shape (P,)
+        R@1, R@5, R@10 and mAP@10 of each caption.
+
+    """
+
+    ranks: NDArray[np.int64]
+    best: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    values: dict[str, NDArray[np.float64]]
+
+    def means(self) -> dict[str, float]:
+        """Average over the captions: the metrics."""
+        return {name: float(self.values[name].mean()) for name in METRICS}
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, pairs: Pairs) -> Evaluation:
+    """Retrieve clips for every caption; each clip is encoded once."""
+    model.eval()
+    audio = model.encode_audio(pairs.features, pairs.tags)
+    text = model.encode_text(pairs.sentences)
+    ranks, best, scores = rank_and_retrieve(audio, text, pairs.clips)
+    return Evaluation(ranks, best, scores, single_relevant(ranks))
+
+
+def spread_seed(seed: int, count: int) -> Iterator[int]:
+    """Derive `count` independent 63-bit seeds from one."""
+    words = np.random.SeedSequence(seed).generate_state(count, np.uint64)
+    return (int(word >> np.uint64(1)) for word in words)

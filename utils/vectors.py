@@ -1,0 +1,270 @@
+"""Vector files: HDF5 with one row per clip, caption or tag, and the parameters that made them.
+
+Our layout: ``vectors`` (N, D) float32, ``ids`` (N,) utf-8, further utf-8 columns (``texts`` of
+captions, ``sources`` of clips), and attributes. The layout of the original system, one dataset
+per ``str(fid)`` or ``str(cid)`` and no attributes, is read too.
+
+Shapes: N rows, D numbers each.
+"""
+
+import datetime
+import importlib.metadata
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from utils.errors import InputError
+from utils.files import atomic_write
+
+_VOLATILE = ("created", "versions")  # attributes that do not make a file another one
+_RECORDED_PACKAGES = ("torch", "numpy", "transformers", "hear21passt", "soxr", "soundfile")
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class VectorFile:
+    """The content of a vector file.
+
+    Attributes
+    ----------
+    path : Path
+    ids : list of N str
+        ``split/file name`` of clips, ``split/cid`` of captions, the index of tags; in the
+        original layout the bare ``fid``, ``cid`` or index.
+    vectors : ndarray, shape (N, D), float32
+    columns : dict of str to list of N str
+    attributes : dict
+        What, model, weights, precision, ...; empty in the original layout.
+    original_layout : bool
+
+    """
+
+    path: Path
+    ids: list[str]
+    vectors: NDArray[np.float32]
+    columns: dict[str, list[str]] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)
+    original_layout: bool = False
+
+    def holds(
+        self, ids: Sequence[str], columns: Mapping[str, Sequence[str]], attributes: Mapping
+    ) -> bool:
+        """Tell whether the file is exactly what would be computed for these rows."""
+        return (
+            self.ids == list(ids)
+            and self.columns == {name: list(values) for name, values in columns.items()}
+            and self.fixed_attributes == dict(attributes)
+        )
+
+    @property
+    def fixed_attributes(self) -> dict[str, Any]:
+        """The attributes that say how the vectors were made, without date and versions."""
+        return {name: value for name, value in self.attributes.items() if name not in _VOLATILE}
+
+
+def write_vectors(
+    path: Path,
+    ids: Sequence[str],
+    vectors: NDArray[np.float32],
+    *,
+    attributes: Mapping[str, str | int | float],
+    columns: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Write a vector file; the old one stands until the new one is whole.
+
+    Parameters
+    ----------
+    path : Path
+    ids : sequence of N distinct str
+    vectors : ndarray, shape (N, D)
+    attributes : mapping
+        How the vectors were made. The date and the library versions are added.
+    columns : mapping of str to sequence of N str, optional
+        Texts or sources of the rows.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, an id is repeated, or a number is not finite.
+
+    """
+    columns = columns or {}
+    if len(set(ids)) != len(ids) or any(len(c) != len(ids) for c in (vectors, *columns.values())):
+        raise ValueError(f"{path}: ids must be distinct, and as many as vectors and column entries")
+    if not np.isfinite(vectors).all():
+        raise ValueError(f"{path}: vectors hold NaN or infinite numbers")
+    utf8 = h5py.string_dtype("utf-8")
+    with atomic_write(path, "w+b") as stream, h5py.File(stream, "w") as file:
+        file.create_dataset("vectors", data=np.asarray(vectors, dtype=np.float32))
+        for name, values in {"ids": ids, **columns}.items():
+            file.create_dataset(name, data=list(values), shape=(len(ids),), dtype=utf8)
+        file.attrs.update(attributes)
+        file.attrs["created"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        file.attrs["versions"] = json.dumps(
+            {name: importlib.metadata.version(name) for name in _RECORDED_PACKAGES}
+        )
+
+
+def read_vectors(path: Path, *, made_by: str) -> VectorFile:
+    """Read a vector file of either layout.
+
+    Parameters
+    ----------
+    path : Path
+    made_by : str
+        The script that writes such files, named in errors.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, damaged, or in neither layout.
+
+    """
+    if not path.is_file():
+        raise InputError(f"no vector file {path}. Run {made_by}, which writes it.")
+    try:
+        with h5py.File(path, "r") as file:
+            if "vectors" in file:
+                return _read_ours(path, file)
+            return _read_original(path, file)
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"cannot read the vector file {path}: {error}. Remove it and run {made_by} again."
+        ) from None
+
+
+def read_if_current(
+    path: Path,
+    ids: Sequence[str],
+    columns: Mapping[str, Sequence[str]],
+    attributes: Mapping[str, Any],
+) -> tuple[bool, dict[tuple[str, ...], NDArray[np.float32]]]:
+    """Look at an existing vector file before it is computed again.
+
+    Returns
+    -------
+    current : bool
+        True if the file already is what would be written.
+    reusable : dict of (id, *column values) to ndarray of shape (D,)
+        Its rows, if it was made the same way; empty otherwise, or where there is none.
+
+    """
+    try:
+        file = read_vectors(path, made_by="the script")
+    except InputError:
+        return False, {}  # missing or damaged: it is written anew
+    if file.holds(ids, columns, attributes):
+        return True, {}
+    if file.fixed_attributes != dict(attributes) or set(file.columns) != set(columns):
+        return False, {}
+    keys = zip(file.ids, *(file.columns[name] for name in columns), strict=True)
+    return False, dict(zip(keys, file.vectors, strict=True))
+
+
+def select(
+    file: VectorFile,
+    ids: Sequence[str],
+    *,
+    original_ids: Sequence[str],
+    made_by: str,
+    texts: Sequence[str] | None = None,
+) -> NDArray[np.float32]:
+    """Take rows by id, whatever their order in the file.
+
+    Parameters
+    ----------
+    file : VectorFile
+    ids, original_ids : sequence of M str
+        The wanted rows, as our layout and as the original layout names them.
+    made_by : str
+        The script to run again if the file does not fit.
+    texts : sequence of M str, optional
+        What the rows must have been computed from.
+
+    Returns
+    -------
+    ndarray, shape (M, D), float32
+
+    Raises
+    ------
+    InputError
+        If rows are missing, or were computed from other texts.
+
+    """
+    wanted = original_ids if file.original_layout else ids
+    row_of = {name: row for row, name in enumerate(file.ids)}
+    missing = [name for name in wanted if name not in row_of]
+    if missing:
+        raise InputError(
+            f"{file.path} lacks {len(missing)} of {len(wanted)} vectors ({_listing(missing)}): it "
+            f"was made from other files. Run {made_by} again."
+        )
+    rows = [row_of[name] for name in wanted]
+    if texts is not None and "texts" in file.columns:
+        stored = file.columns["texts"]
+        stale = [wanted[i] for i, row in enumerate(rows) if stored[row] != texts[i]]
+        if stale:
+            raise InputError(
+                f"{file.path} was made from other texts for {len(stale)} of {len(wanted)} rows "
+                f"({_listing(stale)}). Run {made_by} again."
+            )
+    return file.vectors[rows]
+
+
+def require(file: VectorFile, expected: Mapping[str, Any], *, made_by: str) -> None:
+    """Refuse a file that was made with other parameters than the settings now name.
+
+    Files in the original layout carry no parameters, and pass.
+
+    Raises
+    ------
+    InputError
+        Listing each differing parameter.
+
+    """
+    if file.original_layout:
+        return
+    differing = [
+        f"{name} is {file.attributes.get(name)!r}, the settings ask for {value!r}"
+        for name, value in expected.items()
+        if file.attributes.get(name) != value
+    ]
+    if differing:
+        raise InputError(
+            f"{file.path} does not fit the settings: {'; '.join(differing)}. "
+            f"Run {made_by} again, or mend the settings."
+        )
+
+
+def _read_ours(path: Path, file: h5py.File) -> VectorFile:
+    vectors = np.asarray(file["vectors"], dtype=np.float32)
+    columns = {
+        name: list(dataset.asstr()[:]) for name, dataset in file.items() if name != "vectors"
+    }
+    ids = columns.pop("ids")
+    if vectors.ndim != 2 or any(len(c) != len(vectors) for c in (ids, *columns.values())):
+        raise ValueError(f"vectors have shape {vectors.shape}, but there are {len(ids)} ids")
+    attributes = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in file.attrs.items()
+    }
+    return VectorFile(path, ids, vectors, columns, attributes)
+
+
+def _read_original(path: Path, file: h5py.File) -> VectorFile:
+    if not len(file) or not all(name.isdecimal() for name in file):
+        raise ValueError("it holds neither `vectors` and `ids` nor one dataset per number")
+    ids = sorted(file, key=int)
+    vectors = np.stack([np.asarray(file[name], dtype=np.float32).reshape(-1) for name in ids])
+    return VectorFile(path, ids, vectors, original_layout=True)
+
+
+def _listing(names: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, names[:_SHOWN]))
+    return shown + (", ..." if len(names) > _SHOWN else "")
