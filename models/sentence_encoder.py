@@ -6,6 +6,8 @@ https://huggingface.co/sentence-transformers/all-mpnet-base-v2 prescribes.
 Shapes: B texts of a batch, L tokens, D = 768 dimensions.
 """
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -28,10 +30,13 @@ class SentenceEncoder(nn.Module):
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        self.transformer = transformers.AutoModel.from_pretrained(
-            folder, local_files_only=True, use_safetensors=True, add_pooling_layer=False
-        )
+        with _quiet_transformers():
+            self.tokenizer = transformers.AutoTokenizer.from_pretrained(
+                folder, local_files_only=True
+            )
+            self.transformer = transformers.AutoModel.from_pretrained(
+                folder, local_files_only=True, use_safetensors=True, add_pooling_layer=False
+            )
 
     @property
     def dimension(self) -> int:
@@ -67,3 +72,18 @@ class SentenceEncoder(nn.Module):
     def encode(self, texts: list[str]) -> Tensor:
         """Embed a few texts in one batch: shape (len(texts), D), unit vectors."""
         return self(self.tokenize(texts))
+
+
+@contextlib.contextmanager
+def _quiet_transformers() -> Iterator[None]:
+    """Keep its progress bar, and its table of the unused pooler weights, out of the terminal."""
+    verbosity = transformers.logging.get_verbosity()
+    bar = transformers.logging.is_progress_bar_enabled()
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers.logging.set_verbosity(verbosity)
+        if bar:
+            transformers.logging.enable_progress_bar()

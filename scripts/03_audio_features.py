@@ -81,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
         "hop_seconds": passt.HOP_SECONDS,
     }
     with cli.progress(len(ids), "PaSST", "clips") as bar:
-        computed = extraction.update_vector_files(
+        update = extraction.update_vector_files(
             [data.audio_logits, data.audio_scene],
             ids,
             attributes=[
@@ -92,10 +92,11 @@ def main(argv: list[str] | None = None) -> None:
             start=start,
             advance=bar.update,
         )
-    summary.writes(data.audio_logits, data.audio_scene)
+    if update.written:
+        summary.writes(data.audio_logits, data.audio_scene)
     summary.finish(
-        f"tagged {computed} clips with {config.passt.arch} ({device.type}, {precision}); "
-        f"{len(ids) - computed} were up to date"
+        f"tagged {update.computed} clips with {config.passt.arch} ({device.type}, {precision}); "
+        f"{len(ids) - update.computed} were up to date"
     )
 
 

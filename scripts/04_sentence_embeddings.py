@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     device = devices.choose_device(config.training.device)
     precision = devices.choose_precision(config.precision, device)
     with cli.progress(len(ids), "MPNet", "captions") as bar:
-        computed = extraction.update_text_vectors(
+        update = extraction.update_text_vectors(
             data.caption_embeddings,
             ids,
             captions,
@@ -51,10 +51,11 @@ def main(argv: list[str] | None = None) -> None:
             batch_size=model.batch_size,
             advance=bar.update,
         )
-    summary.writes(data.caption_embeddings)
+    if update.written:
+        summary.writes(data.caption_embeddings)
     summary.finish(
-        f"embedded {computed} captions with {model.name} ({device.type}, {precision}); "
-        f"{len(ids) - computed} were up to date"
+        f"embedded {update.computed} captions with {model.name} ({device.type}, {precision}); "
+        f"{len(ids) - update.computed} were up to date"
     )
 
 

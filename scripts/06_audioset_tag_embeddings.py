@@ -29,15 +29,15 @@ def main(argv: list[str] | None = None) -> None:
         return
     output = config.train_data.tag_embeddings
 
-    summary.reads(audioset.LABELS_FILE)
-    texts = audioset.tag_texts(info)
+    summary.reads(audioset.LABELS_CSV)
+    texts = audioset.tag_texts(info, audioset.read_labels())
     folder = weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
     summary.reads(folder)
 
     device = devices.choose_device(config.training.device)
     precision = devices.choose_precision(config.precision, device)
     with cli.progress(len(texts), "MPNet", "tags") as bar:
-        computed = extraction.update_text_vectors(
+        update = extraction.update_text_vectors(
             output,
             [str(index) for index in range(len(texts))],
             texts,
@@ -52,10 +52,11 @@ def main(argv: list[str] | None = None) -> None:
             batch_size=model.batch_size,
             advance=bar.update,
         )
-    summary.writes(output)
+    if update.written:
+        summary.writes(output)
     summary.finish(
-        f"embedded {computed} tags ({info}) with {model.name} ({device.type}, {precision}); "
-        f"{len(texts) - computed} were up to date"
+        f"embedded {update.computed} tags ({info}) with {model.name} ({device.type}, {precision}); "
+        f"{len(texts) - update.computed} were up to date"
     )
 
 

@@ -1,3 +1,4 @@
+import importlib.util
 import os
 from pathlib import Path
 
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 
 from utils.config import PROJECT_ROOT
+from utils.scenes import write_demo_set
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -32,3 +34,45 @@ def sentence_model() -> Path:
     if not (folder / "model.safetensors").is_file():
         pytest.skip(f"{folder} holds no model: run `make sentence-model`")
     return folder
+
+
+def load_script(name: str):
+    """Import a numbered script (or main.py) as a module; its `main(argv)` runs it."""
+    path = PROJECT_ROOT / ("main.py" if name == "main" else f"scripts/{name}.py")
+    spec = importlib.util.spec_from_file_location(f"script_{name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run_pipeline(settings: list[str]) -> None:
+    """Run the scripts from preprocessing to tag embeddings with these --set options."""
+    options = [part for setting in settings for part in ("--set", setting)]
+    for name in (
+        "01_preprocess",
+        "03_audio_features",
+        "04_sentence_embeddings",
+        "06_audioset_tag_embeddings",
+    ):
+        load_script(name).main(options)
+
+
+@pytest.fixture(scope="session")
+def small_demo(tmp_path_factory, sentence_model) -> Path:
+    """A small demo set in `clotho`, with all its vectors in `processed`, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("small_demo")
+    write_demo_set(folder / "clotho", clips=(30, 10, 10), seed=5, jobs=2)
+    run_pipeline(settings_for(folder))
+    return folder
+
+
+def settings_for(folder: Path, *, outputs: Path | None = None) -> list[str]:
+    """The settings that point the pipeline at `clotho`, `processed` and `outputs` in a folder."""
+    return [
+        f"train_data.dataset_path={folder / 'clotho'}",
+        f"train_data.input_path={folder / 'processed'}",
+        f"output_path={outputs or folder / 'outputs'}",
+        "precision=fp32",
+        "training.epochs=2",
+        "training.device=cpu",
+    ]

@@ -270,7 +270,7 @@ def _convert(value: Any, hint: Any, limits: typing.Mapping[str, Any]) -> Any:
         if value not in choices:
             shown = " | ".join(choices)
             guess = difflib.get_close_matches(str(value), choices, n=1)
-            hint_text = f"; did you mean {guess[0]}?" if guess and len(choices) > 1 else ""
+            hint_text = f"; did you mean {guess[0]}?" if guess else ""
             raise ValueError(f"{value!r} is not one of {shown}{hint_text}")
         return value
     if isinstance(hint, types.UnionType):

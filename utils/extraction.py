@@ -6,6 +6,7 @@ The networks come as arguments. Shapes: B batch, D numbers per row.
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ _DECODED_AHEAD = 8  # clips; bounds the memory
 _DECODERS = 2  # threads
 
 
+@dataclass(frozen=True)
+class Update:
+    """What became of vector files: rows computed, and whether anything was written at all."""
+
+    computed: int
+    written: bool
+
+
 def update_vector_files(
     paths: Sequence[Path],
     ids: Sequence[str],
@@ -30,7 +39,7 @@ def update_vector_files(
     columns: Mapping[str, Sequence[str]],
     start: Callable[[], tuple[Sequence[int], Callable[[list[int]], Batches]]],
     advance: Callable[[int], Any] = lambda count: None,
-) -> int:
+) -> Update:
     """Bring vector files of the same rows up to date, computing no row that is there already.
 
     Parameters
@@ -51,8 +60,8 @@ def update_vector_files(
 
     Returns
     -------
-    int
-        How many rows were computed; 0 where all files were up to date and stay untouched.
+    Update
+        Files that are up to date stay untouched.
 
     """
     looks = [
@@ -61,7 +70,7 @@ def update_vector_files(
     ]
     if all(current for current, _ in looks):
         advance(len(ids))
-        return 0
+        return Update(computed=0, written=False)
     widths, compute = start()
     keys = list(zip(ids, *columns.values(), strict=True))
     journal_keys = [json.dumps(key) for key in keys]
@@ -88,7 +97,7 @@ def update_vector_files(
         write_vectors(path, ids, table[:, left : left + width], attributes=attrs, columns=columns)
         left += width
     journal.remove()
-    return computed
+    return Update(computed=computed, written=True)
 
 
 def clip_batches(
@@ -145,7 +154,7 @@ def update_text_vectors(
     precision: str,
     batch_size: int,
     advance: Callable[[int], Any] = lambda count: None,
-) -> int:
+) -> Update:
     """Bring the vector file of some texts up to date.
 
     Parameters
@@ -166,8 +175,7 @@ def update_text_vectors(
 
     Returns
     -------
-    int
-        How many texts were embedded.
+    Update
 
     """
 

@@ -1,0 +1,101 @@
+import numpy as np
+import pytest
+
+from utils.datasets import CaptionSplit
+from utils.errors import InputError
+from utils.inputs import read_inputs
+from utils.vectors import write_vectors
+
+SPLIT = CaptionSplit(
+    split="validation",
+    cids=np.array([7, 8, 9]),
+    captions=["rain", "a dog", "rain again"],
+    clip_of_caption=np.array([1, 0, 1]),
+    clip_names=["b.wav", "a.wav"],
+    clip_fids=np.array([3, 4]),
+)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Small vector files: logits 3, scene 2, text 4 numbers."""
+    audio = {"model": "demo", "weights_sha256": "p"}
+    text = {"weights_sha256": "s"}
+    clips = ["validation/a.wav", "validation/b.wav", "evaluation/a.wav"]
+    paths = {name: tmp_path / f"{name}.hdf5" for name in ("captions", "logits", "scene", "tags")}
+    write_vectors(paths["logits"], clips, np.arange(9.0).reshape(3, 3), attributes=audio)
+    write_vectors(paths["scene"], clips, 100 + np.arange(6.0).reshape(3, 2), attributes=audio)
+    captions = [f"validation/{cid}" for cid in (9, 8, 7)]
+    texts = {"texts": ["rain again", "a dog", "rain"]}
+    write_vectors(
+        paths["captions"], captions, np.arange(12.0).reshape(3, 4), attributes=text, columns=texts
+    )
+    write_vectors(paths["tags"], ["2", "0", "1"], np.arange(12.0).reshape(3, 4), attributes=text)
+    return paths
+
+
+def read(files, **changed):
+    options = {
+        "audio_features": "logits",
+        "with_tags": True,
+        "arch": "demo",
+        "sentence_model_sha256": "s",
+    }
+    return read_inputs(**files, **{**options, **changed})
+
+
+def test_rows_are_lined_up_with_clips_and_captions(files):
+    inputs = read(files)
+    np.testing.assert_array_equal(inputs.clip_features(SPLIT), [[3, 4, 5], [0, 1, 2]])
+    np.testing.assert_array_equal(inputs.clip_logits(SPLIT), [[3, 4, 5], [0, 1, 2]])
+    np.testing.assert_array_equal(inputs.sentences(SPLIT)[:, 0], [8, 4, 0])
+    np.testing.assert_array_equal(inputs.tag_table()[:, 0], [4, 8, 0])
+    assert (inputs.audio_size, inputs.text_size) == (3, 4)
+
+
+def test_both_features_are_concatenated(files):
+    inputs = read(files, audio_features="both")
+    np.testing.assert_array_equal(
+        inputs.clip_features(SPLIT), [[3, 4, 5, 102, 103], [0, 1, 2, 100, 101]]
+    )
+    assert inputs.audio_size == 5
+
+
+def test_only_what_is_needed_is_read(files):
+    files["scene"].unlink()
+    assert read(files).files == [files["captions"], files["logits"], files["tags"]]
+    files["tags"].unlink()
+    inputs = read(files, with_tags=False)
+    assert inputs.tag_table() is None
+    assert inputs.clip_logits(SPLIT) is None
+    with pytest.raises(InputError, match=r"scene\.hdf5.*03_audio_features"):
+        read(files, audio_features="scene", with_tags=False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"arch": "passt_20sec"}, r"logits\.hdf5 does not fit.*03_audio_features"),
+        ({"sentence_model_sha256": "x"}, r"captions\.hdf5 does not fit.*04_sentence"),
+    ],
+)
+def test_files_of_other_models_are_refused(files, changed, message):
+    with pytest.raises(InputError, match=message):
+        read(files, **changed)
+
+
+def test_logits_and_scene_of_different_weights_are_refused(files):
+    write_vectors(
+        files["scene"],
+        ["validation/a.wav"],
+        np.ones((1, 2)),
+        attributes={"model": "demo", "weights_sha256": "q"},
+    )
+    with pytest.raises(InputError, match="different PaSST weights"):
+        read(files, audio_features="both")
+
+
+def test_tags_of_another_dimension_are_refused(files):
+    write_vectors(files["tags"], ["0"], np.ones((1, 5)), attributes={"weights_sha256": "s"})
+    with pytest.raises(InputError, match=r"vectors of 4 numbers and .* of 5"):
+        read(files)
