@@ -168,16 +168,16 @@ def test_vectors_belong_to_their_clips(small_demo):
         np.testing.assert_allclose(file.vectors[i], logits.mean(dim=0), atol=1e-4)
 
 
-def as_original(small_demo, folder):
+def as_original(small_demo, folder, *, shuffled: bool):
     """Write the small demo set's processed files the way the original system does."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     fids = {}
     for split in SPLITS:
         table = json.loads((small_demo / f"processed/{split}_captions.json").read_text())
-        names = list(dict.fromkeys(table["fname"].values()))
+        names = sorted(set(table["fname"].values()))
         # The original numbers clips in the order in which the file system lists them.
-        for number in rng.permutation(len(names)):
+        for number in rng.permutation(len(names)) if shuffled else range(len(names)):
             fids[split, names[number]] = len(fids) + 1
         table["fid"] = {row: fids[split, name] for row, name in table["fname"].items()}
         (folder / f"{split}_captions.json").write_text(json.dumps(table))
@@ -193,15 +193,19 @@ def as_original(small_demo, folder):
                 file[i.rsplit("/", 1)[-1]] = vector
 
 
-def test_files_in_the_originals_layout_train_as_they_are(small_demo, own_outputs, tmp_path):
-    as_original(small_demo, tmp_path / "original")
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_files_in_the_originals_layout_train_as_they_are(
+    small_demo, own_outputs, tmp_path, shuffled
+):
+    as_original(small_demo, tmp_path / "original", shuffled=shuffled)
     settings = [s for s in own_outputs if "input_path" not in s]
-    run, metrics = train([*settings, f"train_data.input_path={tmp_path / 'original'}"])
+    _, metrics = train([*settings, f"train_data.input_path={tmp_path / 'original'}"])
     _, ours = train(own_outputs)
-    assert metrics["compared_with"] == pytest.approx(ours["compared_with"])
-    # The clips come in another order, so batches hold other impostors: near, not equal.
-    assert metrics["scores"]["mAP@10"] == pytest.approx(ours["scores"]["mAP@10"], abs=0.15)
-    assert (run / "checkpoint_best.pt").is_file()
+    untrained = "tag embeddings alone, untrained"
+    assert metrics["compared_with"][untrained] == pytest.approx(ours["compared_with"][untrained])
+    if not shuffled:
+        # In another order batches hold other impostors, so only here the numbers are the same.
+        assert scores(metrics) == scores(ours)
 
 
 def test_captions_that_changed_are_refused_naming_the_script(small_demo, own_outputs, tmp_path):

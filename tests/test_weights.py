@@ -89,7 +89,7 @@ class Evil:
     [
         ("a.pt", b""),
         ("a.pt", b"not a checkpoint"),
-        ("a.pt", pickle.dumps({"w": Evil()})),
+        ("a.pt", pickle.dumps({"w": Evil()}, protocol=2)),
         ("a.safetensors", b"\xff" * 64),
     ],
 )
