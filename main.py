@@ -36,14 +36,14 @@ TRAIN, VALIDATION, TEST = datasets.SPLITS
 def main(argv: list[str] | None = None) -> None:
     """Run the command that the arguments name; without one, train."""
     args = parse_arguments(argv)
-    args.command(cli.load_config(args), args)
+    args.command(args)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = cli.parser(__doc__)
     parser.set_defaults(command=train, resume=None)
-    commands = parser.add_subparsers(title="commands", metavar="")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     training = commands.add_parser("train", help="train, then score the test split once (default)")
     training.add_argument("--resume", type=Path, metavar="RUN_FOLDER", help="go on with this run")
     training.set_defaults(command=train)
@@ -56,9 +56,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def train(config: Config, args: argparse.Namespace) -> None:
+def train(args: argparse.Namespace) -> None:
     """Train, choose the best epoch on validation, then score the test split once."""
     summary = cli.Summary()
+    run = Run.existing(args.resume) if args.resume else None
+    config = cli.load_config(args, default=run.settings) if run else cli.load_config(args)
     device = devices.choose_device(config.training.device)
     inputs = load_inputs(config)
     summary.reads(*inputs.files)
@@ -81,9 +83,8 @@ def train(config: Config, args: argparse.Namespace) -> None:
         ),
         seed=trainer_seed,
     )
-    if args.resume:
-        run = Run.existing(args.resume)
-        trainer.load_state_dict(load_checkpoint(run.checkpoint_last)["trainer"])
+    if run:
+        load_into(trainer, load_checkpoint(run.checkpoint_last)["trainer"], run.checkpoint_last)
     else:
         run = Run.new(config)
     summary.writes(run.folder)
@@ -113,21 +114,20 @@ def train(config: Config, args: argparse.Namespace) -> None:
     )
 
 
-def evaluate_checkpoint(config: Config, args: argparse.Namespace) -> None:
+def evaluate_checkpoint(args: argparse.Namespace) -> None:
     """Score a checkpoint on one split and print the table."""
     summary = cli.Summary()
+    config = cli.load_config(args)
     checkpoint = load_checkpoint(args.checkpoint)
     summary.reads(args.checkpoint)
-    config = dataclasses.replace(config, model=Model(**checkpoint["settings"]["model"]))
+    try:
+        config = dataclasses.replace(config, model=Model(**checkpoint["settings"]["model"]))
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{args.checkpoint} holds no model settings: {error!r}.") from None
     inputs = load_inputs(config)
     summary.reads(*inputs.files)
     model = build_model(config.model, inputs, seed=0)
-    try:
-        model.load_state_dict(checkpoint["model"])
-    except (KeyError, RuntimeError) as error:
-        raise InputError(
-            f"{args.checkpoint} does not fit the vector files of the settings: {error}"
-        ) from None
+    load_into(model, checkpoint.get("model"), args.checkpoint)
     model.to(devices.choose_device(config.training.device))
     split = load_split(config, args.split)
     evaluation = evaluate(model, load_pairs(split, inputs, model))
@@ -166,6 +166,16 @@ def score_test(
         "compared_with": rows,
         "note": note,
     }
+
+
+def load_into(target: DualEncoder | Trainer, state: Any, source: Path) -> None:
+    """Load a state dict; one that does not fit the settings and their vector files is refused."""
+    try:
+        target.load_state_dict(state)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{source} does not fit the settings or the vector files they name: {error}"
+        ) from None
 
 
 def tags_alone(model: DualEncoder) -> DualEncoder:

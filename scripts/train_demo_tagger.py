@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
                 bar.update()
                 yield clip
 
-    with torch.inference_mode():
+    with torch.no_grad():
         training = [
             (tagger.mel(torch.from_numpy(samples)[None])[0].half(), tags)
             for samples, tags in clips(TRAINING_SEED, args.clips, "training sounds")
@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
     precision = devices.choose_precision("auto", torch.device("cpu"))
     tagger_training.train_tagger(
         tagger.net,
-        [mel.clone() for mel in mels],
+        mels,
         tagger_training.targets(tags, labels),
         epochs=args.epochs,
         batch_size=args.batch_size,

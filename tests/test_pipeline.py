@@ -97,12 +97,22 @@ def test_same_seed_same_numbers(own_outputs):
 
 
 def test_an_interrupted_run_is_resumed_to_the_same_end(own_outputs):
-    settings = [*own_outputs, "training.epochs=4"]
-    _, whole = train(settings)
-    stopped, _ = train([*own_outputs, "training.epochs=2"])
-    train(settings, "train", "--resume", str(stopped))
+    _, whole = train([*own_outputs, "training.epochs=4", "seed=3"])
+    stopped, _ = train([*own_outputs, "training.epochs=2", "seed=3"])
+    # All other settings are those of the run, not those of the project's conf.yaml.
+    load_script("main").main(["train", "--resume", str(stopped), "--set", "training.epochs=4"])
     resumed = json.loads((stopped / "metrics.json").read_text())
     assert scores(resumed) == scores(whole)
+
+
+def test_a_checkpoint_of_another_shape_is_refused(own_outputs):
+    run, _ = train(own_outputs)
+    options = [part for setting in own_outputs for part in ("--set", setting)]
+    main = load_script("main").main
+    with pytest.raises(InputError, match=r"checkpoint_last\.pt does not fit"):
+        main(["evaluate", "--checkpoint", str(run / "checkpoint_last.pt"), *options])
+    with pytest.raises(InputError, match=r"checkpoint_last\.pt does not fit"):
+        main(["train", "--resume", str(run), "--set", "model.audio_features=scene"])
 
 
 @pytest.mark.parametrize("features", ["logits", "scene", "both"])

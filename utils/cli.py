@@ -36,7 +36,6 @@ def add_config_options(target: argparse.ArgumentParser, *, of_subcommand: bool =
         "--config",
         dest=f"{prefix}config",
         type=Path,
-        default=None if of_subcommand else config.DEFAULT_CONFIG,
         metavar="FILE",
         help="settings file (default: the project's conf.yaml)",
     )
@@ -50,10 +49,12 @@ def add_config_options(target: argparse.ArgumentParser, *, of_subcommand: bool =
     )
 
 
-def load_config(args: argparse.Namespace) -> config.Config:
-    """Load the settings that --config and --set ask for."""
+def load_config(
+    args: argparse.Namespace, *, default: Path = config.DEFAULT_CONFIG
+) -> config.Config:
+    """Load the settings that --config and --set ask for; `default` is the file without --config."""
     return config.load_config(
-        getattr(args, "command_config", None) or args.config,
+        getattr(args, "command_config", None) or args.config or default,
         [*args.overrides, *getattr(args, "command_overrides", [])],
     )
 

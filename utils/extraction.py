@@ -137,7 +137,7 @@ def clip_batches(
 
     for position, windows in _ahead(windows_of, positions):
         outputs = [
-            tag(np.ascontiguousarray(windows[start : start + batch_size]))
+            tag(windows[start : start + batch_size].copy())  # torch wants memory of its own
             for start in range(0, len(windows), batch_size)
         ]
         yield [position], np.concatenate(outputs).mean(axis=0, keepdims=True)

@@ -24,6 +24,7 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.settings = folder / "conf.yaml"
         self.checkpoint_last = folder / "checkpoint_last.pt"
         self.checkpoint_best = folder / "checkpoint_best.pt"
         self.results = folder / "test.output.csv"
@@ -46,7 +47,7 @@ class Run:
                     f"cannot make the run folder {folder}: {error.strerror}. Mend output_path."
                 ) from None
         run = cls(folder)
-        with atomic_write(folder / "conf.yaml", "w") as file:
+        with atomic_write(run.settings, "w") as file:
             yaml.safe_dump(to_plain(config), file, sort_keys=False, allow_unicode=True)
         return run
 
