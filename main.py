@@ -133,6 +133,8 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
     evaluation = evaluate(model, load_pairs(split, inputs, model))
     scores = evaluation.means()
     print(report.score_table({args.checkpoint.stem: scores}, intervals(config, split, evaluation)))
+    if note := datasets.synthetic_note(config.train_data.dataset_path):
+        print(note)
     summary.finish(
         f"scored {report.captions_and_clips(split)} ({args.split}): mAP@10 {scores['mAP@10']:.3f}"
     )
@@ -217,7 +219,7 @@ def load_inputs(config: Config) -> Inputs:
         captions=data.caption_embeddings,
         logits=data.audio_logits,
         scene=data.audio_scene,
-        tags=data.tag_embeddings,
+        tags=config.tag_embeddings,
         audio_features=config.model.audio_features,
         with_tags=config.model.audioset_info != "none",
         arch=config.passt.arch,

@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     if info == "none":
         summary.finish("model.audioset_info is none: there are no tag texts to embed")
         return
-    output = config.train_data.tag_embeddings
+    output = config.tag_embeddings
 
     summary.reads(audioset.LABELS_CSV)
     texts = audioset.tag_texts(info, audioset.read_labels())

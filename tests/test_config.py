@@ -60,7 +60,7 @@ def test_relative_paths_start_from_the_file_and_vector_files_from_input_path(tmp
 @pytest.mark.parametrize("info", ["tags", "sent_notags"])
 def test_each_kind_of_tag_text_has_its_own_file(info):
     config = load_config(overrides=[f"model.audioset_info={info}"])
-    assert config.train_data.tag_embeddings.name == f"audioset_527_{info}_embeddings_mpnet.hdf5"
+    assert config.tag_embeddings.name == f"audioset_527_{info}_embeddings_mpnet.hdf5"
 
 
 def test_all_problems_come_in_one_message_with_file_and_key(tmp_path):

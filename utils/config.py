@@ -112,6 +112,12 @@ class Config:
     model: Model = field(default_factory=Model)
     training: Training = field(default_factory=Training)
 
+    @property
+    def tag_embeddings(self) -> Path:
+        """The file of the tag vectors; each kind of tag text has its own."""
+        path = str(self.train_data.tag_embeddings)
+        return Path(path.replace("{audioset_info}", self.model.audioset_info))
+
 
 def load_config(path: str | Path = DEFAULT_CONFIG, overrides: typing.Sequence[str] = ()) -> Config:
     """Read settings from a YAML file and apply ``key.path=value`` overrides.
@@ -147,7 +153,7 @@ def load_config(path: str | Path = DEFAULT_CONFIG, overrides: typing.Sequence[st
             f"{count} in the settings ({path}{' and --set' if overrides else ''}):\n{listing}\n"
             f"Mend them and run again; {DEFAULT_CONFIG.name} explains every key."
         )
-    return _with_tag_file_name(config)
+    return config
 
 
 def to_plain(config: Config) -> dict[str, Any]:
@@ -159,14 +165,6 @@ def to_plain(config: Config) -> dict[str, Any]:
         return str(value) if isinstance(value, Path) else value
 
     return plain(dataclasses.asdict(config))
-
-
-def _with_tag_file_name(config: Config) -> Config:
-    """Put the kind of tag text into the name of its file, so that each kind keeps its own."""
-    path = str(config.train_data.tag_embeddings)
-    path = path.replace("{audioset_info}", config.model.audioset_info)
-    train_data = dataclasses.replace(config.train_data, tag_embeddings=Path(path))
-    return dataclasses.replace(config, train_data=train_data)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
