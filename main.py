@@ -10,7 +10,6 @@ Writes  outputs/<experiment>/<run>/: conf.yaml, checkpoints, history.csv, metric
 """
 
 import argparse
-import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from models.dual_encoder import DualEncoder
 from models.losses import TripletRankingLoss
 from utils import cli, datasets, devices, metrics, report
 from utils.checkpoint import load_checkpoint
-from utils.config import Config, Model, to_plain
+from utils.config import Config, Model, differing_settings, parse_config, to_plain
 from utils.datasets import CaptionSplit
 from utils.errors import InputError
 from utils.inputs import Inputs, read_inputs
@@ -60,7 +59,10 @@ def train(args: argparse.Namespace) -> None:
     """Train, choose the best epoch on validation, then score the test split once."""
     summary = cli.Summary()
     run = Run.existing(args.resume) if args.resume else None
+    checkpoint = load_checkpoint(run.checkpoint_last) if run else {}
     config = cli.load_config(args, default=run.settings) if run else cli.load_config(args)
+    if run:
+        refuse_other_settings(config, checkpoint, run)
     device = devices.choose_device(config.training.device)
     inputs = load_inputs(config)
     summary.reads(*inputs.files)
@@ -84,7 +86,13 @@ def train(args: argparse.Namespace) -> None:
         seed=trainer_seed,
     )
     if run:
-        load_into(trainer, load_checkpoint(run.checkpoint_last)["trainer"], run.checkpoint_last)
+        load_into(trainer, checkpoint.get("trainer"), run.checkpoint_last)
+        if run.finished and len(trainer.history) >= settings.epochs:
+            raise InputError(
+                f"{run.folder} is complete: {len(trainer.history)} epochs, and its test scores are "
+                "in metrics.json. To train on, give more epochs: --set training.epochs=N."
+            )
+        run.save_settings(config)
     else:
         run = Run.new(config)
     summary.writes(run.folder)
@@ -101,7 +109,12 @@ def train(args: argparse.Namespace) -> None:
             run.say(report.epoch_line(row, settings.epochs, best=improved))
 
         run.say(f"training on {report.captions_and_clips(splits[TRAIN])}, {device.type}")
-        trainer.fit(pairs[TRAIN], pairs[VALIDATION], after_epoch=after_epoch)
+        try:
+            trainer.fit(pairs[TRAIN], pairs[VALIDATION], after_epoch=after_epoch)
+        except KeyboardInterrupt:
+            if trainer.history:
+                run.say(f"\nto go on: python main.py train --resume {cli.shown(run.folder)}")
+            raise
         model.load_state_dict(trainer.best_state)
         results = score_test(config, splits[TEST], pairs[TEST], model, run)
         results["best_epoch"] = trainer.best_epoch
@@ -117,17 +130,15 @@ def train(args: argparse.Namespace) -> None:
 def evaluate_checkpoint(args: argparse.Namespace) -> None:
     """Score a checkpoint on one split and print the table."""
     summary = cli.Summary()
-    config = cli.load_config(args)
     checkpoint = load_checkpoint(args.checkpoint)
     summary.reads(args.checkpoint)
-    try:
-        config = dataclasses.replace(config, model=Model(**checkpoint["settings"]["model"]))
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{args.checkpoint} holds no model settings: {error!r}.") from None
+    config = settings_of(checkpoint, args)
     inputs = load_inputs(config)
     summary.reads(*inputs.files)
     model = build_model(config.model, inputs, seed=0)
-    load_into(model, checkpoint.get("model"), args.checkpoint)
+    # checkpoint_last.pt holds the best weights too, beside the state of the training.
+    weights = checkpoint.get("model") or checkpoint.get("trainer", {}).get("best_state")
+    load_into(model, weights, args.checkpoint)
     model.to(devices.choose_device(config.training.device))
     split = load_split(config, args.split)
     evaluation = evaluate(model, load_pairs(split, inputs, model))
@@ -138,6 +149,38 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
     summary.finish(
         f"scored {report.captions_and_clips(split)} ({args.split}): mAP@10 {scores['mAP@10']:.3f}"
     )
+
+
+def settings_of(checkpoint: dict[str, Any], args: argparse.Namespace) -> Config:
+    """Take the settings a checkpoint was trained with; --config and --set may name other files.
+
+    What the weights were trained for (the model, PaSST, the sentence model) cannot be changed.
+    """
+    try:
+        trained = parse_config(checkpoint["settings"], base=Path(), source=str(args.checkpoint))
+    except KeyError:
+        raise InputError(f"{args.checkpoint} holds no settings: train again.") from None
+    config = cli.load_config(args, default=trained)
+    fixed = ("model", "passt.arch", "sentence_model.sha256")
+    if differing := differing_settings(config, trained, only=fixed):
+        raise InputError(
+            f"{args.checkpoint} was trained with other settings: {'; '.join(differing)}. "
+            "Drop these --set, or give the --config of that run."
+        )
+    return config
+
+
+def refuse_other_settings(config: Config, checkpoint: dict[str, Any], run: Run) -> None:
+    """Refuse to go on with a run under other settings: half of it would be another run."""
+    trained = parse_config(
+        checkpoint.get("settings", {}), base=Path(), source=str(run.checkpoint_last)
+    )
+    free = ("training.epochs", "training.device", "wandb", "output_path", "experiment")
+    if differing := differing_settings(config, trained, but=free):
+        raise InputError(
+            f"{run.folder} was begun with other settings: {'; '.join(differing)}. Only "
+            "training.epochs, training.device and wandb may change; start a new run for the rest."
+        )
 
 
 def score_test(
@@ -221,7 +264,7 @@ def load_inputs(config: Config) -> Inputs:
         scene=data.audio_scene,
         tags=config.tag_embeddings,
         audio_features=config.model.audio_features,
-        with_tags=config.model.audioset_info != "none",
+        audioset_info=config.model.audioset_info,
         arch=config.passt.arch,
         sentence_model_sha256=config.sentence_model.sha256,
     )
@@ -252,4 +295,4 @@ def load_pairs(split: CaptionSplit, inputs: Inputs, model: DualEncoder) -> Pairs
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(cli.run(main, after_interrupt="what was finished is kept"))

@@ -10,7 +10,6 @@ Shapes: B windows, S samples, T frames, E scene embedding dimension.
 
 import contextlib
 import io
-import math
 import warnings
 from dataclasses import dataclass, field
 from typing import Any
@@ -131,6 +130,8 @@ class Passt(nn.Module):
             If names or shapes do not fit the architecture.
 
         """
+        if "time_new_pos_embed" not in state:
+            raise ValueError("these are not the weights of a PaSST: they lack time_new_pos_embed")
         try:
             state = hear21.checkpoint_filter_fn(state, self.net)
             self.net.load_state_dict(state, strict=True)
@@ -189,11 +190,6 @@ class _FusedAttention(hear21.Attention):
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         attended = F.scaled_dot_product_attention(query, key, value)
         return self.proj(attended.transpose(1, 2).reshape(batch, tokens, width))
-
-
-def window_count(samples: int, *, window: int, hop: int) -> int:
-    """Count the windows of a clip: 1 up to one window's length, else floor(samples / hop) + 1."""
-    return 1 if samples <= window else math.floor(samples / hop) + 1
 
 
 def _build_net(arch: str, architecture: Architecture) -> hear21.PaSST:

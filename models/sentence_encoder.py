@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 import transformers
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -38,11 +37,6 @@ class SentenceEncoder(nn.Module):
                 folder, local_files_only=True, use_safetensors=True, add_pooling_layer=False
             )
 
-    @property
-    def dimension(self) -> int:
-        """D, the length of a sentence vector."""
-        return self.transformer.config.hidden_size
-
     def tokenize(self, texts: list[str]) -> list[list[int]]:
         """Turn texts into token ids, each list cut at `MAX_TOKENS`."""
         return self.tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
@@ -67,11 +61,6 @@ class SentenceEncoder(nn.Module):
         mask = batch["attention_mask"].unsqueeze(-1).float()
         mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
         return F.normalize(mean, dim=-1)
-
-    @torch.inference_mode()
-    def encode(self, texts: list[str]) -> Tensor:
-        """Embed a few texts in one batch: shape (len(texts), D), unit vectors."""
-        return self(self.tokenize(texts))
 
 
 @contextlib.contextmanager

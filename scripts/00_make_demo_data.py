@@ -57,6 +57,7 @@ def main(argv: list[str] | None = None) -> None:
             f"{cli.shown(folder)} holds this demo set already ({report.kept} clips), nothing to do"
         )
     else:
+        run.writes(folder)
         kept = f", {report.kept} were there already" if report.kept else ""
         run.finish(
             f"wrote {report.written} synthetic clips with captions to {cli.shown(folder)}{kept}"

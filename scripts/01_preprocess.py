@@ -36,6 +36,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     if preprocessed.missing:
         print(f"left out:\n{clotho.shorten(preprocessed.missing)}")
+    if preprocessed.extra:
+        print(f"without captions:\n{clotho.shorten(preprocessed.extra)}")
     summary.writes(*preprocess.write_preprocessed(data.input_path, preprocessed))
     summary.finish(preprocessed.summary())
 

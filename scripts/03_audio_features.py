@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from models import passt
-from utils import audio, cli, clotho, datasets, devices, extraction, weights
+from utils import audio, cli, clotho, datasets, devices, extraction, inputs, weights
 from utils.config import PROJECT_ROOT
 from utils.files import sha256
 
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     for split in datasets.SPLITS:
         clips = datasets.load_captions(data.input_path, split)
         folder = data.dataset_path / split
-        summary.reads(folder)
+        summary.reads(datasets.captions_file(data.input_path, split), folder)
         ids += clips.audio_ids
         paths += clotho.require_audio(folder, clips.clip_names)
 
@@ -58,10 +58,7 @@ def main(argv: list[str] | None = None) -> None:
                 outputs = model(torch.from_numpy(windows).to(device))
             return torch.cat(outputs, dim=1).cpu().numpy()
 
-        return [
-            passt.CLASSES,
-            architecture.embedding_size,
-        ], lambda missing: extraction.clip_batches(
+        return lambda missing: extraction.clip_batches(
             paths,
             missing,
             tag,
@@ -85,10 +82,11 @@ def main(argv: list[str] | None = None) -> None:
             [data.audio_logits, data.audio_scene],
             ids,
             attributes=[
-                {"what": "AudioSet logits of clips, mean over windows", **made_by},
-                {"what": "PaSST scene embeddings of clips, mean over windows", **made_by},
+                {"what": inputs.LOGITS, **made_by},
+                {"what": inputs.SCENE, **made_by},
             ],
             columns={"sources": [audio.fingerprint(path) for path in paths]},
+            widths=[passt.CLASSES, architecture.embedding_size],
             start=start,
             advance=bar.update,
         )

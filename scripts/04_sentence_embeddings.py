@@ -14,7 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from models.sentence_encoder import SentenceEncoder
-from utils import cli, datasets, devices, extraction, weights
+from utils import cli, datasets, devices, extraction, inputs, weights
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -40,15 +40,12 @@ def main(argv: list[str] | None = None) -> None:
             data.caption_embeddings,
             ids,
             captions,
-            attributes={
-                "what": "sentence vectors of captions",
-                "model": model.name,
-                "weights_sha256": model.sha256,
-            },
+            what=inputs.CAPTIONS,
+            model=model,
+            dimension=weights.sentence_dimension(folder),
             load_encoder=lambda: SentenceEncoder(folder),
             device=device,
             precision=precision,
-            batch_size=model.batch_size,
             advance=bar.update,
         )
     if update.written:

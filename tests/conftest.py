@@ -8,6 +8,7 @@ import pytest
 from utils.config import PROJECT_ROOT
 from utils.scenes import write_demo_set
 
+DEMO_CONFIG = PROJECT_ROOT / "data/demo/conf.yaml"
 GOLDEN = Path(__file__).parent / "golden"
 
 
@@ -45,16 +46,20 @@ def load_script(name: str):
     return module
 
 
+def options(settings: list[str]) -> list[str]:
+    """Command-line options: the demo's settings file, and --set for each setting."""
+    return ["--config", str(DEMO_CONFIG), *(p for s in settings for p in ("--set", s))]
+
+
 def run_pipeline(settings: list[str]) -> None:
-    """Run the scripts from preprocessing to tag embeddings with these --set options."""
-    options = [part for setting in settings for part in ("--set", setting)]
+    """Run the scripts from preprocessing to tag embeddings with these settings."""
     for name in (
         "01_preprocess",
         "03_audio_features",
         "04_sentence_embeddings",
         "06_audioset_tag_embeddings",
     ):
-        load_script(name).main(options)
+        load_script(name).main(options(settings))
 
 
 @pytest.fixture(scope="session")

@@ -1,3 +1,5 @@
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -68,10 +70,19 @@ def test_a_short_clip_is_one_window_of_its_own_length(samples, length):
     assert windows.sum() == samples
 
 
-def test_fingerprint_changes_with_the_file(tmp_path):
-    path = tmp_path / "a.wav"
-    path.write_bytes(b"one")
+@pytest.mark.parametrize("place", [0, 60_000, 99_999])
+def test_the_fingerprint_tells_content_not_date(tmp_path, place):
+    path, copy = tmp_path / "a.wav", tmp_path / "b.wav"
+    content = bytearray(100_000)
+    path.write_bytes(content)
+    copy.write_bytes(content)
+    os.utime(copy, (1, 1))
     first = fingerprint(path)
-    assert fingerprint(path) == first
-    path.write_bytes(b"other")
+    assert fingerprint(copy) == first
+    content[place] ^= 1
+    path.write_bytes(content)
     assert fingerprint(path) != first
+    copy.write_bytes(b"")
+    assert fingerprint(copy) != first
+    with pytest.raises(InputError, match="gone"):
+        fingerprint(tmp_path / "gone")

@@ -1,6 +1,10 @@
+import subprocess
+import sys
+
 import pytest
 
 from utils import cli
+from utils.config import PROJECT_ROOT
 from utils.errors import InputError
 
 
@@ -18,6 +22,21 @@ def test_an_interrupt_leaves_without_a_traceback(capsys):
 
     assert cli.run(main) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_gone_is_neither_success_nor_a_traceback(tmp_path):
+    program = (
+        "import sys; from utils import cli\n"
+        "def main():\n"
+        "    for i in range(100000): print(i)\n"
+        "sys.exit(cli.run(main))"
+    )
+    command = f"{sys.executable} -c '{program}' | head -n 1; echo ${{PIPESTATUS[0]}}"
+    result = subprocess.run(
+        ["bash", "-c", command], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
+    )
+    assert result.stdout.split() == ["0", "141"]
+    assert result.stderr == ""
 
 
 def test_a_bug_still_shows_its_traceback():

@@ -7,6 +7,7 @@ import pytest
 
 from utils import datasets
 from utils.errors import InputError
+from utils.scenes import write_demo_set
 
 COLUMNS = ["cid", "fid", "fname", "original", "caption", "tokens"]
 
@@ -177,14 +178,7 @@ def test_audio_info_with_code_is_refused_and_missing_is_named(tmp_path):
         datasets.load_audio_info(tmp_path)
 
 
-def test_synthetic_note(tmp_path):
+def test_what_the_demo_set_generator_writes_is_said_to_be_synthetic(tmp_path):
     assert datasets.synthetic_note(tmp_path) is None
-    manifest = tmp_path / "demo_set.json"
-    manifest.write_text('{"note": "All of it is made up."}')
-    assert datasets.synthetic_note(tmp_path) == "All of it is made up."
-    for content in ("{}", "[]", '{"note": ""}', '{"note": 3}'):
-        manifest.write_text(content)
-        assert "synthetic" in datasets.synthetic_note(tmp_path)
-    manifest.write_text("{")
-    with pytest.raises(InputError, match=r"demo_set\.json is not valid JSON"):
-        datasets.synthetic_note(tmp_path)
+    write_demo_set(tmp_path, clips=(1, 1, 1), seed=1)
+    assert "synthetic" in datasets.synthetic_note(tmp_path)

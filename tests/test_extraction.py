@@ -93,7 +93,8 @@ class Update:
             ids,
             attributes=[{"what": "a", "model": model}, {"what": "b", "model": model}],
             columns={"texts": texts},
-            start=lambda: ([1, 2], compute),
+            widths=[1, 2],
+            start=lambda: compute,
         )
 
 

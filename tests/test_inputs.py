@@ -3,7 +3,7 @@ import pytest
 
 from utils.datasets import CaptionSplit
 from utils.errors import InputError
-from utils.inputs import read_inputs
+from utils.inputs import CAPTIONS, LOGITS, SCENE, read_inputs, tags_of
 from utils.vectors import write_vectors
 
 SPLIT = CaptionSplit(
@@ -21,23 +21,35 @@ def files(tmp_path):
     """Small vector files: logits 3, scene 2, text 4 numbers."""
     audio = {"model": "demo", "weights_sha256": "p"}
     text = {"weights_sha256": "s"}
+    tags = {"what": tags_of("tags"), **text}
     clips = ["validation/a.wav", "validation/b.wav", "evaluation/a.wav"]
     paths = {name: tmp_path / f"{name}.hdf5" for name in ("captions", "logits", "scene", "tags")}
-    write_vectors(paths["logits"], clips, np.arange(9.0).reshape(3, 3), attributes=audio)
-    write_vectors(paths["scene"], clips, 100 + np.arange(6.0).reshape(3, 2), attributes=audio)
+    write_vectors(
+        paths["logits"], clips, np.arange(9.0).reshape(3, 3), attributes={"what": LOGITS, **audio}
+    )
+    write_vectors(
+        paths["scene"],
+        clips,
+        100 + np.arange(6.0).reshape(3, 2),
+        attributes={"what": SCENE, **audio},
+    )
     captions = [f"validation/{cid}" for cid in (9, 8, 7)]
     texts = {"texts": ["rain again", "a dog", "rain"]}
     write_vectors(
-        paths["captions"], captions, np.arange(12.0).reshape(3, 4), attributes=text, columns=texts
+        paths["captions"],
+        captions,
+        np.arange(12.0).reshape(3, 4),
+        attributes={"what": CAPTIONS, **text},
+        columns=texts,
     )
-    write_vectors(paths["tags"], ["2", "0", "1"], np.arange(12.0).reshape(3, 4), attributes=text)
+    write_vectors(paths["tags"], ["2", "0", "1"], np.arange(12.0).reshape(3, 4), attributes=tags)
     return paths
 
 
 def read(files, **changed):
     options = {
         "audio_features": "logits",
-        "with_tags": True,
+        "audioset_info": "tags",
         "arch": "demo",
         "sentence_model_sha256": "s",
     }
@@ -65,11 +77,11 @@ def test_only_what_is_needed_is_read(files):
     files["scene"].unlink()
     assert read(files).files == [files["captions"], files["logits"], files["tags"]]
     files["tags"].unlink()
-    inputs = read(files, with_tags=False)
+    inputs = read(files, audioset_info="none")
     assert inputs.tag_table() is None
     assert inputs.clip_logits(SPLIT) is None
     with pytest.raises(InputError, match=r"scene\.hdf5.*03_audio_features"):
-        read(files, audio_features="scene", with_tags=False)
+        read(files, audio_features="scene", audioset_info="none")
 
 
 @pytest.mark.parametrize(
@@ -89,13 +101,39 @@ def test_logits_and_scene_of_different_weights_are_refused(files):
         files["scene"],
         ["validation/a.wav"],
         np.ones((1, 2)),
-        attributes={"model": "demo", "weights_sha256": "q"},
+        attributes={"what": SCENE, "model": "demo", "weights_sha256": "q"},
     )
     with pytest.raises(InputError, match="different PaSST weights"):
         read(files, audio_features="both")
 
 
 def test_tags_of_another_dimension_are_refused(files):
-    write_vectors(files["tags"], ["0"], np.ones((1, 5)), attributes={"weights_sha256": "s"})
+    write_vectors(
+        files["tags"],
+        ["0"],
+        np.ones((1, 5)),
+        attributes={"what": tags_of("tags"), "weights_sha256": "s"},
+    )
     with pytest.raises(InputError, match=r"vectors of 4 numbers and .* of 5"):
         read(files)
+
+
+def test_logits_of_other_tags_are_refused(files):
+    attributes = {"what": tags_of("tags"), "weights_sha256": "s"}
+    write_vectors(files["tags"], ["0", "1"], np.ones((2, 4)), attributes=attributes)
+    with pytest.raises(InputError, match=r"3 numbers per clip, .* 2 tags"):
+        read(files).tag_table()
+
+
+@pytest.mark.parametrize(
+    ("swapped", "message"),
+    [
+        ({"logits": "scene"}, r"scene\.hdf5 does not fit the settings: what is"),
+        ({"captions": "tags"}, r"tags\.hdf5 does not fit the settings: what is"),
+        ({"tags": "captions"}, r"captions\.hdf5 does not fit the settings: what is"),
+    ],
+)
+def test_one_kind_of_file_is_not_taken_for_another(files, swapped, message):
+    paths = {name: files[swapped.get(name, name)] for name in files}
+    with pytest.raises(InputError, match=message):
+        read(paths)

@@ -1,6 +1,12 @@
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
+from utils.config import PROJECT_ROOT
+from utils.errors import InputError
 from utils.journal import Journal, compute_missing
 
 ORIGIN = {"model": "a"}
@@ -15,12 +21,26 @@ def path(tmp_path):
     return tmp_path / "x.hdf5.partial"
 
 
+def opened(path, *, origin=ORIGIN, width=2):
+    return Journal(path, origin=origin, width=width)
+
+
+def append(path, keys, values):
+    with opened(path) as journal:
+        journal.append(keys, rows(*values))
+
+
+def kept(path, **options):
+    with opened(path, **options) as journal:
+        return dict(journal.rows)
+
+
 def test_rows_outlive_the_process(path):
-    Journal(path, origin=ORIGIN, width=2).append(["a", "ü\n"], rows(1, 2))
-    Journal(path, origin=ORIGIN, width=2).append(["c"], rows(3))
-    again = Journal(path, origin=ORIGIN, width=2)
-    assert list(again.rows) == ["a", "ü\n", "c"]
-    np.testing.assert_array_equal(np.stack(list(again.rows.values())), rows(1, 2, 3))
+    append(path, ["a", "ü\n"], [1, 2])
+    append(path, ["c"], [3])
+    again = kept(path)
+    assert list(again) == ["a", "ü\n", "c"]
+    np.testing.assert_array_equal(np.stack(list(again.values())), rows(1, 2, 3))
 
 
 @pytest.mark.parametrize(
@@ -28,27 +48,49 @@ def test_rows_outlive_the_process(path):
 )
 def test_whatever_was_cut_off_only_whole_rows_count(path, file, lost):
     for cut in lost:
-        journal = Journal(path, origin=ORIGIN, width=2)
-        journal.append(["a", "b"], rows(1, 2))
+        append(path, ["a", "b"], [1, 2])
         content = (path / file).read_bytes()
         (path / file).write_bytes(content[:-cut])
-        again = Journal(path, origin=ORIGIN, width=2)
-        assert len(again.rows) < 2
-        again.append(["b", "c"], rows(2, 3))
-        last = Journal(path, origin=ORIGIN, width=2)
-        np.testing.assert_array_equal(last.rows["b"], rows(2)[0])
-        np.testing.assert_array_equal(last.rows["c"], rows(3)[0])
-        last.remove()
+        assert len(kept(path)) < 2
+        append(path, ["b", "c"], [2, 3])
+        with opened(path) as last:
+            np.testing.assert_array_equal(last.rows["b"], rows(2)[0])
+            np.testing.assert_array_equal(last.rows["c"], rows(3)[0])
+            last.remove()
 
 
-@pytest.mark.parametrize(("origin", "width"), [({"model": "b"}, 2), (ORIGIN, 3)])
-def test_rows_of_another_origin_are_dropped(path, origin, width):
-    Journal(path, origin=ORIGIN, width=2).append(["a"], rows(1))
-    assert Journal(path, origin=origin, width=width).rows == {}
+@pytest.mark.parametrize("options", [{"origin": {"model": "b"}}, {"width": 3}])
+def test_rows_of_another_origin_are_dropped(path, options):
+    append(path, ["a"], [1])
+    assert kept(path, **options) == {}
+
+
+def test_two_runs_do_not_mix(path):
+    with opened(path), pytest.raises(InputError, match=r"another run is writing x\.hdf5"):
+        opened(path)
+    append(path, ["a"], [1])
+
+
+def test_the_lock_of_a_killed_process_is_gone(path):
+    program = (
+        "import os, signal, sys; from pathlib import Path; from utils.journal import Journal\n"
+        "journal = Journal(Path(sys.argv[1]), origin={'model': 'a'}, width=2)\n"
+        "journal.append(['a'], [[1.0, 1.5]])\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    result = subprocess.run([sys.executable, "-c", program, path], cwd=PROJECT_ROOT, check=False)
+    assert result.returncode == -signal.SIGKILL
+    assert list(kept(path)) == ["a"]
+
+
+def test_a_folder_that_cannot_be_made_is_one_error(tmp_path):
+    (tmp_path / "x.hdf5.partial").touch()
+    with pytest.raises(InputError, match=r"cannot keep intermediate results in .*x\.hdf5\.partial"):
+        opened(tmp_path / "x.hdf5.partial")
 
 
 def test_only_what_is_missing_is_computed_and_order_is_kept(path):
-    Journal(path, origin=ORIGIN, width=2).append(["b"], rows(20))
+    append(path, ["b"], [20])
     asked = []
 
     def compute(missing):
@@ -57,11 +99,21 @@ def test_only_what_is_missing_is_computed_and_order_is_kept(path):
             yield [i], rows(10 * (i + 1))
 
     advanced = []
-    journal = Journal(path, origin=ORIGIN, width=2)
-    table = compute_missing(journal, ["a", "b", "c"], compute, advance=advanced.append)
+    with opened(path) as journal:
+        table = compute_missing(journal, ["a", "b", "c"], lambda: compute, advance=advanced.append)
     assert asked == [0, 2]
     np.testing.assert_array_equal(table, rows(10, 20, 30))
     assert sum(advanced) == 3
+
+
+def test_nothing_is_loaded_where_nothing_is_missing(path):
+    append(path, ["b", "a"], [2, 1])
+
+    def start():
+        raise AssertionError("the network was loaded")
+
+    with opened(path) as journal:
+        np.testing.assert_array_equal(compute_missing(journal, ["a", "b"], start), rows(1, 2))
 
 
 def test_a_batch_that_was_computed_is_kept_when_the_next_fails(path):
@@ -69,6 +121,16 @@ def test_a_batch_that_was_computed_is_kept_when_the_next_fails(path):
         yield [2], rows(3)
         raise RuntimeError("power cut")
 
-    with pytest.raises(RuntimeError, match="power cut"):
-        compute_missing(Journal(path, origin=ORIGIN, width=2), ["a", "b", "c"], compute)
-    assert list(Journal(path, origin=ORIGIN, width=2).rows) == ["c"]
+    with opened(path) as journal, pytest.raises(RuntimeError, match="power cut"):
+        compute_missing(journal, ["a", "b", "c"], lambda: compute)
+    assert list(kept(path)) == ["c"]
+
+
+def test_a_row_that_is_not_finite_is_named_and_not_kept(path):
+    def compute(missing):
+        yield [0], rows(1)
+        yield [1], rows(np.nan)
+
+    with opened(path) as journal, pytest.raises(InputError, match="NaN or infinite numbers for b"):
+        compute_missing(journal, ["a", "b"], lambda: compute)
+    assert list(kept(path)) == ["a"]

@@ -207,7 +207,16 @@ def test_wavs_without_captions_are_kept_and_counted(clotho):
     }
     assert result.captions["development"]["cid"].tolist() == [1, 2, 3, 4, 5, 6]
     assert "development 4 clips, 6 captions" in result.summary()
-    assert "1 of the clips without captions" in result.summary()
+    assert "1 wav without captions" in result.summary()
+
+
+def test_a_broken_wav_that_no_caption_names_is_told_and_does_no_harm(clotho):
+    (clotho / "development" / "Zoo.wav").write_bytes(b"no sound")
+    result = preprocess.preprocess_clotho(clotho)
+    (extra,) = result.extra
+    assert extra.startswith("development/Zoo.wav: cannot be opened")
+    assert result.missing == []
+    assert "Zoo.wav" not in result.audio_info["audio_fids"]["development"]
 
 
 def break_some(clotho):

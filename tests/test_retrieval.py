@@ -50,3 +50,11 @@ def test_the_result_table_keeps_captions_and_names_verbatim(tmp_path):
     assert rows[0] == ["caption", "file_name_1", "file_name_2", "file_name_3"]
     assert [row[0] for row in rows[1:]] == captions
     assert rows[1][1:] == [names[1], names[0], names[2]]
+
+
+def test_a_diverged_model_is_not_perfect():
+    audio = torch.eye(3)
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        retrieval.rank_and_retrieve(audio * torch.nan, audio, torch.arange(3))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        retrieval.rank_and_retrieve(audio, audio / 0, torch.arange(3))

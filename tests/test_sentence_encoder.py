@@ -13,28 +13,38 @@ def encoder(sentence_model):
     return SentenceEncoder(folder).eval()
 
 
+@torch.inference_mode()
+def encode(encoder, texts):
+    return encoder(encoder.tokenize(texts))
+
+
 def test_the_published_example(encoder):
-    vector = encoder.encode(["This is an example sentence"])[0]
+    vector = encode(encoder, ["This is an example sentence"])[0]
     assert vector[:3].tolist() == pytest.approx([0.0225026, -0.0782917, -0.0230307], abs=1e-6)
 
 
-def test_vectors_are_unit_and_do_not_depend_on_their_batch(encoder):
+def test_vectors_are_unit_and_do_not_depend_on_their_batch(encoder, sentence_model):
     texts = [
         "rain",
         "A dog barks three times while rain falls on a tin roof in the distance.",
         "é?",
     ]
-    together = encoder.encode(texts)
-    apart = torch.cat([encoder.encode([text]) for text in texts])
-    assert together.shape == (3, 768)
+    together = encode(encoder, texts)
+    apart = torch.cat([encode(encoder, [text]) for text in texts])
+    assert together.shape == (3, weights.sentence_dimension(sentence_model)) == (3, 768)
     torch.testing.assert_close(together.norm(dim=1), torch.ones(3))
     torch.testing.assert_close(together, apart, rtol=0, atol=1e-5)
 
 
 def test_meaning_is_near(encoder):
-    rain, same, dog = encoder.encode(["rain is falling", "it is raining", "a dog barks"])
+    rain, same, dog = encode(encoder, ["rain is falling", "it is raining", "a dog barks"])
     assert rain @ same > rain @ dog + 0.3
 
 
 def test_an_endless_text_is_cut(encoder):
     assert len(encoder.tokenize(["word " * 5000])[0]) == 384
+
+
+def test_loading_prints_nothing(sentence_model, capfd):
+    SentenceEncoder(sentence_model)
+    assert capfd.readouterr() == ("", "")

@@ -7,6 +7,7 @@ from test_dual_encoder import LOGITS_BRANCH, SCENE_BRANCH, golden_encoder
 
 from models.dual_encoder import DualEncoder
 from models.losses import TripletRankingLoss
+from utils.errors import InputError
 from utils.training import Pairs, Schedule, Trainer, evaluate
 
 SCHEDULE = Schedule(
@@ -29,8 +30,9 @@ def test_five_adam_steps_equal_the_original(golden, branch):
         return torch.from_numpy(golden[f"{name}_{key}"])
 
     model = golden_encoder(golden, f"{name}_W0", norm, projection, tags=take("tags"))
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
     loss_function = TripletRankingLoss(margin=0.4)
+    schedule = Schedule(**{**vars(SCHEDULE), "learning_rate": 1e-3})
+    optimizer = Trainer(model, loss_function, schedule, seed=1).optimizer
     tags = model.embed_tags(take("logits"))
     losses = []
     for step in range(5):
@@ -169,3 +171,10 @@ def test_an_evaluation_encodes_the_rank_of_each_caption():
     assert evaluation.best[0].tolist() == [2, 0, 1, 3]
     assert evaluation.means()["R@1"] == pytest.approx(0.25)
     assert evaluation.means()["mAP@10"] == pytest.approx((1 / 2 + 1 / 3 + 1 + 1 / 4) / 4)
+
+
+def test_a_diverged_run_stops_instead_of_being_the_best():
+    trainer = make_trainer(schedule=Schedule(**{**vars(SCHEDULE), "learning_rate": 1e38}))
+    with pytest.raises(InputError, match=r"diverged: in epoch \d+ the loss is nan"):
+        trainer.fit(learnable_pairs(1), learnable_pairs(2))
+    assert all(np.isfinite(row["train_loss"]) for row in trainer.history)

@@ -101,5 +101,14 @@ def test_a_current_file_is_recognised_and_its_rows_are_reusable(path):
     np.testing.assert_array_equal(rows[IDS[0], "one"], VECTORS[0])
     assert (IDS[1], "new") not in rows
     assert read_if_current(path, IDS, TEXTS, {**ATTRIBUTES, "model": "b"}) == (False, {})
-    path.write_bytes(b"broken")
-    assert read_if_current(path, IDS, TEXTS, ATTRIBUTES) == (False, {})
+    assert read_if_current(path.with_name("gone"), IDS, TEXTS, ATTRIBUTES) == (False, {})
+
+
+def test_what_this_program_did_not_write_is_not_overwritten(tmp_path):
+    (tmp_path / "mine.hdf5").write_bytes(b"something of the user's")
+    with pytest.raises(InputError, match=r"cannot read .*mine\.hdf5"):
+        read_if_current(tmp_path / "mine.hdf5", IDS, TEXTS, ATTRIBUTES)
+    with h5py.File(tmp_path / "original.hdf5", "w") as file:
+        file["1"] = [1.0, 2.0]
+    with pytest.raises(InputError, match=r"original\.hdf5 .*would be overwritten"):
+        read_if_current(tmp_path / "original.hdf5", IDS, TEXTS, ATTRIBUTES)

@@ -172,6 +172,15 @@ def test_a_local_folder_comes_first_and_is_checked(tmp_path):
         weights.find_sentence_model(tmp_path, name="x/y", sha256_expected="0" * 64)
 
 
+@pytest.mark.parametrize("missing", ["tokenizer.json", "model.safetensors"])
+def test_a_folder_that_is_not_whole_is_said_to_be_so(tmp_path, missing):
+    for name, content in CONTENT.items():
+        if name != missing:
+            (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"is not whole: {missing} missing"):
+        weights.find_sentence_model(tmp_path, name="x/y", sha256_expected=SHA256)
+
+
 def test_an_unreachable_hub_is_said_within_seconds(tmp_path, monkeypatch):
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(weights.huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "c"))

@@ -1,5 +1,7 @@
 """Sound files ─► mono float32 samples ─► windows. Shapes: N samples, W windows."""
 
+import hashlib
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,8 @@ import soxr
 from numpy.typing import NDArray
 
 from utils.errors import InputError
+
+_HASHED_BYTES = 16_384
 
 
 def read_audio(path: Path, *, sample_rate: int) -> NDArray[np.float32]:
@@ -46,9 +50,20 @@ def read_audio(path: Path, *, sample_rate: int) -> NDArray[np.float32]:
 
 
 def fingerprint(path: Path) -> str:
-    """Tell one state of a file from another without reading it: its size and date of change."""
-    status = path.stat()
-    return f"{status.st_size} bytes, {status.st_mtime_ns} ns"
+    """Tell one content from another, reading little: its size and a hash of three places.
+
+    Unlike the date, it stays the same when a data set is copied or unpacked again.
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            for start in (0, size // 2, max(0, size - _HASHED_BYTES)):
+                file.seek(start)
+                digest.update(file.read(_HASHED_BYTES))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}.") from None
+    return f"{size} bytes, {digest.hexdigest()[:32]}"
 
 
 def cut_windows(

@@ -31,9 +31,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise InputError(f"no checkpoint {path}. A run writes them to outputs/<experiment>/<run>/.")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle and zip raise a dozen kinds between them
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"cannot read the checkpoint {path}: {reason}.") from None
+    except Exception:  # pickle and zip raise a dozen kinds between them, with unhelpful advice
+        raise InputError(
+            f"cannot read the checkpoint {path}: it is damaged, no checkpoint, or holds more "
+            "than tensors and plain values, which is refused because loading it could run code."
+        ) from None
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         raise InputError(

@@ -13,7 +13,8 @@ from utils import config
 from utils.errors import InputError
 
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
+EXIT_INTERRUPTED = 130  # as shells report SIGINT
+EXIT_BROKEN_PIPE = 141  # as shells report SIGPIPE
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -50,13 +51,19 @@ def add_config_options(target: argparse.ArgumentParser, *, of_subcommand: bool =
 
 
 def load_config(
-    args: argparse.Namespace, *, default: Path = config.DEFAULT_CONFIG
+    args: argparse.Namespace, *, default: Path | config.Config = config.DEFAULT_CONFIG
 ) -> config.Config:
-    """Load the settings that --config and --set ask for; `default` is the file without --config."""
-    return config.load_config(
-        getattr(args, "command_config", None) or args.config or default,
-        [*args.overrides, *getattr(args, "command_overrides", [])],
-    )
+    """Load the settings that --config and --set ask for.
+
+    `default` is the file, or the settings themselves, that hold without --config.
+    """
+    overrides = [*args.overrides, *getattr(args, "command_overrides", [])]
+    given = getattr(args, "command_config", None) or args.config or default
+    if isinstance(given, config.Config):
+        return config.parse_config(
+            config.to_plain(given), overrides, base=Path.cwd(), source="the checkpoint's settings"
+        )
+    return config.load_config(given, overrides)
 
 
 def progress(total: int, description: str, unit: str) -> tqdm:
@@ -81,26 +88,28 @@ class Summary:
     def reads(self, *paths: Path) -> None:
         """Print the files or folders that are read."""
         for path in paths:
-            print(f"reads  {shown(path)}")
+            print(f"reads  {shown(path)}", flush=True)
 
     def writes(self, *paths: Path) -> None:
         """Print the files or folders that are written."""
         for path in paths:
-            print(f"writes {shown(path)}")
+            print(f"writes {shown(path)}", flush=True)
 
     def finish(self, text: str) -> None:
         """Print the closing line of the command, with the seconds since the start."""
         print(f"{text} [{time.perf_counter() - self._started:.1f} s]", flush=True)
 
 
-def run(main: Callable[[], int | None]) -> int:
+def run(
+    main: Callable[[], int | None], *, after_interrupt: str = "run the same command again to go on"
+) -> int:
     """Call a command's main function and turn what it raises into an exit status.
 
     Returns
     -------
     int
         What `main` returns (None counts as 0); 2 for bad input, with its message on stderr;
-        130 for Ctrl-C.
+        130 for Ctrl-C; 141 if the reader of the output has gone.
 
     """
     try:
@@ -109,9 +118,9 @@ def run(main: Callable[[], int | None]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:
-        print("\ninterrupted; run the same command again to go on", file=sys.stderr)
+        print(f"\ninterrupted; {after_interrupt}", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output (head, less) has gone: nothing is wrong, and nobody listens.
+        # The reader of our output (head, less) has gone; flushing at exit would complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return EXIT_BROKEN_PIPE

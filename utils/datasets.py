@@ -163,21 +163,9 @@ def load_audio_info(input_path: str | Path) -> dict[str, dict[str, Any]]:
 def synthetic_note(dataset_path: str | Path) -> str | None:
     """Return the sentence that says that a data set is synthetic, or None if it is not.
 
-    A data set is synthetic if ``demo_set.json`` lies in its folder; its key ``note`` is the
-    sentence, where there is one.
-
-    Raises
-    ------
-    InputError
-        If the file is there and cannot be read.
-
+    A data set is synthetic if the demo set generator's manifest lies in its folder.
     """
-    path = Path(dataset_path) / DEMO_MANIFEST
-    if not path.exists():
-        return None
-    manifest = files.read_json(path)
-    note = manifest.get("note") if isinstance(manifest, dict) else None
-    return note if isinstance(note, str) and note.strip() else _SYNTHETIC_NOTE
+    return _SYNTHETIC_NOTE if (Path(dataset_path) / DEMO_MANIFEST).exists() else None
 
 
 def _require(path: Path) -> None:

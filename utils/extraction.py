@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from utils.audio import cut_windows, read_audio
+from utils.config import SentenceModel
 from utils.devices import autocast
 from utils.journal import Batches, Journal, compute_missing
 from utils.vectors import read_if_current, write_vectors
@@ -37,7 +38,8 @@ def update_vector_files(
     *,
     attributes: Sequence[Mapping[str, Any]],
     columns: Mapping[str, Sequence[str]],
-    start: Callable[[], tuple[Sequence[int], Callable[[list[int]], Batches]]],
+    widths: Sequence[int],
+    start: Callable[[], Callable[[list[int]], Batches]],
     advance: Callable[[int], Any] = lambda count: None,
 ) -> Update:
     """Bring vector files of the same rows up to date, computing no row that is there already.
@@ -50,11 +52,13 @@ def update_vector_files(
     attributes : sequence of F mappings
         How the vectors of each file are made.
     columns : mapping of str to sequence of N str
-        What each row is computed from (texts, or size and date of a sound file).
+        What each row is computed from (texts, or fingerprints of sound files).
+    widths : sequence of F int
+        Numbers per row of each file.
     start : callable
-        Loads the network; called only where something is to be computed. Returns the numbers per
-        row of each file (F int), and a function which takes the positions of the missing rows and
-        yields (positions, rows of sum(widths) numbers) batch by batch.
+        Loads the network; called only where something is to be computed. Returns a function that
+        takes the positions of the missing rows and yields (positions, rows of sum(widths) numbers)
+        batch by batch.
     advance : callable
         Told about finished rows, for a progress bar.
 
@@ -62,6 +66,12 @@ def update_vector_files(
     -------
     Update
         Files that are up to date stay untouched.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be written, stands under that name but was not written by this program, or
+        is being written by another run.
 
     """
     looks = [
@@ -71,32 +81,25 @@ def update_vector_files(
     if all(current for current, _ in looks):
         advance(len(ids))
         return Update(computed=0, written=False)
-    widths, compute = start()
     keys = list(zip(ids, *columns.values(), strict=True))
     journal_keys = [json.dumps(key) for key in keys]
-    journal = Journal(
+    with Journal(
         paths[0].with_name(paths[0].name + ".partial"),
         origin={"files": [path.name for path in paths], "attributes": list(map(dict, attributes))},
         width=sum(widths),
-    )
-    for key, journal_key in zip(keys, journal_keys, strict=True):
-        parts = [reusable.get(key) for _, reusable in looks]
-        if all(part is not None for part in parts):
-            journal.rows.setdefault(journal_key, np.concatenate(parts))
-    computed = 0
-
-    def counted(missing: list[int]) -> Batches:
-        nonlocal computed
-        for positions, rows in compute(missing):
-            yield positions, rows
-            computed += len(positions)
-
-    table = compute_missing(journal, journal_keys, counted, advance=advance)
-    left = 0
-    for path, attrs, width in zip(paths, attributes, widths, strict=True):
-        write_vectors(path, ids, table[:, left : left + width], attributes=attrs, columns=columns)
-        left += width
-    journal.remove()
+    ) as journal:
+        for key, journal_key in zip(keys, journal_keys, strict=True):
+            parts = [reusable.get(key) for _, reusable in looks]
+            if all(part is not None for part in parts):
+                journal.rows.setdefault(journal_key, np.concatenate(parts))
+        computed = sum(key not in journal.rows for key in journal_keys)
+        table = compute_missing(journal, journal_keys, start, advance=advance)
+        left = 0
+        for path, attrs, width in zip(paths, attributes, widths, strict=True):
+            part = table[:, left : left + width]
+            write_vectors(path, ids, part, attributes=attrs, columns=columns)
+            left += width
+        journal.remove()
     return Update(computed=computed, written=True)
 
 
@@ -148,11 +151,12 @@ def update_text_vectors(
     ids: Sequence[str],
     texts: Sequence[str],
     *,
-    attributes: Mapping[str, Any],
+    what: str,
+    model: SentenceModel,
+    dimension: int,
     load_encoder: Callable[[], Any],
     device: torch.device,
     precision: str,
-    batch_size: int,
     advance: Callable[[int], Any] = lambda count: None,
 ) -> Update:
     """Bring the vector file of some texts up to date.
@@ -161,15 +165,17 @@ def update_text_vectors(
     ----------
     path : Path
     ids, texts : sequence of N str
-    attributes : mapping
-        How the vectors are made; the precision is added.
+    what : str
+        What the texts are; kept with the vectors, and checked where they are read.
+    model : SentenceModel
+        The settings of the sentence encoder.
+    dimension : int
+        Numbers per sentence vector.
     load_encoder : callable
-        Returns the sentence encoder (``tokenize``, ``dimension``, and called on token id lists);
-        called only where a text is to be embedded.
+        Returns the sentence encoder (``tokenize``, and called on token id lists); called only
+        where a text is to be embedded.
     device : torch.device
     precision : {'fp32', 'bf16'}
-    batch_size : int
-        Texts per forward pass.
     advance : callable
         Told about finished texts, for a progress bar.
 
@@ -179,7 +185,7 @@ def update_text_vectors(
 
     """
 
-    def start() -> tuple[list[int], Callable[[list[int]], Batches]]:
+    def start() -> Callable[[list[int]], Batches]:
         encoder = load_encoder().to(device).eval()
         tokens = encoder.tokenize(list(texts))
 
@@ -188,15 +194,21 @@ def update_text_vectors(
             with autocast(device, precision):
                 return encoder(batch).float().cpu().numpy()
 
-        return [encoder.dimension], lambda missing: text_batches(
-            tokens, missing, embed, batch_size=batch_size
-        )
+        return lambda missing: text_batches(tokens, missing, embed, batch_size=model.batch_size)
 
     return update_vector_files(
         [path],
         ids,
-        attributes=[{**attributes, "precision": precision}],
+        attributes=[
+            {
+                "what": what,
+                "model": model.name,
+                "weights_sha256": model.sha256,
+                "precision": precision,
+            }
+        ],
         columns={"texts": texts},
+        widths=[dimension],
         start=start,
         advance=advance,
     )

@@ -15,6 +15,11 @@ from utils.datasets import CaptionSplit
 from utils.errors import InputError
 from utils.vectors import VectorFile, read_vectors, require, select
 
+# What vector files say they hold, so that one cannot be taken for another.
+LOGITS = "AudioSet logits of clips, mean over windows"
+SCENE = "PaSST scene embeddings of clips, mean over windows"
+CAPTIONS = "sentence vectors of captions"
+
 _AUDIO_SCRIPT = "scripts/03_audio_features.py"
 _CAPTION_SCRIPT = "scripts/04_sentence_embeddings.py"
 _TAG_SCRIPT = "scripts/06_audioset_tag_embeddings.py"
@@ -62,7 +67,14 @@ class Inputs:
         """Take the sentence vectors of the tags in index order, shape (K, D)."""
         if self.tags is None or self.logits is None:
             return None
-        classes = [str(index) for index in range(self.logits.vectors.shape[1])]
+        count = self.logits.vectors.shape[1]
+        if len(self.tags.ids) != count:
+            raise InputError(
+                f"{self.logits.path} holds {count} numbers per clip, {self.tags.path} "
+                f"{len(self.tags.ids)} tags: these are not the logits of those tags. Mend "
+                "train_data.audio_logits or train_data.tag_embeddings."
+            )
+        classes = [str(index) for index in range(count)]
         return torch.from_numpy(
             select(self.tags, classes, original_ids=classes, made_by=_TAG_SCRIPT)
         )
@@ -97,7 +109,7 @@ def read_inputs(
     scene: Path,
     tags: Path,
     audio_features: str,
-    with_tags: bool,
+    audioset_info: str,
     arch: str,
     sentence_model_sha256: str,
 ) -> Inputs:
@@ -108,8 +120,8 @@ def read_inputs(
     captions, logits, scene, tags : Path
     audio_features : {'logits', 'scene', 'both'}
         What the audio branch projects.
-    with_tags : bool
-        Whether the model has a tag branch.
+    audioset_info : {'tags', 'sent_tags', 'sent_notags', 'none'}
+        Which texts stand for the tags; none: no tag branch.
     arch : str
         The PaSST that the audio vectors must come from.
     sentence_model_sha256 : str
@@ -121,6 +133,7 @@ def read_inputs(
         If a file is missing, damaged, or was made by other models.
 
     """
+    with_tags = audioset_info != "none"
     audio = {
         name: read_vectors(path, made_by=_AUDIO_SCRIPT)
         for name, path, needed in (
@@ -129,15 +142,17 @@ def read_inputs(
         )
         if needed
     }
-    for file in audio.values():
-        require(file, {"model": arch}, made_by=_AUDIO_SCRIPT)
+    for name, what in (("logits", LOGITS), ("scene", SCENE)):
+        if name in audio:
+            require(audio[name], {"what": what, "model": arch}, made_by=_AUDIO_SCRIPT)
     _require_one_network(list(audio.values()))
     sentence_model = {"weights_sha256": sentence_model_sha256}
     caption_file = read_vectors(captions, made_by=_CAPTION_SCRIPT)
-    require(caption_file, sentence_model, made_by=_CAPTION_SCRIPT)
+    require(caption_file, {"what": CAPTIONS, **sentence_model}, made_by=_CAPTION_SCRIPT)
     tag_file = read_vectors(tags, made_by=_TAG_SCRIPT) if with_tags else None
     if tag_file is not None:
-        require(tag_file, sentence_model, made_by=_TAG_SCRIPT)
+        tag_texts = {"what": tags_of(audioset_info), **sentence_model}
+        require(tag_file, tag_texts, made_by=_TAG_SCRIPT)
         _require_one_dimension(caption_file, tag_file)
     projected = ("logits", "scene") if audio_features == "both" else (audio_features,)
     return Inputs(
@@ -146,6 +161,11 @@ def read_inputs(
         logits=audio["logits"] if with_tags else None,
         tags=tag_file,
     )
+
+
+def tags_of(audioset_info: str) -> str:
+    """Name what a file of tag vectors holds."""
+    return f"sentence vectors of AudioSet tags ({audioset_info})"
 
 
 def _of_clips(file: VectorFile, split: CaptionSplit) -> NDArray[np.float32]:

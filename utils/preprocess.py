@@ -42,7 +42,7 @@ class Preprocessed:
     missing : list of str
         Clips left out, each ``split/file name: reason``.
     extra : list of str
-        Wavs without captions, each ``split/file name``.
+        Wavs without captions, each ``split/file name``, and why if one cannot be used.
 
     """
 
@@ -59,7 +59,7 @@ class Preprocessed:
             for split, info in self.vocab_info["split_infos"].items()
         ]
         if self.extra:
-            counts.append(f"{len(self.extra)} of the clips without captions")
+            counts.append(f"{counted(self.extra, 'wav')} without captions")
         if self.missing:
             counts.append(f"{len(self.missing)} left out")
         return "; ".join(counts)
@@ -128,12 +128,13 @@ def preprocess_clotho(
     missing = [
         f"{split}/{name}: {problems.get((split, name), 'no such file')}"
         for split, name in clips
-        if (split, name) not in durations
+        if (split, name) not in durations and name in tables[split]
     ]
     if missing and not allow_missing:
         raise InputError(
             f"{counted(missing, 'clip')} of {dataset_path} cannot be used:\n{shorten(missing)}\n"
-            f"Put them in place ({SOURCE}), or go on with the rest by --allow-missing."
+            f"Put missing files in place and replace broken ones ({SOURCE}), or go on with the "
+            f"rest by --allow-missing."
         )
     audio_info = _number_clips(clips, durations)
     captions = _number_captions(tables, audio_info["audio_fids"])
@@ -145,7 +146,10 @@ def preprocess_clotho(
             {split: len(names) for split, names in audio_info["audio_fnames"].items()},
         ),
         missing=missing,
-        extra=[f"{split}/{name}" for split, name in extra],
+        extra=[
+            f"{split}/{name}" + (f": {problems[split, name]}" if (split, name) in problems else "")
+            for split, name in extra
+        ],
     )
 
 
@@ -191,7 +195,9 @@ def _durations(
         for clip, path in wavs.items():
             try:
                 info = soundfile.info(path)
-            except (soundfile.SoundFileError, OSError, UnicodeError) as error:
+            except UnicodeError:
+                problems[clip] = "its name on disk is not UTF-8"
+            except (soundfile.SoundFileError, OSError) as error:
                 problems[clip] = f"cannot be opened ({error})"
             else:
                 if info.frames > 0:

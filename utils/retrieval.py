@@ -40,7 +40,15 @@ def rank_and_retrieve(
     scores : ndarray, shape (N, min(top, C))
         Their scores.
 
+    Raises
+    ------
+    ValueError
+        If an embedding is not finite: every comparison with NaN is false, so that a diverged model
+        would seem to rank every clip first.
+
     """
+    if not (audio.isfinite().all() and queries.isfinite().all()):
+        raise ValueError("embeddings hold NaN or infinite numbers; no order is right")
     clips = len(audio)
     top = min(top, clips)
     position = torch.arange(clips, device=audio.device)

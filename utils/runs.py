@@ -47,8 +47,7 @@ class Run:
                     f"cannot make the run folder {folder}: {error.strerror}. Mend output_path."
                 ) from None
         run = cls(folder)
-        with atomic_write(run.settings, "w") as file:
-            yaml.safe_dump(to_plain(config), file, sort_keys=False, allow_unicode=True)
+        run.save_settings(config)
         return run
 
     @classmethod
@@ -62,11 +61,21 @@ class Run:
             )
         return run
 
+    @property
+    def finished(self) -> bool:
+        """Whether the run has been scored on the test split."""
+        return (self.folder / "metrics.json").is_file()
+
+    def save_settings(self, config: Config) -> None:
+        """Write conf.yaml, with which the run can be repeated."""
+        with atomic_write(self.settings, "w") as file:
+            yaml.safe_dump(to_plain(config), file, sort_keys=False, allow_unicode=True)
+
     def say(self, text: str) -> None:
         """Print a line and keep it in the run's log."""
-        print(text, flush=True)
         with (self.folder / "log.txt").open("a", encoding="utf-8") as file:
             file.write(text + "\n")
+        print(text, flush=True)
 
     def save_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write history.csv, one row per epoch."""

