@@ -14,7 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import cli, clotho, preprocess
+from utils import cli, preprocess
+from utils.errors import shorten
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -35,9 +36,9 @@ def main(argv: list[str] | None = None) -> None:
         progress=partial(cli.progress, description="durations", unit="wavs"),
     )
     if preprocessed.missing:
-        print(f"left out:\n{clotho.shorten(preprocessed.missing)}")
+        print(f"left out:\n{shorten(preprocessed.missing)}")
     if preprocessed.extra:
-        print(f"without captions:\n{clotho.shorten(preprocessed.extra)}")
+        print(f"without captions:\n{shorten(preprocessed.extra)}")
     summary.writes(*preprocess.write_preprocessed(data.input_path, preprocessed))
     summary.finish(preprocessed.summary())
 

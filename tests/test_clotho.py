@@ -188,9 +188,3 @@ def test_require_audio_finds_all_or_says_what_is_missing(tmp_path):
 def test_missing_folder_is_named(tmp_path):
     with pytest.raises(InputError, match=r"cannot list the wavs of .*none: No such file"):
         clotho.find_audio(tmp_path / "none", [])
-
-
-def test_shorten_shows_ten_lines():
-    assert clotho.shorten(["a", "b"]) == "  - a\n  - b"
-    assert clotho.shorten([str(i) for i in range(10)]).endswith("  - 9")
-    assert clotho.shorten([str(i) for i in range(13)]).endswith("  - 9\n  ... and 3 more")

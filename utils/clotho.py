@@ -9,14 +9,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from utils import files
-from utils.errors import InputError
+from utils.errors import InputError, counted, shorten
 
 WAV_SUFFIX = ".wav"
 SOURCE = (
     "Clotho v2.1 is at https://zenodo.org/records/4783391; scripts/00_make_demo_data.py makes a "
     "small demo set in the same layout"
 )
-_SHOWN_PROBLEMS = 10
 _SHOWN_CHARACTERS = 200
 # macOS leaves such a file beside each file that it unpacks; it holds no sound.
 _APPLE_DOUBLE_PREFIX = "._"
@@ -164,19 +163,6 @@ def require_audio(folder: str | Path, names: Sequence[str]) -> list[Path]:
             f"Put them in place, or run scripts/01_preprocess.py --allow-missing to go on without."
         )
     return [found[name] for name in names]
-
-
-def shorten(lines: Sequence[str]) -> str:
-    """Write the first ten lines as a list, and count the rest."""
-    shown = [f"  - {line}" for line in lines[:_SHOWN_PROBLEMS]]
-    if len(lines) > _SHOWN_PROBLEMS:
-        shown.append(f"  ... and {len(lines) - _SHOWN_PROBLEMS} more")
-    return "\n".join(shown)
-
-
-def counted(items: Sequence[str], unit: str) -> str:
-    """Write how many there are, with the unit in singular or plural."""
-    return f"{len(items)} {unit}{'' if len(items) == 1 else 's'}"
 
 
 def _header(captions: int) -> list[str]:

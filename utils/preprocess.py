@@ -11,7 +11,7 @@ import pandas as pd
 import soundfile
 
 from utils import files, text
-from utils.clotho import SOURCE, counted, find_audio, list_wavs, read_captions_csv, shorten
+from utils.clotho import SOURCE, find_audio, list_wavs, read_captions_csv
 from utils.datasets import (
     AUDIO_INFO_FILE,
     CAPTION_COLUMNS,
@@ -19,7 +19,7 @@ from utils.datasets import (
     VOCAB_INFO_FILE,
     captions_file,
 )
-from utils.errors import InputError
+from utils.errors import InputError, counted, shorten
 
 # So that the same content gives the same bytes with every Python version that can run this.
 _PICKLE_PROTOCOL = 4
