@@ -20,7 +20,7 @@ from models.dual_encoder import DualEncoder
 from models.losses import TripletRankingLoss
 from utils import cli, datasets, devices, metrics, report
 from utils.checkpoint import load_checkpoint
-from utils.config import Config, Model, differing_settings, parse_config, to_plain
+from utils.config import Config, Model, Training, differing_settings, parse_config, to_plain
 from utils.datasets import CaptionSplit
 from utils.errors import InputError
 from utils.inputs import Inputs, read_inputs
@@ -59,40 +59,16 @@ def train(args: argparse.Namespace) -> None:
     """Train, choose the best epoch on validation, then score the test split once."""
     summary = cli.Summary()
     run = Run.existing(args.resume) if args.resume else None
-    checkpoint = load_checkpoint(run.checkpoint_last) if run else {}
     config = cli.load_config(args, default=run.settings) if run else cli.load_config(args)
-    if run:
-        refuse_other_settings(config, checkpoint, run)
     device = devices.choose_device(config.training.device)
-    inputs = load_inputs(config)
-    summary.reads(*inputs.files)
-    splits = {name: load_split(config, name) for name in datasets.SPLITS}
+    inputs = load_inputs(config, summary)
+    splits = {name: load_split(config, name, summary) for name in datasets.SPLITS}
     model_seed, trainer_seed = spread_seed(config.seed, 2)
     model = build_model(config.model, inputs, seed=model_seed).to(device)
     pairs = {name: load_pairs(split, inputs, model) for name, split in splits.items()}
-    settings = config.training
-    trainer = Trainer(
-        model,
-        TripletRankingLoss(margin=settings.margin),
-        Schedule(
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            factor=settings.scheduler_factor,
-            patience=settings.scheduler_patience,
-            threshold=settings.scheduler_threshold,
-        ),
-        seed=trainer_seed,
-    )
+    trainer = make_trainer(config.training, model, seed=trainer_seed)
     if run:
-        load_into(trainer, checkpoint.get("trainer"), run.checkpoint_last)
-        if run.finished and len(trainer.history) >= settings.epochs:
-            raise InputError(
-                f"{run.folder} is complete: {len(trainer.history)} epochs, and its test scores are "
-                "in metrics.json. To train on, give more epochs: --set training.epochs=N."
-            )
-        run.save_settings(config)
+        resume(trainer, run, config)
     else:
         run = Run.new(config)
     summary.writes(run.folder)
@@ -106,7 +82,7 @@ def train(args: argparse.Namespace) -> None:
             run.save_history(trainer.history)
             run.save_last(trainer.state_dict(), plain)
             tracker.log(row)
-            run.say(report.epoch_line(row, settings.epochs, best=improved))
+            run.say(report.epoch_line(row, config.training.epochs, best=improved))
 
         run.say(f"training on {report.captions_and_clips(splits[TRAIN])}, {device.type}")
         try:
@@ -122,9 +98,48 @@ def train(args: argparse.Namespace) -> None:
         run.save_metrics(results)
         tracker.summarise(results)
     summary.finish(
-        f"trained {settings.epochs} epochs, kept epoch {trainer.best_epoch}; "
+        f"trained {len(trainer.history)} epochs, kept epoch {trainer.best_epoch}; "
         f"test mAP@10 {results['scores']['mAP@10']:.3f}; results in {cli.shown(run.folder)}"
     )
+
+
+def make_trainer(settings: Training, model: DualEncoder, *, seed: int) -> Trainer:
+    """Set up loss, optimiser and schedule."""
+    return Trainer(
+        model,
+        TripletRankingLoss(margin=settings.margin),
+        Schedule(
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            factor=settings.scheduler_factor,
+            patience=settings.scheduler_patience,
+            threshold=settings.scheduler_threshold,
+        ),
+        seed=seed,
+    )
+
+
+def resume(trainer: Trainer, run: Run, config: Config) -> None:
+    """Bring a trainer to where a run stopped; half a run under other settings is refused."""
+    checkpoint = load_checkpoint(run.checkpoint_last)
+    begun = parse_config(
+        checkpoint.get("settings", {}), base=Path(), source=str(run.checkpoint_last)
+    )
+    free = ("training.epochs", "training.device", "wandb", "output_path", "experiment")
+    if differing := differing_settings(config, begun, but=free):
+        raise InputError(
+            f"{run.folder} was begun with other settings: {'; '.join(differing)}. Only "
+            "training.epochs, training.device and wandb may change; start a new run for the rest."
+        )
+    load_into(trainer, checkpoint.get("trainer"), run.checkpoint_last)
+    if run.finished and len(trainer.history) >= config.training.epochs:
+        raise InputError(
+            f"{run.folder} is complete: {len(trainer.history)} epochs, and its test scores are in "
+            "metrics.json. To train on, give more epochs: --set training.epochs=N."
+        )
+    run.save_settings(config)
 
 
 def evaluate_checkpoint(args: argparse.Namespace) -> None:
@@ -133,14 +148,13 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
     checkpoint = load_checkpoint(args.checkpoint)
     summary.reads(args.checkpoint)
     config = settings_of(checkpoint, args)
-    inputs = load_inputs(config)
-    summary.reads(*inputs.files)
+    inputs = load_inputs(config, summary)
     model = build_model(config.model, inputs, seed=0)
     # checkpoint_last.pt holds the best weights too, beside the state of the training.
     weights = checkpoint.get("model") or checkpoint.get("trainer", {}).get("best_state")
     load_into(model, weights, args.checkpoint)
     model.to(devices.choose_device(config.training.device))
-    split = load_split(config, args.split)
+    split = load_split(config, args.split, summary)
     evaluation = evaluate(model, load_pairs(split, inputs, model))
     scores = evaluation.means()
     print(report.score_table({args.checkpoint.stem: scores}, intervals(config, split, evaluation)))
@@ -168,19 +182,6 @@ def settings_of(checkpoint: dict[str, Any], args: argparse.Namespace) -> Config:
             "Drop these --set, or give the --config of that run."
         )
     return config
-
-
-def refuse_other_settings(config: Config, checkpoint: dict[str, Any], run: Run) -> None:
-    """Refuse to go on with a run under other settings: half of it would be another run."""
-    trained = parse_config(
-        checkpoint.get("settings", {}), base=Path(), source=str(run.checkpoint_last)
-    )
-    free = ("training.epochs", "training.device", "wandb", "output_path", "experiment")
-    if differing := differing_settings(config, trained, but=free):
-        raise InputError(
-            f"{run.folder} was begun with other settings: {'; '.join(differing)}. Only "
-            "training.epochs, training.device and wandb may change; start a new run for the rest."
-        )
 
 
 def score_test(
@@ -244,8 +245,9 @@ def intervals(
     }
 
 
-def load_split(config: Config, name: str) -> CaptionSplit:
+def load_split(config: Config, name: str, summary: cli.Summary) -> CaptionSplit:
     """Read the captions of a split; a split without any is refused."""
+    summary.reads(datasets.captions_file(config.train_data.input_path, name))
     split = datasets.load_captions(config.train_data.input_path, name)
     if not split.captions:
         raise InputError(
@@ -255,10 +257,10 @@ def load_split(config: Config, name: str) -> CaptionSplit:
     return split
 
 
-def load_inputs(config: Config) -> Inputs:
+def load_inputs(config: Config, summary: cli.Summary) -> Inputs:
     """Read the vector files that the settings name."""
     data = config.train_data
-    return read_inputs(
+    inputs = read_inputs(
         captions=data.caption_embeddings,
         logits=data.audio_logits,
         scene=data.audio_scene,
@@ -268,6 +270,8 @@ def load_inputs(config: Config) -> Inputs:
         arch=config.passt.arch,
         sentence_model_sha256=config.sentence_model.sha256,
     )
+    summary.reads(*inputs.files)
+    return inputs
 
 
 def build_model(settings: Model, inputs: Inputs, *, seed: int) -> DualEncoder:
