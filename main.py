@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from models.dual_encoder import DualEncoder
-from models.losses import TripletRankingLoss
+from models.losses import HardTripletRankingLoss, InfoNCE, TripletRankingLoss
 from utils import cli, datasets, devices, metrics, report
 from utils.checkpoint import load_checkpoint
 from utils.config import Config, Model, Training, differing_settings, parse_config, to_plain
@@ -27,7 +27,7 @@ from utils.inputs import Inputs, read_inputs
 from utils.retrieval import write_result_table
 from utils.runs import Run
 from utils.tracking import Tracker
-from utils.training import Evaluation, Pairs, Schedule, Trainer, evaluate, spread_seed
+from utils.training import Evaluation, Mixup, Pairs, Schedule, Trainer, evaluate, spread_seed
 
 TRAIN, VALIDATION, TEST = datasets.SPLITS
 
@@ -105,9 +105,10 @@ def train(args: argparse.Namespace) -> None:
 
 def make_trainer(settings: Training, model: DualEncoder, *, seed: int) -> Trainer:
     """Set up loss, optimiser and schedule."""
+    mixed = settings.criterion == "MixupTripletRankingLoss"
     return Trainer(
         model,
-        TripletRankingLoss(margin=settings.margin),
+        make_loss(settings).to(model.audio_projection.weight.device),
         Schedule(
             epochs=settings.epochs,
             batch_size=settings.batch_size,
@@ -118,7 +119,17 @@ def make_trainer(settings: Training, model: DualEncoder, *, seed: int) -> Traine
             threshold=settings.scheduler_threshold,
         ),
         seed=seed,
+        mixup=Mixup(rate=settings.mixup_rate, beta=settings.mixup_beta) if mixed else None,
     )
+
+
+def make_loss(settings: Training) -> torch.nn.Module:
+    """Make the loss that training.criterion names."""
+    if settings.criterion == "InfoNCE":
+        return InfoNCE(temperature=settings.temperature, learnable=settings.learnable_temperature)
+    if settings.criterion == "HardTripletRankingLoss":
+        return HardTripletRankingLoss(margin=settings.margin)
+    return TripletRankingLoss(margin=settings.margin)
 
 
 def resume(trainer: Trainer, run: Run, config: Config) -> None:
@@ -290,9 +301,12 @@ def load_pairs(split: CaptionSplit, inputs: Inputs, model: DualEncoder) -> Pairs
     """Line up the vectors of a split, on the model's device, tag embeddings computed once."""
     device = next(model.parameters()).device
     logits = inputs.clip_logits(split)
+    if logits is not None:
+        logits = logits.to(device)
     return Pairs(
         features=inputs.clip_features(split).to(device),
-        tags=None if logits is None else model.embed_tags(logits.to(device)),
+        logits=logits,
+        tags=None if logits is None else model.embed_tags(logits),
         sentences=inputs.sentences(split).to(device),
         clips=torch.from_numpy(split.clip_of_caption).to(device),
     )

@@ -1,8 +1,16 @@
+import math
+
 import numpy as np
 import pytest
 import torch
 
-from models.losses import TripletRankingLoss, draw_impostors
+from models.losses import (
+    HardTripletRankingLoss,
+    InfoNCE,
+    TripletRankingLoss,
+    draw_impostors,
+    negatives,
+)
 
 CASES = ("distinct_f32", "repeats_f32", "repeats_f64", "margin1_f64")
 
@@ -37,7 +45,7 @@ def test_triplet_loss_equals_a_loop_over_pairs():
     generator = torch.Generator().manual_seed(3)
     audio, query = torch.randn(2, 20, 8, generator=generator, dtype=torch.float64)
     clips = torch.randint(6, (20,), generator=generator)
-    impostors = draw_impostors(clips, generator=generator)
+    impostors = draw_impostors(negatives(clips), generator=generator)
     expected = 0.0
     for i in range(20):
         k, j = impostors[0][i], impostors[1][i]
@@ -48,20 +56,116 @@ def test_triplet_loss_equals_a_loop_over_pairs():
     assert loss.item() == pytest.approx(expected / 20, abs=1e-12)
 
 
-def test_a_batch_of_one_clip_contributes_nothing():
+LOSSES = {
+    "random": TripletRankingLoss(margin=0.4),
+    "hard": HardTripletRankingLoss(margin=0.4),
+    "InfoNCE": InfoNCE(temperature=0.07),
+}
+
+
+@pytest.mark.parametrize("name", ["random", "hard"])
+@pytest.mark.parametrize("clips", [[5, 5, 5, 5], [[5, 6], [6, 7], [5, 7], [6, 5]]])
+def test_a_batch_without_impostors_contributes_nothing(name, clips):
     audio = torch.randn(4, 8, requires_grad=True)
     query = torch.randn(4, 8, requires_grad=True)
-    loss = TripletRankingLoss(margin=0.4)(audio, query, torch.tensor([5, 5, 5, 5]))
+    loss = LOSSES[name](audio, query, torch.tensor(clips))
     loss.backward()
     assert loss.item() == 0.0
     assert not audio.grad.any()
     assert not query.grad.any()
 
 
+def test_a_pair_without_impostors_contributes_nothing_beside_others_that_have_some():
+    # Pair 1 mixes clips 1 and 2, so it shares a clip with both others, which are each other's.
+    clips = torch.tensor([[1, 1], [1, 2], [2, 2]])
+    audio = torch.tensor([[1.0, 0.0], [9.0, 9.0], [0.0, 1.0]])
+    query = torch.tensor([[1.0, 0.5], [-9.0, -9.0], [0.6, 0.5]])
+    # As in the case by hand above, over three pairs.
+    for loss in (LOSSES["random"], LOSSES["hard"]):
+        assert loss(audio, query, clips).item() == pytest.approx(0.9 / 3)
+
+
+def share_no_clip(clips, i, j) -> bool:
+    return not {*np.atleast_1d(clips[i])} & {*np.atleast_1d(clips[j])}
+
+
+@pytest.fixture(params=["single clips", "mixed clips"])
+def batch(request):
+    generator = torch.Generator().manual_seed(4)
+    audio, query = torch.nn.functional.normalize(
+        torch.randn(2, 12, 6, generator=generator, dtype=torch.float64), dim=-1
+    )
+    clips = torch.randint(5, (12,), generator=generator)
+    if request.param == "mixed clips":
+        clips = torch.stack([clips, torch.randint(5, (12,), generator=generator)], dim=1)
+    return audio, query, clips
+
+
+def test_negatives_equal_comparing_sets(batch):
+    clips = batch[2]
+    expected = [[share_no_clip(clips.numpy(), i, j) for j in range(12)] for i in range(12)]
+    assert negatives(clips).tolist() == expected
+    assert 0 < negatives(clips).sum() < 132
+
+
+def test_hard_triplet_loss_equals_a_loop_over_pairs(batch):
+    audio, query, clips = batch
+    expected = 0.0
+    for i in range(12):
+        others = [j for j in range(12) if share_no_clip(clips.numpy(), i, j)]
+        own = float(audio[i] @ query[i])
+        if others:
+            expected += max(0.0, 0.4 + max(float(audio[i] @ query[j]) for j in others) - own)
+            expected += max(0.0, 0.4 + max(float(audio[k] @ query[i]) for k in others) - own)
+    assert LOSSES["hard"](audio, query, clips).item() == pytest.approx(expected / 12, abs=1e-12)
+
+
+def test_info_nce_equals_a_loop_over_pairs(batch):
+    audio, query, clips = batch
+
+    def one_way(rows, columns):
+        total = 0.0
+        for i in range(12):
+            scores = [float(rows[i] @ columns[j]) / 0.07 for j in range(12)]
+            all_together = math.log(sum(math.exp(score) for score in scores))
+            own = [j for j in range(12) if not share_no_clip(clips.numpy(), i, j)]
+            total += sum(all_together - scores[j] for j in own) / len(own)
+        return total / 12
+
+    expected = (one_way(audio, query) + one_way(query, audio)) / 2
+    assert LOSSES["InfoNCE"](audio, query, clips).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_info_nce_by_hand():
+    # Two captions of one clip: both are right, so the best possible loss is that of a coin.
+    same = torch.ones(2, 1)
+    assert InfoNCE(temperature=1.0)(same, same, torch.tensor([1, 1])).item() == pytest.approx(
+        math.log(2)
+    )
+    # Two clips, own scores 1 and the others 0: -log(e / (e + 1)).
+    apart = torch.eye(2)
+    assert InfoNCE(temperature=1.0)(apart, apart, torch.tensor([1, 2])).item() == pytest.approx(
+        math.log(1 + math.exp(-1))
+    )
+
+
+def test_the_temperature_is_trained_only_if_learnable_and_stays_positive():
+    audio, query = torch.nn.functional.normalize(torch.randn(2, 6, 4), dim=-1)
+    assert not list(InfoNCE(temperature=0.07).parameters())
+    loss = InfoNCE(temperature=0.07, learnable=True)
+    loss(audio, query, torch.arange(6)).backward()
+    assert loss.log_temperature.grad.abs() > 0
+    assert loss.temperature.item() == pytest.approx(0.07)
+    with torch.no_grad():
+        loss.log_temperature.fill_(-30.0)
+    assert loss.temperature.item() == pytest.approx(0.01)
+    assert torch.isfinite(loss(audio, query, torch.arange(6)))
+
+
 def test_impostors_are_of_other_clips_uniform_and_independent():
     clips = torch.tensor([1, 1, 2, 3])
     generator = torch.Generator().manual_seed(0)
-    draws = [draw_impostors(clips, generator=generator) for _ in range(6000)]
+    draws = [draw_impostors(negatives(clips), generator=generator) for _ in range(6000)]
     audio = torch.stack([audio for audio, _ in draws])
     query = torch.stack([query for _, query in draws])
     for drawn in (audio, query):
@@ -74,10 +178,10 @@ def test_impostors_are_of_other_clips_uniform_and_independent():
 
 
 def test_impostors_follow_the_generator_alone():
-    clips = torch.arange(16)
-    first = draw_impostors(clips, generator=torch.Generator().manual_seed(5))
+    others = negatives(torch.arange(16))
+    first = draw_impostors(others, generator=torch.Generator().manual_seed(5))
     torch.manual_seed(99)
-    again = draw_impostors(clips, generator=torch.Generator().manual_seed(5))
-    other = draw_impostors(clips, generator=torch.Generator().manual_seed(6))
+    again = draw_impostors(others, generator=torch.Generator().manual_seed(5))
+    other = draw_impostors(others, generator=torch.Generator().manual_seed(6))
     assert torch.equal(torch.stack(first), torch.stack(again))
     assert not torch.equal(torch.stack(first), torch.stack(other))

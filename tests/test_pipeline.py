@@ -208,6 +208,9 @@ def test_every_setting_reaches_what_it_sets(own_outputs, monkeypatch):
         "training.scheduler_factor=0.4",
         "training.scheduler_patience=2",
         "training.scheduler_threshold=0.07",
+        "training.criterion=MixupTripletRankingLoss",
+        "training.mixup_rate=0.25",
+        "training.mixup_beta=0.9",
     ]
     with pytest.raises(KeyboardInterrupt):
         module.main(options([*own_outputs, *changed]))
@@ -215,6 +218,7 @@ def test_every_setting_reaches_what_it_sets(own_outputs, monkeypatch):
     assert trainer.model.ratio == 0.3
     assert isinstance(trainer.model.text_projection, torch.nn.Linear)
     assert trainer.loss.margin == 0.15
+    assert vars(trainer.mixup) == {"rate": 0.25, "beta": 0.9}
     assert vars(trainer.schedule) == {
         "epochs": 7,
         "batch_size": 5,
@@ -286,6 +290,40 @@ def test_every_branch_trains(own_outputs, features, info):
     assert state["audio_projection.weight"].shape == (768, width)
     assert ("tag_table" in state) == (info == "tags")
     assert ("tag embeddings alone, untrained" in metrics["compared_with"]) == (info == "tags")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["training.criterion=MixupTripletRankingLoss", "model.audio_features=logits"],
+        ["training.criterion=MixupTripletRankingLoss", "model.audio_features=scene"],
+        ["training.criterion=MixupTripletRankingLoss", "model.audio_features=both"],
+        ["training.criterion=MixupTripletRankingLoss", "model.audioset_info=none"],
+        ["training.criterion=HardTripletRankingLoss"],
+        ["training.criterion=InfoNCE"],
+        ["training.criterion=InfoNCE", "training.learnable_temperature=True"],
+    ],
+    ids=lambda settings: " ".join(s.partition("=")[2] for s in settings),
+)
+def test_every_criterion_trains(own_outputs, settings):
+    _, metrics = train([*own_outputs, *settings, "training.epochs=1"])
+    assert metrics["scores"]["mAP@10"] > metrics["compared_with"]["chance"]["mAP@10"]
+
+
+def test_every_criterion_gets_its_settings():
+    make_loss = load_script("main").make_loss
+
+    def made(*settings):
+        return make_loss(load_config(overrides=[f"training.{s}" for s in settings]).training)
+
+    hard = made("criterion=HardTripletRankingLoss", "margin=0.2")
+    assert (type(hard).__name__, hard.margin) == ("HardTripletRankingLoss", 0.2)
+    fixed = made("criterion=InfoNCE", "temperature=0.3")
+    assert fixed.temperature.item() == pytest.approx(0.3)
+    assert not list(fixed.parameters())
+    assert list(made("criterion=InfoNCE", "learnable_temperature=True").parameters())
+    mixed = made("criterion=MixupTripletRankingLoss", "margin=0.1")
+    assert (type(mixed).__name__, mixed.margin) == ("TripletRankingLoss", 0.1)
 
 
 def test_running_again_computes_nothing(small_demo, capsys):

@@ -6,9 +6,9 @@ import torch
 from test_dual_encoder import LOGITS_BRANCH, SCENE_BRANCH, golden_encoder
 
 from models.dual_encoder import DualEncoder
-from models.losses import TripletRankingLoss
+from models.losses import HardTripletRankingLoss, InfoNCE, TripletRankingLoss
 from utils.errors import InputError
-from utils.training import Pairs, Schedule, Trainer, evaluate
+from utils.training import Mixup, Pairs, Schedule, Trainer, draw_mixup, evaluate
 
 SCHEDULE = Schedule(
     epochs=4,
@@ -63,27 +63,40 @@ def learnable_pairs(seed: int, *, clips: int = 24) -> Pairs:
     text = hidden @ to_text
     return Pairs(
         features=hidden @ to_audio,
+        logits=None,
         tags=None,
         sentences=text[which] + 0.1 * torch.randn(3 * clips, 12, generator=generator),
         clips=which,
     )
 
 
-def make_trainer(seed: int = 1, schedule: Schedule = SCHEDULE) -> Trainer:
+def make_trainer(
+    seed: int = 1, schedule: Schedule = SCHEDULE, *, loss=None, mixup: Mixup | None = None
+) -> Trainer:
     model = DualEncoder(audio_size=10, text_size=12, generator=torch.Generator().manual_seed(seed))
-    return Trainer(model, TripletRankingLoss(margin=0.4), schedule, seed=seed)
+    loss = loss or TripletRankingLoss(margin=0.4)
+    return Trainer(model, loss, schedule, seed=seed, mixup=mixup)
 
 
 def numbers(trainer: Trainer) -> list[dict]:
     return [{k: v for k, v in row.items() if k != "seconds"} for row in trainer.history]
 
 
-def test_training_learns():
+WAYS = {
+    "triplet": {},
+    "mixup": {"mixup": Mixup(rate=0.5, beta=0.4)},
+    "hard": {"loss": HardTripletRankingLoss(margin=0.4)},
+    "InfoNCE": {"loss": InfoNCE(temperature=0.2)},
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_training_learns(way):
     training, validation = learnable_pairs(1), learnable_pairs(2)
-    trainer = make_trainer(schedule=Schedule(**{**vars(SCHEDULE), "epochs": 20}))
+    trainer = make_trainer(schedule=Schedule(**{**vars(SCHEDULE), "epochs": 20}), **way)
     before = evaluate(trainer.model, validation).means()["mAP@10"]
     trainer.fit(training, validation)
-    assert trainer.history[-1]["train_loss"] < trainer.history[0]["train_loss"] / 2
+    assert trainer.history[-1]["train_loss"] < 0.7 * trainer.history[0]["train_loss"]
     trainer.model.load_state_dict(trainer.best_state)
     assert evaluate(trainer.model, validation).means()["mAP@10"] > before + 0.2
 
@@ -115,12 +128,18 @@ def test_same_seed_same_numbers_other_seed_others():
     assert history(2) != first
 
 
-def test_a_stopped_run_goes_on_as_if_never_stopped():
+@pytest.mark.parametrize("way", ["triplet", "mixup", "learnable temperature"])
+def test_a_stopped_run_goes_on_as_if_never_stopped(way):
+    def begin(seed=1):
+        if way == "learnable temperature":
+            return make_trainer(seed, loss=InfoNCE(temperature=0.2, learnable=True))
+        return make_trainer(seed, **WAYS[way])
+
     training, validation = learnable_pairs(1), learnable_pairs(2)
-    whole = make_trainer()
+    whole = begin()
     whole.fit(training, validation)
 
-    stopped = make_trainer()
+    stopped = begin()
     saved = {}
 
     def stop_after_two(row, improved):
@@ -130,7 +149,7 @@ def test_a_stopped_run_goes_on_as_if_never_stopped():
 
     with pytest.raises(KeyboardInterrupt):
         stopped.fit(training, validation, after_epoch=stop_after_two)
-    resumed = make_trainer(seed=77)
+    resumed = begin(seed=77)
     resumed.load_state_dict(saved)
     resumed.fit(training, validation)
     assert numbers(resumed) == numbers(whole)
@@ -178,3 +197,89 @@ def test_a_diverged_run_stops_instead_of_being_the_best():
     with pytest.raises(InputError, match=r"diverged: in epoch \d+ the loss is nan"):
         trainer.fit(learnable_pairs(1), learnable_pairs(2))
     assert all(np.isfinite(row["train_loss"]) for row in trainer.history)
+
+
+def test_the_learnable_temperature_is_trained():
+    trainer = make_trainer(loss=InfoNCE(temperature=0.2, learnable=True))
+    trainer.fit(learnable_pairs(1), learnable_pairs(2))
+    assert trainer.loss.temperature.item() != pytest.approx(0.2, abs=1e-3)
+
+
+def test_mixup_partners_are_of_other_clips_and_uniform():
+    clips = torch.tensor([0, 0, 0, 1, 2, 2])
+    batch = torch.tensor([1] * 3000 + [3] * 3000)
+    rng = np.random.default_rng(0)
+    partners, share = draw_mixup(clips, batch, Mixup(rate=0.5, beta=0.4), rng)
+    mixed = share < 1
+    # A pair stays itself with probability 1/2, up to the sd of 0.006.
+    assert mixed.mean() == pytest.approx(0.5, abs=0.03)
+    assert torch.equal(partners[~mixed], batch[~mixed])
+    assert (clips[partners[mixed]] != clips[batch[mixed]]).all()
+    for position, others in ((1, [3, 4, 5]), (3, [0, 1, 2, 4, 5])):
+        drawn = partners[torch.from_numpy(mixed) & (batch == position)]
+        shares = torch.bincount(drawn, minlength=6) / len(drawn)
+        expected = [1 / len(others) if i in others else 0 for i in range(6)]
+        assert shares.tolist() == pytest.approx(expected, abs=0.05)
+    # Beta(0.4, 0.4): mean 1/2, variance 1 / (4 (2·0.4 + 1)).
+    assert share[mixed].mean() == pytest.approx(0.5, abs=0.03)
+    assert share[mixed].var() == pytest.approx(1 / (4 * 1.8), abs=0.01)
+
+
+def test_mixup_of_a_single_clip_leaves_pairs_alone():
+    batch = torch.tensor([0, 1])
+    partners, share = draw_mixup(
+        torch.zeros(4, dtype=torch.int64), batch, Mixup(rate=1.0, beta=1.0), np.random.default_rng()
+    )
+    assert torch.equal(partners, batch)
+    assert share.tolist() == [1, 1]
+
+
+def test_mixup_mixes_features_logits_and_captions_alike(monkeypatch):
+    """The batch that reaches the model equals one mixed pair by pair."""
+    generator = torch.Generator().manual_seed(0)
+    clips = torch.tensor([0, 0, 1, 1, 2])
+    table = torch.randn(7, 12, generator=generator)
+    model = DualEncoder(audio_size=10, text_size=12, tag_table=table, generator=generator)
+    logits = torch.randn(3, 7, generator=generator)
+    pairs = Pairs(
+        features=torch.randn(3, 10, generator=generator),
+        logits=logits,
+        tags=model.embed_tags(logits),
+        sentences=torch.nn.functional.normalize(torch.randn(5, 12, generator=generator), dim=-1),
+        clips=clips,
+    )
+    batch, partners = torch.tensor([4, 0, 2]), torch.tensor([1, 0, 4])
+    share = np.array([0.25, 1.0, 0.6])
+    monkeypatch.setattr("utils.training.draw_mixup", lambda *_: (partners, share))
+    seen = {}
+
+    def loss(audio, text, of_clips, *, generator):
+        seen.update(audio=audio, text=text, clips=of_clips.tolist())
+        return audio.sum()
+
+    trainer = Trainer(model, TripletRankingLoss(margin=0.4), SCHEDULE, seed=1)
+    trainer.loss = loss
+    trainer._batch_loss(pairs, batch, None, mixup=Mixup(rate=0.5, beta=0.4))
+    assert seen["clips"] == [[2, 0], [0, 0], [1, 2]]
+    for row, (i, j, own) in enumerate(zip(batch, partners, share, strict=True)):
+
+        def mix(values, a=i, b=j, weight=own):
+            return weight * values[a] + (1 - weight) * values[b]
+
+        features, mixed_logits = (
+            own * values[clips[i]] + (1 - own) * values[clips[j]]
+            for values in (pairs.features, pairs.logits)
+        )
+        tags = model.embed_tags(mixed_logits[None].float())
+        audio = model.encode_audio(features[None].float(), tags)[0]
+        text = model.encode_text(mix(pairs.sentences)[None].float())[0]
+        torch.testing.assert_close(seen["audio"][row], audio)
+        torch.testing.assert_close(seen["text"][row], text)
+
+
+def test_validation_is_never_mixed():
+    def validation_loss(**options):
+        trainer = make_trainer(**options)
+        return trainer.validation_loss(learnable_pairs(2))
+
+    assert validation_loss(mixup=Mixup(rate=1.0, beta=0.4)) == validation_loss()

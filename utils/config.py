@@ -76,8 +76,14 @@ class Training:
 
     epochs: int = limited(30, low=1)
     batch_size: int = limited(32, low=2)
-    criterion: Literal["TripletRankingLoss"] = "TripletRankingLoss"
+    criterion: Literal[
+        "TripletRankingLoss", "MixupTripletRankingLoss", "HardTripletRankingLoss", "InfoNCE"
+    ] = "TripletRankingLoss"
     margin: float = limited(0.4, low=0.0)
+    mixup_rate: float = limited(0.5, low=0.0, high=1.0)
+    mixup_beta: float = limited(0.4, above=0.0)
+    temperature: float = limited(0.07, low=0.01)
+    learnable_temperature: bool = False
     learning_rate: float = limited(1e-3, above=0.0)
     weight_decay: float = limited(0.0, low=0.0)
     scheduler_factor: float = limited(0.1, above=0.0, high=0.999)

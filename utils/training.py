@@ -32,8 +32,10 @@ class Pairs:
     ----------
     features : Tensor, shape (C, F)
         What the audio branch projects.
+    logits : Tensor, shape (C, K), or None
+        AudioSet logits behind the tag embeddings; None for a model without a tag branch.
     tags : Tensor, shape (C, D), or None
-        Tag embeddings of the clips; None for a model without a tag branch.
+        Tag embeddings of the clips; likewise.
     sentences : Tensor, shape (P, D)
         Sentence vectors of the captions.
     clips : Tensor, shape (P,), int
@@ -42,12 +44,33 @@ class Pairs:
     """
 
     features: Tensor
+    logits: Tensor | None
     tags: Tensor | None
     sentences: Tensor
     clips: Tensor
 
     def __len__(self) -> int:
         return len(self.clips)
+
+
+@dataclass(frozen=True)
+class Mixup:
+    """Mix pairs of different clips (Zhang et al., "mixup", ICLR 2018).
+
+    With probability `rate` a pair is mixed with a pair of another clip: features and logits
+    λx + (1-λ)x', sentence vectors the normalised λe + (1-λ)e', with λ drawn from Beta(β, β).
+
+    Attributes
+    ----------
+    rate : float
+        In [0, 1].
+    beta : float
+        β > 0; the smaller, the closer λ is to 0 or 1.
+
+    """
+
+    rate: float
+    beta: float
 
 
 @dataclass(frozen=True)
@@ -74,17 +97,28 @@ class Trainer:
         Called as ``loss(audio, text, clips, generator=...)``.
     schedule : Schedule
     seed : int
-        Batch order, training impostors and validation impostors each have a generator of their
-        own, so that a change to one leaves the others alone.
+        Batch order, training impostors, mixup and validation impostors each have a generator of
+        their own, so that a change to one leaves the others alone.
+    mixup : Mixup, optional
+        Applied to training pairs; never to validation.
 
     """
 
-    def __init__(self, model: nn.Module, loss: nn.Module, schedule: Schedule, *, seed: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        schedule: Schedule,
+        *,
+        seed: int,
+        mixup: Mixup | None = None,
+    ) -> None:
         self.model = model
         self.loss = loss
         self.schedule = schedule
+        self.mixup = mixup
         self.optimizer = torch.optim.Adam(
-            [p for p in model.parameters() if p.requires_grad],
+            [p for part in (model, loss) for p in part.parameters() if p.requires_grad],
             lr=schedule.learning_rate,
             weight_decay=schedule.weight_decay,
             fused=True,
@@ -97,11 +131,12 @@ class Trainer:
             threshold=schedule.threshold,
             threshold_mode="abs",
         )
-        order_seed, impostor_seed, validation_seed = spread_seed(seed, 3)
+        order_seed, impostor_seed, validation_seed, mixup_seed = spread_seed(seed, 4)
         device = next(model.parameters()).device
         self._order = torch.Generator().manual_seed(order_seed)
         self._impostors = torch.Generator(device).manual_seed(impostor_seed)
         self._validation_seed = validation_seed
+        self._mixing = np.random.default_rng(mixup_seed)
         self.history: list[dict[str, float]] = []
         self.best_epoch = 0
         self.best_state: dict[str, Tensor] = {}
@@ -161,7 +196,7 @@ class Trainer:
         total = 0.0
         order = torch.randperm(len(pairs), generator=self._order).to(pairs.clips.device)
         for batch in order.split(self.schedule.batch_size):
-            loss = self._batch_loss(pairs, batch, self._impostors)
+            loss = self._batch_loss(pairs, batch, self._impostors, mixup=self.mixup)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
@@ -184,11 +219,13 @@ class Trainer:
         """Collect all that is needed to go on as if never stopped."""
         return {
             "model": self.model.state_dict(),
+            "loss": self.loss.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
             "order_generator": self._order.get_state(),
             "impostor_generator": self._impostors.get_state(),
             "validation_seed": self._validation_seed,
+            "mixing": self._mixing.bit_generator.state,
             "history": self.history,
             "best_epoch": self.best_epoch,
             "best_state": self.best_state,
@@ -197,22 +234,75 @@ class Trainer:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take up a run where `state_dict` left it."""
         self.model.load_state_dict(state["model"])
+        self.loss.load_state_dict(state["loss"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self._order.set_state(state["order_generator"])
         self._impostors.set_state(state["impostor_generator"])
         self._validation_seed = state["validation_seed"]
+        self._mixing.bit_generator.state = state["mixing"]
         self.history = list(state["history"])
         self.best_epoch = state["best_epoch"]
         self.best_state = state["best_state"]
 
-    def _batch_loss(self, pairs: Pairs, batch: Tensor, generator: torch.Generator) -> Tensor:
+    def _batch_loss(
+        self, pairs: Pairs, batch: Tensor, generator: torch.Generator, *, mixup: Mixup | None = None
+    ) -> Tensor:
         clips = pairs.clips[batch]
-        audio = self.model.encode_audio(
-            pairs.features[clips], None if pairs.tags is None else pairs.tags[clips]
-        )
-        text = self.model.encode_text(pairs.sentences[batch])
+        features, sentences = pairs.features[clips], pairs.sentences[batch]
+        if mixup is None:
+            tags = None if pairs.tags is None else pairs.tags[clips]
+        else:
+            partners, share = draw_mixup(pairs.clips, batch, mixup, self._mixing)
+            share = torch.as_tensor(share, dtype=features.dtype, device=features.device)[:, None]
+            others = pairs.clips[partners]
+            features = share * features + (1 - share) * pairs.features[others]
+            sentences = share * sentences + (1 - share) * pairs.sentences[partners]
+            sentences = nn.functional.normalize(sentences, dim=-1)
+            tags = None
+            if pairs.logits is not None:
+                mixed = share * pairs.logits[clips] + (1 - share) * pairs.logits[others]
+                tags = self.model.embed_tags(mixed)
+            clips = torch.stack([clips, others], dim=1)
+        audio = self.model.encode_audio(features, tags)
+        text = self.model.encode_text(sentences)
         return self.loss(audio, text, clips, generator=generator)
+
+
+def draw_mixup(
+    clips: Tensor, batch: Tensor, mixup: Mixup, rng: np.random.Generator
+) -> tuple[Tensor, NDArray[np.float64]]:
+    """Draw, for each pair of a batch, the pair it is mixed with, and its own share.
+
+    Parameters
+    ----------
+    clips : Tensor, shape (P,), int
+        Which clip each pair of the whole split belongs to.
+    batch : Tensor, shape (B,), int
+        Positions of the batch's pairs.
+    mixup : Mixup
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    partners : Tensor, shape (B,), int
+        Uniform among the pairs of other clips; the pair itself where it stays unmixed.
+    share : ndarray, shape (B,)
+        λ; 1 where it stays unmixed.
+
+    """
+    of_pair, positions = clips.cpu().numpy(), batch.cpu().numpy()
+    chosen = np.flatnonzero(rng.random(len(positions)) < mixup.rate)
+    share = np.ones(len(positions))
+    share[chosen] = rng.beta(mixup.beta, mixup.beta, size=len(chosen))
+    partners = positions.copy()
+    if (of_pair == of_pair[0]).all():
+        return batch, np.ones(len(positions))  # a single clip: nothing to mix with
+    waiting = chosen
+    while len(waiting):  # drawn again where the clip is the pair's own
+        partners[waiting] = rng.integers(len(of_pair), size=len(waiting))
+        waiting = waiting[of_pair[partners[waiting]] == of_pair[positions[waiting]]]
+    return torch.from_numpy(partners).to(batch.device), share
 
 
 @dataclass(frozen=True)
