@@ -7,6 +7,8 @@ Writes  outputs/<experiment>/<run>/: conf.yaml, checkpoints, history.csv, metric
     python main.py                              train, then score the test split once
     python main.py train --resume RUN_FOLDER    go on with an interrupted run
     python main.py evaluate --checkpoint FILE   score a checkpoint
+    python main.py submit --checkpoint FILE     rank the Task 6b subset: the challenge's CSV
+    python main.py check-submission FILE        say what is wrong with such a CSV
 """
 
 import argparse
@@ -18,14 +20,14 @@ import torch
 
 from models.dual_encoder import DualEncoder
 from models.losses import HardTripletRankingLoss, InfoNCE, TripletRankingLoss
-from utils import cli, datasets, devices, metrics, report
+from utils import cli, datasets, devices, metrics, report, task6b
 from utils.checkpoint import load_checkpoint
-from utils.config import Config, Model, Training, differing_settings, parse_config, to_plain
+from utils.config import Config, Model, Training, to_plain
 from utils.datasets import CaptionSplit
-from utils.errors import InputError
+from utils.errors import InputError, counted, shorten
 from utils.inputs import Inputs, read_inputs
-from utils.retrieval import write_result_table
-from utils.runs import Run
+from utils.retrieval import best_clips, score_matrix, write_result_table, write_score_matrix
+from utils.runs import Run, load_into, resume, settings_of
 from utils.tracking import Tracker
 from utils.training import Evaluation, Mixup, Pairs, Schedule, Trainer, evaluate, spread_seed
 
@@ -50,7 +52,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     scoring.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
     scoring.add_argument("--split", choices=datasets.SPLITS, default=TEST)
     scoring.set_defaults(command=evaluate_checkpoint)
-    for command in (training, scoring):
+    submitting = commands.add_parser("submit", help="rank the Task 6b clips for each query")
+    submitting.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
+    submitting.add_argument("--output", type=Path, metavar="DIR", help="default: the checkpoint's")
+    submitting.set_defaults(command=submit)
+    checking = commands.add_parser("check-submission", help="say what is wrong with a submission")
+    checking.add_argument("submission", type=Path, metavar="FILE")
+    checking.set_defaults(command=check_submission)
+    for command in (training, scoring, submitting, checking):
         cli.add_config_options(command, of_subcommand=True)
     return parser.parse_args(argv)
 
@@ -132,39 +141,10 @@ def make_loss(settings: Training) -> torch.nn.Module:
     return TripletRankingLoss(margin=settings.margin)
 
 
-def resume(trainer: Trainer, run: Run, config: Config) -> None:
-    """Bring a trainer to where a run stopped; half a run under other settings is refused."""
-    checkpoint = load_checkpoint(run.checkpoint_last)
-    begun = parse_config(
-        checkpoint.get("settings", {}), base=Path(), source=str(run.checkpoint_last)
-    )
-    free = ("training.epochs", "training.device", "wandb", "output_path", "experiment")
-    if differing := differing_settings(config, begun, but=free):
-        raise InputError(
-            f"{run.folder} was begun with other settings: {'; '.join(differing)}. Only "
-            "training.epochs, training.device and wandb may change; start a new run for the rest."
-        )
-    load_into(trainer, checkpoint.get("trainer"), run.checkpoint_last)
-    if run.finished and len(trainer.history) >= config.training.epochs:
-        raise InputError(
-            f"{run.folder} is complete: {len(trainer.history)} epochs, and its test scores are in "
-            "metrics.json. To train on, give more epochs: --set training.epochs=N."
-        )
-    run.save_settings(config)
-
-
 def evaluate_checkpoint(args: argparse.Namespace) -> None:
     """Score a checkpoint on one split and print the table."""
     summary = cli.Summary()
-    checkpoint = load_checkpoint(args.checkpoint)
-    summary.reads(args.checkpoint)
-    config = settings_of(checkpoint, args)
-    inputs = load_inputs(config, summary)
-    model = build_model(config.model, inputs, seed=0)
-    # checkpoint_last.pt holds the best weights too, beside the state of the training.
-    weights = checkpoint.get("model") or checkpoint.get("trainer", {}).get("best_state")
-    load_into(model, weights, args.checkpoint)
-    model.to(devices.choose_device(config.training.device))
+    model, inputs, config = load_model(args, summary)
     split = load_split(config, args.split, summary)
     evaluation = evaluate(model, load_pairs(split, inputs, model))
     scores = evaluation.means()
@@ -176,23 +156,53 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
     )
 
 
-def settings_of(checkpoint: dict[str, Any], args: argparse.Namespace) -> Config:
-    """Take the settings a checkpoint was trained with; --config and --set may name other files.
+def load_model(
+    args: argparse.Namespace, summary: cli.Summary, *, of_task6b: bool = False
+) -> tuple[DualEncoder, Inputs, Config]:
+    """Read a checkpoint's model, and the vector files of Clotho or of the Task 6b subset."""
+    checkpoint = load_checkpoint(args.checkpoint)
+    summary.reads(args.checkpoint)
+    config = settings_of(checkpoint, args)
+    inputs = load_inputs(config, summary, of_task6b=of_task6b)
+    model = build_model(config.model, inputs, seed=0)
+    # checkpoint_last.pt holds the best weights too, beside the state of the training.
+    weights = checkpoint.get("model") or checkpoint.get("trainer", {}).get("best_state")
+    load_into(model, weights, args.checkpoint)
+    return model.to(devices.choose_device(config.training.device)).eval(), inputs, config
 
-    What the weights were trained for (the model, PaSST, the sentence model) cannot be changed.
-    """
-    try:
-        trained = parse_config(checkpoint["settings"], base=Path(), source=str(args.checkpoint))
-    except KeyError:
-        raise InputError(f"{args.checkpoint} holds no settings: train again.") from None
-    config = cli.load_config(args, default=trained)
-    fixed = ("model", "passt.arch", "sentence_model.sha256")
-    if differing := differing_settings(config, trained, only=fixed):
+
+def submit(args: argparse.Namespace) -> None:
+    """Rank the clips of the official Task 6b subset for each of its queries."""
+    summary = cli.Summary()
+    model, inputs, config = load_model(args, summary, of_task6b=True)
+    queries = task6b.load_queries(config.eval_data.input_path)
+    device = model.audio_projection.weight.device
+    logits = inputs.clip_logits(queries)
+    with torch.inference_mode():
+        tags = None if logits is None else model.embed_tags(logits.to(device))
+        audio = model.encode_audio(inputs.clip_features(queries).to(device), tags)
+        text = model.encode_text(inputs.sentences(queries).to(device))
+        scores = score_matrix(audio, text)
+    folder = args.output or args.checkpoint.parent
+    table, matrix = folder / "task6b.output.csv", folder / "task6b.scores.hdf5"
+    write_result_table(table, queries.captions, queries.clip_names, best_clips(scores))
+    write_score_matrix(matrix, scores, queries.captions, queries.clip_names)
+    summary.writes(table, matrix)
+    summary.finish(f"ranked {len(queries.clip_names)} clips for {len(queries.captions)} queries")
+
+
+def check_submission(args: argparse.Namespace) -> None:
+    """Say what is wrong with a submission, by line."""
+    summary = cli.Summary()
+    config = cli.load_config(args)
+    queries = task6b.load_queries(config.eval_data.input_path)
+    summary.reads(args.submission)
+    problems = task6b.check_submission(args.submission, queries.captions, queries.clip_names)
+    if problems:
         raise InputError(
-            f"{args.checkpoint} was trained with other settings: {'; '.join(differing)}. "
-            "Drop these --set, or give the --config of that run."
+            f"{counted(problems, 'problem')} in {args.submission}:\n{shorten(problems)}"
         )
-    return config
+    summary.finish(f"{args.submission} is a valid submission of {len(queries.captions)} queries")
 
 
 def score_test(
@@ -223,16 +233,6 @@ def score_test(
         "compared_with": rows,
         "note": note,
     }
-
-
-def load_into(target: DualEncoder | Trainer, state: Any, source: Path) -> None:
-    """Load a state dict; one that does not fit the settings and their vector files is refused."""
-    try:
-        target.load_state_dict(state)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{source} does not fit the settings or the vector files they name: {error}"
-        ) from None
 
 
 def tags_alone(model: DualEncoder) -> DualEncoder:
@@ -268,9 +268,13 @@ def load_split(config: Config, name: str, summary: cli.Summary) -> CaptionSplit:
     return split
 
 
-def load_inputs(config: Config, summary: cli.Summary) -> Inputs:
-    """Read the vector files that the settings name."""
-    data = config.train_data
+def load_inputs(config: Config, summary: cli.Summary, *, of_task6b: bool = False) -> Inputs:
+    """Read the vector files that the settings name, of Clotho or of the Task 6b subset."""
+    data = config.eval_data if of_task6b else config.train_data
+    scripts = {}
+    if of_task6b:
+        scripts["audio_script"] = "scripts/03_audio_features.py --subset task6b"
+        scripts["caption_script"] = "scripts/05_sentence_embeddings_evaluation_set_task6b.py"
     inputs = read_inputs(
         captions=data.caption_embeddings,
         logits=data.audio_logits,
@@ -280,6 +284,7 @@ def load_inputs(config: Config, summary: cli.Summary) -> Inputs:
         audioset_info=config.model.audioset_info,
         arch=config.passt.arch,
         sentence_model_sha256=config.sentence_model.sha256,
+        **scripts,
     )
     summary.reads(*inputs.files)
     return inputs

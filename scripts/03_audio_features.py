@@ -4,6 +4,7 @@ Reads   <dataset_path>/<split>/*.wav, as listed in <input_path>/<split>_captions
 Writes  train_data.audio_logits and train_data.audio_scene (HDF5, one row per clip)
 
     python scripts/03_audio_features.py --config conf.yaml
+    python scripts/03_audio_features.py --subset task6b     # eval_data instead of train_data
 
 Can be stopped at any moment: the same command goes on with the clips that are missing.
 """
@@ -17,20 +18,16 @@ import numpy as np
 import torch
 
 from models import passt
-from utils import audio, cli, clotho, datasets, devices, extraction, inputs, weights
-from utils.config import PROJECT_ROOT
+from utils import audio, cli, clotho, datasets, devices, extraction, inputs, task6b, weights
+from utils.config import PROJECT_ROOT, Config, EvalData, TrainData
 from utils.files import sha256
 
 BUNDLED_WEIGHTS = PROJECT_ROOT / "data/demo/tagger.safetensors"
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Run the script."""
-    args = cli.parser(__doc__).parse_args(argv)
-    config = cli.load_config(args)
+def clotho_clips(config: Config, summary: cli.Summary) -> tuple[list[str], list[Path], TrainData]:
+    """Find the clips of Clotho's three splits."""
     data = config.train_data
-    summary = cli.Summary()
-
     ids, paths = [], []
     for split in datasets.SPLITS:
         clips = datasets.load_captions(data.input_path, split)
@@ -38,6 +35,33 @@ def main(argv: list[str] | None = None) -> None:
         summary.reads(datasets.captions_file(data.input_path, split), folder)
         ids += clips.audio_ids
         paths += clotho.require_audio(folder, clips.clip_names)
+    return ids, paths, data
+
+
+def task6b_clips(config: Config, summary: cli.Summary) -> tuple[list[str], list[Path], EvalData]:
+    """Find the clips of the official Task 6b evaluation subset."""
+    data = config.eval_data
+    clips = task6b.load_queries(data.input_path)
+    summary.reads(data.input_path / datasets.AUDIO_INFO_FILE, data.audio_path)
+    return clips.audio_ids, clotho.require_audio(data.audio_path, clips.clip_names), data
+
+
+SUBSETS = {"clotho": clotho_clips, "task6b": task6b_clips}
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the script."""
+    parser = cli.parser(__doc__)
+    parser.add_argument(
+        "--subset",
+        choices=list(SUBSETS),
+        default="clotho",
+        help="clotho: train_data (default); task6b: eval_data, the official evaluation subset",
+    )
+    args = parser.parse_args(argv)
+    config = cli.load_config(args)
+    summary = cli.Summary()
+    ids, paths, data = SUBSETS[args.subset](config, summary)
 
     device = devices.choose_device(config.training.device)
     precision = devices.choose_precision(config.precision, device)

@@ -14,14 +14,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from models.sentence_encoder import SentenceEncoder
-from utils import cli, datasets, devices, extraction, inputs, weights
+from utils import cli, datasets, inputs, sentences
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the script."""
     args = cli.parser(__doc__).parse_args(argv)
     config = cli.load_config(args)
-    data, model = config.train_data, config.sentence_model
+    data = config.train_data
     summary = cli.Summary()
 
     ids, captions = [], []
@@ -30,29 +30,15 @@ def main(argv: list[str] | None = None) -> None:
         loaded = datasets.load_captions(data.input_path, split)
         ids += loaded.caption_ids
         captions += loaded.captions
-    folder = weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
-    summary.reads(folder)
-
-    device = devices.choose_device(config.training.device)
-    precision = devices.choose_precision(config.precision, device)
-    with cli.progress(len(ids), "MPNet", "captions") as bar:
-        update = extraction.update_text_vectors(
-            data.caption_embeddings,
-            ids,
-            captions,
-            what=inputs.CAPTIONS,
-            model=model,
-            dimension=weights.sentence_dimension(folder),
-            load_encoder=lambda: SentenceEncoder(folder),
-            device=device,
-            precision=precision,
-            advance=bar.update,
-        )
-    if update.written:
-        summary.writes(data.caption_embeddings)
-    summary.finish(
-        f"embedded {update.computed} captions with {model.name} ({device.type}, {precision}); "
-        f"{len(ids) - update.computed} were up to date"
+    sentences.embed(
+        data.caption_embeddings,
+        ids,
+        captions,
+        what=inputs.CAPTIONS,
+        unit="captions",
+        config=config,
+        load_encoder=SentenceEncoder,
+        summary=summary,
     )
 
 

@@ -15,47 +15,32 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from models.sentence_encoder import SentenceEncoder
-from utils import audioset, cli, devices, extraction, inputs, weights
+from utils import audioset, cli, inputs, sentences
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the script."""
     args = cli.parser(__doc__).parse_args(argv)
     config = cli.load_config(args)
-    info, model = config.model.audioset_info, config.sentence_model
+    info = config.model.audioset_info
     summary = cli.Summary()
     if info == "none":
         summary.finish("model.audioset_info is none: there are no tag texts to embed")
         return
-    output = config.tag_embeddings
 
     summary.reads(audioset.LABELS_CSV)
     if info != "tags":
         summary.reads(audioset.ONTOLOGY_JSON)
     texts = audioset.tag_texts(info, audioset.read_labels())
-    folder = weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
-    summary.reads(folder)
-
-    device = devices.choose_device(config.training.device)
-    precision = devices.choose_precision(config.precision, device)
-    with cli.progress(len(texts), "MPNet", "tags") as bar:
-        update = extraction.update_text_vectors(
-            output,
-            [str(index) for index in range(len(texts))],
-            texts,
-            what=inputs.tags_of(info),
-            model=model,
-            dimension=weights.sentence_dimension(folder),
-            load_encoder=lambda: SentenceEncoder(folder),
-            device=device,
-            precision=precision,
-            advance=bar.update,
-        )
-    if update.written:
-        summary.writes(output)
-    summary.finish(
-        f"embedded {update.computed} tags ({info}) with {model.name} ({device.type}, {precision}); "
-        f"{len(texts) - update.computed} were up to date"
+    sentences.embed(
+        config.tag_embeddings,
+        [str(index) for index in range(len(texts))],
+        texts,
+        what=inputs.tags_of(info),
+        unit="tags",
+        config=config,
+        load_encoder=SentenceEncoder,
+        summary=summary,
     )
 
 

@@ -39,6 +39,18 @@ class TrainData:
 
 
 @dataclass(frozen=True)
+class EvalData:
+    """The official Task 6b evaluation subset: queries and clips without ground truth."""
+
+    audio_path: Path = Path("data/task6b/test")
+    captions_file: Path = Path("data/task6b/retrieval_captions.csv")
+    input_path: Path = Path("data/task6b/processed")
+    audio_logits: Path = limited(Path("audio_logits_passt.hdf5"), folder="input_path")
+    audio_scene: Path = limited(Path("audio_scene_passt.hdf5"), folder="input_path")
+    caption_embeddings: Path = limited(Path("sentence_embeddings_mpnet.hdf5"), folder="input_path")
+
+
+@dataclass(frozen=True)
 class Passt:
     """The audio tagger."""
 
@@ -102,6 +114,7 @@ class Config:
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     wandb: bool = False
     train_data: TrainData = field(default_factory=TrainData)
+    eval_data: EvalData = field(default_factory=EvalData)
     passt: Passt = field(default_factory=Passt)
     sentence_model: SentenceModel = field(default_factory=SentenceModel)
     model: Model = field(default_factory=Model)

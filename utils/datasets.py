@@ -27,9 +27,9 @@ _SYNTHETIC_NOTE = (
 _RUN_PREPROCESS = "Run scripts/01_preprocess.py to write it again."
 
 
-@dataclass(frozen=True, eq=False)
-class CaptionSplit:
-    """The captions of one split and the clips that they describe.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class QuerySplit:
+    """Captions and clips, and nothing about which belongs to which.
 
     Attributes
     ----------
@@ -39,8 +39,6 @@ class CaptionSplit:
         Number of each caption.
     captions : list of str, N
         The captions, verbatim.
-    clip_of_caption : int array, (N,)
-        For each caption the index of its clip, in 0..C-1.
     clip_names : list of str, C
         File names of the clips, by increasing fid.
     clip_fids : int array, (C,)
@@ -51,7 +49,6 @@ class CaptionSplit:
     split: str
     cids: np.ndarray
     captions: list[str]
-    clip_of_caption: np.ndarray
     clip_names: list[str]
     clip_fids: np.ndarray
 
@@ -64,6 +61,20 @@ class CaptionSplit:
     def caption_ids(self) -> list[str]:
         """``split/cid`` of each of the N captions."""
         return [f"{self.split}/{cid}" for cid in self.cids]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CaptionSplit(QuerySplit):
+    """The captions of one split and the clips that they describe.
+
+    Attributes
+    ----------
+    clip_of_caption : int array, (N,)
+        For each caption the index of its clip, in 0..C-1.
+
+    """
+
+    clip_of_caption: np.ndarray
 
 
 def captions_file(input_path: str | Path, split: str) -> Path:

@@ -1,4 +1,4 @@
-"""Run a network over many clips or captions, in batches, keeping each batch as it comes.
+"""Run a network over many inputs, in batches, keeping each batch as it comes.
 
 The networks come as arguments. Shapes: B batch, D numbers per row.
 """
@@ -11,12 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from utils.audio import cut_windows, read_audio
-from utils.config import SentenceModel
-from utils.devices import autocast
 from utils.journal import Batches, Journal, compute_missing
 from utils.vectors import read_if_current, write_vectors
 
@@ -144,103 +141,6 @@ def clip_batches(
             for start in range(0, len(windows), batch_size)
         ]
         yield [position], np.concatenate(outputs).mean(axis=0, keepdims=True)
-
-
-def update_text_vectors(
-    path: Path,
-    ids: Sequence[str],
-    texts: Sequence[str],
-    *,
-    what: str,
-    model: SentenceModel,
-    dimension: int,
-    load_encoder: Callable[[], Any],
-    device: torch.device,
-    precision: str,
-    advance: Callable[[int], Any] = lambda count: None,
-) -> Update:
-    """Bring the vector file of some texts up to date.
-
-    Parameters
-    ----------
-    path : Path
-    ids, texts : sequence of N str
-    what : str
-        What the texts are; kept with the vectors, and checked where they are read.
-    model : SentenceModel
-        The settings of the sentence encoder.
-    dimension : int
-        Numbers per sentence vector.
-    load_encoder : callable
-        Returns the sentence encoder (``tokenize``, and called on token id lists); called only
-        where a text is to be embedded.
-    device : torch.device
-    precision : {'fp32', 'bf16'}
-    advance : callable
-        Told about finished texts, for a progress bar.
-
-    Returns
-    -------
-    Update
-
-    """
-
-    def start() -> Callable[[list[int]], Batches]:
-        encoder = load_encoder().to(device).eval()
-        tokens = encoder.tokenize(list(texts))
-
-        @torch.inference_mode()
-        def embed(batch: list[Sequence[int]]) -> NDArray[np.float32]:
-            with autocast(device, precision):
-                return encoder(batch).float().cpu().numpy()
-
-        return lambda missing: text_batches(tokens, missing, embed, batch_size=model.batch_size)
-
-    return update_vector_files(
-        [path],
-        ids,
-        attributes=[
-            {
-                "what": what,
-                "model": model.name,
-                "weights_sha256": model.sha256,
-                "precision": precision,
-            }
-        ],
-        columns={"texts": texts},
-        widths=[dimension],
-        start=start,
-        advance=advance,
-    )
-
-
-def text_batches(
-    tokens: Sequence[Sequence[int]],
-    positions: Sequence[int],
-    embed: Callable[[list[Sequence[int]]], NDArray[np.float32]],
-    *,
-    batch_size: int,
-) -> Batches:
-    """Embed tokenised texts in batches of similar length.
-
-    Parameters
-    ----------
-    tokens : sequence of token id lists
-    positions : sequence of int
-        Which of `tokens` to compute.
-    embed : callable
-        Token id lists (B) ─► rows (B, D).
-    batch_size : int
-
-    Yields
-    ------
-    (positions, rows) : list of int and ndarray of shape (len(positions), D)
-
-    """
-    by_length = sorted(positions, key=lambda i: (len(tokens[i]), i))
-    for start in range(0, len(by_length), batch_size):
-        batch = by_length[start : start + batch_size]
-        yield batch, embed([tokens[i] for i in batch])
 
 
 def _ahead(function: Callable[[int], Any], items: Sequence[int]) -> Iterator[tuple[int, Any]]:

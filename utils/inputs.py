@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from utils.datasets import CaptionSplit
+from utils.datasets import QuerySplit
 from utils.errors import InputError
 from utils.vectors import VectorFile, read_vectors, require, select
 
@@ -20,8 +20,6 @@ LOGITS = "AudioSet logits of clips, mean over windows"
 SCENE = "PaSST scene embeddings of clips, mean over windows"
 CAPTIONS = "sentence vectors of captions"
 
-_AUDIO_SCRIPT = "scripts/03_audio_features.py"
-_CAPTION_SCRIPT = "scripts/04_sentence_embeddings.py"
 _TAG_SCRIPT = "scripts/06_audioset_tag_embeddings.py"
 
 
@@ -39,6 +37,8 @@ class Inputs:
         AudioSet logits for the tag embedding, K numbers each.
     tags : VectorFile or None
         Sentence vectors of the K tag texts.
+    audio_script, caption_script : str
+        What writes the files; named in errors.
 
     """
 
@@ -46,6 +46,8 @@ class Inputs:
     projected: tuple[VectorFile, ...]
     logits: VectorFile | None
     tags: VectorFile | None
+    audio_script: str
+    caption_script: str
 
     @property
     def audio_size(self) -> int:
@@ -79,26 +81,34 @@ class Inputs:
             select(self.tags, classes, original_ids=classes, made_by=_TAG_SCRIPT)
         )
 
-    def clip_features(self, split: CaptionSplit) -> Tensor:
+    def clip_features(self, split: QuerySplit) -> Tensor:
         """Take what the audio branch projects, shape (C, F)."""
         return torch.from_numpy(
-            np.concatenate([_of_clips(file, split) for file in self.projected], axis=1)
+            np.concatenate([self._of_clips(file, split) for file in self.projected], axis=1)
         )
 
-    def clip_logits(self, split: CaptionSplit) -> Tensor | None:
+    def clip_logits(self, split: QuerySplit) -> Tensor | None:
         """Take the logits behind the tag embedding, shape (C, K)."""
-        return None if self.logits is None else torch.from_numpy(_of_clips(self.logits, split))
+        return None if self.logits is None else torch.from_numpy(self._of_clips(self.logits, split))
 
-    def sentences(self, split: CaptionSplit) -> Tensor:
+    def sentences(self, split: QuerySplit) -> Tensor:
         """Take the sentence vectors, shape (P, D); refused if made from other captions."""
         return torch.from_numpy(
             select(
                 self.captions,
                 split.caption_ids,
                 original_ids=[str(cid) for cid in split.cids],
-                made_by=_CAPTION_SCRIPT,
+                made_by=self.caption_script,
                 texts=split.captions,
             )
+        )
+
+    def _of_clips(self, file: VectorFile, split: QuerySplit) -> NDArray[np.float32]:
+        return select(
+            file,
+            split.audio_ids,
+            original_ids=[str(fid) for fid in split.clip_fids],
+            made_by=self.audio_script,
         )
 
 
@@ -112,6 +122,8 @@ def read_inputs(
     audioset_info: str,
     arch: str,
     sentence_model_sha256: str,
+    audio_script: str = "scripts/03_audio_features.py",
+    caption_script: str = "scripts/04_sentence_embeddings.py",
 ) -> Inputs:
     """Read the vector files that a model needs, and no other.
 
@@ -126,6 +138,8 @@ def read_inputs(
         The PaSST that the audio vectors must come from.
     sentence_model_sha256 : str
         Of the weights that the text vectors must come from.
+    audio_script, caption_script : str
+        What writes the files; named in errors.
 
     Raises
     ------
@@ -135,7 +149,7 @@ def read_inputs(
     """
     with_tags = audioset_info != "none"
     audio = {
-        name: read_vectors(path, made_by=_AUDIO_SCRIPT)
+        name: read_vectors(path, made_by=audio_script)
         for name, path, needed in (
             ("logits", logits, with_tags or audio_features != "scene"),
             ("scene", scene, audio_features != "logits"),
@@ -144,22 +158,24 @@ def read_inputs(
     }
     for name, what in (("logits", LOGITS), ("scene", SCENE)):
         if name in audio:
-            require(audio[name], {"what": what, "model": arch}, made_by=_AUDIO_SCRIPT)
-    _require_one_network(list(audio.values()))
+            require(audio[name], {"what": what, "model": arch}, made_by=audio_script)
+    _require_one_network(list(audio.values()), audio_script)
     sentence_model = {"weights_sha256": sentence_model_sha256}
-    caption_file = read_vectors(captions, made_by=_CAPTION_SCRIPT)
-    require(caption_file, {"what": CAPTIONS, **sentence_model}, made_by=_CAPTION_SCRIPT)
+    caption_file = read_vectors(captions, made_by=caption_script)
+    require(caption_file, {"what": CAPTIONS, **sentence_model}, made_by=caption_script)
     tag_file = read_vectors(tags, made_by=_TAG_SCRIPT) if with_tags else None
     if tag_file is not None:
         tag_texts = {"what": tags_of(audioset_info), **sentence_model}
         require(tag_file, tag_texts, made_by=_TAG_SCRIPT)
-        _require_one_dimension(caption_file, tag_file)
+        _require_one_dimension(caption_file, tag_file, caption_script)
     projected = ("logits", "scene") if audio_features == "both" else (audio_features,)
     return Inputs(
         captions=caption_file,
         projected=tuple(audio[name] for name in projected),
         logits=audio["logits"] if with_tags else None,
         tags=tag_file,
+        audio_script=audio_script,
+        caption_script=caption_script,
     )
 
 
@@ -168,28 +184,19 @@ def tags_of(audioset_info: str) -> str:
     return f"sentence vectors of AudioSet tags ({audioset_info})"
 
 
-def _of_clips(file: VectorFile, split: CaptionSplit) -> NDArray[np.float32]:
-    return select(
-        file,
-        split.audio_ids,
-        original_ids=[str(fid) for fid in split.clip_fids],
-        made_by=_AUDIO_SCRIPT,
-    )
-
-
-def _require_one_network(files: list[VectorFile]) -> None:
+def _require_one_network(files: list[VectorFile], script: str) -> None:
     made = {file.attributes.get("weights_sha256") for file in files}
     if len(made) > 1:
         raise InputError(
             f"{' and '.join(str(file.path) for file in files)} come from different PaSST weights. "
-            f"Run {_AUDIO_SCRIPT} again, which writes both."
+            f"Run {script} again, which writes both."
         )
 
 
-def _require_one_dimension(captions: VectorFile, tags: VectorFile) -> None:
+def _require_one_dimension(captions: VectorFile, tags: VectorFile, script: str) -> None:
     dimensions = captions.vectors.shape[1], tags.vectors.shape[1]
     if dimensions[0] != dimensions[1]:
         raise InputError(
             f"{captions.path} holds vectors of {dimensions[0]} numbers and {tags.path} of "
-            f"{dimensions[1]}: two sentence models. Run {_CAPTION_SCRIPT} and {_TAG_SCRIPT} again."
+            f"{dimensions[1]}: two sentence models. Run {script} and {_TAG_SCRIPT} again."
         )

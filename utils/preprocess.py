@@ -124,7 +124,7 @@ def preprocess_clotho(
         for split in SPLITS
         for name in sorted({*tables[split], *(name for of, name in extra if of == split)})
     ]
-    durations, problems = _durations(wavs, progress)
+    durations, problems = read_durations(wavs, progress)
     missing = [
         f"{split}/{name}: {problems.get((split, name), 'no such file')}"
         for split, name in clips
@@ -186,8 +186,9 @@ def write_preprocessed(input_path: str | Path, preprocessed: Preprocessed) -> li
     return [path for path, content in contents.items() if files.write_if_changed(path, content)]
 
 
-def _durations(
-    wavs: Mapping[_Clip, Path], progress: Callable[[int], AbstractContextManager] | None
+def read_durations(
+    wavs: Mapping[_Clip, Path],
+    progress: Callable[[int], AbstractContextManager] | None = None,
 ) -> tuple[dict[_Clip, float], dict[_Clip, str]]:
     """Read durations in seconds; where that fails, the reason why."""
     durations, problems = {}, {}

@@ -4,6 +4,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -47,8 +48,7 @@ def rank_and_retrieve(
         would seem to rank every clip first.
 
     """
-    if not (audio.isfinite().all() and queries.isfinite().all()):
-        raise ValueError("embeddings hold NaN or infinite numbers; no order is right")
+    _require_finite(audio, queries)
     clips = len(audio)
     top = min(top, clips)
     position = torch.arange(clips, device=audio.device)
@@ -67,6 +67,35 @@ def rank_and_retrieve(
         torch.cat(best).cpu().numpy(),
         torch.cat(best_scores).float().cpu().numpy(),
     )
+
+
+def score_matrix(audio: Tensor, queries: Tensor) -> NDArray[np.float32]:
+    """Score every query against every clip: (C, D), (N, D) ─► (N, C).
+
+    Raises
+    ------
+    ValueError
+        If an embedding is not finite.
+
+    """
+    _require_finite(audio, queries)
+    return (queries @ audio.T).float().cpu().numpy()
+
+
+def best_clips(scores: NDArray[np.float32], *, top: int = RESULTS) -> NDArray[np.int64]:
+    """Name the best clips of each query, equal scores by position: (N, C) ─► (N, min(top, C))."""
+    return np.argsort(-scores, axis=1, kind="stable")[:, :top]
+
+
+def write_score_matrix(
+    path: Path, scores: NDArray[np.float32], queries: Sequence[str], names: Sequence[str]
+) -> None:
+    """Write all scores as HDF5: ``scores`` (N, C), ``queries`` (N,) and ``file_names`` (C,)."""
+    text = h5py.string_dtype("utf-8")
+    with atomic_write(path, "w+b") as stream, h5py.File(stream, "w") as file:
+        file.create_dataset("scores", data=scores)
+        file.create_dataset("queries", data=list(queries), dtype=text)
+        file.create_dataset("file_names", data=list(names), dtype=text)
 
 
 def write_result_table(
@@ -90,3 +119,8 @@ def write_result_table(
         writer.writerow(header)
         for caption, row in zip(captions, best, strict=True):
             writer.writerow([caption, *(names[i] for i in row)])
+
+
+def _require_finite(*embeddings: Tensor) -> None:
+    if not all(tensor.isfinite().all() for tensor in embeddings):
+        raise ValueError("embeddings hold NaN or infinite numbers; no order is right")

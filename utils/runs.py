@@ -1,5 +1,6 @@
 """The folder of one training run: settings, log, history, checkpoints, metrics, results."""
 
+import argparse
 import csv
 import datetime
 import io
@@ -10,10 +11,12 @@ from typing import Any
 
 import yaml
 
-from utils.checkpoint import save_checkpoint
-from utils.config import Config, to_plain
+from utils import cli
+from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.config import Config, differing_settings, parse_config, to_plain
 from utils.errors import InputError
 from utils.files import atomic_write
+from utils.training import Trainer
 
 
 class Run:
@@ -99,3 +102,53 @@ class Run:
     def save_best(self, model_state: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         """Keep the weights of the best epoch so far."""
         save_checkpoint(self.checkpoint_best, {"settings": settings, "model": model_state})
+
+
+def resume(trainer: Trainer, run: Run, config: Config) -> None:
+    """Bring a trainer to where a run stopped; half a run under other settings is refused."""
+    checkpoint = load_checkpoint(run.checkpoint_last)
+    begun = parse_config(
+        checkpoint.get("settings", {}), base=Path(), source=str(run.checkpoint_last)
+    )
+    free = ("training.epochs", "training.device", "wandb", "output_path", "experiment")
+    if differing := differing_settings(config, begun, but=free):
+        raise InputError(
+            f"{run.folder} was begun with other settings: {'; '.join(differing)}. Only "
+            "training.epochs, training.device and wandb may change; start a new run for the rest."
+        )
+    load_into(trainer, checkpoint.get("trainer"), run.checkpoint_last)
+    if run.finished and len(trainer.history) >= config.training.epochs:
+        raise InputError(
+            f"{run.folder} is complete: {len(trainer.history)} epochs, and its test scores are in "
+            "metrics.json. To train on, give more epochs: --set training.epochs=N."
+        )
+    run.save_settings(config)
+
+
+def settings_of(checkpoint: dict[str, Any], args: argparse.Namespace) -> Config:
+    """Take the settings a checkpoint was trained with; --config and --set may name other files.
+
+    What the weights were trained for (the model, PaSST, the sentence model) cannot be changed.
+    """
+    try:
+        trained = parse_config(checkpoint["settings"], base=Path(), source=str(args.checkpoint))
+    except KeyError:
+        raise InputError(f"{args.checkpoint} holds no settings: train again.") from None
+    config = cli.load_config(args, default=trained)
+    fixed = ("model", "passt.arch", "sentence_model.sha256")
+    if differing := differing_settings(config, trained, only=fixed):
+        raise InputError(
+            f"{args.checkpoint} was trained with other settings: {'; '.join(differing)}. "
+            "Drop these --set, or give the --config of that run."
+        )
+    return config
+
+
+def load_into(target: Any, state: Any, source: Path) -> None:
+    """Load a state dict; one that does not fit the settings and their vector files is refused."""
+    try:
+        target.load_state_dict(state)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{source} does not fit the settings or the vector files they name: {error}"
+        ) from None

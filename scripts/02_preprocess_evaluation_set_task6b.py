@@ -1,0 +1,33 @@
+"""Number the clips and queries of the official Task 6b evaluation subset.
+
+Reads   eval_data.audio_path: its wavs, and eval_data.captions_file: one caption per query
+Writes  eval_data.input_path: audio_info.pkl and test_captions.json
+
+    python scripts/02_preprocess_evaluation_set_task6b.py --config conf.yaml
+
+The subset does not say which clip a caption belongs to, and neither do these files.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils import cli, files, task6b
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the script."""
+    data = cli.load_config(cli.parser(__doc__).parse_args(argv)).eval_data
+    summary = cli.Summary()
+    summary.reads(data.audio_path, data.captions_file)
+    contents = task6b.preprocess_task6b(data.audio_path, data.captions_file)
+    for name, content in contents.items():
+        if files.write_if_changed(data.input_path / name, content):
+            summary.writes(data.input_path / name)
+    queries = task6b.load_queries(data.input_path)
+    summary.finish(f"{len(queries.captions)} queries, {len(queries.clip_names)} clips")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

@@ -1,0 +1,38 @@
+"""Embed the queries of the official Task 6b evaluation subset with all-mpnet-base-v2.
+
+Reads   eval_data.input_path: test_captions.json and audio_info.pkl
+Writes  eval_data.caption_embeddings (HDF5, one row per query)
+
+    python scripts/05_sentence_embeddings_evaluation_set_task6b.py --config conf.yaml
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from models.sentence_encoder import SentenceEncoder
+from utils import cli, datasets, inputs, sentences, task6b
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run the script."""
+    config = cli.load_config(cli.parser(__doc__).parse_args(argv))
+    data = config.eval_data
+    summary = cli.Summary()
+    summary.reads(datasets.captions_file(data.input_path, task6b.SPLIT))
+    queries = task6b.load_queries(data.input_path)
+    sentences.embed(
+        data.caption_embeddings,
+        queries.caption_ids,
+        queries.captions,
+        what=inputs.CAPTIONS,
+        unit="queries",
+        config=config,
+        load_encoder=SentenceEncoder,
+        summary=summary,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

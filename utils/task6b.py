@@ -1,0 +1,204 @@
+"""The official DCASE 2022 Task 6b evaluation subset: queries and clips, and not which is whose.
+
+Zenodo 6590983: ``retrieval_audio.7z`` (its wavs lie in ``test/``) and ``retrieval_captions.csv``.
+N queries, C clips.
+"""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from utils import files, text
+from utils.clotho import list_wavs
+from utils.datasets import AUDIO_INFO_FILE, QuerySplit, captions_file
+from utils.errors import InputError, counted, shorten
+from utils.preprocess import read_durations
+
+SPLIT = "test"
+RESULTS = 10  # file names per row of a submission
+SOURCE = "The Task 6b evaluation subset is at https://zenodo.org/records/6590983"
+_COLUMNS = ("cid", "original", "caption", "tokens")
+_AGAIN = "Run scripts/02_preprocess_evaluation_set_task6b.py again."
+
+
+def read_queries_csv(path: Path) -> list[str]:
+    """Read the queries, in either of the forms that circulate.
+
+    The official file has the single column ``caption``; the original system's copy is separated by
+    tabs, ``file_name`` and ``caption_1``. Its file names are not read: they are no ground truth.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    list of N str
+        Verbatim, in the order of the file; texts like NA or None are texts.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, in neither form, or has empty queries.
+
+    """
+    if not path.exists():
+        raise InputError(f"no {path}. {SOURCE}; mend eval_data.captions_file.")
+    lines = files.read_text(path).splitlines()
+    first = lines[0] if lines else ""
+    delimiter = "\t" if "\t" in first else ","
+    rows = files.read_csv(path, delimiter=delimiter)
+    header = rows[0][1] if rows else []
+    columns = {"caption": 1, "caption_1": 2}
+    if not header or columns.get(header[-1]) != len(header):
+        raise InputError(
+            f"{path}, line 1: the header is {first[:200]!r}, and must be `caption`, or `file_name` "
+            f"and `caption_1` separated by a tab. {SOURCE}."
+        )
+    problems = [
+        f"line {line}: {len(cells)} columns where the header has {len(header)}"
+        if len(cells) != len(header)
+        else f"line {line}: the caption is empty"
+        for line, cells in rows[1:]
+        if len(cells) != len(header) or not cells[-1].strip()
+    ]
+    if problems or len(rows) < 2:
+        raise InputError(
+            f"{counted(problems, 'problem')} in {path}:\n{shorten(problems or ['no queries'])}\n"
+            f"A caption with a {'tab' if delimiter != ',' else 'comma'} needs quotes. {SOURCE}."
+        )
+    return [cells[-1] for _, cells in rows[1:]]
+
+
+def preprocess_task6b(audio_path: Path, captions_path: Path) -> dict[str, bytes]:
+    """Number queries and clips, each by itself.
+
+    Parameters
+    ----------
+    audio_path : Path
+        Folder of the wavs.
+    captions_path : Path
+
+    Returns
+    -------
+    dict of file name to bytes
+        ``audio_info.pkl`` and ``test_captions.json``, as the original system writes them, but with
+        no clip beside a caption.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or wrong, or a wav cannot be used.
+
+    """
+    queries = read_queries_csv(captions_path)
+    names = list_wavs(audio_path) if audio_path.is_dir() else []
+    if not names:
+        raise InputError(
+            f"no wavs in {audio_path}. {SOURCE}: unpack retrieval_audio.7z, and name the folder of "
+            "its wavs as eval_data.audio_path."
+        )
+    durations, problems = read_durations({(SPLIT, name): audio_path / name for name in names})
+    if problems:
+        broken = [f"{name}: {reason}" for (_, name), reason in problems.items()]
+        raise InputError(
+            f"{counted(broken, 'clip')} of {audio_path} cannot be used:\n{shorten(broken)}\n"
+            "Unpack the archive again."
+        )
+    audio_info = {
+        "audio_fids": {SPLIT: dict(zip(names, range(1, len(names) + 1), strict=True))},
+        "audio_fnames": {SPLIT: names},
+        "audio_durations": {SPLIT: [durations[SPLIT, name] for name in names]},
+    }
+    table = pd.DataFrame(
+        [(i, q, text.clean(q), text.tokens(q)) for i, q in enumerate(queries, start=1)],
+        columns=list(_COLUMNS),
+    )
+    return {
+        AUDIO_INFO_FILE: pickle.dumps(audio_info, protocol=4),
+        captions_file("", SPLIT).name: table.to_json().encode(),
+    }
+
+
+def load_queries(input_path: Path) -> QuerySplit:
+    """Read back what `preprocess_task6b` made.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or is not such a table.
+
+    """
+    path = captions_file(input_path, SPLIT)
+    info_path = input_path / AUDIO_INFO_FILE
+    for needed in (path, info_path):
+        if not needed.is_file():
+            raise InputError(f"no {needed}. {_AGAIN}")
+    table: Any = files.read_json(path)
+    info = files.safe_unpickle(info_path)
+    try:
+        rows = list(table["cid"])
+        cids = np.array([table["cid"][row] for row in rows], dtype=np.int64)
+        captions = [str(table["original"][row]) for row in rows]
+        fids = info["audio_fids"][SPLIT]
+        names = sorted(fids, key=fids.get)
+        clip_fids = np.array([fids[name] for name in names], dtype=np.int64)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"{path} and {info_path} are no queries and clips ({error!r}). {_AGAIN}"
+        ) from None
+    return QuerySplit(
+        split=SPLIT, cids=cids, captions=captions, clip_names=names, clip_fids=clip_fids
+    )
+
+
+def check_submission(path: Path, queries: list[str], names: list[str]) -> list[str]:
+    """List what is wrong with a submission: an empty list if nothing is.
+
+    Parameters
+    ----------
+    path : Path
+        CSV with the header caption, file_name_1, ..., file_name_10.
+    queries : list of N str
+        Verbatim, in the order that the rows must have.
+    names : list of C str
+        The file names that may occur.
+
+    Returns
+    -------
+    list of str
+        Each with its line.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read as CSV.
+
+    """
+    rows = files.read_csv(path)
+    results = min(RESULTS, len(names))
+    header = ["caption", *(f"file_name_{i}" for i in range(1, results + 1))]
+    if not rows or rows[0][1] != header:
+        found = ",".join(rows[0][1]) if rows else ""
+        return [f"line 1: the header is {found[:200]!r}, and must be {','.join(header)}"]
+    problems = []
+    if len(rows) - 1 != len(queries):
+        problems.append(f"{len(rows) - 1} rows for {len(queries)} queries")
+    known = set(names)
+    for (line, cells), query in zip(rows[1:], queries, strict=False):
+        if len(cells) != len(header):
+            problems.append(f"line {line}: {len(cells)} columns, not {len(header)}")
+            continue
+        if cells[0] != query:
+            problems.append(f"line {line}: the caption is {cells[0]!r}, the query {query!r}")
+        problems += [
+            f"line {line}: {name!r} is none of the {len(names)} files"
+            for name in cells[1:]
+            if name not in known
+        ]
+        repeated = sorted({name for name in cells[1:] if cells[1:].count(name) > 1})
+        problems += [f"line {line}: {name!r} stands there more than once" for name in repeated]
+    return problems
