@@ -151,7 +151,7 @@ def test_the_whole_path_to_a_submission(small_demo, tmp_path, capsys):
     main(options(settings))
     (run,) = (tmp_path / "outputs/demo").iterdir()
     arguments = ["submit", "--checkpoint", str(run / "checkpoint_best.pt")]
-    with pytest.raises(InputError, match=r"05_sentence_embeddings_evaluation_set_task6b\.py"):
+    with pytest.raises(InputError, match=r"03_audio_features\.py --subset task6b"):
         main(arguments)
     load_script("02_preprocess_evaluation_set_task6b").main(options(settings))
     load_script("03_audio_features").main([*options(settings), "--subset", "task6b"])
