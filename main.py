@@ -146,9 +146,10 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
     summary = cli.Summary()
     model, inputs, config = load_model(args, summary)
     split = load_split(config, args.split, summary)
-    evaluation = evaluate(model, load_pairs(split, inputs, model))
+    evaluation = evaluate(model, load_pairs(split, inputs, model), both_ways=True)
     scores = evaluation.means()
     print(report.score_table({args.checkpoint.stem: scores}, intervals(config, split, evaluation)))
+    print(report.audio_to_text_line(evaluation.audio_to_text_means()))
     if note := datasets.synthetic_note(config.train_data.dataset_path):
         print(note)
     summary.finish(
@@ -209,7 +210,7 @@ def score_test(
     config: Config, split: CaptionSplit, pairs: Pairs, model: DualEncoder, run: Run
 ) -> dict[str, Any]:
     """Score the test split with the best weights, beside chance and the untrained tags alone."""
-    evaluation = evaluate(model, pairs)
+    evaluation = evaluate(model, pairs, both_ways=True)
     rows = {"chance": metrics.chance(len(split.clip_names))}
     if pairs.tags is not None:
         rows["tag embeddings alone, untrained"] = evaluate(tags_alone(model), pairs).means()
@@ -219,6 +220,7 @@ def score_test(
     note = datasets.synthetic_note(config.train_data.dataset_path)
     run.say(f"\nTest scores ({TEST}, {report.captions_and_clips(split)})")
     run.say(report.score_table(rows, bounds))
+    run.say(report.audio_to_text_line(evaluation.audio_to_text_means()))
     run.say("\nExample queries (* the clip that the query describes)")
     run.say(report.examples(split, evaluation) + "\n")
     if note:
@@ -231,6 +233,7 @@ def score_test(
         "intervals_95": bounds,
         "median_rank": metrics.median_rank(evaluation.ranks),
         "compared_with": rows,
+        "audio_to_text": evaluation.audio_to_text_means(),
         "note": note,
     }
 

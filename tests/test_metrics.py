@@ -152,3 +152,17 @@ def test_the_official_baselines_results(shared_data):
     )
     expected = {"R@1": 0.03158, "R@5": 0.10947, "R@10": 0.18833, "mAP@10": 0.06793}
     assert {name: round(value, 5) for name, value in scores.items()} == expected
+
+
+def test_hits_by_hand():
+    # Three relevant items, found at ranks 1 and 3; one, found at rank 12; two, never found.
+    hits = np.zeros((3, 12), dtype=bool)
+    hits[0, [0, 2]] = hits[1, 11] = True
+    share = metrics.score_hits(hits, [3, 1, 2])
+    assert share["R@1"].tolist() == pytest.approx([1 / 3, 0, 0])
+    assert share["R@5"].tolist() == pytest.approx([2 / 3, 0, 0])
+    assert share["mAP@10"].tolist() == pytest.approx([(1 + 2 / 3) / 3, 0, 0])
+    anywhere = metrics.score_hits(hits, [3, 1, 2], recall="any")
+    assert anywhere["R@1"].tolist() == [1, 0, 0]
+    assert anywhere["R@10"].tolist() == [1, 0, 0]
+    assert anywhere["mAP@10"].tolist() == share["mAP@10"].tolist()

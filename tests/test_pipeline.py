@@ -82,8 +82,16 @@ def test_a_run_leaves_everything_it_should(small_demo, own_outputs, capsys):
         for row, clip in zip(rows[1:], evaluation.clip_of_caption, strict=True)
     ]
     assert metrics["scores"]["mAP@10"] == pytest.approx(np.mean([1 / rank for rank in ranks]))
+    assert 0 < metrics["audio_to_text"]["R@1"] <= metrics["audio_to_text"]["R@5"] <= 1
     printed = capsys.readouterr().out
-    for part in ("chance", "tag embeddings alone", "trained", "Example queries", "ynthetic"):
+    for part in (
+        "chance",
+        "audio to text",
+        "tag embeddings alone",
+        "trained",
+        "Example queries",
+        "ynthetic",
+    ):
         assert part in printed
     assert printed.splitlines()[-1].startswith("trained 2 epochs")
     assert (run / "log.txt").read_text() in printed
@@ -167,9 +175,9 @@ def test_the_test_split_is_used_once_and_only_after_training(own_outputs, small_
         # As if the best epoch had been another than the last.
         trainer.best_state = {k: torch.zeros_like(v) + 0.5 for k, v in trainer.best_state.items()}
 
-    def evaluate(model, pairs):
+    def evaluate(model, pairs, **options):
         evaluated.append((len(pairs), pairs.sentences, model.audio_projection.weight.mean().item()))
-        return real_evaluate(model, pairs)
+        return real_evaluate(model, pairs, **options)
 
     monkeypatch.setattr(module.Trainer, "fit", fit)
     monkeypatch.setattr(module, "evaluate", evaluate)

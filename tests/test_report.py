@@ -19,6 +19,7 @@ EVALUATION = Evaluation(
     best=np.array([[0, 1, 2], [1, 0, 2], [0, 1, 2], [2, 1, 0]]),
     scores=np.full((4, 3), 0.5, np.float32),
     values=single_relevant(RANKS),
+    audio_to_text=single_relevant(np.array([1, 2, 1])),
 )
 
 

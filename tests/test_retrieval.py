@@ -58,3 +58,26 @@ def test_a_diverged_model_is_not_perfect():
         retrieval.rank_and_retrieve(audio * torch.nan, audio, torch.arange(3))
     with pytest.raises(ValueError, match="NaN or infinite"):
         retrieval.rank_and_retrieve(audio, audio / 0, torch.arange(3))
+
+
+@pytest.mark.parametrize("chunk", [10**9, 40, 1])
+def test_own_captions_equal_sorting_every_list(monkeypatch, chunk):
+    monkeypatch.setattr(retrieval, "_CHUNK_SCORES", chunk)
+    generator = torch.Generator().manual_seed(0)
+    audio = torch.randint(-1, 2, (7, 4), generator=generator).double()
+    queries = torch.randint(-1, 2, (30, 4), generator=generator).double()
+    clips = torch.randint(7, (30,), generator=generator)
+    hits = retrieval.caption_hits(audio, queries, clips)
+    for c in range(7):
+        scores = [float(audio[c] @ query) for query in queries]
+        order = sorted(range(30), key=lambda n: (-scores[n], n))[:10]
+        assert hits[c].tolist() == [int(clips[n]) == c for n in order]
+
+
+def test_the_score_matrix_and_its_best(tmp_path):
+    audio = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+    queries = torch.tensor([[2.0, 1.0], [0.0, 1.0]])
+    scores = retrieval.score_matrix(audio, queries)
+    assert scores.tolist() == [[2, 1, 2], [0, 1, 0]]
+    assert retrieval.best_clips(scores).tolist() == [[0, 2, 1], [1, 0, 2]]
+    assert retrieval.best_clips(scores, top=1).tolist() == [[0], [1]]

@@ -185,10 +185,17 @@ def test_an_evaluation_encodes_the_rank_of_each_caption():
             scores[:, 2] = 1.0  # every caption retrieves clip 2, then 0, 1, 3 in file order
             return scores
 
-    evaluation = evaluate(Given(), pairs)
+    evaluation = evaluate(Given(), pairs, both_ways=True)
     assert evaluation.ranks.tolist() == [2] * 3 + [3] * 3 + [1] * 3 + [4] * 3
     assert evaluation.best[0].tolist() == [2, 0, 1, 3]
     assert evaluation.means()["R@1"] == pytest.approx(0.25)
+    # Clip 2 scores 1 with every caption, so its own three come at ranks 7 to 9; the other clips
+    # score 0 with every caption: clip 0 finds its own at ranks 1 to 3, clip 1 at 4 to 6.
+    assert evaluation.audio_to_text["R@1"].tolist() == [1, 0, 0, 0]
+    assert evaluation.audio_to_text["R@5"].tolist() == [1, 1, 0, 0]
+    assert evaluation.audio_to_text["mAP@10"].tolist() == pytest.approx(
+        [1, (1 / 4 + 2 / 5 + 3 / 6) / 3, (1 / 7 + 2 / 8 + 3 / 9) / 3, (1 / 10) / 3]
+    )
     assert evaluation.means()["mAP@10"] == pytest.approx((1 / 2 + 1 / 3 + 1 + 1 / 4) / 4)
 
 

@@ -71,19 +71,47 @@ def several_relevant(
         raise ValueError(f"{len(retrieved)} lists of results for {len(relevant)} queries")
     if divide_by not in ("cutoff", "all"):
         raise ValueError(f"divide_by is {divide_by!r}, not 'cutoff' or 'all'")
-    values = {name: np.zeros(len(relevant)) for name in METRICS}
+    hits = np.zeros((len(relevant), max(CUTOFF, *map(len, retrieved))), dtype=bool)
     for i, (names, wanted) in enumerate(zip(retrieved, relevant, strict=True)):
         if not wanted:
             raise ValueError(f"query {i} has no relevant clip")
         if len(set(names)) != len(names):
             raise ValueError(f"query {i} lists a clip twice")
-        hits = np.array([name in wanted for name in names], dtype=bool)
-        for k in (1, 5, 10):
-            values[f"R@{k}"][i] = hits[:k].sum() / len(wanted)
-        found = np.flatnonzero(hits[:CUTOFF])
-        precisions = np.arange(1, len(found) + 1) / (found + 1)
-        total = min(len(wanted), CUTOFF) if divide_by == "cutoff" else len(wanted)
-        values[f"mAP@{CUTOFF}"][i] = precisions.sum() / total
+        hits[i, : len(names)] = [name in wanted for name in names]
+    return score_hits(hits, [len(wanted) for wanted in relevant], divide_by=divide_by)
+
+
+def score_hits(
+    hits: ArrayLike, relevant: ArrayLike, *, recall: str = "share", divide_by: str = "cutoff"
+) -> dict[str, NDArray[np.float64]]:
+    """Score queries from which of their results are relevant.
+
+    Parameters
+    ----------
+    hits : array_like, shape (N, K), bool
+        Best result first; K at least 10, or as many as there are.
+    relevant : array_like, shape (N,), int
+        How many relevant items each query has.
+    recall : {'share', 'any'}
+        R@k is the share of the relevant items among the first k ('share'), or 1 if any of them is
+        there ('any', usual for audio-to-text retrieval with several captions per clip).
+    divide_by : {'cutoff', 'all'}
+        See `several_relevant`.
+
+    Returns
+    -------
+    dict of str to ndarray, shape (N,)
+
+    """
+    hits, relevant = np.asarray(hits, dtype=bool), np.asarray(relevant)
+    values = {}
+    for k in (1, 5, 10):
+        found = hits[:, :k].sum(axis=1)
+        values[f"R@{k}"] = found / relevant if recall == "share" else (found > 0).astype(float)
+    top = hits[:, :CUTOFF]
+    precisions = top.cumsum(axis=1) / np.arange(1, top.shape[1] + 1)
+    total = np.minimum(relevant, CUTOFF) if divide_by == "cutoff" else relevant
+    values[f"mAP@{CUTOFF}"] = (precisions * top).sum(axis=1) / total
     return values
 
 

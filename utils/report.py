@@ -32,6 +32,12 @@ def score_table(
     return "\n".join(lines)
 
 
+def audio_to_text_line(scores: Mapping[str, float]) -> str:
+    """Sum up audio-to-text retrieval in one line."""
+    numbers = "  ".join(f"{name} {scores[name]:.3f}" for name in METRICS)
+    return f"audio to text (any own caption counts for R@k): {numbers}"
+
+
 def examples(split: CaptionSplit, evaluation: Evaluation, *, count: int = 3, top: int = 3) -> str:
     """Show what a few queries retrieve: evenly spaced clips, the first caption of each.
 

@@ -69,6 +69,35 @@ def rank_and_retrieve(
     )
 
 
+def caption_hits(
+    audio: Tensor, queries: Tensor, clip_of_query: Tensor, *, top: int = RESULTS
+) -> NDArray[np.bool_]:
+    """Rank the captions for each clip, and tell which of the best are its own.
+
+    Equal scores are ordered by caption position.
+
+    Parameters
+    ----------
+    audio : Tensor, shape (C, D)
+    queries : Tensor, shape (N, D)
+    clip_of_query : Tensor, shape (N,), int
+    top : int
+
+    Returns
+    -------
+    ndarray, shape (C, min(top, N)), bool
+
+    """
+    _require_finite(audio, queries)
+    position = torch.arange(len(audio), device=audio.device)
+    hits = []
+    rows = max(1, _CHUNK_SCORES // len(queries))
+    for chunk, clip in zip(audio.split(rows), position.split(rows), strict=True):
+        order = (chunk @ queries.T).argsort(dim=1, descending=True, stable=True)[:, :top]
+        hits.append(clip_of_query[order] == clip.unsqueeze(1))
+    return torch.cat(hits).cpu().numpy()
+
+
 def score_matrix(audio: Tensor, queries: Tensor) -> NDArray[np.float32]:
     """Score every query against every clip: (C, D), (N, D) ─► (N, C).
 

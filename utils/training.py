@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from utils.errors import InputError
-from utils.metrics import CUTOFF, METRICS, single_relevant
-from utils.retrieval import rank_and_retrieve
+from utils.metrics import CUTOFF, METRICS, score_hits, single_relevant
+from utils.retrieval import caption_hits, rank_and_retrieve
 
 SELECTED_BY = f"mAP@{CUTOFF}"
 
@@ -319,6 +319,9 @@ class Evaluation:
         Their scores.
     values : dict of str to ndarray, shape (P,)
         R@1, R@5, R@10 and mAP@10 of each caption.
+    audio_to_text : dict of str to ndarray, shape (C,)
+        The other way round, where asked for: each clip ranks all captions. R@k is 1 if any of its
+        own is among the first k, AP@10 is divided by min(number of its captions, 10).
 
     """
 
@@ -326,20 +329,29 @@ class Evaluation:
     best: NDArray[np.int64]
     scores: NDArray[np.float32]
     values: dict[str, NDArray[np.float64]]
+    audio_to_text: dict[str, NDArray[np.float64]]
 
     def means(self) -> dict[str, float]:
         """Average over the captions: the metrics."""
         return {name: float(self.values[name].mean()) for name in METRICS}
 
+    def audio_to_text_means(self) -> dict[str, float]:
+        """Average over the clips: the metrics of audio-to-text retrieval."""
+        return {name: float(self.audio_to_text[name].mean()) for name in METRICS}
+
 
 @torch.no_grad()
-def evaluate(model: nn.Module, pairs: Pairs) -> Evaluation:
-    """Retrieve clips for every caption; each clip is encoded once."""
+def evaluate(model: nn.Module, pairs: Pairs, *, both_ways: bool = False) -> Evaluation:
+    """Retrieve clips for every caption, and `both_ways` captions for every clip."""
     model.eval()
     audio = model.encode_audio(pairs.features, pairs.tags)
     text = model.encode_text(pairs.sentences)
     ranks, best, scores = rank_and_retrieve(audio, text, pairs.clips)
-    return Evaluation(ranks, best, scores, single_relevant(ranks))
+    audio_to_text = {}
+    if both_ways:
+        own = torch.bincount(pairs.clips, minlength=len(audio)).cpu()
+        audio_to_text = score_hits(caption_hits(audio, text, pairs.clips), own, recall="any")
+    return Evaluation(ranks, best, scores, single_relevant(ranks), audio_to_text)
 
 
 def spread_seed(seed: int, count: int) -> Iterator[int]:
