@@ -1,10 +1,17 @@
+import csv
 import dataclasses
+import json
+import struct
 import subprocess
 import sys
 
 import pytest
+import wandb
+from conftest import load_script, options, settings_for
+from wandb.proto import wandb_internal_pb2
 
 from utils.config import PROJECT_ROOT, load_config
+from utils.errors import InputError
 from utils.tracking import Tracker
 
 
@@ -28,15 +35,79 @@ def test_off_means_not_even_imported(tmp_path):
     assert result.stdout.strip() == "False"
 
 
+BLOCK = 32_768
+
+
+def records(content: bytes):
+    """The records of a .wandb file: LevelDB's log format after a header of 7 bytes."""
+    position, parts = 7, b""
+    while position + 7 <= len(content):
+        left = BLOCK - position % BLOCK
+        if left < 7:
+            position += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", content, position)
+        parts += content[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):  # a whole record, or the last part of one
+            yield parts
+            parts = b""
+
+
+def read_run(folder):
+    """All records of an offline run, by kind, with their JSON values decoded."""
+    (path,) = folder.glob("wandb/offline-run-*/run-*.wandb")
+    found = {"config": {}, "history": [], "summary": {}, "run": None}
+    for data in records(path.read_bytes()):
+        record = wandb_internal_pb2.Record()
+        record.ParseFromString(data)
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            found["run"] = record.run
+            for item in record.run.config.update:
+                found["config"][item.key] = json.loads(item.value_json)
+        elif kind == "history":
+            row = {".".join(i.nested_key) or i.key: i.value_json for i in record.history.item}
+            found["history"].append({key: json.loads(value) for key, value in row.items()})
+        elif kind == "summary":
+            for item in record.summary.update:
+                key = ".".join(item.nested_key) or item.key
+                found["summary"][key] = json.loads(item.value_json)
+    return found
+
+
 @pytest.mark.slow
-def test_on_writes_a_run(tmp_path, monkeypatch):
-    monkeypatch.setenv("WANDB_MODE", "offline")
+def test_a_training_run_is_logged_with_all_its_numbers(small_demo, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_SILENT", "true")
-    config = dataclasses.replace(load_config(), wandb=True)
-    with Tracker(config, tmp_path) as tracker:
-        tracker.log({"epoch": 1, "train_loss": 0.5})
-        tracker.summarise({"scores": {"mAP@10": 0.5}, "note": None})
-    (written,) = tmp_path.glob("wandb/offline-run-*/run-*.wandb")
-    content = written.read_bytes()
-    assert b"train_loss" in content
-    assert b"mAP@10" in content
+    settings = [
+        *settings_for(small_demo, outputs=tmp_path),
+        "wandb=True",
+        "wandb_mode=offline",
+        "wandb_project=sounds",
+        "wandb_entity=someone",
+    ]
+    load_script("main").main(options(settings))
+    (folder,) = (tmp_path / "demo").iterdir()
+    logged = read_run(folder)
+    assert (logged["run"].project, logged["run"].entity) == ("sounds", "someone")
+    assert logged["run"].display_name == folder.name
+    assert logged["config"]["training"]["epochs"] == 2
+    assert logged["config"]["model"]["ratio_embed1"] == 0.8
+    with (folder / "history.csv").open(newline="") as file:
+        history = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(file)]
+    assert [{k: row[k] for k in history[0]} for row in logged["history"]] == history
+    metrics = json.loads((folder / "metrics.json").read_text())
+    summary = logged["summary"]
+    assert summary["scores"] == metrics["scores"]
+    assert summary["best_epoch"] == metrics["best_epoch"]
+    assert summary["validation"] == metrics["validation"]
+    assert summary["audio_to_text"] == metrics["audio_to_text"]
+
+
+def test_a_tracker_that_does_not_start_is_one_error(tmp_path, monkeypatch):
+    def init(**options):
+        raise wandb.Error("no key")
+
+    monkeypatch.setattr(wandb, "init", init)
+    with pytest.raises(InputError, match=r"does not start: no key\. Run `wandb login`"):
+        Tracker(dataclasses.replace(load_config(), wandb=True), tmp_path)

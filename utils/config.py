@@ -113,6 +113,9 @@ class Config:
     seed: int = limited(1, low=0, high=2**63 - 1)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     wandb: bool = False
+    wandb_project: str | None = None
+    wandb_entity: str | None = None
+    wandb_mode: Literal["online", "offline"] = "online"
     train_data: TrainData = field(default_factory=TrainData)
     eval_data: EvalData = field(default_factory=EvalData)
     passt: Passt = field(default_factory=Passt)

@@ -110,7 +110,8 @@ def resume(trainer: Trainer, run: Run, config: Config) -> None:
     begun = parse_config(
         checkpoint.get("settings", {}), base=Path(), source=str(run.checkpoint_last)
     )
-    free = ("training.epochs", "training.device", "wandb", "output_path", "experiment")
+    tracking = ("wandb", "wandb_project", "wandb_entity", "wandb_mode")
+    free = ("training.epochs", "training.device", *tracking, "output_path", "experiment")
     if differing := differing_settings(config, begun, but=free):
         raise InputError(
             f"{run.folder} was begun with other settings: {'; '.join(differing)}. Only "

@@ -21,7 +21,9 @@ class Tracker:
 
             try:
                 self._run = wandb.init(
-                    project=config.experiment,
+                    project=config.wandb_project or config.experiment,
+                    entity=config.wandb_entity,
+                    mode=config.wandb_mode,
                     name=folder.name,
                     dir=folder,
                     config=to_plain(config),
@@ -29,7 +31,7 @@ class Tracker:
             except wandb.Error as error:
                 raise InputError(
                     f"Weights & Biases does not start: {error}. Run `wandb login`, set "
-                    "WANDB_MODE=offline, or set wandb: False."
+                    "wandb_mode: offline, or set wandb: False."
                 ) from None
 
     def __enter__(self) -> "Tracker":
