@@ -25,6 +25,7 @@ from utils.checkpoint import load_checkpoint
 from utils.config import Config, Model, Training, to_plain
 from utils.datasets import CaptionSplit
 from utils.errors import InputError, counted, shorten
+from utils.files import read_text
 from utils.inputs import Inputs, read_inputs
 from utils.retrieval import best_clips, score_matrix, write_result_table, write_score_matrix
 from utils.runs import Run, load_into, resume, settings_of
@@ -263,6 +264,11 @@ def load_split(config: Config, name: str, summary: cli.Summary) -> CaptionSplit:
     """Read the captions of a split; a split without any is refused."""
     summary.reads(datasets.captions_file(config.train_data.input_path, name))
     split = datasets.load_captions(config.train_data.input_path, name)
+    listed = config.train_data.excluded_clips
+    if listed is not None and name != TEST:  # scores stay comparable: the test split is untouched
+        summary.reads(listed)
+        excluded = set(read_text(listed).split("\n"))
+        split = datasets.without_clips(split, excluded)
     if not split.captions:
         raise InputError(
             f"the {name} split in {config.train_data.input_path} has no captions. Put its wavs "

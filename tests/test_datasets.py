@@ -182,3 +182,20 @@ def test_what_the_demo_set_generator_writes_is_said_to_be_synthetic(tmp_path):
     assert datasets.synthetic_note(tmp_path) is None
     write_demo_set(tmp_path, clips=(1, 1, 1), seed=1)
     assert "synthetic" in datasets.synthetic_note(tmp_path)
+
+
+def test_clips_are_left_out_with_their_captions():
+    split = datasets.CaptionSplit(
+        split="development",
+        cids=np.array([1, 2, 3, 4]),
+        captions=["a", "b", "c", "d"],
+        clip_names=[" x.wav", "y.wav", "z.wav"],
+        clip_fids=np.array([5, 6, 7]),
+        clip_of_caption=np.array([0, 2, 1, 2]),
+    )
+    rest = datasets.without_clips(split, {"development/ x.wav", "validation/y.wav", ""})
+    assert rest.clip_names == ["y.wav", "z.wav"]
+    assert rest.clip_fids.tolist() == [6, 7]
+    assert rest.captions == ["b", "c", "d"]
+    assert rest.cids.tolist() == [2, 3, 4]
+    assert rest.clip_of_caption.tolist() == [1, 0, 1]

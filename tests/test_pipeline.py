@@ -277,6 +277,16 @@ def test_a_file_in_the_originals_layout_is_not_overwritten(small_demo, own_outpu
     assert original.read_bytes() == before
 
 
+def test_excluded_clips_stay_out_of_training_and_in_the_test(small_demo, own_outputs, tmp_path):
+    names = datasets.load_captions(small_demo / "processed", "development").audio_ids
+    listed = tmp_path / "excluded.txt"
+    tested = datasets.load_captions(small_demo / "processed", "evaluation").audio_ids[0]
+    listed.write_text("".join(f"{name}\n" for name in [*names[:5], tested]))
+    run, metrics = train([*own_outputs, f"train_data.excluded_clips={listed}"])
+    assert "training on 125 captions of 25 clips" in (run / "log.txt").read_text()
+    assert metrics["clips"] == 10
+
+
 def test_an_empty_split_is_refused(small_demo, own_outputs, tmp_path):
     shutil.copytree(small_demo / "clotho", tmp_path / "clotho")
     shutil.rmtree(tmp_path / "clotho/development")

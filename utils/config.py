@@ -29,6 +29,7 @@ class TrainData:
     """Where the data set, its preprocessed captions and its vectors are."""
 
     dataset_path: Path = Path("data/demo_set")
+    excluded_clips: Path | None = None
     input_path: Path = Path("data/demo_set/processed")
     audio_logits: Path = limited(Path("audio_logits_passt.hdf5"), folder="input_path")
     audio_scene: Path = limited(Path("audio_scene_passt.hdf5"), folder="input_path")

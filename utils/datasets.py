@@ -123,6 +123,33 @@ def load_captions(input_path: str | Path, split: str) -> CaptionSplit:
     )
 
 
+def without_clips(split: CaptionSplit, excluded: set[str]) -> CaptionSplit:
+    """Leave clips, and their captions, out of a split.
+
+    Parameters
+    ----------
+    split : CaptionSplit
+    excluded : set of str
+        ``split/file name``; those of other splits mean nothing here.
+
+    Returns
+    -------
+    CaptionSplit
+
+    """
+    kept = np.array([audio_id not in excluded for audio_id in split.audio_ids], dtype=bool)
+    rows = np.flatnonzero(kept[split.clip_of_caption])
+    position = np.cumsum(kept) - 1  # of each kept clip among the kept ones
+    return CaptionSplit(
+        split=split.split,
+        cids=split.cids[rows],
+        captions=[split.captions[row] for row in rows],
+        clip_names=[name for name, keep in zip(split.clip_names, kept, strict=True) if keep],
+        clip_fids=split.clip_fids[kept],
+        clip_of_caption=position[split.clip_of_caption[rows]],
+    )
+
+
 def load_audio_info(input_path: str | Path) -> dict[str, dict[str, Any]]:
     """Read names, numbers and durations of the clips.
 
