@@ -27,10 +27,11 @@ from utils.datasets import CaptionSplit
 from utils.errors import InputError, counted, shorten
 from utils.files import read_text
 from utils.inputs import Inputs, read_inputs
+from utils.mixup import Mixup
 from utils.retrieval import best_clips, score_matrix, write_result_table, write_score_matrix
 from utils.runs import Run, load_into, resume, settings_of
 from utils.tracking import Tracker
-from utils.training import Evaluation, Mixup, Pairs, Schedule, Trainer, evaluate, spread_seed
+from utils.training import Evaluation, Pairs, Schedule, Trainer, evaluate, spread_seed
 
 TRAIN, VALIDATION, TEST = datasets.SPLITS
 

@@ -8,7 +8,8 @@ from test_dual_encoder import LOGITS_BRANCH, SCENE_BRANCH, golden_encoder
 from models.dual_encoder import DualEncoder
 from models.losses import HardTripletRankingLoss, InfoNCE, TripletRankingLoss
 from utils.errors import InputError
-from utils.training import Mixup, Pairs, Schedule, Trainer, draw_mixup, evaluate
+from utils.mixup import Mixup, draw_mixup
+from utils.training import Pairs, Schedule, Trainer, evaluate
 
 SCHEDULE = Schedule(
     epochs=4,

