@@ -151,18 +151,18 @@ def safe_unpickle(path: str | Path) -> Any:
         ) from error
 
 
-def read_text(path: str | Path) -> str:
-    """Read a UTF-8 text file as it stands, line ends included; a byte order mark is dropped.
+def read_text(path: str | Path, *, encoding: str = "utf-8-sig") -> str:
+    """Read a text file as it stands, line ends included; in UTF-8 a byte order mark is dropped.
 
     Raises
     ------
     InputError
-        If the file cannot be read or is not UTF-8.
+        If the file cannot be read or is not in that encoding, UTF-8 unless told.
 
     """
     content = _read_bytes(path)
     try:
-        return content.decode("utf-8-sig")
+        return content.decode(encoding)
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError(
@@ -186,15 +186,19 @@ def read_json(path: str | Path) -> Any:
         raise InputError(f"{path} is not valid JSON: {error}.") from error
 
 
-def read_csv(path: str | Path, *, delimiter: str = ",") -> list[tuple[int, list[str]]]:
+def read_csv(
+    path: str | Path, *, delimiter: str = ",", encoding: str = "utf-8-sig"
+) -> list[tuple[int, list[str]]]:
     """Read the rows of a CSV file, every cell verbatim.
 
     Parameters
     ----------
     path : str or Path
-        A UTF-8 file, with or without a byte order mark, with any line ends.
+        A file with any line ends.
     delimiter : str
         What stands between cells.
+    encoding : str
+        UTF-8, with or without a byte order mark, unless told.
 
     Returns
     -------
@@ -207,7 +211,11 @@ def read_csv(path: str | Path, *, delimiter: str = ",") -> list[tuple[int, list[
         If the file cannot be read, is not UTF-8, or has a quote that is never closed.
 
     """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(
+        io.StringIO(read_text(path, encoding=encoding), newline=""),
+        delimiter=delimiter,
+        strict=True,
+    )
     rows = []
     line = 1
     try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from utils import text
+from utils import files, text
 from utils.clotho import SOURCE
 from utils.datasets import SPLITS
 from utils.errors import InputError, counted, shorten
@@ -76,7 +76,7 @@ def read_metadata_csv(path: str | Path) -> dict[str, str]:
         words.
 
     """
-    rows = _read_latin1_csv(Path(path))
+    rows = files.read_csv(path, encoding="iso-8859-1")
     header = rows[0][1] if rows else []
     if not {"file_name", "sound_id"} <= set(header):
         raise InputError(
@@ -312,24 +312,3 @@ def _in_words(shared: Shared) -> str:
         return first
     clips = first if shared.splits[0] == shared.splits[1] else f"{first} and {second}"
     return f"{shared.key}: {clips}"
-
-
-def _read_latin1_csv(path: Path) -> list[tuple[int, list[str]]]:
-    """Read rows, each with the line on which it begins; the encoding gives every byte a meaning."""
-    rows = []
-    line = 1
-    try:
-        with path.open(encoding="iso-8859-1", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            for cells in reader:
-                if cells:
-                    rows.append((line, cells))
-                line = reader.line_num + 1
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}. {SOURCE}.") from error
-    except csv.Error as error:
-        raise InputError(
-            f"{path}, line {line}: the row that begins here is not valid CSV ({error}). Take the "
-            f"file as published: {SOURCE}."
-        ) from error
-    return rows

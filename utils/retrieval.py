@@ -127,6 +127,11 @@ def write_score_matrix(
         file.create_dataset("file_names", data=list(names), dtype=text)
 
 
+def result_header(results: int) -> list[str]:
+    """Name the columns of a result table: caption, file_name_1, ..., file_name_<results>."""
+    return ["caption", *(f"file_name_{i}" for i in range(1, results + 1))]
+
+
 def write_result_table(
     path: Path, captions: Sequence[str], names: Sequence[str], best: NDArray[np.int64]
 ) -> None:
@@ -142,10 +147,9 @@ def write_result_table(
         Positions in `names`, best first.
 
     """
-    header = ["caption", *(f"file_name_{i}" for i in range(1, best.shape[1] + 1))]
     with atomic_write(path, "w") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
+        writer.writerow(result_header(best.shape[1]))
         for caption, row in zip(captions, best, strict=True):
             writer.writerow([caption, *(names[i] for i in row)])
 

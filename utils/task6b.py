@@ -16,9 +16,9 @@ from utils.clotho import list_wavs
 from utils.datasets import AUDIO_INFO_FILE, QuerySplit, captions_file
 from utils.errors import InputError, counted, shorten
 from utils.preprocess import read_durations
+from utils.retrieval import RESULTS, result_header
 
 SPLIT = "test"
-RESULTS = 10  # file names per row of a submission
 SOURCE = "The Task 6b evaluation subset is at https://zenodo.org/records/6590983"
 _COLUMNS = ("cid", "original", "caption", "tokens")
 _AGAIN = "Run scripts/02_preprocess_evaluation_set_task6b.py again."
@@ -179,8 +179,7 @@ def check_submission(path: Path, queries: list[str], names: list[str]) -> list[s
 
     """
     rows = files.read_csv(path)
-    results = min(RESULTS, len(names))
-    header = ["caption", *(f"file_name_{i}" for i in range(1, results + 1))]
+    header = result_header(min(RESULTS, len(names)))
     if not rows or rows[0][1] != header:
         found = ",".join(rows[0][1]) if rows else ""
         return [f"line 1: the header is {found[:200]!r}, and must be {','.join(header)}"]
