@@ -97,6 +97,17 @@ class DualEncoder(nn.Module):
         return F.normalize(self.text_projection(self.text_norm(sentences)), dim=-1)
 
 
+def tags_alone(model: DualEncoder) -> DualEncoder:
+    """Make the model whose audio embedding is the tag embedding: nothing in it is trained."""
+    alone = DualEncoder(
+        audio_size=model.audio_projection.in_features,
+        text_size=model.audio_projection.out_features,
+        tag_table=model.tag_table,
+        ratio=0.0,
+    )
+    return alone.to(model.tag_table.device)
+
+
 def tag_embedding(logits: Tensor, tag_table: Tensor) -> Tensor:
     """Average tag texts by tag probabilities: (B, K), (K, D) ─► unit vectors (B, D)."""
     probabilities = logits.sigmoid()

@@ -161,6 +161,20 @@ class InfoNCE(nn.Module):
         return (F.cross_entropy(scores, wanted) + F.cross_entropy(scores.T, wanted)) / 2
 
 
+def make_loss(
+    criterion: str, *, margin: float, temperature: float, learnable_temperature: bool
+) -> nn.Module:
+    """Make a loss by the name that `training.criterion` has for it.
+
+    Mixup is done to the pairs, so that `MixupTripletRankingLoss` is the triplet loss itself.
+    """
+    if criterion == "InfoNCE":
+        return InfoNCE(temperature=temperature, learnable=learnable_temperature)
+    if criterion == "HardTripletRankingLoss":
+        return HardTripletRankingLoss(margin=margin)
+    return TripletRankingLoss(margin=margin)
+
+
 def negatives(clips: Tensor) -> Tensor:
     """Tell which pairs share no clip: (B,) or (B, 2) ─► (B, B), bool."""
     if clips.ndim == 1:

@@ -1,11 +1,15 @@
-"""Read Clotho's wavs and caption CSVs, check them and number clips and captions.
+"""Read sound files and caption CSVs, check them and number clips and captions.
 
 Reads   train_data.dataset_path: {development,validation,evaluation}/*.wav and
         clotho_captions_{development,validation,evaluation}.csv
-Writes  train_data.input_path: audio_info.pkl, vocab_info.pkl and
+Writes  train_data.input_path: audio_info.pkl, vocab_info.pkl, missing_clips.txt and
         {development,validation,evaluation}_captions.json
 
     python scripts/01_preprocess.py --config conf.yaml
+    python scripts/01_preprocess.py --subset audiocaps    # audiocaps instead of train_data
+
+AudioCaps is read from audiocaps.dataset_path: {train,val,test}.csv and audio/{train,val,test}/.
+Its clips vanish from YouTube, so that those without a file are left out, and listed, as a rule.
 """
 
 import sys
@@ -14,27 +18,31 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import cli, preprocess
+from utils import audiocaps, cli, preprocess
 from utils.errors import shorten
 
 
 def main(argv: list[str] | None = None) -> None:
     """Preprocess the data set that the settings name."""
     parser = cli.parser(__doc__)
+    cli.add_subset_option(parser, "clotho", "audiocaps")
     parser.add_argument(
         "--allow-missing",
         action="store_true",
-        help="leave out clips whose wav is missing or broken, instead of stopping",
+        help="leave out Clotho's clips whose wav is missing or broken, instead of stopping",
     )
     args = parser.parse_args(argv)
-    data = cli.load_config(args).train_data
+    config = cli.load_config(args)
+    data = config.audiocaps if args.subset == "audiocaps" else config.train_data
     summary = cli.Summary()
     summary.reads(data.dataset_path)
-    preprocessed = preprocess.preprocess_clotho(
-        data.dataset_path,
-        allow_missing=args.allow_missing,
-        progress=partial(cli.progress, description="durations", unit="wavs"),
-    )
+    progress = partial(cli.progress, description="durations", unit="files")
+    if args.subset == "audiocaps":
+        preprocessed = audiocaps.preprocess_audiocaps(data.dataset_path, progress=progress)
+    else:
+        preprocessed = preprocess.preprocess_clotho(
+            data.dataset_path, allow_missing=args.allow_missing, progress=progress
+        )
     if preprocessed.missing:
         print(f"left out:\n{shorten(preprocessed.missing)}")
     if preprocessed.extra:

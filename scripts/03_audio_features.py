@@ -1,10 +1,15 @@
 """Tag every clip with PaSST: wavs ─► logits and scene embeddings.
 
 Reads   <dataset_path>/<split>/*.wav, as listed in <input_path>/<split>_captions.json
-Writes  train_data.audio_logits and train_data.audio_scene (HDF5, one row per clip)
+Writes  train_files.audio_logits and train_files.audio_scene (HDF5, one row per clip)
 
     python scripts/03_audio_features.py --config conf.yaml
-    python scripts/03_audio_features.py --subset task6b     # eval_data instead of train_data
+    python scripts/03_audio_features.py --subset task6b       # eval_data instead of train_data
+    python scripts/03_audio_features.py --subset audiocaps    # audiocaps instead of train_data
+    python scripts/03_audio_features.py --kind logmel         # or waveform: to train on elsewhere
+
+With --kind logmel or waveform it writes <input_path>/audio_<kind>.hdf5 instead, one dataset per
+clip under its fid: (frames, 64) log-mels at the rate of the file, or samples at 32 kHz.
 
 Can be stopped at any moment: the same command goes on with the clips that are missing.
 """
@@ -18,51 +23,54 @@ import numpy as np
 import torch
 
 from models import passt
-from utils import audio, cli, clotho, datasets, devices, extraction, inputs, task6b, weights
-from utils.config import PROJECT_ROOT, Config, EvalData, TrainData
+from utils import audio, cli, corpora, devices, extraction, inputs, weights
+from utils.clip_features import Clip, write_clip_features
+from utils.config import PROJECT_ROOT, Config, DataFiles
 from utils.files import sha256
 
 BUNDLED_WEIGHTS = PROJECT_ROOT / "data/demo/tagger.safetensors"
 
 
-def clotho_clips(config: Config, summary: cli.Summary) -> tuple[list[str], list[Path], TrainData]:
-    """Find the clips of Clotho's three splits."""
-    data = config.train_data
-    ids, paths = [], []
-    for split in datasets.SPLITS:
-        clips = datasets.load_captions(data.input_path, split)
-        folder = data.dataset_path / split
-        summary.reads(datasets.captions_file(data.input_path, split), folder)
-        ids += clips.audio_ids
-        paths += clotho.require_audio(folder, clips.clip_names)
-    return ids, paths, data
-
-
-def task6b_clips(config: Config, summary: cli.Summary) -> tuple[list[str], list[Path], EvalData]:
-    """Find the clips of the official Task 6b evaluation subset."""
-    data = config.eval_data
-    clips = task6b.load_queries(data.input_path)
-    summary.reads(data.input_path / datasets.AUDIO_INFO_FILE, data.audio_path)
-    return clips.audio_ids, clotho.require_audio(data.audio_path, clips.clip_names), data
-
-
-SUBSETS = {"clotho": clotho_clips, "task6b": task6b_clips}
-
-
 def main(argv: list[str] | None = None) -> None:
     """Run the script."""
     parser = cli.parser(__doc__)
+    cli.add_subset_option(parser, "clotho", "task6b", "audiocaps")
     parser.add_argument(
-        "--subset",
-        choices=list(SUBSETS),
-        default="clotho",
-        help="clotho: train_data (default); task6b: eval_data, the official evaluation subset",
+        "--kind",
+        choices=("passt", "logmel", "waveform"),
+        default="passt",
+        help="what to compute (default: passt)",
     )
     args = parser.parse_args(argv)
     config = cli.load_config(args)
     summary = cli.Summary()
-    ids, paths, data = SUBSETS[args.subset](config, summary)
+    corpus = corpora.corpus(config, args.subset)
+    ids, fids, paths = [], [], []
+    for split, folder in corpus.audio_folders.items():
+        summary.reads(corpus.captions_file(split), folder)
+        clips = corpus.load(split)
+        ids += clips.audio_ids
+        fids += clips.clip_fids.tolist()
+        paths += corpus.require_audio(split, clips.clip_names)
+    if args.kind == "passt":
+        tag(config, corpus.files, ids, paths, summary)
+    else:
+        clips = [Clip(*clip) for clip in zip(fids, ids, paths, strict=True)]
+        path = corpus.files.input_path / f"audio_{args.kind}.hdf5"
+        with cli.progress(len(clips), args.kind, "clips") as bar:
+            update = write_clip_features(path, clips, kind=args.kind, advance=bar.update)
+        if update.written:
+            summary.writes(path)
+        summary.finish(
+            f"computed {update.computed} clips ({args.kind}); "
+            f"{len(clips) - update.computed} were up to date"
+        )
 
+
+def tag(
+    config: Config, files: DataFiles, ids: list[str], paths: list[Path], summary: cli.Summary
+) -> None:
+    """Bring logits and scene embeddings of clips up to date."""
     device = devices.choose_device(config.training.device)
     precision = devices.choose_precision(config.precision, device)
     architecture = passt.ARCHITECTURES[config.passt.arch]
@@ -77,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
         model.to(device).eval()
 
         @torch.inference_mode()
-        def tag(windows: np.ndarray) -> np.ndarray:
+        def forward(windows: np.ndarray) -> np.ndarray:
             with devices.autocast(device, precision):
                 outputs = model(torch.from_numpy(windows).to(device))
             return torch.cat(outputs, dim=1).cpu().numpy()
@@ -85,7 +93,7 @@ def main(argv: list[str] | None = None) -> None:
         return lambda missing: extraction.clip_batches(
             paths,
             missing,
-            tag,
+            forward,
             sample_rate=passt.SAMPLE_RATE,
             window=model.window,
             hop=model.hop,
@@ -103,7 +111,7 @@ def main(argv: list[str] | None = None) -> None:
     }
     with cli.progress(len(ids), "PaSST", "clips") as bar:
         update = extraction.update_vector_files(
-            [data.audio_logits, data.audio_scene],
+            [files.audio_logits, files.audio_scene],
             ids,
             attributes=[
                 {"what": inputs.LOGITS, **made_by},
@@ -115,7 +123,7 @@ def main(argv: list[str] | None = None) -> None:
             advance=bar.update,
         )
     if update.written:
-        summary.writes(data.audio_logits, data.audio_scene)
+        summary.writes(files.audio_logits, files.audio_scene)
     summary.finish(
         f"tagged {update.computed} clips with {config.passt.arch} ({device.type}, {precision}); "
         f"{len(ids) - update.computed} were up to date"

@@ -4,6 +4,7 @@ Reads   <input_path>/{development,validation,evaluation}_captions.json
 Writes  train_data.caption_embeddings (HDF5, one row per caption)
 
     python scripts/04_sentence_embeddings.py --config conf.yaml
+    python scripts/04_sentence_embeddings.py --subset audiocaps    # audiocaps instead of train_data
 
 Can be stopped at any moment: the same command goes on with the captions that are missing.
 """
@@ -14,24 +15,26 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from models.sentence_encoder import SentenceEncoder
-from utils import cli, datasets, inputs, sentences
+from utils import cli, corpora, inputs, sentences
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the script."""
-    args = cli.parser(__doc__).parse_args(argv)
+    parser = cli.parser(__doc__)
+    cli.add_subset_option(parser, "clotho", "audiocaps")
+    args = parser.parse_args(argv)
     config = cli.load_config(args)
-    data = config.train_data
     summary = cli.Summary()
+    corpus = corpora.corpus(config, args.subset)
 
     ids, captions = [], []
-    for split in datasets.SPLITS:
-        summary.reads(datasets.captions_file(data.input_path, split))
-        loaded = datasets.load_captions(data.input_path, split)
+    for split in corpus.splits:
+        summary.reads(corpus.captions_file(split))
+        loaded = corpus.load(split)
         ids += loaded.caption_ids
         captions += loaded.captions
     sentences.embed(
-        data.caption_embeddings,
+        corpus.files.caption_embeddings,
         ids,
         captions,
         what=inputs.CAPTIONS,

@@ -1,5 +1,4 @@
 import json
-import pickle
 
 import numpy as np
 import pandas as pd
@@ -113,69 +112,6 @@ def test_other_json_is_refused(tmp_path, content):
     (tmp_path / "development_captions.json").write_text(content)
     with pytest.raises(InputError, match="is not a table"):
         datasets.load_captions(tmp_path, "development")
-
-
-def original_audio_info():
-    """Make what the original system pickles: fids in the order of its unsorted glob."""
-    return {
-        "audio_fids": {
-            "development": {"b.wav": 1, "a.wav": 2},
-            "validation": {"b.wav": 3},
-            "evaluation": {},
-        },
-        "audio_fnames": {
-            "development": ["b.wav", "a.wav"],
-            "validation": ["b.wav"],
-            "evaluation": [],
-        },
-        "audio_durations": {"development": [15.5, 30.0], "validation": [20], "evaluation": []},
-    }
-
-
-def test_load_audio_info_of_the_original_layout(tmp_path):
-    info = original_audio_info()
-    (tmp_path / "audio_info.pkl").write_bytes(pickle.dumps(info))
-    assert datasets.load_audio_info(tmp_path) == info
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda i: i.pop("audio_fids"),
-        lambda i: i["audio_fnames"].pop("validation"),
-        lambda i: i["audio_fnames"]["development"].pop(),
-        lambda i: i["audio_fnames"].update(development="ab"),
-        lambda i: i["audio_durations"]["development"].append(1.0),
-        lambda i: i["audio_durations"].update(development=["15", "30"]),
-        lambda i: i["audio_durations"].update(development=[0.0, float("nan")]),
-        lambda i: i["audio_durations"].update(development=None),
-        lambda i: i["audio_fids"].update(development=[1, 2]),
-        lambda i: i["audio_fids"].update(development={"a.wav": "1", "b.wav": 2}),
-        lambda i: i["audio_fids"].update(development={5: 1, "b.wav": 2}),
-        lambda i: i.update(audio_fids=7),
-    ],
-)
-def test_audio_info_of_another_shape_is_refused(tmp_path, change):
-    info = original_audio_info()
-    change(info)
-    (tmp_path / "audio_info.pkl").write_bytes(pickle.dumps(info))
-    with pytest.raises(InputError, match=r"audio_info\.pkl: .*do not fit together"):
-        datasets.load_audio_info(tmp_path)
-
-
-@pytest.mark.parametrize("content", [[], 3, "text", None])
-def test_audio_info_that_is_no_mapping_is_refused(tmp_path, content):
-    (tmp_path / "audio_info.pkl").write_bytes(pickle.dumps(content))
-    with pytest.raises(InputError, match="do not fit together"):
-        datasets.load_audio_info(tmp_path)
-
-
-def test_audio_info_with_code_is_refused_and_missing_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"no .*audio_info\.pkl\. Run scripts/01_preprocess\.py"):
-        datasets.load_audio_info(tmp_path)
-    (tmp_path / "audio_info.pkl").write_bytes(pickle.dumps({"audio_fids": np.float32(1)}))
-    with pytest.raises(InputError, match="only built-in types"):
-        datasets.load_audio_info(tmp_path)
 
 
 def test_what_the_demo_set_generator_writes_is_said_to_be_synthetic(tmp_path):

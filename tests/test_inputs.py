@@ -52,6 +52,8 @@ def read(files, **changed):
         "audioset_info": "tags",
         "arch": "demo",
         "sentence_model_sha256": "s",
+        "audio_script": "scripts/03_audio_features.py",
+        "caption_script": "scripts/04_sentence_embeddings.py",
     }
     return read_inputs(**files, **{**options, **changed})
 

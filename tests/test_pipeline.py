@@ -61,6 +61,7 @@ def test_a_run_leaves_everything_it_should(small_demo, own_outputs, capsys):
         "log.txt",
         "metrics.json",
         "test.output.csv",
+        "test.ranks.csv",
     ]
     assert metrics["split"] == "evaluation"
     assert (metrics["captions"], metrics["clips"]) == (50, 10)
@@ -82,6 +83,9 @@ def test_a_run_leaves_everything_it_should(small_demo, own_outputs, capsys):
         for row, clip in zip(rows[1:], evaluation.clip_of_caption, strict=True)
     ]
     assert metrics["scores"]["mAP@10"] == pytest.approx(np.mean([1 / rank for rank in ranks]))
+    with (run / "test.ranks.csv").open(newline="") as file:
+        listed = [(int(row["cid"]), int(row["rank"])) for row in csv.DictReader(file)]
+    assert listed == list(zip(evaluation.cids.tolist(), ranks, strict=True))
     assert 0 < metrics["audio_to_text"]["R@1"] <= metrics["audio_to_text"]["R@5"] <= 1
     printed = capsys.readouterr().out
     for part in (
@@ -328,11 +332,17 @@ def test_every_criterion_trains(own_outputs, settings):
     assert metrics["scores"]["mAP@10"] > metrics["compared_with"]["chance"]["mAP@10"]
 
 
-def test_every_criterion_gets_its_settings():
-    make_loss = load_script("main").make_loss
+def test_every_criterion_gets_its_settings(own_outputs, monkeypatch):
+    module = load_script("main")
+    losses = []
+    monkeypatch.setattr(
+        module, "fit_and_score", lambda c, d, trainer, r: losses.append(trainer.loss) or {}
+    )
+    monkeypatch.setattr(module.cli.Summary, "finish", lambda *_: None)
 
     def made(*settings):
-        return make_loss(load_config(overrides=[f"training.{s}" for s in settings]).training)
+        module.main(options([*own_outputs, *(f"training.{s}" for s in settings)]))
+        return losses.pop()
 
     hard = made("criterion=HardTripletRankingLoss", "margin=0.2")
     assert (type(hard).__name__, hard.margin) == ("HardTripletRankingLoss", 0.2)

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 import yaml
 
-from utils import datasets, preprocess
+from utils import datasets, files, preprocess
 from utils.errors import InputError
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "01_preprocess.py"
@@ -123,7 +123,7 @@ def test_written_files_read_back(clotho, tmp_path):
     out = tmp_path / "new" / "folder"
     written = preprocess.write_preprocessed(out, result)
     assert sorted(path.name for path in written) == sorted(path.name for path in out.iterdir())
-    assert datasets.load_audio_info(out) == result.audio_info
+    assert files.safe_unpickle(out / "audio_info.pkl") == result.audio_info
     split = datasets.load_captions(out, "development")
     assert split.cids.tolist() == [1, 2, 3, 4, 5, 6]
     assert split.captions == [text for table in CAPTIONS["development"].values() for text in table]
@@ -139,7 +139,7 @@ def test_written_files_read_back(clotho, tmp_path):
 
 def test_files_are_written_only_if_they_change(clotho, tmp_path):
     out = tmp_path / "out"
-    assert len(preprocess.write_preprocessed(out, preprocess.preprocess_clotho(clotho))) == 5
+    assert len(preprocess.write_preprocessed(out, preprocess.preprocess_clotho(clotho))) == 6
     assert preprocess.write_preprocessed(out, preprocess.preprocess_clotho(clotho)) == []
     table = {**CAPTIONS["validation"], "B.wav": ["null", "Something else"]}
     write_csv(clotho, "validation", table)
@@ -207,7 +207,7 @@ def test_wavs_without_captions_are_kept_and_counted(clotho):
     }
     assert result.captions["development"]["cid"].tolist() == [1, 2, 3, 4, 5, 6]
     assert "development 4 clips, 6 captions" in result.summary()
-    assert "1 wav without captions" in result.summary()
+    assert "1 sound file without captions" in result.summary()
 
 
 def test_a_broken_wav_that_no_caption_names_is_told_and_does_no_harm(clotho):
@@ -320,7 +320,7 @@ def test_script_from_another_folder(clotho, tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "reads  clotho"
-    assert sum(line.startswith("writes out/") for line in lines) == 5
+    assert sum(line.startswith("writes out/") for line in lines) == 6
     assert "development 3 clips, 6 captions; validation 2" in lines[-1]
     assert done.stderr == ""
     again = run_script(clotho, tmp_path / "out")
@@ -369,7 +369,7 @@ def test_real_captions(shared_data, tmp_path, capsys):
         "evaluation": (4885, 5929, 24421, 29645),
     }
     seen = Counter()
-    info = datasets.load_audio_info(out)
+    info = files.safe_unpickle(out / "audio_info.pkl")
     for split, (first_fid, last_fid, first_cid, last_cid) in ranges.items():
         table = tables[split]
         captions = datasets.load_captions(out, split)

@@ -20,6 +20,7 @@ EVALUATION = Evaluation(
     scores=np.full((4, 3), 0.5, np.float32),
     values=single_relevant(RANKS),
     audio_to_text=single_relevant(np.array([1, 2, 1])),
+    clips=SPLIT.clip_of_caption,
 )
 
 

@@ -35,6 +35,21 @@ def read_audio(path: Path, *, sample_rate: int) -> NDArray[np.float32]:
         If the file cannot be decoded, is empty, or holds NaN or infinite samples.
 
     """
+    mono, rate = decode(path)
+    if rate != sample_rate:
+        mono = soxr.resample(mono, rate, sample_rate)
+    return np.ascontiguousarray(mono, dtype=np.float32)
+
+
+def decode(path: Path) -> tuple[NDArray[np.float32], int]:
+    """Decode a sound file and mix its channels down: samples, shape (N,), and their rate in Hz.
+
+    Raises
+    ------
+    InputError
+        As `read_audio`.
+
+    """
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError) as error:
@@ -43,10 +58,7 @@ def read_audio(path: Path, *, sample_rate: int) -> NDArray[np.float32]:
         raise InputError(f"{path} holds no samples. Replace or remove it.")
     if not np.isfinite(samples).all():
         raise InputError(f"{path} holds NaN or infinite samples. Replace or remove it.")
-    mono = samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1)
-    if rate != sample_rate:
-        mono = soxr.resample(mono, rate, sample_rate)
-    return np.ascontiguousarray(mono, dtype=np.float32)
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1), rate
 
 
 def fingerprint(path: Path) -> str:

@@ -50,6 +50,18 @@ def add_config_options(target: argparse.ArgumentParser, *, of_subcommand: bool =
     )
 
 
+def add_subset_option(target: argparse.ArgumentParser, *choices: str) -> None:
+    """Add --subset, which says for which data set to work; the first of the choices by default."""
+    sections = {"clotho": "train_data", "task6b": "eval_data", "audiocaps": "audiocaps"}
+    listing = "; ".join(f"{choice}: {sections[choice]} of the settings" for choice in choices)
+    target.add_argument(
+        "--subset",
+        choices=choices,
+        default=choices[0],
+        help=f"which data set (default {choices[0]}). {listing}",
+    )
+
+
 def load_config(
     args: argparse.Namespace, *, default: Path | config.Config = config.DEFAULT_CONFIG
 ) -> config.Config:

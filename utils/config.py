@@ -25,30 +25,42 @@ _FOLDER_NAME = (r"[\w.+-]*\w[\w.+-]*", "a folder name of letters, digits and . +
 
 
 @dataclass(frozen=True)
-class TrainData:
-    """Where the data set, its preprocessed captions and its vectors are."""
+class DataFiles:
+    """What the scripts write for a data set, and training reads."""
 
-    dataset_path: Path = Path("data/demo_set")
-    excluded_clips: Path | None = None
-    input_path: Path = Path("data/demo_set/processed")
+    input_path: Path
     audio_logits: Path = limited(Path("audio_logits_passt.hdf5"), folder="input_path")
     audio_scene: Path = limited(Path("audio_scene_passt.hdf5"), folder="input_path")
     caption_embeddings: Path = limited(Path("sentence_embeddings_mpnet.hdf5"), folder="input_path")
-    tag_embeddings: Path = limited(
-        Path("audioset_527_{audioset_info}_embeddings_mpnet.hdf5"), folder="input_path"
-    )
 
 
 @dataclass(frozen=True)
-class EvalData:
+class TrainData(DataFiles):
+    """Where Clotho, or a data set in its layout, is."""
+
+    input_path: Path = Path("data/demo_set/processed")
+    tag_embeddings: Path = limited(
+        Path("audioset_527_{audioset_info}_embeddings_mpnet.hdf5"), folder="input_path"
+    )
+    dataset_path: Path = Path("data/demo_set")
+    excluded_clips: Path | None = None
+
+
+@dataclass(frozen=True)
+class EvalData(DataFiles):
     """The official Task 6b evaluation subset: queries and clips without ground truth."""
 
+    input_path: Path = Path("data/task6b/processed")
     audio_path: Path = Path("data/task6b/test")
     captions_file: Path = Path("data/task6b/retrieval_captions.csv")
-    input_path: Path = Path("data/task6b/processed")
-    audio_logits: Path = limited(Path("audio_logits_passt.hdf5"), folder="input_path")
-    audio_scene: Path = limited(Path("audio_scene_passt.hdf5"), folder="input_path")
-    caption_embeddings: Path = limited(Path("sentence_embeddings_mpnet.hdf5"), folder="input_path")
+
+
+@dataclass(frozen=True)
+class AudioCaps(DataFiles):
+    """Where AudioCaps is, to train on before Clotho."""
+
+    input_path: Path = Path("data/demo_audiocaps/processed")
+    dataset_path: Path = Path("data/demo_audiocaps")
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,7 @@ class Model:
 class Training:
     """Loss, optimiser and schedule."""
 
+    init_checkpoint: Path | None = None
     epochs: int = limited(30, low=1)
     batch_size: int = limited(32, low=2)
     criterion: Literal[
@@ -119,6 +132,7 @@ class Config:
     wandb_mode: Literal["online", "offline"] = "online"
     train_data: TrainData = field(default_factory=TrainData)
     eval_data: EvalData = field(default_factory=EvalData)
+    audiocaps: AudioCaps = field(default_factory=AudioCaps)
     passt: Passt = field(default_factory=Passt)
     sentence_model: SentenceModel = field(default_factory=SentenceModel)
     model: Model = field(default_factory=Model)

@@ -4,7 +4,6 @@ N captions belong to C clips. An id is ``split/file name`` for a clip and ``spli
 caption: the splits share file names, so that a name alone means nothing.
 """
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,6 @@ _SYNTHETIC_NOTE = (
     "These sounds are synthetic: scores on them show that the pipeline works, "
     "and say nothing about real recordings."
 )
-_RUN_PREPROCESS = "Run scripts/01_preprocess.py to write it again."
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -82,7 +80,9 @@ def captions_file(input_path: str | Path, split: str) -> Path:
     return Path(input_path) / f"{split}_captions.json"
 
 
-def load_captions(input_path: str | Path, split: str) -> CaptionSplit:
+def load_captions(
+    input_path: str | Path, split: str, *, made_by: str = "scripts/01_preprocess.py"
+) -> CaptionSplit:
     """Read the preprocessed captions of a split.
 
     The file may also be the original system's own: its fids are in no particular order, and its
@@ -93,7 +93,8 @@ def load_captions(input_path: str | Path, split: str) -> CaptionSplit:
     input_path : str or Path
         Folder of ``{split}_captions.json``.
     split : str
-        One of `SPLITS`.
+    made_by : str
+        The script that writes such files, named in errors.
 
     Returns
     -------
@@ -107,10 +108,14 @@ def load_captions(input_path: str | Path, split: str) -> CaptionSplit:
 
     """
     path = captions_file(input_path, split)
-    _require(path)
-    columns = _read_columns(path)
+    if not path.exists():
+        raise InputError(
+            f"no {path}. Run {made_by} first, or point input_path at the folder where it wrote."
+        )
+    run_again = f"Run {made_by} to write it again."
+    columns = _read_columns(path, run_again)
     cids, fids, names = columns["cid"], columns["fid"], columns["fname"]
-    _check_ids(path, cids, fids, names)
+    _check_ids(path, cids, fids, names, run_again)
     clip_fids, clip_of_caption = np.unique(np.array(fids, dtype=np.int64), return_inverse=True)
     name_of_fid = dict(zip(fids, names, strict=True))
     return CaptionSplit(
@@ -150,54 +155,6 @@ def without_clips(split: CaptionSplit, excluded: set[str]) -> CaptionSplit:
     )
 
 
-def load_audio_info(input_path: str | Path) -> dict[str, dict[str, Any]]:
-    """Read names, numbers and durations of the clips.
-
-    Parameters
-    ----------
-    input_path : str or Path
-        Folder of ``audio_info.pkl``.
-
-    Returns
-    -------
-    dict
-        ``audio_fids``: for each split a dict of file name to fid; ``audio_fnames``: for each split
-        the list of file names; ``audio_durations``: for each split their durations in seconds, in
-        the same order.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, holds other than built-in types, or has another shape.
-
-    """
-    path = Path(input_path) / AUDIO_INFO_FILE
-    _require(path)
-    info = files.safe_unpickle(path)
-    for split in SPLITS:
-        try:
-            fids, names, durations = (
-                info[key][split] for key in ("audio_fids", "audio_fnames", "audio_durations")
-            )
-            fits = (
-                isinstance(names, list)
-                and isinstance(durations, list)
-                and all(map(_is_text, names))
-                and sorted(names) == sorted(fids)
-                and all(map(_is_number, fids.values()))
-                and all(map(_is_duration, durations))
-                and len(durations) == len(names)
-            )
-        except (KeyError, TypeError, AttributeError):
-            fits = False
-        if not fits:
-            raise InputError(
-                f"{path}: names, numbers and durations of the split {split} are missing or do not "
-                f"fit together. {_RUN_PREPROCESS}"
-            )
-    return info
-
-
 def synthetic_note(dataset_path: str | Path) -> str | None:
     """Return the sentence that says that a data set is synthetic, or None if it is not.
 
@@ -206,15 +163,7 @@ def synthetic_note(dataset_path: str | Path) -> str | None:
     return _SYNTHETIC_NOTE if (Path(dataset_path) / DEMO_MANIFEST).exists() else None
 
 
-def _require(path: Path) -> None:
-    if not path.exists():
-        raise InputError(
-            f"no {path}. Run scripts/01_preprocess.py first, or point train_data.input_path at the "
-            f"folder where it wrote."
-        )
-
-
-def _read_columns(path: Path) -> dict[str, list]:
+def _read_columns(path: Path, run_again: str) -> dict[str, list]:
     """Read what ``DataFrame.to_json`` wrote: each column in the order of the table's rows."""
     # Not by pandas.read_json: it turns texts that look like dates or numbers into such.
     table = files.read_json(path)
@@ -222,14 +171,13 @@ def _read_columns(path: Path) -> dict[str, list]:
         isinstance(table.get(column), dict) for column in CAPTION_COLUMNS
     ):
         raise InputError(
-            f"{path} is not a table with the columns {', '.join(CAPTION_COLUMNS)}. "
-            f"{_RUN_PREPROCESS}"
+            f"{path} is not a table with the columns {', '.join(CAPTION_COLUMNS)}. {run_again}"
         )
     rows = list(table["cid"])
     for column in CAPTION_COLUMNS:
         if table[column].keys() != table["cid"].keys():
             raise InputError(
-                f"{path}: column {column} does not have the same rows as cid. {_RUN_PREPROCESS}"
+                f"{path}: column {column} does not have the same rows as cid. {run_again}"
             )
     for column, fits, wanted in (
         ("cid", _is_number, "a whole number from 1"),
@@ -240,13 +188,14 @@ def _read_columns(path: Path) -> dict[str, list]:
         for row, cell in table[column].items():
             if not fits(cell):
                 raise InputError(
-                    f"{path}, row {row}: {column} is {cell!r}, and must be {wanted}. "
-                    f"{_RUN_PREPROCESS}"
+                    f"{path}, row {row}: {column} is {cell!r}, and must be {wanted}. {run_again}"
                 )
     return {column: [table[column][row] for row in rows] for column in CAPTION_COLUMNS}
 
 
-def _check_ids(path: Path, cids: list[int], fids: list[int], names: list[str]) -> None:
+def _check_ids(
+    path: Path, cids: list[int], fids: list[int], names: list[str], run_again: str
+) -> None:
     """Refuse a caption number given twice, and a clip with two numbers or two names."""
     clips = set(zip(fids, names, strict=True))
     for what, values in (
@@ -259,7 +208,7 @@ def _check_ids(path: Path, cids: list[int], fids: list[int], names: list[str]) -
             twice = next(value for value in values if value in seen or seen.add(value))
             raise InputError(
                 f"{path}: {what} {twice!r} stands for two "
-                f"{'captions' if what == 'cid' else 'clips'}. {_RUN_PREPROCESS}"
+                f"{'captions' if what == 'cid' else 'clips'}. {run_again}"
             )
 
 
@@ -269,7 +218,3 @@ def _is_number(value: Any) -> bool:
 
 def _is_text(value: Any) -> bool:
     return isinstance(value, str)
-
-
-def _is_duration(value: Any) -> bool:
-    return type(value) in (int, float) and 0 < value < math.inf

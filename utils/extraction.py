@@ -135,7 +135,7 @@ def clip_batches(
         samples = read_audio(paths[position], sample_rate=sample_rate)
         return cut_windows(samples, window=window, hop=hop, shortest=shortest)
 
-    for position, windows in _ahead(windows_of, positions):
+    for position, windows in ahead(windows_of, positions):
         outputs = [
             tag(windows[start : start + batch_size].copy())  # torch wants memory of its own
             for start in range(0, len(windows), batch_size)
@@ -143,10 +143,10 @@ def clip_batches(
         yield [position], np.concatenate(outputs).mean(axis=0, keepdims=True)
 
 
-def _ahead(function: Callable[[int], Any], items: Sequence[int]) -> Iterator[tuple[int, Any]]:
+def ahead(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
     """Map in threads, in order, never more than a few results ahead of the consumer."""
     with ThreadPoolExecutor(_DECODERS) as pool:
-        waiting: list[tuple[int, Any]] = []
+        waiting: list[tuple[Any, Any]] = []
         remaining = iter(items)
         try:
             while True:

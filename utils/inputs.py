@@ -3,6 +3,7 @@
 Shapes: C clips and P captions of a split, F audio numbers, K AudioSet classes, D text dimension.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -122,8 +123,8 @@ def read_inputs(
     audioset_info: str,
     arch: str,
     sentence_model_sha256: str,
-    audio_script: str = "scripts/03_audio_features.py",
-    caption_script: str = "scripts/04_sentence_embeddings.py",
+    audio_script: str,
+    caption_script: str,
 ) -> Inputs:
     """Read the vector files that a model needs, and no other.
 
@@ -179,17 +180,30 @@ def read_inputs(
     )
 
 
+def require_one_source(inputs: Sequence[Inputs]) -> None:
+    """Refuse vectors of several data sets that come from different PaSST weights.
+
+    Raises
+    ------
+    InputError
+        Naming the files.
+
+    """
+    scripts = " and ".join(dict.fromkeys(one.audio_script for one in inputs))
+    _require_one_network([file for one in inputs for file in one.projected], scripts)
+
+
 def tags_of(audioset_info: str) -> str:
     """Name what a file of tag vectors holds."""
     return f"sentence vectors of AudioSet tags ({audioset_info})"
 
 
 def _require_one_network(files: list[VectorFile], script: str) -> None:
-    made = {file.attributes.get("weights_sha256") for file in files}
+    made = {file.attributes.get("weights_sha256") for file in files if not file.original_layout}
     if len(made) > 1:
         raise InputError(
             f"{' and '.join(str(file.path) for file in files)} come from different PaSST weights. "
-            f"Run {script} again, which writes both."
+            f"Run {script} again."
         )
 
 

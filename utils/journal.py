@@ -91,6 +91,24 @@ class Journal:
         self.rows = dict(zip(map(json.loads, lines[:count]), rows, strict=True))
 
 
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make a folder for intermediate results if need be, and keep other runs out of it.
+
+    Raises
+    ------
+    InputError
+        If another process holds it, or it cannot be made.
+
+    """
+    with _explained(folder):
+        lock = _lock_folder(folder)
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
 def compute_missing(
     journal: Journal,
     keys: Sequence[str],

@@ -9,6 +9,11 @@ from utils.errors import InputError
 
 METRICS = ("R@1", "R@5", "R@10", "mAP@10")
 CUTOFF = 10
+# By what AP@10 is divided where a query has several relevant clips, in words for the output.
+AP_CONVENTIONS = {
+    "cutoff": f"min(number of relevant clips, {CUTOFF})",
+    "all": "the number of relevant clips",
+}
 
 
 def single_relevant(ranks: ArrayLike) -> dict[str, NDArray[np.float64]]:
@@ -69,8 +74,8 @@ def several_relevant(
     """
     if len(retrieved) != len(relevant) or not len(relevant):
         raise ValueError(f"{len(retrieved)} lists of results for {len(relevant)} queries")
-    if divide_by not in ("cutoff", "all"):
-        raise ValueError(f"divide_by is {divide_by!r}, not 'cutoff' or 'all'")
+    if divide_by not in AP_CONVENTIONS:
+        raise ValueError(f"divide_by is {divide_by!r}, not one of {list(AP_CONVENTIONS)}")
     hits = np.zeros((len(relevant), max(CUTOFF, *map(len, retrieved))), dtype=bool)
     for i, (names, wanted) in enumerate(zip(retrieved, relevant, strict=True)):
         if not wanted:
@@ -184,40 +189,37 @@ def score_result_rows(
     relevant: dict[str, set[str]],
     *,
     divide_by: str = "cutoff",
-) -> dict[str, float]:
-    """Score a result table against the clips that each caption belongs to.
+) -> dict[str, NDArray[np.float64]]:
+    """Score a table of results against the clips that are relevant to each query.
 
     Parameters
     ----------
     queries : sequence of N str
-        Captions, verbatim.
+        Verbatim.
     retrieved : sequence of N sequences of str
         Clip names, best first.
     relevant : dict of str to set of str
-        The clips of each caption.
+        The clips of each query.
     divide_by : {'cutoff', 'all'}
         See `several_relevant`.
 
     Returns
     -------
-    dict of str to float
+    dict of str to ndarray, shape (N,)
 
     Raises
     ------
     InputError
-        If a query is none of the captions.
+        If it is not known which clips are relevant to a query.
 
     """
     unknown = [query for query in queries if query not in relevant]
     if unknown:
         raise InputError(
-            f"{len(unknown)} of {len(queries)} queries are none of the captions (first: "
-            f"{unknown[0]!r}): these results are for another set."
+            f"for {len(unknown)} of {len(queries)} queries (first: {unknown[0]!r}) it is not known "
+            "which clips are relevant: these results are for another set."
         )
-    values = several_relevant(
-        retrieved, [relevant[query] for query in queries], divide_by=divide_by
-    )
-    return {name: float(value.mean()) for name, value in values.items()}
+    return several_relevant(retrieved, [relevant[query] for query in queries], divide_by=divide_by)
 
 
 def _checked_ranks(ranks: ArrayLike) -> NDArray[np.int64]:

@@ -1,7 +1,11 @@
-"""Clotho's wavs and captions ─► numbered clips and captions, as training reads them."""
+"""Sound files and captions ─► numbered clips and captions, as training reads them.
 
+Clotho is read here; `utils.audiocaps` reads AudioCaps, and shares the numbering and the files.
+"""
+
+import itertools
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +28,15 @@ from utils.errors import InputError, counted, shorten
 # So that the same content gives the same bytes with every Python version that can run this.
 _PICKLE_PROTOCOL = 4
 
-_Clip = tuple[str, str]  # split and file name
+MISSING_CLIPS_FILE = "missing_clips.txt"
+
+Clip = tuple[str, str]  # split and file name
+Caption = tuple[str, str]  # file name and text
 
 
 @dataclass(frozen=True)
 class Preprocessed:
-    """What `preprocess_clotho` makes.
+    """A data set's clips and captions, checked and numbered.
 
     Attributes
     ----------
@@ -42,7 +49,7 @@ class Preprocessed:
     missing : list of str
         Clips left out, each ``split/file name: reason``.
     extra : list of str
-        Wavs without captions, each ``split/file name``, and why if one cannot be used.
+        Sound files without captions, each ``split/file name``, and why if one cannot be used.
 
     """
 
@@ -59,7 +66,7 @@ class Preprocessed:
             for split, info in self.vocab_info["split_infos"].items()
         ]
         if self.extra:
-            counts.append(f"{counted(self.extra, 'wav')} without captions")
+            counts.append(f"{counted(self.extra, 'sound file')} without captions")
         if self.missing:
             counts.append(f"{len(self.missing)} left out")
         return "; ".join(counts)
@@ -109,8 +116,8 @@ def preprocess_clotho(
             f"no folder {', '.join(absent)}. {SOURCE}. With --allow-missing the clips of such a "
             f"folder are left out."
         )
-    wavs: dict[_Clip, Path] = {}
-    extra: list[_Clip] = []
+    wavs: dict[Clip, Path] = {}
+    extra: list[Clip] = []
     for split, folder in folders.items():
         if folder.is_dir():
             found = find_audio(folder, tables[split])
@@ -136,15 +143,13 @@ def preprocess_clotho(
             f"Put missing files in place and replace broken ones ({SOURCE}), or go on with the "
             f"rest by --allow-missing."
         )
-    audio_info = _number_clips(clips, durations)
-    captions = _number_captions(tables, audio_info["audio_fids"])
-    return Preprocessed(
-        audio_info=audio_info,
-        captions=captions,
-        vocab_info=text.vocabulary(
-            {split: table["tokens"].tolist() for split, table in captions.items()},
-            {split: len(names) for split, names in audio_info["audio_fnames"].items()},
-        ),
+    return number(
+        clips,
+        durations,
+        {
+            split: [(name, caption) for name, of_clip in table.items() for caption in of_clip]
+            for split, table in tables.items()
+        },
         missing=missing,
         extra=[
             f"{split}/{name}" + (f": {problems[split, name]}" if (split, name) in problems else "")
@@ -153,8 +158,48 @@ def preprocess_clotho(
     )
 
 
+def number(
+    clips: Sequence[Clip],
+    durations: Mapping[Clip, float],
+    captions: Mapping[str, Sequence[Caption]],
+    *,
+    missing: list[str],
+    extra: list[str],
+) -> Preprocessed:
+    """Number clips (fid) and captions (cid) from 1 through the splits.
+
+    Parameters
+    ----------
+    clips : sequence of (split, file name)
+        In the order of their numbers.
+    durations : mapping of (split, file name) to float
+        Seconds; a clip without one is left out with its captions, and keeps its numbers to itself.
+    captions : mapping of split to sequence of (file name, text)
+        In the order of their numbers.
+    missing, extra : list of str
+        See `Preprocessed`.
+
+    Returns
+    -------
+    Preprocessed
+
+    """
+    audio_info = _number_clips(clips, durations, list(captions))
+    tables = _number_captions(captions, audio_info["audio_fids"])
+    return Preprocessed(
+        audio_info=audio_info,
+        captions=tables,
+        vocab_info=text.vocabulary(
+            {split: table["tokens"].tolist() for split, table in tables.items()},
+            {split: len(names) for split, names in audio_info["audio_fnames"].items()},
+        ),
+        missing=missing,
+        extra=extra,
+    )
+
+
 def write_preprocessed(input_path: str | Path, preprocessed: Preprocessed) -> list[Path]:
-    """Write captions, clips and vocabulary, each file only if its content has changed.
+    """Write captions, clips, vocabulary and what is missing, where the content has changed.
 
     Parameters
     ----------
@@ -182,14 +227,17 @@ def write_preprocessed(input_path: str | Path, preprocessed: Preprocessed) -> li
             for split, table in preprocessed.captions.items()
         },
         Path(input_path) / VOCAB_INFO_FILE: _pickled(vocab_info),
+        Path(input_path) / MISSING_CLIPS_FILE: "".join(
+            f"{clip}\n" for clip in preprocessed.missing
+        ).encode(),
     }
     return [path for path, content in contents.items() if files.write_if_changed(path, content)]
 
 
 def read_durations(
-    wavs: Mapping[_Clip, Path],
+    wavs: Mapping[Clip, Path],
     progress: Callable[[int], AbstractContextManager] | None = None,
-) -> tuple[dict[_Clip, float], dict[_Clip, str]]:
+) -> tuple[dict[Clip, float], dict[Clip, str]]:
     """Read durations in seconds; where that fails, the reason why."""
     durations, problems = {}, {}
     with progress(len(wavs)) if progress else nullcontext() as bar:
@@ -211,12 +259,12 @@ def read_durations(
 
 
 def _number_clips(
-    clips: list[_Clip], durations: Mapping[_Clip, float]
+    clips: Sequence[Clip], durations: Mapping[Clip, float], splits: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     info: dict[str, dict[str, Any]] = {
-        "audio_fids": {split: {} for split in SPLITS},
-        "audio_fnames": {split: [] for split in SPLITS},
-        "audio_durations": {split: [] for split in SPLITS},
+        "audio_fids": {split: {} for split in splits},
+        "audio_fnames": {split: [] for split in splits},
+        "audio_durations": {split: [] for split in splits},
     }
     for fid, (split, name) in enumerate(clips, start=1):
         if (split, name) in durations:
@@ -227,21 +275,18 @@ def _number_clips(
 
 
 def _number_captions(
-    tables: Mapping[str, dict[str, list[str]]], fids: Mapping[str, dict[str, int]]
+    captions: Mapping[str, Sequence[Caption]], fids: Mapping[str, Mapping[str, int]]
 ) -> dict[str, pd.DataFrame]:
-    cid = 0
-    captions = {}
-    for split, table in tables.items():
+    cids = itertools.count(1)
+    tables = {}
+    for split, of_split in captions.items():
         rows = []
-        for name, originals in table.items():
-            for original in originals:
-                cid += 1
-                if name in fids[split]:
-                    words = text.tokens(original)
-                    row = (cid, fids[split][name], name, original, text.clean(original), words)
-                    rows.append(row)
-        captions[split] = pd.DataFrame(rows, columns=list(CAPTION_COLUMNS))
-    return captions
+        for (name, original), cid in zip(of_split, cids, strict=False):
+            if name in fids[split]:
+                words = text.tokens(original)
+                rows.append((cid, fids[split][name], name, original, text.clean(original), words))
+        tables[split] = pd.DataFrame(rows, columns=list(CAPTION_COLUMNS))
+    return tables
 
 
 class _SortedSet:

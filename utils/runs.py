@@ -9,14 +9,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from utils import cli
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.config import Config, differing_settings, parse_config, to_plain
+from utils.corpora import CLOTHO
 from utils.errors import InputError
 from utils.files import atomic_write
 from utils.training import Trainer
+
+# Settings that decide the shapes and the meaning of a model's weights.
+_WEIGHT_SETTINGS = (
+    "model.audio_features",
+    "model.text_projection",
+    "passt.arch",
+    "sentence_model.sha256",
+)
 
 
 class Run:
@@ -25,31 +35,25 @@ class Run:
     Use `Run.new` or `Run.existing`.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, trained_on: str = CLOTHO, quiet: bool = False) -> None:
         self.folder = folder
+        self.trained_on = trained_on
+        self.quiet = quiet
         self.settings = folder / "conf.yaml"
         self.checkpoint_last = folder / "checkpoint_last.pt"
         self.checkpoint_best = folder / "checkpoint_best.pt"
         self.results = folder / "test.output.csv"
+        self.ranks = folder / "test.ranks.csv"
+        self.metrics = folder / "metrics.json"
 
     @classmethod
-    def new(cls, config: Config) -> "Run":
-        """Make the folder of a new run, named by date, time and seed, and keep the settings."""
-        now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-        parent = config.output_path / config.experiment
-        number = 1
-        while True:
-            folder = parent / (f"{now}_seed{config.seed}" + (f"_{number}" if number > 1 else ""))
-            try:
-                folder.mkdir(parents=True)
-                break
-            except FileExistsError:
-                number += 1
-            except OSError as error:
-                raise InputError(
-                    f"cannot make the run folder {folder}: {error.strerror}. Mend output_path."
-                ) from None
-        run = cls(folder)
+    def new(cls, config: Config, *, trained_on: str = CLOTHO) -> "Run":
+        """Make the folder of a new run, named by date, time and seed, and keep the settings.
+
+        `trained_on` names the plan of `utils.experiment` that the run follows.
+        """
+        label = "" if trained_on == CLOTHO else f"_{trained_on}"
+        run = cls(new_folder(config, f"seed{config.seed}{label}"), trained_on=trained_on)
         run.save_settings(config)
         return run
 
@@ -62,12 +66,13 @@ class Run:
                 f"{folder} is no run folder with a checkpoint_last.pt, so there is nothing to "
                 "resume. Give the folder that the interrupted run named."
             )
+        run.trained_on = load_checkpoint(run.checkpoint_last).get("trained_on", CLOTHO)
         return run
 
     @property
     def finished(self) -> bool:
         """Whether the run has been scored on the test split."""
-        return (self.folder / "metrics.json").is_file()
+        return self.metrics.is_file()
 
     def save_settings(self, config: Config) -> None:
         """Write conf.yaml, with which the run can be repeated."""
@@ -75,10 +80,11 @@ class Run:
             yaml.safe_dump(to_plain(config), file, sort_keys=False, allow_unicode=True)
 
     def say(self, text: str) -> None:
-        """Print a line and keep it in the run's log."""
+        """Keep a line in the run's log and, unless the run is quiet, print it."""
         with (self.folder / "log.txt").open("a", encoding="utf-8") as file:
             file.write(text + "\n")
-        print(text, flush=True)
+        if not self.quiet:
+            print(text, flush=True)
 
     def save_history(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write history.csv, one row per epoch."""
@@ -91,25 +97,50 @@ class Run:
 
     def save_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Write metrics.json."""
-        with atomic_write(self.folder / "metrics.json", "w") as file:
+        with atomic_write(self.metrics, "w") as file:
             json.dump(metrics, file, indent=2, ensure_ascii=False)
             file.write("\n")
 
     def save_last(self, state: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         """Keep all that is needed to go on after the epoch just finished."""
-        save_checkpoint(self.checkpoint_last, {"settings": settings, "trainer": state})
+        content = {"settings": settings, "trained_on": self.trained_on, "trainer": state}
+        save_checkpoint(self.checkpoint_last, content)
 
     def save_best(self, model_state: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         """Keep the weights of the best epoch so far."""
-        save_checkpoint(self.checkpoint_best, {"settings": settings, "model": model_state})
+        content = {"settings": settings, "trained_on": self.trained_on, "model": model_state}
+        save_checkpoint(self.checkpoint_best, content)
+
+    def save_ranks(self, cids: Sequence[int], ranks: Sequence[int]) -> None:
+        """Write test.ranks.csv: for each caption (cid) the rank of its own clip, from 1."""
+        with atomic_write(self.ranks, "w") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("cid", "rank"))
+            writer.writerows(zip(cids, ranks, strict=True))
+
+
+def new_folder(config: Config, label: str) -> Path:
+    """Make ``<output_path>/<experiment>/<date>_<time>_<label>/``, numbered if it exists."""
+    now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    parent = config.output_path / config.experiment
+    number = 1
+    while True:
+        folder = parent / (f"{now}_{label}" + (f"_{number}" if number > 1 else ""))
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise InputError(
+                f"cannot make the run folder {folder}: {error.strerror}. Mend output_path."
+            ) from None
 
 
 def resume(trainer: Trainer, run: Run, config: Config) -> None:
     """Bring a trainer to where a run stopped; half a run under other settings is refused."""
     checkpoint = load_checkpoint(run.checkpoint_last)
-    begun = parse_config(
-        checkpoint.get("settings", {}), base=Path(), source=str(run.checkpoint_last)
-    )
+    begun = _settings_in(checkpoint, run.checkpoint_last)
     tracking = ("wandb", "wandb_project", "wandb_entity", "wandb_mode")
     free = ("training.epochs", "training.device", *tracking, "output_path", "experiment")
     if differing := differing_settings(config, begun, but=free):
@@ -126,15 +157,37 @@ def resume(trainer: Trainer, run: Run, config: Config) -> None:
     run.save_settings(config)
 
 
+def weights_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Take the best weights; checkpoint_last.pt holds them beside the state of the training."""
+    return checkpoint.get("model") or checkpoint.get("trainer", {}).get("best_state")
+
+
+def load_initial(model: torch.nn.Module, config: Config) -> None:
+    """Start from the weights that training.init_checkpoint names, if it names any.
+
+    The tag texts and their ratio may be others than those that the weights were trained with.
+    """
+    path = config.training.init_checkpoint
+    if path is None:
+        return
+    checkpoint = load_checkpoint(path)
+    trained = _settings_in(checkpoint, path)
+    if differing := differing_settings(config, trained, only=_WEIGHT_SETTINGS):
+        raise InputError(
+            f"training.init_checkpoint: {path} was trained with other settings: "
+            f"{'; '.join(differing)}. Train from it with its own, or give another."
+        )
+    weights = dict(weights_of(checkpoint) or {})
+    weights.pop("tag_table", None)
+    load_into(model, {**weights, **dict(model.named_buffers())}, path)
+
+
 def settings_of(checkpoint: dict[str, Any], args: argparse.Namespace) -> Config:
     """Take the settings a checkpoint was trained with; --config and --set may name other files.
 
     What the weights were trained for (the model, PaSST, the sentence model) cannot be changed.
     """
-    try:
-        trained = parse_config(checkpoint["settings"], base=Path(), source=str(args.checkpoint))
-    except KeyError:
-        raise InputError(f"{args.checkpoint} holds no settings: train again.") from None
+    trained = _settings_in(checkpoint, args.checkpoint)
     config = cli.load_config(args, default=trained)
     fixed = ("model", "passt.arch", "sentence_model.sha256")
     if differing := differing_settings(config, trained, only=fixed):
@@ -143,6 +196,12 @@ def settings_of(checkpoint: dict[str, Any], args: argparse.Namespace) -> Config:
             "Drop these --set, or give the --config of that run."
         )
     return config
+
+
+def _settings_in(checkpoint: Mapping[str, Any], path: Path) -> Config:
+    if "settings" not in checkpoint:
+        raise InputError(f"{path} holds no settings: train again.")
+    return parse_config(checkpoint["settings"], base=Path(), source=str(path))
 
 
 def load_into(target: Any, state: Any, source: Path) -> None:

@@ -1,4 +1,4 @@
-"""Texts ─► vector file: what scripts 04, 05 and 06 have in common. Shapes: B batch, D numbers."""
+"""Texts ─► sentence vectors, in a file or in memory. Shapes: N texts, B batch, D numbers."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -53,14 +53,9 @@ def embed(
 
     def start() -> Callable[[list[int]], Batches]:
         encoder = load_encoder(folder).to(device).eval()
-        tokens = encoder.tokenize(list(texts))
-
-        @torch.inference_mode()
-        def forward(batch: list[Sequence[int]]) -> NDArray[np.float32]:
-            with autocast(device, precision):
-                return encoder(batch).float().cpu().numpy()
-
-        return lambda missing: text_batches(tokens, missing, forward, batch_size=model.batch_size)
+        return lambda missing: _batches(
+            encoder, texts, missing, device, precision, model.batch_size
+        )
 
     with cli.progress(len(ids), "MPNet", unit) as bar:
         update = update_vector_files(
@@ -85,6 +80,54 @@ def embed(
         f"embedded {update.computed} {unit} with {model.name} ({device.type}, {precision}); "
         f"{len(ids) - update.computed} were up to date"
     )
+
+
+def encode(
+    texts: Sequence[str], *, config: Config, load_encoder: Callable[[Path], Any]
+) -> NDArray[np.float32]:
+    """Embed texts without keeping them in a file.
+
+    Parameters
+    ----------
+    texts : sequence of N str
+    config : Config
+        Which model, on which device, in which precision.
+    load_encoder : callable
+        See `embed`.
+
+    Returns
+    -------
+    ndarray, shape (N, D), float32
+        Unit vectors.
+
+    """
+    model = config.sentence_model
+    folder = weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
+    device = choose_device(config.training.device)
+    precision = choose_precision(config.precision, device)
+    encoder = load_encoder(folder).to(device).eval()
+    vectors = np.empty((len(texts), weights.sentence_dimension(folder)), dtype=np.float32)
+    every = range(len(texts))
+    for rows, values in _batches(encoder, texts, every, device, precision, model.batch_size):
+        vectors[rows] = values
+    return vectors
+
+
+def _batches(
+    encoder: Any,
+    texts: Sequence[str],
+    positions: Sequence[int],
+    device: torch.device,
+    precision: str,
+    batch_size: int,
+) -> Batches:
+    @torch.inference_mode()
+    def forward(batch: list[Sequence[int]]) -> NDArray[np.float32]:
+        with autocast(device, precision):
+            return encoder(batch).float().cpu().numpy()
+
+    tokens = encoder.tokenize(list(texts))
+    return text_batches(tokens, positions, forward, batch_size=batch_size)
 
 
 def text_batches(

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from utils.errors import InputError
-from utils.metrics import CUTOFF, METRICS, score_hits, single_relevant
+from utils.metrics import CUTOFF, METRICS, bootstrap_interval, score_hits, single_relevant
 from utils.mixup import Mixup, draw_mixup
 from utils.retrieval import caption_hits, rank_and_retrieve
 
@@ -267,6 +267,8 @@ class Evaluation:
     audio_to_text : dict of str to ndarray, shape (C,)
         The other way round, where asked for: each clip ranks all captions. R@k is 1 if any of its
         own is among the first k, AP@10 is divided by min(number of its captions, 10).
+    clips : ndarray, shape (P,), int
+        Each caption's own clip.
 
     """
 
@@ -275,10 +277,17 @@ class Evaluation:
     scores: NDArray[np.float32]
     values: dict[str, NDArray[np.float64]]
     audio_to_text: dict[str, NDArray[np.float64]]
+    clips: NDArray[np.int64]
 
     def means(self) -> dict[str, float]:
         """Average over the captions: the metrics."""
         return {name: float(self.values[name].mean()) for name in METRICS}
+
+    def intervals(self, *, seed: int) -> dict[str, tuple[float, float]]:
+        """Compute 95 % bootstrap intervals of the metrics, over captions grouped by clip."""
+        return {
+            name: bootstrap_interval(self.values[name], self.clips, seed=seed) for name in METRICS
+        }
 
     def audio_to_text_means(self) -> dict[str, float]:
         """Average over the clips: the metrics of audio-to-text retrieval."""
@@ -296,7 +305,8 @@ def evaluate(model: nn.Module, pairs: Pairs, *, both_ways: bool = False) -> Eval
     if both_ways:
         own = torch.bincount(pairs.clips, minlength=len(audio)).cpu()
         audio_to_text = score_hits(caption_hits(audio, text, pairs.clips), own, recall="any")
-    return Evaluation(ranks, best, scores, single_relevant(ranks), audio_to_text)
+    clips = pairs.clips.cpu().numpy()
+    return Evaluation(ranks, best, scores, single_relevant(ranks), audio_to_text, clips)
 
 
 def spread_seed(seed: int, count: int) -> Iterator[int]:

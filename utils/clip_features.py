@@ -1,0 +1,241 @@
+"""Log-mel spectrograms or waveforms of clips, for those who train on them elsewhere.
+
+The layout is the original system's: HDF5, one dataset per ``str(fid)``. Attributes, which its
+readers pass over, say how the file was made (``kind`` and parameters) and from what each dataset
+was: ``id`` (``split/file name``), ``source`` (fingerprint of the sound file) and, of log-mels,
+``sample_rate`` in Hz.
+
+Shapes: N samples, T frames.
+"""
+
+import hashlib
+import importlib
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from utils.audio import decode, fingerprint, read_audio
+from utils.errors import InputError
+from utils.extraction import Update, ahead
+from utils.files import atomic_write
+from utils.journal import locked
+
+Kind = Literal["logmel", "waveform"]
+
+WAVEFORM_RATE = 32_000
+WINDOW_MS, HOP_MS = 40, 20
+MELS = 64
+FMIN, FMAX = 12.0, 8000.0
+LOG_OFFSET = float(np.spacing(1.0))
+
+# Below it the lowest mel bands are narrower than the bins of the FFT, and stay empty.
+_LOWEST_RATE = 4000
+_PARAMETERS: dict[Kind, dict[str, str | int | float]] = {
+    "logmel": {
+        "sample_rate": "of each file",
+        "window": "hann",
+        "window_ms": WINDOW_MS,
+        "hop_ms": HOP_MS,
+        "power": 2.0,
+        "mels": MELS,
+        "mel_scale": "slaney",
+        "fmin": FMIN,
+        "fmax": FMAX,
+        "log_offset": LOG_OFFSET,
+    },
+    "waveform": {"sample_rate": WAVEFORM_RATE},
+}
+_IN_PART = "features"  # the one dataset of a partial file
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A clip and its name in the file.
+
+    Attributes
+    ----------
+    fid : int
+        Names the dataset.
+    audio_id : str
+        ``split/file name``.
+    path : Path
+        The sound file.
+
+    """
+
+    fid: int
+    audio_id: str
+    path: Path
+
+
+def write_clip_features(
+    path: Path,
+    clips: Sequence[Clip],
+    *,
+    kind: Kind,
+    advance: Callable[[int], Any] = lambda count: None,
+) -> Update:
+    """Bring a file of log-mels or waveforms up to date, computing no clip that is there already.
+
+    Each finished clip is kept in a folder beside the file, ``<name>.partial``, until all are
+    there; so work goes on where it was stopped. While the file is put together, the disk holds
+    each new clip twice. The memory holds a few clips at a time.
+
+    Parameters
+    ----------
+    path : Path
+    clips : sequence of Clip
+        With distinct fids. Datasets of other clips are dropped.
+    kind : "logmel" or "waveform"
+        ``logmel``: (T, 64) float32, see `log_mel`, at the sample rate that the sound file has.
+        ``waveform``: (N,) float32, resampled to 32 kHz. Both of the mean over the channels.
+    advance : callable
+        Told how many clips are newly available, the ones found on the disk first.
+
+    Returns
+    -------
+    Update
+        Clips computed, and whether the file was written: one that is up to date stays untouched.
+
+    Raises
+    ------
+    InputError
+        If a sound file cannot be used, something else stands under `path`, or another run is
+        writing it.
+    ValueError
+        If a fid is repeated.
+
+    """
+    parameters = {"kind": kind, **_PARAMETERS[kind]}
+    wanted = {str(clip.fid): (clip.audio_id, fingerprint(clip.path)) for clip in clips}
+    if len(wanted) != len(clips):
+        raise ValueError(f"{path}: fids must be distinct")
+    folder = path.with_name(path.name + ".partial")
+    if _entries(path, parameters) == wanted and not folder.exists():
+        advance(len(clips))
+        return Update(computed=0, written=False)
+    with locked(folder):
+        # Looked up again, because another run may have finished before this one had the lock.
+        present = _entries(path, parameters)
+        parts = {
+            fid: folder / _part_name(entry, parameters)
+            for fid, entry in wanted.items()
+            if present.get(fid) != entry
+        }
+        missing = [
+            clip for clip in clips if (part := parts.get(str(clip.fid))) and not part.exists()
+        ]
+        advance(len(clips) - len(missing))
+        if missing and kind == "logmel":
+            # It takes seconds; and before the threads, which would race for its lazy submodules.
+            importlib.import_module("librosa.feature")
+        for clip, (features, attributes) in ahead(lambda clip: _compute(clip, kind), missing):
+            fid = str(clip.fid)
+            audio_id, source = wanted[fid]
+            with atomic_write(parts[fid], "w+b") as stream, h5py.File(stream, "w") as file:
+                dataset = file.create_dataset(_IN_PART, data=features)
+                dataset.attrs.update({"id": audio_id, "source": source, **attributes})
+            advance(1)
+        if present != wanted:
+            _put_together(path, list(wanted), parts, parameters)
+        shutil.rmtree(folder)
+    return Update(computed=len(missing), written=present != wanted)
+
+
+def log_mel(samples: NDArray[np.float32], *, sample_rate: int) -> NDArray[np.float32]:
+    """Compute the log-mel spectrogram of the original system.
+
+    A window of 40 ms every 20 ms, both rounded to whole samples (a half to the even one), and an
+    FFT of the next power of two; 64 mel bands from 12 Hz to 8 kHz, or to half the sample rate
+    where that is less. The rest is as librosa does by default: a periodic Hann window, frames
+    centred on every hop in a signal surrounded by zeros, power spectra, and mel bands of equal
+    area on Slaney's scale.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (N,), float32
+    sample_rate : int
+        In Hz.
+
+    Returns
+    -------
+    ndarray, shape (T, 64), float32
+        log(mel + 2.2e-16), the natural logarithm; T = floor(N / hop) + 1.
+
+    """
+    from librosa.feature import melspectrogram  # takes seconds to import
+
+    window = round(sample_rate * WINDOW_MS / 1000)
+    mel = melspectrogram(
+        y=samples,
+        sr=sample_rate,
+        n_fft=1 << (window - 1).bit_length(),
+        win_length=window,
+        hop_length=round(sample_rate * HOP_MS / 1000),
+        n_mels=MELS,
+        fmin=FMIN,
+        fmax=min(FMAX, sample_rate / 2),
+    )
+    return np.ascontiguousarray(np.log(mel + LOG_OFFSET).T, dtype=np.float32)
+
+
+def _compute(clip: Clip, kind: Kind) -> tuple[NDArray[np.float32], dict[str, int]]:
+    """Compute the features of a clip, and attributes of its own."""
+    if kind == "waveform":
+        return read_audio(clip.path, sample_rate=WAVEFORM_RATE), {}
+    samples, rate = decode(clip.path)
+    if rate < _LOWEST_RATE:
+        raise InputError(
+            f"{clip.path} has {rate} samples per second, and {MELS} mel bands need "
+            f"{_LOWEST_RATE} or more. Replace or remove it."
+        )
+    return log_mel(samples, sample_rate=rate), {"sample_rate": rate}
+
+
+def _entries(path: Path, parameters: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Read id and source of each dataset; none where there is no file, or one made otherwise."""
+    if not path.exists():
+        return {}
+    try:
+        with h5py.File(path, "r") as file:
+            attributes = dict(file.attrs)
+            entries = {
+                fid: (dataset.attrs.get("id"), dataset.attrs.get("source"))
+                for fid, dataset in file.items()
+            }
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+        raise InputError(
+            f"{path} is not an HDF5 file that can be read ({error}), and would be overwritten. "
+            "Remove it, move it away, or name another file."
+        ) from None
+    if (found := attributes.get("kind")) != parameters["kind"]:
+        content = "was not written by this program" if found is None else f"holds {found!r}"
+        raise InputError(
+            f"{path} {content}, and would be overwritten with {parameters['kind']!r}. Move it "
+            "away, or name another file."
+        )
+    return entries if attributes == parameters else {}
+
+
+def _put_together(
+    path: Path, fids: Sequence[str], parts: Mapping[str, Path], parameters: Mapping[str, Any]
+) -> None:
+    """Write the file, taking each dataset from its part or else from the file as it stands."""
+    with atomic_write(path, "w+b") as stream, h5py.File(stream, "w") as file:
+        file.attrs.update(parameters)
+        for fid in fids:
+            origin, name = (parts[fid], _IN_PART) if fid in parts else (path, fid)
+            with h5py.File(origin, "r") as source:
+                source.copy(name, file, name=fid)
+
+
+def _part_name(entry: tuple[str, str], parameters: Mapping[str, Any]) -> str:
+    """Name a part after all that it depends on, so that none is taken for another."""
+    return hashlib.sha256(json.dumps([entry, parameters]).encode()).hexdigest()[:32] + ".hdf5"

@@ -1,0 +1,100 @@
+"""The data sets that the settings name: Clotho, AudioCaps and the Task 6b evaluation subset.
+
+Each has its splits, its sound files, the files that the scripts write for it, and the commands
+that write them, to be named in errors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from utils import audiocaps, clotho, datasets, task6b
+from utils.config import Config, DataFiles
+from utils.datasets import QuerySplit
+
+CLOTHO, AUDIOCAPS, TASK6B = "clotho", "audiocaps", "task6b"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """One of the data sets.
+
+    Attributes
+    ----------
+    subset : {'clotho', 'audiocaps', 'task6b'}
+    folder : Path
+        Where its sound files and captions are.
+    files : DataFiles
+        What the scripts write for it.
+    audio_folders : dict of str to Path
+        For each split the folder of its sound files.
+    audio_script, caption_script : str
+        What writes its vector files.
+
+    """
+
+    subset: str
+    folder: Path
+    files: DataFiles
+    audio_folders: dict[str, Path]
+    audio_script: str
+    caption_script: str
+
+    @property
+    def synthetic_note(self) -> str | None:
+        """The sentence that says that its sounds are synthetic, if they are."""
+        return datasets.synthetic_note(self.folder)
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """Names of its splits."""
+        return tuple(self.audio_folders)
+
+    def load(self, split: str) -> QuerySplit:
+        """Read the preprocessed captions of a split: a `CaptionSplit` where clips are known."""
+        if self.subset == TASK6B:
+            return task6b.load_queries(self.files.input_path)
+        script = "scripts/01_preprocess.py"
+        if self.subset == AUDIOCAPS:
+            script += " --subset audiocaps"
+        return datasets.load_captions(self.files.input_path, split, made_by=script)
+
+    def captions_file(self, split: str) -> Path:
+        """Return the path of the preprocessed captions of a split."""
+        return datasets.captions_file(self.files.input_path, split)
+
+    def require_audio(self, split: str, names: Sequence[str]) -> list[Path]:
+        """Find the sound files of clips, every one of them."""
+        require = audiocaps.require_audio if self.subset == AUDIOCAPS else clotho.require_audio
+        return require(self.audio_folders[split], names)
+
+
+def corpus(config: Config, subset: str) -> Corpus:
+    """Find one of the data sets by name: 'clotho', 'audiocaps' or 'task6b'."""
+    if subset == TASK6B:
+        return Corpus(
+            subset,
+            config.eval_data.audio_path,
+            config.eval_data,
+            {task6b.SPLIT: config.eval_data.audio_path},
+            "scripts/03_audio_features.py --subset task6b",
+            "scripts/05_sentence_embeddings_evaluation_set_task6b.py",
+        )
+    if subset == AUDIOCAPS:
+        folder = config.audiocaps.dataset_path
+        return Corpus(
+            subset,
+            folder,
+            config.audiocaps,
+            {split: audiocaps.audio_folder(folder, split) for split in audiocaps.SPLITS},
+            "scripts/03_audio_features.py --subset audiocaps",
+            "scripts/04_sentence_embeddings.py --subset audiocaps",
+        )
+    return Corpus(
+        subset,
+        config.train_data.dataset_path,
+        config.train_data,
+        {split: config.train_data.dataset_path / split for split in datasets.SPLITS},
+        "scripts/03_audio_features.py",
+        "scripts/04_sentence_embeddings.py",
+    )

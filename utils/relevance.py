@@ -1,0 +1,122 @@
+"""Tables of queries: which clips are relevant to each, and which a system found.
+
+N queries.
+"""
+
+import ast
+from pathlib import Path
+
+from utils import files
+from utils.datasets import CaptionSplit
+from utils.errors import InputError, counted, shorten
+from utils.retrieval import RESULTS, result_header
+
+RELEVANT_HEADER = ["query", "audio_filenames"]
+
+
+def read_relevant_csv(path: Path, clip_names: list[str]) -> dict[str, set[str]]:
+    """Read queries that may each have several relevant clips.
+
+    Parameters
+    ----------
+    path : Path
+        CSV with the header query,audio_filenames; the file names of a query stand in one cell,
+        as a list in Python's notation: ``"['a.wav', 'b.wav']"``. It is read as a literal: nothing
+        in it is run.
+    clip_names : list of str
+        The file names that may occur.
+
+    Returns
+    -------
+    dict of N queries to set of str
+        In the order of the file.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or wrong: one message with all problems, the first ten in words.
+
+    """
+    rows = files.read_csv(path)
+    header = rows[0][1] if rows else []
+    if header != RELEVANT_HEADER:
+        raise InputError(
+            f"{path}, line 1: the header is {','.join(header)[:200]!r}, and must be "
+            f"{','.join(RELEVANT_HEADER)}."
+        )
+    relevant: dict[str, set[str]] = {}
+    problems = []
+    known = set(clip_names)
+    for line, cells in rows[1:]:
+        query, names, problem = _read_row(cells)
+        if query in relevant:
+            problem = f"the query {query!r} stands there already"
+        elif unknown := sorted(set(names) - known):
+            problem = f"{unknown[0]!r} is none of the {len(known)} clips"
+        if problem:
+            problems.append(f"line {line}: {problem}")
+        relevant[query] = set(names)
+    if problems or not relevant:
+        raise InputError(
+            f"{counted(problems, 'problem')} in {path}:\n{shorten(problems or ['no queries'])}\n"
+            "Each row is a query and a list of file names: \"['a.wav', 'b.wav']\", in quotes."
+        )
+    return relevant
+
+
+def relevant_by_caption(split: CaptionSplit) -> dict[str, set[str]]:
+    """Take the clips that each caption of a split was written for: mostly one."""
+    relevant: dict[str, set[str]] = {}
+    for caption, clip in zip(split.captions, split.clip_of_caption.tolist(), strict=True):
+        relevant.setdefault(caption, set()).add(split.clip_names[clip])
+    return relevant
+
+
+def read_result_table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Read a table of results in the challenge's form: caption,file_name_1,...,file_name_10.
+
+    Returns
+    -------
+    queries : list of N str
+    retrieved : list of N lists of str
+        Best first.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, in another form, or names a clip twice for a query.
+
+    """
+    rows = files.read_csv(path)
+    header = rows[0][1] if rows else []
+    if header != result_header(max(1, len(header) - 1)) or len(rows) < 2:
+        raise InputError(
+            f"{path}, line 1: the header is {','.join(header)[:200]!r}, and must be "
+            f"{','.join(result_header(RESULTS))}, with a row for each query below."
+        )
+    problems = [
+        f"line {line}: {len(cells)} columns, not {len(header)}"
+        if len(cells) != len(header)
+        else f"line {line}: a file name stands there more than once"
+        for line, cells in rows[1:]
+        if len(cells) != len(header) or len(set(cells[1:])) < len(cells) - 1
+    ]
+    if problems:
+        raise InputError(f"{counted(problems, 'problem')} in {path}:\n{shorten(problems)}")
+    return [cells[0] for _, cells in rows[1:]], [cells[1:] for _, cells in rows[1:]]
+
+
+def _read_row(cells: list[str]) -> tuple[str, list[str], str | None]:
+    """Take query, file names and what is wrong with them."""
+    query = cells[0]
+    if len(cells) != len(RELEVANT_HEADER):
+        return query, [], f"{len(cells)} columns, not {len(RELEVANT_HEADER)}"
+    if not query.strip():
+        return query, [], "the query is empty"
+    try:
+        names = ast.literal_eval(cells[1].strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        names = None
+    if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
+        return query, [], f"{cells[1][:200]!r} is no list of file names"
+    return query, names, None
