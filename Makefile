@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 DEMO := --config data/demo/conf.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help install sentence-model demo test test-slow lint format lock clean distclean
+.PHONY: help install sentence-model demo demo-audiocaps test test-slow lint format lock clean distclean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,15 @@ demo: $(INSTALLED) sentence-model  ## the whole pipeline on synthetic sounds: da
 	$(RUN) scripts/06_audioset_tag_embeddings.py $(DEMO)
 	$(RUN) main.py $(DEMO)
 
+demo-audiocaps: demo  ## train on a synthetic AudioCaps first, then on the demo set from there
+	$(RUN) scripts/00_make_demo_data.py --audiocaps $(DEMO)
+	$(RUN) scripts/01_preprocess.py --subset audiocaps $(DEMO)
+	$(RUN) scripts/03_audio_features.py --subset audiocaps $(DEMO)
+	$(RUN) scripts/04_sentence_embeddings.py --subset audiocaps $(DEMO)
+	$(RUN) main.py train-audiocaps $(DEMO)
+	$(RUN) main.py train $(DEMO) \
+		--set training.init_checkpoint="$$(ls -d $$PWD/outputs/demo/*_audiocaps* | tail -n 1)/checkpoint_best.pt"
+
 test: $(INSTALLED) sentence-model  ## the tests, without the slow ones
 	$(RUN) -m pytest -m "not slow"
 
@@ -55,7 +64,7 @@ lock:  ## renew requirements.lock after a change of requirements.txt
 	rm -rf .lock-venv
 
 clean:  ## remove the demo set, its features and runs, and caches
-	rm -rf data/demo_set outputs/demo .pytest_cache .ruff_cache
+	rm -rf data/demo_set data/demo_audiocaps outputs/demo .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean  ## also remove .venv and the sentence model

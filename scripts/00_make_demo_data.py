@@ -1,11 +1,13 @@
-"""Make the demo set: synthetic sounds with captions, in Clotho's folder layout.
+"""Make a demo set: synthetic sounds with captions, in the layout of Clotho or of AudioCaps.
 
-Reads   nothing but the settings (train_data.dataset_path)
+Reads   nothing but the settings (train_data.dataset_path, audiocaps.dataset_path)
 Writes  OUTPUT/{development,validation,evaluation}/*.wav
         OUTPUT/clotho_captions_{development,validation,evaluation}.csv
         OUTPUT/demo_set.json
+With --audiocaps: OUTPUT/{train,val,test}.csv and OUTPUT/audio/{train,val,test}/*.{wav,flac}
 
     python scripts/00_make_demo_data.py --config conf.yaml
+    python scripts/00_make_demo_data.py --audiocaps
 
 A complete set is left alone, an interrupted one is continued, and a folder that holds anything
 else, such as the real Clotho, is refused.
@@ -25,15 +27,17 @@ def main(argv: list[str] | None = None) -> None:
     """Write the demo set and print one line about it."""
     parser = cli.parser(__doc__)
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="default: train_data.dataset_path"
+        "--audiocaps", action="store_true", help="in AudioCaps' layout, other sounds than Clotho's"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="default: the dataset_path of the settings"
     )
     parser.add_argument(
         "--clips",
         type=int,
         nargs=3,
-        default=scenes.DEFAULT_CLIPS,
-        metavar=("DEV", "VAL", "EVAL"),
-        help="clips in each split (default: %(default)s)",
+        metavar=("TRAIN", "VAL", "TEST"),
+        help=f"clips in each split (default: {scenes.DEFAULT_CLIPS})",
     )
     parser.add_argument(
         "--seed", type=int, default=scenes.DEFAULT_SEED, help="default: %(default)s"
@@ -44,12 +48,15 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     config = cli.load_config(args)
     run = cli.Summary()
-    folder = args.output or config.train_data.dataset_path
+    layout = scenes.AUDIOCAPS if args.audiocaps else scenes.CLOTHO
+    data = config.audiocaps if args.audiocaps else config.train_data
+    folder = args.output or data.dataset_path
     report = scenes.write_demo_set(
         folder,
-        clips=tuple(args.clips),
+        clips=args.clips and tuple(args.clips),
         seed=args.seed,
         jobs=args.jobs,
+        layout=layout,
         progress=partial(cli.progress, description="demo set", unit="clips"),
     )
     if report.up_to_date:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from utils import scenes
+from utils import audiocaps, scenes
+from utils.datasets import SPLITS
 from utils.errors import InputError
-from utils.scenes import demo_set
+from utils.scenes import demo_set, names
 from utils.scenes.captions import NUMBERS, _tempo
 from utils.scenes.scene import HIGHEST_PEAK, LOUD_DB, QUIET_DB, Event, Scene, loudest_level
 from utils.sound_events import EVENT_KINDS
@@ -252,7 +253,7 @@ def test_background_is_called_so_only_where_there_is_one() -> None:
 
 
 def test_layout_is_that_of_clotho(written: Path) -> None:
-    for split, clips in zip(demo_set.SPLITS, CLIPS, strict=True):
+    for split, clips in zip(SPLITS, CLIPS, strict=True):
         header, *rows = read_csv(written, split)
         assert header == ["file_name", *(f"caption_{i}" for i in range(1, 6))]
         assert len(rows) == clips
@@ -276,7 +277,7 @@ def test_layout_is_that_of_clotho(written: Path) -> None:
 )
 def test_line_ends_are_those_of_clotho(written: Path, split: str, crlf: bool) -> None:
     content = (written / f"clotho_captions_{split}.csv").read_bytes()
-    lines = 1 + CLIPS[demo_set.SPLITS.index(split)]
+    lines = 1 + CLIPS[SPLITS.index(split)]
     assert content.count(b"\n") == lines
     assert content.count(b"\r\n") == (lines if crlf else 0)
 
@@ -302,8 +303,8 @@ def test_names_are_as_awkward_as_in_clotho() -> None:
 
 def test_names_are_unique_in_large_sets() -> None:
     scene = single("dog")
-    names = {demo_set.clip_name(scene, "development", index) for index in range(20000)}
-    assert len({name.casefold().replace(" ", "") for name in names}) == 20000
+    made = {names.clip_name(scene, "development", index) for index in range(20000)}
+    assert len({name.casefold().replace(" ", "") for name in made}) == 20000
 
 
 def test_one_name_stands_in_two_splits_for_different_sounds(written: Path) -> None:
@@ -316,7 +317,7 @@ def test_one_name_stands_in_two_splits_for_different_sounds(written: Path) -> No
 
 
 def test_every_kind_occurs_at_least_twice_in_each_split() -> None:
-    for split_index, clips in enumerate(scenes.DEFAULT_CLIPS):
+    for split_index, clips in enumerate(scenes.DEFAULT_CLIPS["clotho"]):
         planned = [n for i in range(clips) for n in demo_set.planned_kinds(2022, split_index, i)]
         assert min(planned.count(name) for name in EVENT_KINDS) >= 2
 
@@ -382,13 +383,13 @@ def test_other_parameters_replace_the_clips_and_nothing_else(copied: Path) -> No
     scenes.write_demo_set(copied, clips=(2, 1, 1), seed=6)
     assert len(list((copied / "development").iterdir())) == 3
     assert (copied / "development" / "my own.wav").exists()
-    assert [len(read_csv(copied, split)) - 1 for split in demo_set.SPLITS] == [2, 1, 1]
+    assert [len(read_csv(copied, split)) - 1 for split in SPLITS] == [2, 1, 1]
 
 
 def test_change_of_parameters_after_an_interruption_leaves_no_old_clip(copied: Path) -> None:
     (copied / demo_set.MANIFEST).rename(copied / demo_set.MARKER)
     scenes.write_demo_set(copied, clips=(1, 1, 1), seed=5)
-    assert [len(list((copied / split).iterdir())) for split in demo_set.SPLITS] == [1, 1, 1]
+    assert [len(list((copied / split).iterdir())) for split in SPLITS] == [1, 1, 1]
 
 
 def test_foreign_folder_is_refused_and_untouched(tmp_path: Path) -> None:
@@ -426,3 +427,52 @@ def test_arguments_out_of_range_are_refused(tmp_path: Path, arguments, message: 
     with pytest.raises(InputError, match=message):
         scenes.write_demo_set(tmp_path / "new", **arguments)
     assert not (tmp_path / "new").exists()
+
+
+@pytest.fixture(scope="module")
+def audiocaps_set(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("audiocaps")
+    scenes.write_demo_set(folder, clips=(21, 2, 2), seed=3, layout=scenes.AUDIOCAPS)
+    return folder
+
+
+def test_the_audiocaps_layout_is_read_as_audiocaps(audiocaps_set: Path) -> None:
+    result = audiocaps.preprocess_audiocaps(audiocaps_set)
+    counts = [
+        (i["num_clips"], i["num_captions"]) for i in result.vocab_info["split_infos"].values()
+    ]
+    assert counts == [(20, 20), (2, 10), (2, 10)]
+    assert len(result.missing) == 1
+    names = result.audio_info["audio_fnames"]["train"]
+    assert {name[0] for name in names} == {"-", "S", "_"}
+    assert {Path(name).suffix for name in names} == {".wav", ".flac"}
+    for name in names:
+        samples, _ = soundfile.read(audiocaps_set / "audio/train" / name)
+        assert np.abs(samples).max() > 0.01
+
+
+def test_no_clip_is_in_both_layouts(audiocaps_set: Path, tmp_path: Path) -> None:
+    scenes.write_demo_set(tmp_path, clips=(21, 2, 2), seed=3)
+    texts = {c for split in SPLITS for row in read_csv(tmp_path, split)[1:] for c in row[1:]}
+    for split in audiocaps.SPLITS:
+        rows = audiocaps.read_captions_csv(audiocaps_set / f"{split}.csv")
+        assert texts.isdisjoint(caption for _, caption in rows)
+
+
+def test_an_audiocaps_set_goes_on_is_left_alone_and_never_replaces_a_clotho_set(
+    audiocaps_set: Path, tmp_path: Path
+) -> None:
+    options = {"clips": (21, 2, 2), "seed": 3, "layout": scenes.AUDIOCAPS}
+    assert scenes.write_demo_set(audiocaps_set, **options).up_to_date
+    copied = tmp_path / "set"
+    shutil.copytree(audiocaps_set, copied)
+    lost = sorted((copied / "audio/train").iterdir())[0]
+    content = lost.read_bytes()
+    lost.unlink()
+    report = scenes.write_demo_set(copied, **options)
+    assert (report.written, report.kept) == (1, 23)
+    assert lost.read_bytes() == content
+    before = sorted(p for p in copied.rglob("*"))
+    with pytest.raises(InputError, match="of a demo set in this layout"):
+        scenes.write_demo_set(copied, clips=(1, 1, 1), seed=3)
+    assert sorted(p for p in copied.rglob("*")) == before

@@ -44,7 +44,7 @@ def read_captions_csv(path: str | Path) -> dict[str, list[str]]:
         raise InputError(f"no {path}. {SOURCE}.")
     rows = files.read_csv(path)
     header = rows[0][1] if rows else []
-    if len(header) < 2 or header != _header(len(header) - 1):
+    if len(header) < 2 or header != caption_header(len(header) - 1):
         raise InputError(_header_problem(path, header))
     captions: dict[str, list[str]] = {}
     first_line: dict[str, int] = {}
@@ -64,6 +64,11 @@ def read_captions_csv(path: str | Path) -> dict[str, list[str]]:
     if not captions:
         raise InputError(f"{path} has a header and no clips. {SOURCE}.")
     return captions
+
+
+def caption_header(captions: int) -> list[str]:
+    """Name the columns of a file of captions: file_name, caption_1, ..., caption_<captions>."""
+    return ["file_name", *(f"caption_{number}" for number in range(1, captions + 1))]
 
 
 def list_wavs(folder: str | Path) -> list[str]:
@@ -163,10 +168,6 @@ def require_audio(folder: str | Path, names: Sequence[str]) -> list[Path]:
             f"Put them in place, or run scripts/01_preprocess.py --allow-missing to go on without."
         )
     return [found[name] for name in names]
-
-
-def _header(captions: int) -> list[str]:
-    return ["file_name", *(f"caption_{number}" for number in range(1, captions + 1))]
 
 
 def _header_problem(path: Path, header: list[str]) -> str:

@@ -2,9 +2,12 @@
 
 from utils.scenes.captions import describe_scene
 from utils.scenes.demo_set import DEFAULT_CLIPS, DEFAULT_SEED, DemoSetReport, write_demo_set
+from utils.scenes.layouts import AUDIOCAPS, CLOTHO
 from utils.scenes.scene import Event, Scene, render_scene, sample_scene, scene_tags
 
 __all__ = [
+    "AUDIOCAPS",
+    "CLOTHO",
     "DEFAULT_CLIPS",
     "DEFAULT_SEED",
     "DemoSetReport",

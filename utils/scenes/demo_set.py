@@ -1,4 +1,4 @@
-"""The embedded demo set: synthetic clips with captions, in Clotho's layout and with its oddities.
+"""The embedded demo sets: synthetic clips with captions, in the layout of a real data set.
 
 A clip is a function of the seed, its split and its index alone, so that any number of processes,
 in any order, writes the same bytes. What a run needs to be continued or recognised is on disk:
@@ -26,19 +26,18 @@ import soundfile
 
 from utils import sound_events
 from utils.datasets import DEMO_MANIFEST as MANIFEST
-from utils.datasets import SPLITS
 from utils.errors import InputError
 from utils.files import atomic_write, read_json
-from utils.scenes.captions import CAPTIONS, describe_scene
-from utils.scenes.names import NUMBERS, clip_name
+from utils.scenes.captions import describe_scene
+from utils.scenes.layouts import AUDIOCAPS, CLOTHO, LAYOUTS, Layout
+from utils.scenes.names import NUMBERS
 from utils.scenes.scene import Scene, render_scene, sample_scene
 from utils.sound_events import EVENT_KINDS
 
-LINE_ENDS = {"development": "\r\n", "validation": "\r\n", "evaluation": "\n"}  # as in Clotho v2.1
 MARKER = "demo_set.unfinished.json"
 TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")  # what `atomic_write` leaves when it is killed
 STATEMENT = "Synthetic sound, computed by the demo set generator; no recording was used"
-DEFAULT_CLIPS = (240, 60, 60)
+DEFAULT_CLIPS = {CLOTHO.name: (240, 60, 60), AUDIOCAPS.name: (300, 20, 40)}
 DEFAULT_SEED = 2022
 
 EVENTS_PER_CLIP = (1, 2, 2, 3, 2, 1, 2, 2, 3, 2)  # and again from the start
@@ -57,6 +56,17 @@ class Parameters:
     seed: int
     clips: tuple[int, int, int]
     generator_sha256: str
+    layout: str = CLOTHO.name
+
+    @property
+    def shape(self) -> Layout:
+        """The layout of that name."""
+        return LAYOUTS[self.layout]
+
+    def sounding(self, split: str) -> int:
+        """Count the clips of a split that have a file."""
+        clips = self.clips[self.shape.splits.index(split)]
+        return sum(not self.shape.is_gone(index) for index in range(clips))
 
     def comment(self, split: str, index: int) -> str:
         """Provenance of one clip, stored in its wav."""
@@ -65,7 +75,7 @@ class Parameters:
     def made(self, comment: str, split: str) -> bool:
         """Whether a clip with this comment belongs to `split` of this set."""
         index = comment.rpartition(" ")[2]
-        known = index.isdecimal() and int(index) < self.clips[SPLITS.index(split)]
+        known = index.isdecimal() and int(index) < self.clips[self.shape.splits.index(split)]
         return known and comment == self.comment(split, int(index))
 
 
@@ -96,8 +106,8 @@ def source_hash() -> str:
     return digest.hexdigest()
 
 
-def planned_kinds(seed: int, split_index: int, index: int) -> tuple[str, ...]:
-    """Names of the kinds that clip `index` of a split is built around.
+def planned_kinds(seed: int, stream: int, index: int) -> tuple[str, ...]:
+    """Names of the kinds that clip `index` of a split, which has a stream, is built around.
 
     All kinds pass in shuffled order before any comes again, so that even 60 clips hold each twice.
     """
@@ -107,25 +117,26 @@ def planned_kinds(seed: int, split_index: int, index: int) -> tuple[str, ...]:
     kinds = []
     for position in range(first, first + EVENTS_PER_CLIP[place]):
         lap, at = divmod(position, len(names))
-        # the last 1 keeps this stream apart from the clips': [seed, split, clip]
-        order = np.random.default_rng([seed, split_index, lap, 1]).permutation(len(names))
+        # the last 1 keeps this stream apart from the clips': [seed, stream, clip]
+        order = np.random.default_rng([seed, stream, lap, 1]).permutation(len(names))
         kinds.append(names[order[at]])
     return tuple(dict.fromkeys(kinds))
 
 
 def clip_plan(
-    seed: int, split_index: int, index: int
+    seed: int, split_index: int, index: int, *, layout: Layout = CLOTHO
 ) -> tuple[Scene, list[str], str, np.random.Generator]:
-    """Return scene, five captions, file name, and the generator that renders clip `index`."""
-    clip_rng = np.random.default_rng([seed, split_index, index])
+    """Return scene, captions, file name, and the generator that renders clip `index` of a split."""
+    stream = layout.first_stream + split_index
+    clip_rng = np.random.default_rng([seed, stream, index])
     scene_rng, caption_rng, render_rng = clip_rng.spawn(3)
-    scene = sample_scene(scene_rng, include=planned_kinds(seed, split_index, index))
-    captions = describe_scene(scene, caption_rng)
-    return scene, captions, clip_name(scene, SPLITS[split_index], index), render_rng
+    scene = sample_scene(scene_rng, include=planned_kinds(seed, stream, index))
+    captions = describe_scene(scene, caption_rng)[: layout.captions[split_index]]
+    return scene, captions, layout.file_name(scene, split_index, index), render_rng
 
 
 def _comment_of(path: Path) -> str:
-    """Comment stored in a wav; empty for a file that has none or is no wav."""
+    """Comment stored in a sound file; empty for one that has none or is no sound file."""
     try:
         with soundfile.SoundFile(path) as file:
             return file.comment
@@ -133,12 +144,12 @@ def _comment_of(path: Path) -> str:
         return ""
 
 
-def _write_wav(path: Path, samples: np.ndarray, rate: int, subtype: str, comment: str) -> None:
-    """Write `samples` (N,) or (N, 2) as a wav that appears only when it is whole."""
+def _write_clip(path: Path, samples: np.ndarray, rate: int, subtype: str, comment: str) -> None:
+    """Write `samples` (N,) or (N, 2) as a sound file that appears only when it is whole."""
     channels = 1 if samples.ndim == 1 else samples.shape[1]
     with (
         atomic_write(path, "w+b") as stream,
-        soundfile.SoundFile(stream, "w", rate, channels, subtype, format="WAV") as file,
+        soundfile.SoundFile(stream, "w", rate, channels, subtype, format=path.suffix[1:]) as file,
     ):
         file.comment = comment
         file.write(samples)
@@ -148,9 +159,12 @@ def _make_clip(
     folder: Path, parameters: Parameters, split_index: int, index: int
 ) -> tuple[str, list[str], bool]:
     """Write one clip unless it is there; return name, captions, and whether it was written."""
-    split = SPLITS[split_index]
-    scene, captions, name, rng = clip_plan(parameters.seed, split_index, index)
-    path = folder / split / name
+    layout = parameters.shape
+    split = layout.splits[split_index]
+    scene, captions, name, rng = clip_plan(parameters.seed, split_index, index, layout=layout)
+    if layout.is_gone(index):
+        return name, captions, False
+    path = folder / layout.audio_folder.format(split=split) / name
     comment = parameters.comment(split, index)
     if path.exists():
         if _comment_of(path) == comment:
@@ -163,7 +177,7 @@ def _make_clip(
     channels = 2 if index % STEREO_EVERY == STEREO_AT else 1
     subtype = "PCM_24" if index % DEEP_EVERY == DEEP_AT else "PCM_16"
     samples = render_scene(scene, rng, rate, channels=channels)
-    _write_wav(path, samples, rate, subtype, comment)
+    _write_clip(path, samples, rate, subtype, comment)
     return name, captions, True
 
 
@@ -194,33 +208,31 @@ def _read_parameters(path: Path) -> Parameters | None:
     """Parameters in a manifest or marker; None when there is none or it is not one of ours."""
     try:
         stored = read_json(path)
-        clips = tuple(int(stored["clips"][split]) for split in SPLITS)
-        return Parameters(int(stored["seed"]), clips, str(stored["generator_sha256"]))
-    except (InputError, ValueError, KeyError, TypeError):
+        layout = LAYOUTS[stored.get("layout", CLOTHO.name)]
+        clips = tuple(int(stored["clips"][split]) for split in layout.splits)
+        return Parameters(int(stored["seed"]), clips, str(stored["generator_sha256"]), layout.name)
+    except (InputError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
 def _write_parameters(path: Path, parameters: Parameters) -> None:
     content = {"statement": f"{STATEMENT}.", **asdict(parameters)}
-    content["clips"] = dict(zip(SPLITS, parameters.clips, strict=True))
+    content["clips"] = dict(zip(parameters.shape.splits, parameters.clips, strict=True))
     with atomic_write(path, "w") as file:
         file.write(json.dumps(content, indent=2) + "\n")
 
 
-def _csv_path(folder: Path, split: str) -> Path:
-    return folder / f"clotho_captions_{split}.csv"
-
-
 def _is_complete(folder: Path, parameters: Parameters) -> bool:
-    """Whether all CSVs, with the right number of rows, and all files that they name are there."""
-    for split, clips in zip(SPLITS, parameters.clips, strict=True):
-        path = _csv_path(folder, split)
-        if not path.is_file():
+    """Whether all CSVs and all clips, by their number, are there."""
+    layout = parameters.shape
+    for split in layout.splits:
+        there = (
+            parameters.made(_comment_of(path), split)
+            for path in (folder / layout.audio_folder.format(split=split)).glob("*.*")
+        )
+        if sum(there) < parameters.sounding(split):
             return False
-        with path.open(newline="", encoding="utf-8") as file:
-            names = [row["file_name"] for row in csv.DictReader(file)]
-        there = {entry.name for entry in (folder / split).glob("*.wav")}
-        if len(names) != clips or not there.issuperset(names):
+        if not (folder / layout.captions_csv.format(split=split)).is_file():
             return False
     return True
 
@@ -230,10 +242,11 @@ def _remove_old(folder: Path, parameters: Parameters) -> None:
     for path in folder.iterdir():
         if TEMPORARY.fullmatch(path.name):
             path.unlink()
-    for split in SPLITS:
-        _csv_path(folder, split).unlink(missing_ok=True)
-        for path in (folder / split).iterdir():
-            comment = _comment_of(path) if path.suffix == ".wav" else ""
+    layout = parameters.shape
+    for split in layout.splits:
+        (folder / layout.captions_csv.format(split=split)).unlink(missing_ok=True)
+        for path in (folder / layout.audio_folder.format(split=split)).iterdir():
+            comment = _comment_of(path) if path.suffix in (".wav", ".flac") else ""
             of_another = comment.startswith(STATEMENT) and not parameters.made(comment, split)
             if of_another or TEMPORARY.fullmatch(path.name):
                 path.unlink()
@@ -241,7 +254,7 @@ def _remove_old(folder: Path, parameters: Parameters) -> None:
 
 def _check_arguments(folder: Path, clips: tuple[int, int, int], seed: int, jobs: int) -> None:
     problems = []
-    if len(clips) != len(SPLITS) or not all(1 <= count <= NUMBERS for count in clips):
+    if len(clips) != 3 or not all(1 <= count <= NUMBERS for count in clips):
         problems.append(f"clips must be three numbers from 1 to {NUMBERS}, got {tuple(clips)}")
     if seed < 0:
         problems.append(f"seed must not be negative, got {seed}")
@@ -253,44 +266,47 @@ def _check_arguments(folder: Path, clips: tuple[int, int, int], seed: int, jobs:
         raise InputError("; ".join(problems))
 
 
-def _refuse_foreign(folder: Path) -> None:
-    """Raise unless `folder` is new, empty (hidden files aside) or holds a demo set of ours."""
-    ours = any(_read_parameters(folder / name) for name in (MANIFEST, MARKER))
-    if ours or not folder.exists():
+def _refuse_foreign(folder: Path, layout: Layout) -> None:
+    """Raise unless `folder` is new, empty (hidden files aside) or holds such a set of ours."""
+    stored = (_read_parameters(folder / name) for name in (MANIFEST, MARKER))
+    if not folder.exists() or any(of is not None and of.layout == layout.name for of in stored):
         return
     foreign = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
     if foreign:
         shown = ", ".join(foreign[:3]) + (", …" if len(foreign) > 3 else "")
         raise InputError(
-            f"{folder} is not empty ({shown}) and has no {MANIFEST} of a demo set: nothing was "
-            "written, so that no data of yours is lost; choose an empty folder for the demo set"
+            f"{folder} is not empty ({shown}) and has no {MANIFEST} of a demo set in this layout: "
+            "nothing was written, so that no data of yours is lost; choose an empty folder for the "
+            "demo set"
         )
 
 
 def write_demo_set(
     folder: str | os.PathLike[str],
     *,
-    clips: tuple[int, int, int] = DEFAULT_CLIPS,
+    clips: tuple[int, int, int] | None = None,
     seed: int = DEFAULT_SEED,
     jobs: int = 1,
+    layout: Layout = CLOTHO,
     progress: Callable[[int], AbstractContextManager] | None = None,
 ) -> DemoSetReport:
-    """Write synthetic clips with five captions each, in the layout of Clotho v2.1.
+    """Write synthetic clips with captions, in the layout of Clotho v2.1 or of AudioCaps.
 
-    Writes ``{development,validation,evaluation}/*.wav``, then ``clotho_captions_{split}.csv``, and
-    last `MANIFEST`. A complete set of the same parameters is left alone, an interrupted one is
-    continued, one of other parameters is replaced.
+    Writes the clips, then the captions, and last `MANIFEST`. A complete set of the same parameters
+    is left alone, an interrupted one is continued, one of other parameters is replaced.
 
     Parameters
     ----------
     folder : path
         Made when missing. Anything in it that is not of a demo set is never touched.
-    clips : tuple of (int, int, int)
-        Clips in development, validation and evaluation.
+    clips : tuple of (int, int, int), optional
+        Clips in each split of the layout; its `DEFAULT_CLIPS` if None.
     seed : int
         Not negative.
     jobs : int
         Processes; the bytes written do not depend on it.
+    layout : Layout
+        No clip of one layout is a clip of another.
     progress : callable, optional
         Given the number of clips, returns a context whose ``update()`` is called after each one,
         such as a tqdm bar.
@@ -305,18 +321,20 @@ def write_demo_set(
         When an argument is out of range, or the folder holds data that is not of a demo set.
     """
     folder = Path(folder)
+    clips = DEFAULT_CLIPS[layout.name] if clips is None else clips
     _check_arguments(folder, clips, seed, jobs)
-    _refuse_foreign(folder)
-    parameters = Parameters(seed, tuple(clips), source_hash())
+    _refuse_foreign(folder, layout)
+    parameters = Parameters(seed, tuple(clips), source_hash(), layout.name)
     manifest, marker = folder / MANIFEST, folder / MARKER
+    total = sum(map(parameters.sounding, layout.splits))
     finished = _read_parameters(manifest) == parameters and not marker.exists()
     if finished and _is_complete(folder, parameters):
-        return DemoSetReport(written=0, kept=sum(clips), up_to_date=True)
+        return DemoSetReport(written=0, kept=total, up_to_date=True)
 
     _write_parameters(marker, parameters)
     manifest.unlink(missing_ok=True)
-    for split in SPLITS:
-        (folder / split).mkdir(exist_ok=True)
+    for split in layout.splits:
+        (folder / layout.audio_folder.format(split=split)).mkdir(parents=True, exist_ok=True)
     _remove_old(folder, parameters)
 
     with ExitStack() as stack:
@@ -331,23 +349,27 @@ def write_demo_set(
         written = _write_splits(folder, parameters, pool, jobs, bar)
     _write_parameters(manifest, parameters)
     marker.unlink()
-    return DemoSetReport(written=written, kept=sum(clips) - written, up_to_date=False)
+    return DemoSetReport(written=written, kept=total - written, up_to_date=False)
 
 
 def _write_splits(
     folder: Path, parameters: Parameters, pool: ProcessPoolExecutor | None, jobs: int, bar: Any
 ) -> int:
-    """Write all clips, and the CSVs once all clips are there; return how many clips were new."""
+    """Write all clips, and then the CSVs; return how many clips were new."""
+    layout = parameters.shape
     written = 0
-    header = ["file_name", *(f"caption_{i + 1}" for i in range(CAPTIONS))]
-    with ExitStack() as stack:  # the CSVs appear under their names when the stack closes
-        for split_index, split in enumerate(SPLITS):
-            file = stack.enter_context(atomic_write(_csv_path(folder, split), "w"))
-            rows = csv.writer(file, lineterminator=LINE_ENDS[split])
-            rows.writerow(header)
-            for name, captions, new in _make_clips(folder, parameters, split_index, pool, jobs):
-                rows.writerow([name, *captions])
-                written += new
-                if bar is not None:
-                    bar.update()
+    tables = []
+    for split_index in range(len(layout.splits)):
+        clips = []
+        for name, captions, new in _make_clips(folder, parameters, split_index, pool, jobs):
+            clips.append((name, captions))
+            written += new
+            if bar is not None:
+                bar.update()
+        # the last 2 keeps this stream apart from those of clips and kinds
+        stream = [parameters.seed, layout.first_stream + split_index, 0, 2]
+        tables.append(layout.table(clips, np.random.default_rng(stream)))
+    for split, line_end, table in zip(layout.splits, layout.line_ends, tables, strict=True):
+        with atomic_write(folder / layout.captions_csv.format(split=split), "w") as file:
+            csv.writer(file, lineterminator=line_end).writerows(table)
     return written

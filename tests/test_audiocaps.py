@@ -1,0 +1,233 @@
+import json
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import soundfile
+
+from tests.conftest import load_script, options, settings_for
+from utils import audiocaps, datasets, scenes
+from utils.errors import InputError
+from utils.vectors import read_vectors
+
+HEADER = "audiocap_id,youtube_id,start_time,caption\n"
+CSVS = {
+    "train": '1,-b_cdefghij,30,"A dog, barking"\n2,abcdefghijk,0,Rain falls\n',
+    "val": "3,_alabcdefgh,10,A bell\n5,valabcdefgh,20,NA\n4,_alabcdefgh,10,Bells ring\n",
+    "test": "6,tstabcdefgh,50,Nobody knows\n",
+}
+
+
+def sound(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.full(800, 0.1), 8000)
+
+
+@pytest.fixture
+def data_set(tmp_path):
+    folder = tmp_path / "audiocaps"
+    for split, rows in CSVS.items():
+        (folder / "audio" / split).mkdir(parents=True)
+        (folder / f"{split}.csv").write_text(HEADER + rows)
+    sound(folder / "audio/train/-b_cdefghij_30.flac")
+    sound(folder / "audio/val/_alabcdefgh_10.wav")
+    sound(folder / "audio/val/valabcdefgh_20.wav")
+    sound(folder / "audio/val/unheard.wav")
+    (folder / "audio/test/tstabcdefgh_50.wav").write_bytes(b"broken")
+    return folder
+
+
+def test_missing_and_broken_clips_are_left_out_with_their_captions(data_set):
+    result = audiocaps.preprocess_audiocaps(data_set)
+    # fids by name and cids by row count what is missing, too.
+    assert result.audio_info["audio_fids"] == {
+        "train": {"-b_cdefghij_30.flac": 1},
+        "val": {"_alabcdefgh_10.wav": 3, "valabcdefgh_20.wav": 4},
+        "test": {},
+    }
+    val = result.captions["val"]
+    assert val["original"].tolist() == ["A bell", "NA", "Bells ring"]
+    assert val["cid"].tolist() == [3, 4, 5]
+    assert val["fid"].tolist() == [3, 4, 3]
+    assert len(result.captions["test"]) == 0
+    assert result.missing[0] == "train/abcdefghijk_0.wav: no such file"
+    assert result.missing[1].startswith("test/tstabcdefgh_50.wav: cannot be opened")
+    assert result.extra == ["val/unheard.wav"]
+
+
+def test_wav_counts_where_a_clip_has_both(data_set):
+    sound(data_set / "audio/train/-b_cdefghij_30.wav")
+    names = audiocaps.preprocess_audiocaps(data_set).audio_info["audio_fnames"]["train"]
+    assert names == ["-b_cdefghij_30.wav"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("1,short,30,A dog\n", r"line 2: youtube_id is 'short', and must be 11 letters"),
+        ("1,../../../../,30,A dog\n", r"line 2: youtube_id is '\.\./"),
+        ("1,abcdefghijk,-1,A dog\n", r"start_time is '-1', and must be whole seconds"),
+        ("x,abcdefghijk,1,A dog\n", "audiocap_id is 'x'"),
+        ("1,abcdefghijk,1, \n", "caption is ' ', and must be a text"),
+        ("1,abcdefghijk,1,A dog, barking\n", "5 columns, not 4; a caption with a comma"),
+        ("", "a header and no captions"),
+    ],
+)
+def test_bad_rows_are_refused(data_set, rows, message):
+    (data_set / "train.csv").write_text(HEADER + rows)
+    with pytest.raises(InputError, match=message):
+        audiocaps.preprocess_audiocaps(data_set)
+
+
+def test_other_headers_and_missing_files_are_refused(data_set):
+    (data_set / "train.csv").write_text("file_name,caption_1\n")
+    with pytest.raises(InputError, match="line 1: the header is 'file_name,caption_1'"):
+        audiocaps.preprocess_audiocaps(data_set)
+    (data_set / "train.csv").unlink()
+    with pytest.raises(InputError, match=r"no .*train\.csv\. AudioCaps' CSVs are at"):
+        audiocaps.preprocess_audiocaps(data_set)
+
+
+def test_a_set_without_a_single_clip_is_refused(data_set):
+    shutil.rmtree(data_set / "audio")
+    with pytest.raises(InputError, match=r"none of the 5 clips .* can be used"):
+        audiocaps.preprocess_audiocaps(data_set)
+
+
+def test_a_file_that_went_away_is_named(data_set):
+    folder = data_set / "audio/val"
+    with pytest.raises(InputError, match=r"1 file of 2 not in .*\n.*gone\.wav\n.*--subset audio"):
+        audiocaps.require_audio(folder, ["_alabcdefgh_10.wav", "gone.wav"])
+
+
+def test_the_script_lists_what_is_missing(data_set, tmp_path, capsys):
+    processed = tmp_path / "processed"
+    settings = [f"audiocaps.dataset_path={data_set}", f"audiocaps.input_path={processed}"]
+    load_script("01_preprocess").main(["--subset", "audiocaps", *options(settings)])
+    assert "2 left out" in capsys.readouterr().out
+    lines = (processed / "missing_clips.txt").read_text().splitlines()
+    assert lines[0] == "train/abcdefghijk_0.wav: no such file"
+    assert datasets.load_captions(processed, "train").clip_names == ["-b_cdefghij_30.flac"]
+
+
+def test_the_real_csvs(shared_data, tmp_path):
+    """All rows are read; of the clips, those with a file are kept."""
+    folder = tmp_path / "audiocaps"
+    expected = {"train": (49838, 1), "val": (495, 5), "test": (975, 5)}
+    repeated = 0
+    for split, (clips, captions) in expected.items():
+        source = shared_data / f"audiocaps/{split}.csv"
+        rows = audiocaps.read_captions_csv(source)
+        assert (len({clip for clip, _ in rows}), len(rows)) == (clips, clips * captions)
+        if split == "train":
+            repeated = len(rows) - len({caption for _, caption in rows})
+        (folder / "audio" / split).mkdir(parents=True)
+        shutil.copy(source, folder)
+        for clip in sorted({clip for clip, _ in rows})[:3]:
+            sound(folder / f"audio/{split}/{clip}.wav")
+    assert repeated == 4122
+    result = audiocaps.preprocess_audiocaps(folder)
+    infos = result.vocab_info["split_infos"].values()
+    assert [(i["num_clips"], i["num_captions"]) for i in infos] == [(3, 3), (3, 15), (3, 15)]
+    assert len(result.missing) == 49838 + 495 + 975 - 9
+    # Numbers count all rows and clips, as if none were missing.
+    assert result.captions["test"]["fid"].tolist()[0] > 49838 + 495
+    assert result.captions["test"]["cid"].min() > 49838 + 2475
+
+
+@pytest.fixture(scope="module")
+def pretrained(small_demo, tmp_path_factory):
+    """A run of train-audiocaps on a small set, its settings and its folder."""
+    folder = tmp_path_factory.mktemp("pretraining")
+    scenes.write_demo_set(folder / "set", clips=(24, 3, 11), seed=5, layout=scenes.AUDIOCAPS)
+    settings = [
+        *settings_for(small_demo, outputs=folder / "outputs"),
+        f"audiocaps.dataset_path={folder / 'set'}",
+        f"audiocaps.input_path={folder / 'processed'}",
+    ]
+    for name in ("01_preprocess", "03_audio_features", "04_sentence_embeddings"):
+        load_script(name).main(["--subset", "audiocaps", *options(settings)])
+    load_script("main").main(["train-audiocaps", *options(settings)])
+    (run,) = (folder / "outputs/demo").iterdir()
+    return settings, run
+
+
+def test_pretraining_trains_on_audiocaps_and_never_sees_clothos_test_split(
+    pretrained, small_demo, tmp_path, monkeypatch, capsys
+):
+    settings, run = pretrained
+    assert run.name.endswith("_seed1_audiocaps")
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert (metrics["trained_on"], metrics["split"]) == ("audiocaps", "test")
+    assert (metrics["captions"], metrics["clips"]) == (55, 11)
+    module = load_script("main")
+    parts = []
+    monkeypatch.setattr(module, "fit_and_score", lambda c, data, *_: parts.append(data) or {})
+    monkeypatch.setattr(module.cli.Summary, "finish", lambda *_: None)
+    monkeypatch.setattr(module.Run, "new", lambda config, **_: module.Run(tmp_path))
+    module.main(["train-audiocaps", *options(settings)])
+    (data,) = parts
+    assert len(data.training.split.captions) == 23
+    clotho = datasets.load_captions(small_demo / "processed", "validation")
+    assert data.validation.split.captions == clotho.captions
+    assert data.test.split.split == "test"
+    assert "evaluation_captions" not in capsys.readouterr().out
+
+
+def test_training_starts_from_the_pretrained_weights(pretrained, tmp_path, monkeypatch):
+    settings, run = pretrained
+    module = load_script("main")
+    models = []
+    monkeypatch.setattr(module, "fit_and_score", lambda c, d, t, r: models.append(t.model) or {})
+    monkeypatch.setattr(module.cli.Summary, "finish", lambda *_: None)
+    start = f"training.init_checkpoint={run / 'checkpoint_best.pt'}"
+    changed = ["model.ratio_embed1=0.5", f"output_path={tmp_path}"]
+    module.main(options([*settings, *changed, start]))
+    best = module.load_checkpoint(run / "checkpoint_best.pt")["model"]
+    for name, weights in models[0].named_parameters():
+        assert (weights == best[name]).all()
+    assert models[0].ratio == 0.5
+    with pytest.raises(InputError, match=r"init_checkpoint.*text_projection: True, not False"):
+        module.main(options([*settings, start, "model.text_projection=True"]))
+    with pytest.raises(InputError, match="no checkpoint"):
+        module.main(options([*settings, "training.init_checkpoint=/nowhere.pt"]))
+
+
+def test_pretraining_can_be_resumed_and_its_splits_scored(pretrained, tmp_path, capsys):
+    _, run = pretrained
+    copied = tmp_path / run.name
+    shutil.copytree(run, copied)
+    main = load_script("main").main
+    main(["train", "--resume", str(copied), "--set", "training.epochs=3"])
+    resumed = json.loads((copied / "metrics.json").read_text())
+    assert (resumed["trained_on"], resumed["validation"]["epoch"]) == (
+        "audiocaps",
+        resumed["best_epoch"],
+    )
+    assert len((copied / "history.csv").read_text().splitlines()) == 4
+    capsys.readouterr()
+    checkpoint = str(run / "checkpoint_best.pt")
+    main(["evaluate", "--checkpoint", checkpoint, "--subset", "audiocaps", "--split", "val"])
+    assert "scored 15 captions of 3 clips (val)" in capsys.readouterr().out
+    main(["evaluate", "--checkpoint", checkpoint])
+    assert "scored 50 captions of 10 clips (evaluation)" in capsys.readouterr().out
+    with pytest.raises(InputError, match="audiocaps has the splits train, val, test"):
+        main(["evaluate", "--checkpoint", checkpoint, "--subset", "audiocaps", "--split", "x"])
+
+
+def test_vectors_of_another_passt_are_refused(pretrained, tmp_path):
+    settings, _ = pretrained
+    logits = next(s for s in settings if s.startswith("audiocaps.input")).partition("=")[2]
+    file = read_vectors(Path(logits) / "audio_logits_passt.hdf5", made_by="")
+    assert set(file.fixed_attributes) >= {"weights_sha256", "model"}
+    other = tmp_path / "other.hdf5"
+    shutil.copy(file.path, other)
+
+    with h5py.File(other, "r+") as opened:
+        opened.attrs["weights_sha256"] = "0" * 64
+    with pytest.raises(InputError, match="different PaSST weights"):
+        load_script("main").main(
+            ["train-audiocaps", *options([*settings, f"audiocaps.audio_logits={other}"])]
+        )
