@@ -7,6 +7,7 @@ Writes  outputs/<experiment>/<run>/: conf.yaml, checkpoints, history.csv, metric
     python main.py                              train, then score the test split once
     python main.py train --resume RUN_FOLDER    go on with an interrupted run
     python main.py train-audiocaps              train on AudioCaps, for training.init_checkpoint
+    python main.py sweep --recipe FILE          train a grid of settings and seeds, one table
     python main.py evaluate --checkpoint FILE   score a checkpoint
     python main.py score RESULTS.csv            score any table of results
     python main.py submit --checkpoint FILE     rank the Task 6b subset: the challenge's CSV
@@ -34,6 +35,7 @@ from utils.errors import InputError, counted, shorten
 from utils.experiment import (
     PLANS,
     Data,
+    data_settings,
     load_clips,
     load_data,
     load_inputs,
@@ -52,6 +54,7 @@ from utils.runs import (
     settings_of,
     weights_of,
 )
+from utils.sweep import Sweep, parse_vary, read_recipe
 from utils.tracking import Tracker
 from utils.training import Schedule, Trainer, evaluate, spread_seed
 
@@ -78,6 +81,23 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     training.add_argument("--resume", type=Path, metavar="RUN_FOLDER", help="go on with this run")
     pretraining = add("train-audiocaps", train, "train on AudioCaps, to start from afterwards")
     pretraining.set_defaults(trained_on=AUDIOCAPS)
+    sweeping = add(
+        "sweep", sweep, "train a grid of settings and seeds, and compare them in a table"
+    )
+    sweeping.add_argument(
+        "--recipe", type=Path, metavar="FILE", help="data/sweeps/paper.yaml is one"
+    )
+    sweeping.add_argument(
+        "--vary",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE1,VALUE2",
+        help="ask about this key too, such as --vary training.margin=0.2,0.4; several: combined",
+    )
+    sweeping.add_argument(
+        "--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="N", help="default: 1 2 3"
+    )
+    sweeping.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with this sweep")
     scoring = add("evaluate", evaluate_checkpoint, "score a checkpoint")
     scoring.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
     table = add("score", score_results, "score a table of results: caption,file_name_1,...")
@@ -160,6 +180,64 @@ def fit_and_score(config: Config, data: Data, trainer: Trainer, run: Run) -> dic
         run.save_metrics(results)
         tracker.summarise(results)
     return results
+
+
+def sweep(args: argparse.Namespace) -> None:
+    """Train all combinations of settings with all seeds in this process, and compare them."""
+    summary = cli.Summary()
+    plan = Sweep.existing(args.resume) if args.resume else new_sweep(args)
+    configs = plan.configs()
+    device = devices.choose_device(configs[0].training.device)
+    loaded: dict[Config, Data] = {}
+    for config in configs:  # all of them first: what is missing is missed before hours of training
+        settings = data_settings(config)
+        if settings not in loaded:
+            loaded[settings] = load_data(
+                config, PLANS[CLOTHO], device=device, tag_embedding=tag_embedding, summary=summary
+            )
+            if loaded[settings].test is None:
+                raise InputError(
+                    f"the evaluation split in {config.train_data.input_path} has no captions, so "
+                    "there is nothing to compare. Put its wavs in place and run script 01 again."
+                )
+    plan.save()
+    summary.writes(plan.folder)
+    for number, config in enumerate(configs, start=1):
+        run = Run(plan.run_folder(config), quiet=True)
+        if not run.finished:
+            data = loaded[data_settings(config)]
+            trainer = make_trainer(config, data.inputs, device)
+            if run.checkpoint_last.is_file():
+                resume(trainer, run, config)
+            else:
+                run.folder.mkdir(parents=True, exist_ok=True)
+                run.save_settings(config)
+                load_initial(trainer.model, config)
+            try:
+                fit_and_score(config, data, trainer, run)
+            except KeyboardInterrupt:
+                print(f"\nto go on: python main.py sweep --resume {cli.shown(plan.folder)}")
+                raise
+        validation, _ = run.read_outcome()
+        print(f"run {number}/{len(configs)}  {run.folder.name}  validation {validation:.4f}")
+    clips = loaded[data_settings(configs[0])].test.split.clip_of_caption
+    for path in plan.write_tables(clips):
+        summary.writes(path)
+    print(plan.markdown.read_text(encoding="utf-8"))
+    summary.finish(f"compared {len(configs)} runs; the table is in {cli.shown(plan.markdown)}")
+
+
+def new_sweep(args: argparse.Namespace) -> Sweep:
+    """Make the sweep that the arguments ask for."""
+    questions = read_recipe(args.recipe) if args.recipe else []
+    if args.vary:
+        questions.append(parse_vary(args.vary))
+    if not questions:
+        raise InputError("nothing to compare: give --recipe FILE or --vary KEY=VALUE1,VALUE2.")
+    if len(set(args.seeds)) < len(args.seeds):
+        raise InputError(f"--seeds {' '.join(map(str, args.seeds))}: a seed stands there twice.")
+    config = cli.load_config(args)
+    return Sweep.new(config, questions, args.seeds, base=cli.config_file(args).resolve().parent)
 
 
 def make_trainer(config: Config, inputs: Inputs, device: torch.device) -> Trainer:

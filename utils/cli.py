@@ -70,12 +70,19 @@ def load_config(
     `default` is the file, or the settings themselves, that hold without --config.
     """
     overrides = [*args.overrides, *getattr(args, "command_overrides", [])]
-    given = getattr(args, "command_config", None) or args.config or default
+    given = config_file(args, default=default)
     if isinstance(given, config.Config):
         return config.parse_config(
             config.to_plain(given), overrides, base=Path.cwd(), source="the checkpoint's settings"
         )
     return config.load_config(given, overrides)
+
+
+def config_file(
+    args: argparse.Namespace, *, default: Path | config.Config = config.DEFAULT_CONFIG
+) -> Path | config.Config:
+    """Return the settings file that --config names, after a subcommand or before; or `default`."""
+    return getattr(args, "command_config", None) or args.config or default
 
 
 def progress(total: int, description: str, unit: str) -> tqdm:

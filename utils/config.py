@@ -167,7 +167,9 @@ def load_config(path: str | Path = DEFAULT_CONFIG, overrides: typing.Sequence[st
 
     """
     path = Path(path)
-    return parse_config(_read_yaml(path), overrides, base=path.resolve().parent, source=str(path))
+    return parse_config(
+        read_yaml(path, dict), overrides, base=path.resolve().parent, source=str(path)
+    )
 
 
 def parse_config(
@@ -258,24 +260,33 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path, kind: type[dict] | type[list]) -> Any:
+    """Read a YAML file that holds a mapping or a list; an empty file is an empty one.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, is no YAML, has a key twice, or holds something else.
+
+    """
     try:
         values = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
     except FileNotFoundError:
         raise InputError(
             f"no settings file {path}. Give one with --config FILE; the project's own is "
             f"{DEFAULT_CONFIG}."
+            if kind is dict
+            else f"no file {path}."
         ) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read the settings file {path}: {error}.") from None
+        raise InputError(f"cannot read {path}: {error}.") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid YAML: {error}") from None
     if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise InputError(
-            f"{path} holds a {type(values).__name__}, but settings are a mapping of keys to values."
-        )
+        return kind()
+    if not isinstance(values, kind):
+        wanted = "settings are a mapping of keys to values" if kind is dict else "a list is needed"
+        raise InputError(f"{path} holds a {type(values).__name__}, but {wanted}.")
     return values
 
 

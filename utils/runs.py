@@ -4,6 +4,7 @@ import argparse
 import csv
 import datetime
 import io
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,8 +18,8 @@ from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.config import Config, differing_settings, parse_config, to_plain
 from utils.corpora import CLOTHO
 from utils.errors import InputError
-from utils.files import atomic_write
-from utils.training import Trainer
+from utils.files import atomic_write, read_csv, read_json
+from utils.training import SELECTED_BY, Trainer
 
 # Settings that decide the shapes and the meaning of a model's weights.
 _WEIGHT_SETTINGS = (
@@ -53,7 +54,17 @@ class Run:
         `trained_on` names the plan of `utils.experiment` that the run follows.
         """
         label = "" if trained_on == CLOTHO else f"_{trained_on}"
-        run = cls(new_folder(config, f"seed{config.seed}{label}"), trained_on=trained_on)
+        while True:
+            run = cls(folder_name(config, f"seed{config.seed}{label}"), trained_on=trained_on)
+            try:
+                run.folder.mkdir(parents=True)
+                break
+            except FileExistsError:  # another run took the name in between
+                continue
+            except OSError as error:
+                raise InputError(
+                    f"cannot make the run folder {run.folder}: {error.strerror}. Mend output_path."
+                ) from None
         run.save_settings(config)
         return run
 
@@ -118,23 +129,20 @@ class Run:
             writer.writerow(("cid", "rank"))
             writer.writerows(zip(cids, ranks, strict=True))
 
+    def read_outcome(self) -> tuple[float, list[int]]:
+        """Read back a finished run: validation mAP@10 of its best epoch, and the test ranks."""
+        validation = read_json(self.metrics)["validation"][SELECTED_BY]
+        return validation, [int(rank) for _, (_, rank) in read_csv(self.ranks)[1:]]
 
-def new_folder(config: Config, label: str) -> Path:
-    """Make ``<output_path>/<experiment>/<date>_<time>_<label>/``, numbered if it exists."""
+
+def folder_name(config: Config, label: str) -> Path:
+    """Name a folder that is not there yet: ``<output_path>/<experiment>/<date>_<time>_<label>``."""
     now = datetime.datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     parent = config.output_path / config.experiment
-    number = 1
-    while True:
-        folder = parent / (f"{now}_{label}" + (f"_{number}" if number > 1 else ""))
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            number += 1
-        except OSError as error:
-            raise InputError(
-                f"cannot make the run folder {folder}: {error.strerror}. Mend output_path."
-            ) from None
+    numbered = itertools.chain([""], (f"_{number}" for number in itertools.count(2)))
+    return next(
+        folder for end in numbered if not (folder := parent / f"{now}_{label}{end}").exists()
+    )
 
 
 def resume(trainer: Trainer, run: Run, config: Config) -> None:

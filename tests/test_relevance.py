@@ -1,0 +1,113 @@
+import csv
+import json
+
+import pytest
+import soundfile
+
+from tests.conftest import load_script, options, settings_for
+from utils import datasets
+from utils.errors import InputError
+from utils.relevance import read_relevant_csv, read_result_table
+
+NAMES = ["a.wav", "b, c.wav", "d.wav"]
+
+
+def write(path, rows):
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+def test_lists_are_read_as_python_literals(tmp_path):
+    rows = [["query", "audio_filenames"], ["rain", "['a.wav', \"b, c.wav\"]"], ["NA", "['d.wav']"]]
+    relevant = read_relevant_csv(write(tmp_path / "r.csv", rows), NAMES)
+    assert relevant == {"rain": {"a.wav", "b, c.wav"}, "NA": {"d.wav"}}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (["rain", "__import__('os').system('true')"], "line 2: .* is no list of file names"),
+        (["rain", "[]"], "is no list of file names"),
+        (["rain", "a.wav"], "is no list of file names"),
+        (["rain", "[1]"], "is no list of file names"),
+        (["rain", "[" * 500], "is no list of file names"),
+        (["rain", "['x.wav']"], "'x.wav' is none of the 3 clips"),
+        ([" ", "['a.wav']"], "the query is empty"),
+        (["rain"], "1 columns, not 2"),
+    ],
+)
+def test_bad_rows_are_refused(tmp_path, row, message):
+    path = write(tmp_path / "r.csv", [["query", "audio_filenames"], row])
+    with pytest.raises(InputError, match=message):
+        read_relevant_csv(path, NAMES)
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(InputError, match="line 1: the header is 'a,b'"):
+        read_relevant_csv(write(tmp_path / "r.csv", [["a", "b"]]), NAMES)
+    twice = [["query", "audio_filenames"], *[["rain", "['a.wav']"]] * 2]
+    with pytest.raises(InputError, match="line 3: the query 'rain' stands there already"):
+        read_relevant_csv(write(tmp_path / "r.csv", twice), NAMES)
+    with pytest.raises(InputError, match="line 1: the header is 'query,x'"):
+        read_result_table(write(tmp_path / "r.csv", [["query", "x"], ["a", "b"]]))
+    table = [["caption", "file_name_1", "file_name_2"], ["rain", "a.wav", "a.wav"]]
+    with pytest.raises(InputError, match="line 2: a file name stands there more than once"):
+        read_result_table(write(tmp_path / "r.csv", table))
+
+
+def scores_in(text):
+    line = next(line for line in text.splitlines() if line.startswith("scores "))
+    return [float(cell) for cell in line.split()[1:]]
+
+
+def test_a_runs_own_results_are_scored_as_the_run_scored_them(small_demo, tmp_path, capsys):
+    settings = options(settings_for(small_demo, outputs=tmp_path))
+    main = load_script("main").main
+    main(settings)
+    (run,) = (tmp_path / "demo").iterdir()
+    wanted = json.loads((run / "metrics.json").read_text())["scores"]
+    capsys.readouterr()
+    main(["score", str(run / "test.output.csv"), *settings])
+    out = capsys.readouterr().out
+    assert scores_in(out) == [round(value, 3) for value in wanted.values()]
+    assert "AP@10 is divided by min(number of relevant clips, 10)" in out
+
+    # Queries of one's own, with several relevant clips: their order is the model's.
+    split = datasets.load_captions(small_demo / "processed", "evaluation")
+    first = [split.captions[list(split.clip_of_caption).index(clip)] for clip in (0, 1)]
+    rows = [["query", "audio_filenames"], *([q, str(split.clip_names)] for q in first)]
+    relevant = write(tmp_path / "relevant.csv", rows)
+    checkpoint = str(run / "checkpoint_best.pt")
+    arguments = ["evaluate", "--checkpoint", checkpoint, "--relevant", str(relevant)]
+    main([*arguments, "--divide-ap-by", "all"])
+    out = capsys.readouterr().out
+    # All ten clips are relevant, so that whatever the order, the first holds a tenth of them.
+    assert scores_in(out) == [0.1, 0.5, 1.0, 1.0]
+    assert "AP@10 is divided by the number of relevant clips" in out
+    rows = [["query", "audio_filenames"], [first[0], str([split.clip_names[0]])]]
+    write(relevant, rows)
+    main(arguments)
+    with (run / "test.output.csv").open(newline="", encoding="utf-8") as file:
+        found = next(row for row in csv.reader(file) if row[0] == first[0])
+    rank = found.index(split.clip_names[0])
+    assert scores_in(capsys.readouterr().out)[-1] == round(1 / rank, 3)
+
+
+def test_the_official_baselines_table(shared_data, tmp_path, capsys):
+    """Through the command, on the real captions, with a stub for each wav that is not there."""
+    clotho = shared_data / "clotho"
+    folder = tmp_path / "clotho"
+    for split in datasets.SPLITS:
+        (folder / split).mkdir(parents=True)
+        rows = list(csv.reader((clotho / f"clotho_captions_{split}.csv").open(newline="")))
+        kept = rows if split == "evaluation" else rows[:2]
+        write(folder / f"clotho_captions_{split}.csv", kept)
+        for name, *_ in kept[1:]:
+            soundfile.write(folder / split / name, [0.0] * 8, 8000)
+    settings = [f"train_data.dataset_path={folder}", f"train_data.input_path={tmp_path / 'p'}"]
+    load_script("01_preprocess").main(options(settings))
+    capsys.readouterr()
+    table = str(shared_data / "baseline2022/test.output.csv")
+    load_script("main").main(["score", table, *options(settings)])
+    assert scores_in(capsys.readouterr().out) == [0.032, 0.109, 0.188, 0.068]

@@ -1,0 +1,123 @@
+import csv
+import json
+
+import pytest
+
+from tests.conftest import DEMO_CONFIG, load_script, options, settings_for
+from utils.config import PROJECT_ROOT, load_config
+from utils.errors import InputError
+from utils.sweep import Question, Sweep, label, parse_questions, parse_vary, read_recipe
+
+
+def test_vary_reads_values_as_yaml():
+    question = parse_vary(["training.margin=0.2,0.4", "training.init_checkpoint=null,a/b.pt"])
+    assert question.combinations == [
+        {"training.margin": 0.2, "training.init_checkpoint": None},
+        {"training.margin": 0.2, "training.init_checkpoint": "a/b.pt"},
+        {"training.margin": 0.4, "training.init_checkpoint": None},
+        {"training.margin": 0.4, "training.init_checkpoint": "a/b.pt"},
+    ]
+    assert label(question.combinations[1]) == "margin = 0.2, init_checkpoint = a/b.pt"
+
+
+@pytest.mark.parametrize("option", ["training.margin", "training.margin=", "a=[", "=1"])
+def test_vary_in_another_form_is_refused(option):
+    with pytest.raises(InputError, match=r"--vary"):
+        parse_vary([option])
+
+
+def test_one_key_is_varied_once():
+    with pytest.raises(InputError, match="with a key that is not varied yet"):
+        parse_vary(["training.margin=1,2", "training.margin=3"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([], "no questions"),
+        (["x"], "question 1: 'x' is no mapping"),
+        ([{"question": "a", "vary": {"k": []}}], r"question 1: k is \[\], and must be a list"),
+        ([{"question": "a", "vary": {"k": [1, 1]}}], r"k has a value twice: \[1, 1\]"),
+        ([{"question": " ", "vary": {"k": [1]}}], "question is ' ', and must be a text"),
+        ([{"question": "a"}], "vary is None"),
+        ([{"question": "a", "vary": {"k": [1]}, "sett": 1}], "unknown key 'sett'"),
+        ([{"question": "a", "vary": {"k": [1]}, "set": 1}], "set is 1, and must be a mapping"),
+        ([{"question": "a", "vary": {"k": [i]}} for i in (1, 2)], "question 2: 'a' is asked already"),
+    ],
+)
+def test_recipes_of_another_form_are_refused(content, message):
+    with pytest.raises(InputError, match=message):
+        parse_questions(content, source="file")
+
+
+def test_the_shipped_recipe_is_valid_and_shares_what_questions_share():
+    questions = read_recipe(PROJECT_ROOT / "data/sweeps/paper.yaml")
+    config = load_config(DEMO_CONFIG)
+    sweep = Sweep.new(config, questions, [1, 2], base=PROJECT_ROOT)
+    combinations = sum(len(question.combinations) for question in questions)
+    configs = sweep.configs()
+    # The settings of the paper are the first, or the second, of all four questions.
+    assert len(configs) == 2 * (combinations - 3)
+    assert len({sweep.run_folder(config) for config in configs}) == len(configs)
+    assert {config.seed for config in configs} == {1, 2}
+
+
+def test_a_setting_that_is_not_valid_is_named_with_its_question():
+    question = Question("Which?", {"training.margin": [0.4, -1]})
+    sweep = Sweep.new(load_config(DEMO_CONFIG), [question], [1], base=PROJECT_ROOT)
+    with pytest.raises(InputError, match=r"(?s)'Which\?', margin = -1.*training\.margin"):
+        sweep.configs()
+
+
+def test_a_sweep_trains_everything_once_and_writes_its_table(small_demo, tmp_path, capsys):
+    module = load_script("main")
+    settings = options(settings_for(small_demo, outputs=tmp_path))
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        "- question: Which ratio | or none?\n  vary: {model.ratio_embed1: [0.8, 1.0]}\n"
+        "- question: Tags?\n  vary: {model.audioset_info: [none, tags]}\n"
+    )
+    module.main(["sweep", *settings, "--recipe", str(recipe), "--seeds", "1", "2"])
+    (folder,) = (tmp_path / "demo").iterdir()
+    runs = sorted((folder / "runs").iterdir())
+    assert len(runs) == 6  # ratio 0.8 with tags is asked about twice
+    with (folder / "table.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["question"], row["setting"]) for row in rows] == [
+        ("Which ratio | or none?", "ratio_embed1 = 0.8"),
+        ("Which ratio | or none?", "ratio_embed1 = 1.0"),
+        ("Tags?", "audioset_info = none"),
+        ("Tags?", "audioset_info = tags"),
+    ]
+    shared = ("mAP@10 mean", "mAP@10 sd", "validation mAP@10 mean")
+    assert [rows[0][name] for name in shared] == [rows[3][name] for name in shared]
+    # Each run is what main.py trains by itself.
+    alone = tmp_path / "alone"
+    module.main(["train", *settings, "--set", f"output_path={alone}", "--set", "seed=2"])
+    (metrics,) = alone.rglob("metrics.json")
+    by_itself = json.loads(metrics.read_text())["scores"]
+    assert by_itself in [json.loads((run / "metrics.json").read_text())["scores"] for run in runs]
+
+    table = (folder / "table.csv").read_bytes()
+    before = {path: path.stat().st_mtime_ns for run in runs for path in run.iterdir()}
+    unfinished = runs[0]
+    (unfinished / "metrics.json").unlink()
+    capsys.readouterr()
+    module.main(["sweep", "--resume", str(folder)])
+    after = {path: path.stat().st_mtime_ns for run in runs for path in run.iterdir()}
+    changed = {path.parent for path in before if before[path] != after[path]}
+    assert changed == {unfinished}
+    assert (folder / "table.csv").read_bytes() == table
+    assert "| ratio_embed1 = 1.0 |" in capsys.readouterr().out
+
+
+def test_a_sweep_without_a_question_or_with_a_seed_twice_is_refused(tmp_path):
+    main = load_script("main").main
+    with pytest.raises(InputError, match="nothing to compare"):
+        main(["sweep"])
+    with pytest.raises(InputError, match="a seed stands there twice"):
+        main(["sweep", "--vary", "training.margin=1,2", "--seeds", "1", "1"])
+    with pytest.raises(InputError, match=r"holds no sweep\.yaml"):
+        main(["sweep", "--resume", str(tmp_path)])
+    with pytest.raises(InputError, match="no file "):
+        main(["sweep", "--recipe", str(tmp_path / "none.yaml")])

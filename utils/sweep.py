@@ -1,0 +1,245 @@
+"""Grids of settings, each trained with several seeds, and the folder that collects their runs."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from utils.comparison import Outcome, compare, table_csv, table_markdown
+from utils.config import Config, parse_config, read_yaml, to_plain
+from utils.errors import InputError, shorten
+from utils.files import atomic_write
+from utils.runs import Run, folder_name
+
+_PLAN = "sweep.yaml"
+_KEYS = {"question", "vary", "set"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """Settings to vary, all combinations, the first of which the others are compared with.
+
+    Attributes
+    ----------
+    question : str
+    vary : dict of str to list
+        For each ``section.key`` its values.
+    set : dict
+        ``section.key`` ─► value, the same for all combinations.
+
+    """
+
+    question: str
+    vary: dict[str, list[Any]]
+    set: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def combinations(self) -> list[dict[str, Any]]:
+        """The values of the varied keys, for each combination."""
+        return [
+            dict(zip(self.vary, values, strict=True))
+            for values in itertools.product(*self.vary.values())
+        ]
+
+
+class Sweep:
+    """A folder with the runs of a sweep: ``sweep.yaml``, ``runs/``, ``table.csv``, ``table.md``.
+
+    Use `Sweep.new` or `Sweep.existing`.
+
+    Parameters
+    ----------
+    folder : Path
+    plan : dict
+        Plain values: ``questions``, ``seeds``, the ``settings`` that all runs share, and the
+        folder, ``base``, from which relative paths in the questions start.
+
+    """
+
+    def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
+        self.folder = folder
+        self.plan = plan
+        self.questions = parse_questions(plan["questions"], source=str(folder / _PLAN))
+        self.table, self.markdown = folder / "table.csv", folder / "table.md"
+
+    @classmethod
+    def new(
+        cls, config: Config, questions: Sequence[Question], seeds: Sequence[int], *, base: Path
+    ) -> "Sweep":
+        """Plan a sweep; nothing is written yet."""
+        plan = {
+            "questions": [asdict(question) for question in questions],
+            "seeds": list(seeds),
+            "base": str(base),
+            "settings": to_plain(config),
+        }
+        return cls(folder_name(config, "sweep"), plan)
+
+    @classmethod
+    def existing(cls, folder: Path) -> "Sweep":
+        """Open the folder of an interrupted sweep."""
+        if not (folder / _PLAN).is_file():
+            raise InputError(
+                f"{folder} holds no {_PLAN}, so there is no sweep to resume. Give the folder that "
+                "the interrupted sweep named."
+            )
+        return cls(folder, read_yaml(folder / _PLAN, dict))
+
+    def save(self) -> None:
+        """Write down what is asked, so that the sweep can be resumed."""
+        with atomic_write(self.folder / _PLAN, "w") as file:
+            yaml.safe_dump(dict(self.plan), file, sort_keys=False, allow_unicode=True)
+
+    def configs(self) -> list[Config]:
+        """Settle the settings of every run; those that questions share occur once.
+
+        Raises
+        ------
+        InputError
+            If a combination is not valid, saying which.
+
+        """
+        every = [
+            self._config(question, combination, seed)
+            for question in self.questions
+            for combination in question.combinations
+            for seed in self.plan["seeds"]
+        ]
+        return list(dict.fromkeys(every))
+
+    def run_folder(self, config: Config) -> Path:
+        """Name the folder of a run after its settings: questions that share them share the run."""
+        settings = {**to_plain(config), "seed": None}
+        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        return self.folder / "runs" / f"{digest[:12]}_seed{config.seed}"
+
+    def write_tables(self, clips: NDArray[np.int64]) -> list[Path]:
+        """Compare the finished runs; `clips` are the captions' own clips, shape (N,)."""
+        outcomes = {
+            question.question: {
+                label(combination): self._outcome(question, combination)
+                for combination in question.combinations
+            }
+            for question in self.questions
+        }
+        seeds = self.plan["seeds"]
+        rows = compare(outcomes, clips, seed=seeds[0])
+        title = (
+            f"{self.plan['settings']['experiment']}: {len(clips)} test captions, seeds "
+            f"{', '.join(map(str, seeds))}"
+        )
+        contents = {self.table: table_csv(rows), self.markdown: table_markdown(rows, title=title)}
+        for path, content in contents.items():
+            with atomic_write(path, "w") as file:
+                file.write(content)
+        return list(contents)
+
+    def _outcome(self, question: Question, combination: Mapping[str, Any]) -> Outcome:
+        found = [
+            Run(self.run_folder(self._config(question, combination, seed))).read_outcome()
+            for seed in self.plan["seeds"]
+        ]
+        validation, ranks = zip(*found, strict=True)
+        return Outcome(np.array(validation), np.array(ranks))
+
+    def _config(self, question: Question, combination: Mapping[str, Any], seed: int) -> Config:
+        settings = {**question.set, **combination, "seed": seed}
+        return parse_config(
+            self.plan["settings"],
+            [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in settings.items()],
+            base=Path(self.plan["base"]),
+            source=f"the question {question.question!r}, {label(combination)}",
+        )
+
+
+def read_recipe(path: Path) -> list[Question]:
+    """Read questions from a YAML file: a list, each with question, vary and perhaps set.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or is no such list: one message with all problems.
+
+    """
+    return parse_questions(read_yaml(path, list), source=str(path))
+
+
+def parse_questions(content: Sequence[Any], *, source: str) -> list[Question]:
+    """Check questions that come as plain lists and dicts; errors name their `source`."""
+    problems: list[str] = []
+    asked: set[str] = set()
+    for number, entry in enumerate(content, start=1):
+        found = _problems(entry)
+        if not found and entry["question"] in asked:
+            found.append(f"{entry['question']!r} is asked already")
+        elif not found:
+            asked.add(entry["question"])
+        problems += [f"question {number}: {problem}" for problem in found]
+    if problems or not content:
+        raise InputError(
+            f"{source} is no recipe of a sweep:\n{shorten(problems or ['no questions'])}\n"
+            "It is a list of entries with `question: text` and `vary: {section.key: [values]}`; "
+            "data/sweeps/paper.yaml is one."
+        )
+    return [Question(**entry) for entry in content]
+
+
+def parse_vary(options: Sequence[str]) -> Question:
+    """Make a question of --vary options, each ``section.key=value1,value2,...``.
+
+    Raises
+    ------
+    InputError
+        If one has another form.
+
+    """
+    vary: dict[str, Any] = {}
+    for option in options:
+        key, equals, text = option.partition("=")
+        try:
+            values = yaml.safe_load(f"[{text}]")
+        except (yaml.YAMLError, ValueError, RecursionError):
+            values = None
+        if not equals or not values or key.strip() in vary:
+            raise InputError(
+                f"--vary {option!r}: write it as section.key=value1,value2 with a key that is not "
+                "varied yet."
+            )
+        vary[key.strip()] = values
+    entry = {"question": " and ".join(vary), "vary": vary}
+    return parse_questions([entry], source="--vary")[0]
+
+
+def label(values: Mapping[str, Any]) -> str:
+    """Describe a combination by the last part of its keys: ``margin = 0.4``."""
+    return ", ".join(f"{key.rpartition('.')[2]} = {_shown(value)}" for key, value in values.items())
+
+
+def _problems(entry: Any) -> list[str]:
+    if not isinstance(entry, dict):
+        return [f"{entry!r} is no mapping"]
+    problems = [f"unknown key {key!r}" for key in entry if key not in _KEYS]
+    if not isinstance(entry.get("question"), str) or not entry["question"].strip():
+        problems.append(f"question is {entry.get('question')!r}, and must be a text")
+    vary, fixed = entry.get("vary"), entry.get("set", {})
+    if not isinstance(vary, dict) or not vary:
+        return [*problems, f"vary is {vary!r}, and must name keys with lists of values"]
+    for key, values in vary.items():
+        if not isinstance(values, list) or not values:
+            problems.append(f"{key} is {values!r}, and must be a list of values")
+        elif len({json.dumps(value, default=str) for value in values}) < len(values):
+            problems.append(f"{key} has a value twice: {values!r}")
+    if not isinstance(fixed, dict):
+        problems.append(f"set is {fixed!r}, and must be a mapping of keys to values")
+    return problems
+
+
+def _shown(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
