@@ -1,7 +1,8 @@
 """List the clips and captions that splits share, and propose which clips to leave out.
 
 Reads   train_data.dataset_path: clotho_captions_{development,validation,evaluation}.csv and, where
-        they are there, clotho_metadata_{development,validation,evaluation}.csv (no wavs)
+        they are there, clotho_metadata_{development,validation,evaluation}.csv (no wavs); and
+        audiocaps.dataset_path: {train,val,test}.csv, where they are there
 Writes  train_data.input_path: leakage.csv (every two clips that share something) and
         excluded_clips.txt (the proposal, "split/file name" per line; nothing is left out by itself)
 
@@ -13,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import cli, clotho, files, leakage
+from utils import audiocaps, cli, clotho, files, leakage
 from utils.datasets import SPLITS
 from utils.errors import counted
 
@@ -23,7 +24,8 @@ EXCLUSIONS_FILE = "excluded_clips.txt"
 
 def main(argv: list[str] | None = None) -> None:
     """Audit the data set that the settings name."""
-    data = cli.load_config(cli.parser(__doc__).parse_args(argv)).train_data
+    config = cli.load_config(cli.parser(__doc__).parse_args(argv))
+    data, pretraining = config.train_data, config.audiocaps.dataset_path
     summary = cli.Summary()
     captions_files = {s: data.dataset_path / f"clotho_captions_{s}.csv" for s in SPLITS}
     metadata_files = {s: data.dataset_path / f"clotho_metadata_{s}.csv" for s in SPLITS}
@@ -31,6 +33,14 @@ def main(argv: list[str] | None = None) -> None:
     summary.reads(*captions_files.values(), *there.values())
     captions = {split: clotho.read_captions_csv(path) for split, path in captions_files.items()}
     sound_ids = {split: leakage.read_metadata_csv(path) for split, path in there.items()}
+    if audiocaps.captions_csv(pretraining, audiocaps.SPLITS[0]).exists():
+        summary.reads(*(audiocaps.captions_csv(pretraining, split) for split in audiocaps.SPLITS))
+        of_audiocaps = audiocaps.read_for_audit(pretraining)
+        captions.update(of_audiocaps[0])
+        sound_ids.update(of_audiocaps[1])
+        print("train, val and test are AudioCaps', whose sounds are YouTube videos")
+    else:
+        print(f"no AudioCaps in {cli.shown(pretraining)}: Clotho's splits are compared alone")
     for split, of_split in sound_ids.items():
         unknown = leakage.without_sound(captions[split], of_split)
         print(f"{split}: {counted(unknown, 'clip')} of {len(captions[split])} without sound id")

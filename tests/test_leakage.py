@@ -2,11 +2,12 @@ import csv
 import dataclasses
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 from conftest import load_script
 
-from utils import clotho, leakage
+from utils import audiocaps, clotho, leakage
 from utils.config import PROJECT_ROOT
 from utils.datasets import SPLITS
 from utils.errors import InputError
@@ -88,6 +89,7 @@ def options(folder):
     return [
         *("--set", f"train_data.dataset_path={folder}"),
         *("--set", f"train_data.input_path={folder.parent / 'processed'}"),
+        *("--set", f"audiocaps.dataset_path={folder.parent / 'audiocaps'}"),
     ]
 
 
@@ -324,6 +326,42 @@ def test_the_command_runs_from_any_folder_and_exits_cleanly(data_set, tmp_path):
     assert bad.returncode == 2
     assert b"error: no " in bad.stderr
     assert b"Traceback" not in bad.stderr
+
+
+def test_the_script_compares_audiocaps_where_it_is_there(data_set, capsys):
+    folder = data_set.parent / "audiocaps"
+    load_script("audit_leakage").main(options(data_set))
+    assert "no AudioCaps in" in capsys.readouterr().out
+    (folder / "audio/train").mkdir(parents=True)
+    (folder / "audio/train/sharedvideo_10.flac").touch()
+    header = "audiocap_id,youtube_id,start_time,caption\n"
+    (folder / "train.csv").write_text(f"{header}1,sharedvideo,10,rain FALLS\n2,ownvideo_tr,0,x\n")
+    (folder / "val.csv").write_text(f"{header}3,ownvideo_va,0,y\n")
+    (folder / "test.csv").write_text(f"{header}4,sharedvideo,30,z\n")
+    load_script("audit_leakage").main(options(data_set))
+    printed = capsys.readouterr().out
+    assert "train, val and test are AudioCaps'" in printed
+    assert "train and test: 1 sound id\n  - sharedvideo: 'sharedvideo_10.flac' and " in printed
+    assert "train and evaluation: 1 caption\n  - rain falls: 'sharedvideo_10.flac' and " in printed
+    # The clip of the test split stays; the name is the one that training knows the other by.
+    excluded = (data_set.parent / "processed/excluded_clips.txt").read_text().splitlines()
+    assert [clip for clip in excluded if clip.startswith("t")] == ["train/sharedvideo_10.flac"]
+
+
+def test_what_audiocaps_shares_with_itself_and_with_clotho(shared_data, real):
+    captions, videos = audiocaps.read_for_audit(shared_data / "audiocaps")
+    shared = leakage.find_shared({**real[0], **captions}, {**real[1], **videos})
+    counts = Counter((one.splits, one.kind) for one in shared if one.splits[0] != one.splits[1])
+    of_audiocaps = {key: n for key, n in counts.items() if key[0][0] in audiocaps.SPLITS}
+    assert of_audiocaps == {
+        (("train", "val"), "caption"): 142,
+        (("train", "test"), "caption"): 271,
+        (("val", "test"), "caption"): 21,
+        (("train", "development"), "caption"): 1,
+        (("train", "validation"), "caption"): 1,
+        (("train", "evaluation"), "caption"): 1,
+    }
+    assert len(leakage.proposed_exclusions(shared)) == 5  # Clotho's own
 
 
 @pytest.fixture(scope="module")

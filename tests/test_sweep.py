@@ -42,7 +42,10 @@ def test_one_key_is_varied_once():
         ([{"question": "a"}], "vary is None"),
         ([{"question": "a", "vary": {"k": [1]}, "sett": 1}], "unknown key 'sett'"),
         ([{"question": "a", "vary": {"k": [1]}, "set": 1}], "set is 1, and must be a mapping"),
-        ([{"question": "a", "vary": {"k": [i]}} for i in (1, 2)], "question 2: 'a' is asked already"),
+        (
+            [{"question": "a", "vary": {"k": [i]}} for i in (1, 2)],
+            "question 2: 'a' is asked already",
+        ),
     ],
 )
 def test_recipes_of_another_form_are_refused(content, message):

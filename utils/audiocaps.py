@@ -110,6 +110,31 @@ def find_audio(folder: Path) -> dict[str, str]:
     return found
 
 
+def read_for_audit(
+    dataset_path: str | Path,
+) -> tuple[dict[str, dict[str, list[str]]], dict[str, dict[str, str]]]:
+    """Read the captions of each clip and the YouTube video that it was cut from.
+
+    Clips are called as in the preprocessed captions, where they have a file.
+
+    Returns
+    -------
+    captions : dict of split to dict of file name to list of str
+    videos : dict of split to dict of file name to str
+
+    """
+    captions: dict[str, dict[str, list[str]]] = {}
+    videos: dict[str, dict[str, str]] = {}
+    for split in SPLITS:
+        found = find_audio(audio_folder(dataset_path, split))
+        captions[split], videos[split] = {}, {}
+        for clip, caption in read_captions_csv(captions_csv(dataset_path, split)):
+            name = found.get(clip, clip + SUFFIXES[0])
+            captions[split].setdefault(name, []).append(caption)
+            videos[split][name] = clip.rpartition("_")[0]
+    return captions, videos
+
+
 def require_audio(folder: Path, names: Sequence[str]) -> list[Path]:
     """Find the sound files of clips, every one of them.
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from utils import files, text
+from utils import audiocaps, files, text
 from utils.clotho import SOURCE
 from utils.datasets import SPLITS
 from utils.errors import InputError, counted, shorten
@@ -22,6 +22,7 @@ Kind = Literal["file name", "sound id", "caption"]
 KINDS: tuple[Kind, ...] = ("file name", "sound id", "caption")
 CSV_HEADER = ("kind", "split_1", "file_1", "split_2", "file_2", "key")
 
+_ORDER = (*audiocaps.SPLITS, *SPLITS)
 # A text may be true of two recordings ("rain falls"), so that alone it excludes neither.
 _EXCLUDING = ("file name", "sound id")
 # Clips whose sound on Freesound was not found have this in common, and nothing else.
@@ -173,7 +174,8 @@ def proposed_exclusions(shared: Iterable[Shared]) -> list[str]:
     """Propose the clips to leave out, so that no sound of a split is in a later one.
 
     Evaluation stays as it is, for scores on it to be comparable: development gives way to
-    validation, both to evaluation, and every other data set to these three. What several clips of
+    validation, both to evaluation, and AudioCaps to these three, its train split to its val and
+    both to its test split. What several clips of
     one split share excludes nothing, and neither does a caption.
 
     Parameters
@@ -271,7 +273,7 @@ def listing(shared: Iterable[Shared]) -> str:
 
 def _precedence(split: str) -> int:
     """Rank splits: of two that share a sound, the one with the lower rank gives way."""
-    return SPLITS.index(split) if split in SPLITS else -1
+    return _ORDER.index(split) if split in _ORDER else -1
 
 
 def _sound_of(name: str, sound_ids: Mapping[str, str]) -> str | None:
