@@ -162,8 +162,8 @@ def fit_and_score(config: Config, data: Data, trainer: Trainer, run: Run) -> dic
             tracker.log(row)
             run.say(report.epoch_line(row, config.training.epochs, best=improved))
 
-        device = data.training.pairs.features.device
-        run.say(f"training on {report.captions_and_clips(data.training.split)}, {device.type}")
+        trained_on = report.captions_and_clips(data.training.split)
+        run.say(f"training on {trained_on}, {data.device.type}")
         try:
             trainer.fit(data.training.pairs, data.validation.pairs, after_epoch=after_epoch)
         except KeyboardInterrupt:
@@ -185,28 +185,22 @@ def fit_and_score(config: Config, data: Data, trainer: Trainer, run: Run) -> dic
 def sweep(args: argparse.Namespace) -> None:
     """Train all combinations of settings with all seeds in this process, and compare them."""
     summary = cli.Summary()
+    if args.resume and (args.recipe or args.vary or args.command_overrides or args.overrides):
+        raise InputError(
+            "a sweep is resumed as it was begun: leave out --recipe, --vary and --set."
+        )
     plan = Sweep.existing(args.resume) if args.resume else new_sweep(args)
     configs = plan.configs()
-    device = devices.choose_device(configs[0].training.device)
-    loaded: dict[Config, Data] = {}
-    for config in configs:  # all of them first: what is missing is missed before hours of training
-        settings = data_settings(config)
-        if settings not in loaded:
-            loaded[settings] = load_data(
-                config, PLANS[CLOTHO], device=device, tag_embedding=tag_embedding, summary=summary
-            )
-            if loaded[settings].test is None:
-                raise InputError(
-                    f"the evaluation split in {config.train_data.input_path} has no captions, so "
-                    "there is nothing to compare. Put its wavs in place and run script 01 again."
-                )
+    # All data first: what is missing is missed before hours of training.
+    loaded = load_all(configs, summary)
+    test = loaded[data_settings(configs[0])].test
     plan.save()
     summary.writes(plan.folder)
     for number, config in enumerate(configs, start=1):
         run = Run(plan.run_folder(config), quiet=True)
         if not run.finished:
             data = loaded[data_settings(config)]
-            trainer = make_trainer(config, data.inputs, device)
+            trainer = make_trainer(config, data.inputs, data.device)
             if run.checkpoint_last.is_file():
                 resume(trainer, run, config)
             else:
@@ -220,11 +214,31 @@ def sweep(args: argparse.Namespace) -> None:
                 raise
         validation, _ = run.read_outcome()
         print(f"run {number}/{len(configs)}  {run.folder.name}  validation {validation:.4f}")
-    clips = loaded[data_settings(configs[0])].test.split.clip_of_caption
-    for path in plan.write_tables(clips):
+    for path in plan.write_tables(test.split.clip_of_caption):
         summary.writes(path)
     print(plan.markdown.read_text(encoding="utf-8"))
     summary.finish(f"compared {len(configs)} runs; the table is in {cli.shown(plan.markdown)}")
+
+
+def load_all(configs: list[Config], summary: cli.Summary) -> dict[Config, Data]:
+    """Read the data of all runs of a sweep, by `data_settings`; test splits must be the same."""
+    loaded: dict[Config, Data] = {}
+    for config in configs:
+        settings = data_settings(config)
+        if settings in loaded:
+            continue
+        device = devices.choose_device(config.training.device)
+        loaded[settings] = load_data(
+            config, PLANS[CLOTHO], device=device, tag_embedding=tag_embedding, summary=summary
+        )
+        tests = [data.test.split.captions if data.test else [] for data in loaded.values()]
+        if not tests[-1] or tests[-1] != tests[0]:
+            raise InputError(
+                f"the evaluation split in {config.train_data.input_path} has "
+                f"{'other captions than the first' if tests[-1] else 'no captions'}, so there is "
+                "nothing to compare. Sweep settings over one data set, with its wavs in place."
+            )
+    return loaded
 
 
 def new_sweep(args: argparse.Namespace) -> Sweep:

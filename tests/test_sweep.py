@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 
 import pytest
 
@@ -120,7 +121,23 @@ def test_a_sweep_without_a_question_or_with_a_seed_twice_is_refused(tmp_path):
         main(["sweep"])
     with pytest.raises(InputError, match="a seed stands there twice"):
         main(["sweep", "--vary", "training.margin=1,2", "--seeds", "1", "1"])
+    with pytest.raises(InputError, match="resumed as it was begun"):
+        main(["sweep", "--resume", str(tmp_path), "--vary", "training.margin=1,2"])
     with pytest.raises(InputError, match=r"holds no sweep\.yaml"):
         main(["sweep", "--resume", str(tmp_path)])
     with pytest.raises(InputError, match="no file "):
         main(["sweep", "--recipe", str(tmp_path / "none.yaml")])
+
+
+def test_data_sets_are_not_compared_with_each_other(small_demo, tmp_path):
+    settings = options(settings_for(small_demo, outputs=tmp_path))
+    other = tmp_path / "processed"
+    shutil.copytree(small_demo / "processed", other)
+    captions = json.loads((other / "evaluation_captions.json").read_text())
+    for column in captions.values():
+        column.pop("0")
+    (other / "evaluation_captions.json").write_text(json.dumps(captions))
+    vary = f"train_data.input_path={small_demo / 'processed'},{other}"
+    with pytest.raises(InputError, match="has other captions than the first"):
+        load_script("main").main(["sweep", *settings, "--vary", vary])
+    assert not (tmp_path / "demo").exists()

@@ -65,6 +65,11 @@ class Data:
     test: Part | None
     inputs: Inputs
 
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.training.pairs.features.device
+
 
 def load_data(
     config: Config,
@@ -120,7 +125,7 @@ def data_settings(config: Config) -> Config:
     return replace(
         config,
         seed=0,
-        training=Training(),
+        training=Training(device=config.training.device),
         model=replace(
             config.model,
             ratio_embed1=defaults.ratio_embed1,
