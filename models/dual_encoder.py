@@ -51,6 +51,11 @@ class DualEncoder(nn.Module):
         )
         self.register_buffer("tag_table", tag_table)
 
+    @property
+    def text_is_trained(self) -> bool:
+        """Whether `encode_text` changes as the model is trained."""
+        return not isinstance(self.text_projection, nn.Identity)
+
     @torch.no_grad()
     def embed_tags(self, logits: Tensor) -> Tensor | None:
         """Average the tag texts by the probabilities of the tags.

@@ -29,6 +29,7 @@ def test_ranks_equal_sorting_every_list(monkeypatch, chunk):
     ranks, best, scores = retrieval.rank_and_retrieve(audio, queries, clips)
     expected_ranks, expected_best = plain_reference(audio, queries, clips.tolist())
     assert ranks.tolist() == expected_ranks
+    assert retrieval.rank_clips(audio, queries, clips).tolist() == expected_ranks
     assert best.tolist() == expected_best
     assert (np.diff(scores, axis=1) <= 0).all()
 

@@ -1,7 +1,7 @@
 """Embeddings ─► scores ─► ranks ─► result rows. Shapes: N captions, C clips, D dimension."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import h5py
@@ -13,15 +13,14 @@ from torch import Tensor
 from utils.files import atomic_write
 
 RESULTS = 10  # file names per row of the result table
-_CHUNK_SCORES = 16_000_000  # scores held at once; bounds the memory
+_CHUNK_SCORES = 1_000_000  # scores held at once: few enough for the caches
 
 
-def rank_and_retrieve(
-    audio: Tensor, queries: Tensor, clip_of_query: Tensor, *, top: int = RESULTS
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Rank each caption's own clip among all clips, and name the best clips.
+def rank_clips(audio: Tensor, queries: Tensor, clip_of_query: Tensor) -> NDArray[np.int64]:
+    """Rank each caption's own clip among all clips, from 1.
 
-    Equal scores are ordered by clip position, so a result never depends on chance.
+    Nothing is sorted: the rank is one more than the number of clips ahead. Equal scores are
+    ordered by clip position, so a result never depends on chance.
 
     Parameters
     ----------
@@ -29,6 +28,32 @@ def rank_and_retrieve(
     queries : Tensor, shape (N, D)
     clip_of_query : Tensor, shape (N,), int
         Row of `audio` that each caption belongs to.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+
+    Raises
+    ------
+    ValueError
+        If an embedding is not finite: every comparison with NaN is false, so that a diverged model
+        would seem to rank every clip first.
+
+    """
+    _require_finite(audio, queries)
+    chunks = _score_chunks(audio, queries, clip_of_query)
+    return torch.cat([_ranks(scores, own) for scores, own in chunks]).cpu().numpy()
+
+
+def rank_and_retrieve(
+    audio: Tensor, queries: Tensor, clip_of_query: Tensor, *, top: int = RESULTS
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Rank each caption's own clip among all clips, and name the best clips.
+
+    Parameters
+    ----------
+    audio, queries, clip_of_query
+        See `rank_clips`.
     top : int
         How many clips to name; fewer if there are not as many.
 
@@ -44,21 +69,14 @@ def rank_and_retrieve(
     Raises
     ------
     ValueError
-        If an embedding is not finite: every comparison with NaN is false, so that a diverged model
-        would seem to rank every clip first.
+        If an embedding is not finite.
 
     """
     _require_finite(audio, queries)
-    clips = len(audio)
-    top = min(top, clips)
-    position = torch.arange(clips, device=audio.device)
+    top = min(top, len(audio))
     ranks, best, best_scores = [], [], []
-    rows = max(1, _CHUNK_SCORES // clips)
-    for chunk, own_clip in zip(queries.split(rows), clip_of_query.split(rows), strict=True):
-        scores = chunk @ audio.T
-        own = scores.gather(1, own_clip.unsqueeze(1))
-        ahead = (scores > own) | ((scores == own) & (position < own_clip.unsqueeze(1)))
-        ranks.append(ahead.sum(dim=1) + 1)
+    for scores, own_clip in _score_chunks(audio, queries, clip_of_query):
+        ranks.append(_ranks(scores, own_clip))
         order = scores.argsort(dim=1, descending=True, stable=True)[:, :top]
         best.append(order)
         best_scores.append(scores.gather(1, order))
@@ -152,6 +170,23 @@ def write_result_table(
         writer.writerow(result_header(best.shape[1]))
         for caption, row in zip(captions, best, strict=True):
             writer.writerow([caption, *(names[i] for i in row)])
+
+
+def _score_chunks(
+    audio: Tensor, queries: Tensor, clip_of_query: Tensor
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Score queries a bounded number at a time: (rows, C) scores, (rows, 1) own clips."""
+    rows = max(1, _CHUNK_SCORES // len(audio))
+    for chunk, own_clip in zip(queries.split(rows), clip_of_query.split(rows), strict=True):
+        yield chunk @ audio.T, own_clip.unsqueeze(1)
+
+
+def _ranks(scores: Tensor, own_clip: Tensor) -> Tensor:
+    """Count the clips ahead of each query's own, among equal scores those that stand before it."""
+    own = scores.gather(1, own_clip)
+    equal = (scores == own).nonzero()  # few: mostly the own clips themselves
+    before = equal[equal[:, 1] < own_clip[equal[:, 0], 0], 0]
+    return (scores > own).sum(dim=1) + torch.bincount(before, minlength=len(scores)) + 1
 
 
 def _require_finite(*embeddings: Tensor) -> None:

@@ -9,7 +9,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from utils.errors import InputError
 from utils.metrics import CUTOFF, METRICS, bootstrap_interval, score_hits, single_relevant
 from utils.mixup import Mixup, draw_mixup
-from utils.retrieval import caption_hits, rank_and_retrieve
+from utils.retrieval import caption_hits, rank_and_retrieve, rank_clips
 
 SELECTED_BY = f"mAP@{CUTOFF}"
 
@@ -41,6 +41,8 @@ class Pairs:
         Sentence vectors of the captions.
     clips : Tensor, shape (P,), int
         Row of `features` that each caption belongs to.
+    text : Tensor, shape (P, D), or None
+        Text embeddings of the captions, where training does not change them; see `with_text`.
 
     """
 
@@ -49,9 +51,17 @@ class Pairs:
     tags: Tensor | None
     sentences: Tensor
     clips: Tensor
+    text: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    @torch.no_grad()
+    def with_text(self, model: nn.Module) -> "Pairs":
+        """Embed the captions once for all epochs, if the model's text branch is not trained."""
+        if model.text_is_trained:
+            return self
+        return replace(self, text=model.encode_text(self.sentences))
 
 
 @dataclass(frozen=True)
@@ -143,6 +153,7 @@ class Trainer:
             If the loss is no longer finite.
 
         """
+        training, validation = training.with_text(self.model), validation.with_text(self.model)
         while len(self.history) < self.schedule.epochs:
             started = time.perf_counter()
             learning_rate = self.optimizer.param_groups[0]["lr"]
@@ -154,7 +165,7 @@ class Trainer:
                     "extreme numbers in the vector files."
                 )
             validation_loss = self.validation_loss(validation)
-            scores = evaluate(self.model, validation).means()
+            scores = validation_scores(self.model, validation)
             self.scheduler.step(validation_loss)
             row = {
                 "epoch": len(self.history) + 1,
@@ -174,15 +185,15 @@ class Trainer:
     def train_epoch(self, pairs: Pairs) -> float:
         """Go once over all pairs in random order; returns the mean loss per pair."""
         self.model.train()
-        total = 0.0
+        total = torch.zeros((), device=pairs.clips.device, dtype=torch.float64)
         order = torch.randperm(len(pairs), generator=self._order).to(pairs.clips.device)
         for batch in order.split(self.schedule.batch_size):
             loss = self._batch_loss(pairs, batch, self._impostors, mixup=self.mixup)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
-            total += loss.item() * len(batch)
-        return total / len(pairs)
+            total += loss.detach() * len(batch)  # no .item(): it would wait for the device
+        return total.item() / len(pairs)
 
     @torch.no_grad()
     def validation_loss(self, pairs: Pairs) -> float:
@@ -191,10 +202,10 @@ class Trainer:
         order_generator = torch.Generator().manual_seed(self._validation_seed)
         impostors = torch.Generator(pairs.clips.device).manual_seed(self._validation_seed)
         order = torch.randperm(len(pairs), generator=order_generator).to(pairs.clips.device)
-        total = 0.0
+        total = torch.zeros((), device=pairs.clips.device, dtype=torch.float64)
         for batch in order.split(self.schedule.batch_size):
-            total += self._batch_loss(pairs, batch, impostors).item() * len(batch)
-        return total / len(pairs)
+            total += self._batch_loss(pairs, batch, impostors) * len(batch)
+        return total.item() / len(pairs)
 
     def state_dict(self) -> dict[str, Any]:
         """Collect all that is needed to go on as if never stopped."""
@@ -229,24 +240,33 @@ class Trainer:
     def _batch_loss(
         self, pairs: Pairs, batch: Tensor, generator: torch.Generator, *, mixup: Mixup | None = None
     ) -> Tensor:
-        clips = pairs.clips[batch]
-        features, sentences = pairs.features[clips], pairs.sentences[batch]
-        if mixup is None:
-            tags = None if pairs.tags is None else pairs.tags[clips]
+        if mixup is not None:
+            return self._mixed_loss(pairs, batch, generator, mixup)
+        clips = pairs.clips.index_select(0, batch)
+        tags = None if pairs.tags is None else pairs.tags.index_select(0, clips)
+        audio = self.model.encode_audio(pairs.features.index_select(0, clips), tags)
+        if pairs.text is None:
+            text = self.model.encode_text(pairs.sentences.index_select(0, batch))
         else:
-            partners, share = draw_mixup(pairs.clips, batch, mixup, self._mixing)
-            share = torch.as_tensor(share, dtype=features.dtype, device=features.device)[:, None]
-            others = pairs.clips[partners]
-            features = share * features + (1 - share) * pairs.features[others]
-            sentences = share * sentences + (1 - share) * pairs.sentences[partners]
-            sentences = nn.functional.normalize(sentences, dim=-1)
-            tags = None
-            if pairs.logits is not None:
-                mixed = share * pairs.logits[clips] + (1 - share) * pairs.logits[others]
-                tags = self.model.embed_tags(mixed)
-            clips = torch.stack([clips, others], dim=1)
+            text = pairs.text.index_select(0, batch)
+        return self.loss(audio, text, clips, generator=generator)
+
+    def _mixed_loss(
+        self, pairs: Pairs, batch: Tensor, generator: torch.Generator, mixup: Mixup
+    ) -> Tensor:
+        clips = pairs.clips[batch]
+        partners, share = draw_mixup(pairs.clips, batch, mixup, self._mixing)
+        share = torch.as_tensor(share, dtype=pairs.features.dtype, device=clips.device)[:, None]
+        others = pairs.clips[partners]
+        features = share * pairs.features[clips] + (1 - share) * pairs.features[others]
+        sentences = share * pairs.sentences[batch] + (1 - share) * pairs.sentences[partners]
+        text = self.model.encode_text(nn.functional.normalize(sentences, dim=-1))
+        tags = None
+        if pairs.logits is not None:
+            mixed = share * pairs.logits[clips] + (1 - share) * pairs.logits[others]
+            tags = self.model.embed_tags(mixed)
         audio = self.model.encode_audio(features, tags)
-        text = self.model.encode_text(sentences)
+        clips = torch.stack([clips, others], dim=1)
         return self.loss(audio, text, clips, generator=generator)
 
 
@@ -292,6 +312,15 @@ class Evaluation:
     def audio_to_text_means(self) -> dict[str, float]:
         """Average over the clips: the metrics of audio-to-text retrieval."""
         return {name: float(self.audio_to_text[name].mean()) for name in METRICS}
+
+
+@torch.no_grad()
+def validation_scores(model: nn.Module, pairs: Pairs) -> dict[str, float]:
+    """Compute the metrics of text-to-audio retrieval, and nothing besides."""
+    model.eval()
+    audio = model.encode_audio(pairs.features, pairs.tags)
+    ranks = rank_clips(audio, model.encode_text(pairs.sentences), pairs.clips)
+    return {name: float(values.mean()) for name, values in single_relevant(ranks).items()}
 
 
 @torch.no_grad()
