@@ -82,7 +82,7 @@ def tag(
     def start():
         model = passt.Passt(arch=config.passt.arch)
         weights.load_weights(model, weights_file)
-        model.to(device).eval()
+        devices.for_inference(model, device, precision)
 
         @torch.inference_mode()
         def forward(windows: np.ndarray) -> np.ndarray:

@@ -96,13 +96,12 @@ def main(argv: list[str] | None = None) -> None:
 
 def measure_passt(config: Config, device: torch.device, *, small: bool) -> list[Row]:
     """10 s windows through PaSST; the reference has the attention written out, as published."""
-    ours = passt.Passt(arch="demo" if small else FULL_SIZE).to(device).eval()
-    plain = passt.Passt(arch=ours.arch).to(device).eval()
-    plain.load_state_dict(ours.state_dict())
+    plain = passt.Passt(arch="demo" if small else FULL_SIZE).to(device).eval()
+    state = plain.state_dict()
     for block in plain.net.blocks:
         block.attn.__class__ = Attention  # the same weights in hear21passt's own module
     count = config.passt.batch_size
-    windows = 0.1 * torch.randn(count, ours.window, device=device)
+    windows = 0.1 * torch.randn(count, plain.window, device=device)
 
     @torch.inference_mode()
     def run(model: passt.Passt, batch: torch.Tensor, precision: str) -> None:
@@ -112,6 +111,9 @@ def measure_passt(config: Config, device: torch.device, *, small: bool) -> list[
     reference = seconds(lambda: run(plain, windows[:1], "fp32"))
     rows = []
     for precision in precisions(device):
+        ours = passt.Passt(arch=plain.arch)
+        ours.load_state_dict(state)
+        devices.for_inference(ours, device, precision)
         each = seconds(lambda precision=precision: run(ours, windows, precision)) / count
         share = None if small else WINDOW_FLOP / each / matmul_rate(precision, device)
         rows.append(Row(f"PaSST, {precision}", "window", each, reference, share))
@@ -122,7 +124,7 @@ def measure_mpnet(config: Config, device: torch.device, *, small: bool) -> list[
     """Captions of 8 to 20 words through MPNet."""
     model = config.sentence_model
     folder = weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
-    encoder = SentenceEncoder(folder).to(device).eval()
+    plain = SentenceEncoder(folder).to(device).eval()
     rng = random.Random(0)
     texts = [
         " ".join(rng.choices(WORDS, k=rng.randint(8, 20))) for _ in range(64 if small else 512)
@@ -130,26 +132,31 @@ def measure_mpnet(config: Config, device: torch.device, *, small: bool) -> list[
     few = texts[::16]
 
     @torch.inference_mode()
-    def forward(tokens: list[list[int]], precision: str) -> np.ndarray:
+    def forward(encoder: SentenceEncoder, tokens: list[list[int]], precision: str) -> np.ndarray:
         with devices.autocast(device, precision):
             return encoder(tokens).float().cpu().numpy()
 
     def one_at_a_time() -> None:
         for text in few:
-            forward(encoder.tokenize([text]), "fp32")
+            forward(plain, plain.tokenize([text]), "fp32")
 
     def in_batches(precision: str) -> None:
+        encoder = encoders[precision]
         tokens = encoder.tokenize(texts)
         batches = text_batches(
             tokens,
             range(len(texts)),
-            lambda batch: forward(batch, precision),
+            lambda batch: forward(encoder, batch, precision),
             batch_size=model.batch_size,
         )
         for _ in batches:
             pass
 
     reference = seconds(one_at_a_time) / len(few)
+    encoders = {
+        precision: devices.for_inference(SentenceEncoder(folder), device, precision)
+        for precision in precisions(device)
+    }
     return [
         Row(
             f"MPNet, {precision}",

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from utils import cli, weights
 from utils.config import Config
-from utils.devices import autocast, choose_device, choose_precision
+from utils.devices import autocast, choose_device, choose_precision, for_inference
 from utils.extraction import update_vector_files
 from utils.journal import Batches
 
@@ -52,7 +52,7 @@ def embed(
     precision = choose_precision(config.precision, device)
 
     def start() -> Callable[[list[int]], Batches]:
-        encoder = load_encoder(folder).to(device).eval()
+        encoder = for_inference(load_encoder(folder), device, precision)
         return lambda missing: _batches(
             encoder, texts, missing, device, precision, model.batch_size
         )
@@ -105,7 +105,7 @@ def encode(
     folder = weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
     device = choose_device(config.training.device)
     precision = choose_precision(config.precision, device)
-    encoder = load_encoder(folder).to(device).eval()
+    encoder = for_inference(load_encoder(folder), device, precision)
     vectors = np.empty((len(texts), weights.sentence_dimension(folder)), dtype=np.float32)
     every = range(len(texts))
     for rows, values in _batches(encoder, texts, every, device, precision, model.batch_size):
