@@ -27,6 +27,7 @@ SAMPLE_RATE = 32_000  # Hz
 CLASSES = 527  # AudioSet
 HOP_SECONDS = 2.5  # between the windows of a long clip
 _FRAME_HOP = 320  # samples
+_PREEMPHASIS = 0.97
 _PATCH = 16  # frames and mel bands
 _MAP_NUMBERS = 2**21  # of an attention map that are held at once: few enough for the caches
 MIN_SAMPLES = (_PATCH - 1) * _FRAME_HOP + 1  # fewer give no single patch
@@ -99,6 +100,7 @@ class Passt(nn.Module):
         self.net = _build_net(arch, architecture)
         for block in self.net.blocks:
             block.attn = _FusedAttention.like(block.attn)
+        self.net.blocks[-1].__class__ = _LastBlock
 
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Tag windows of sound.
@@ -163,7 +165,7 @@ class MelFrontEnd(AugmentMelSTFT):
 
     def forward(self, windows: Tensor) -> Tensor:
         """Compute normalised log-mel spectrograms: (B, S) ─► (B, 128, T), 100 frames a second."""
-        emphasised = F.conv1d(windows.unsqueeze(1), self.preemphasis_coefficient).squeeze(1)
+        emphasised = torch.add(windows[:, 1:], windows[:, :-1], alpha=-_PREEMPHASIS)
         spectrum = torch.stft(
             emphasised,
             self.n_fft,
@@ -191,25 +193,36 @@ class _FusedAttention(hear21.Attention):
         fused.load_state_dict(attention.state_dict())
         return fused
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *, first: int | None = None) -> Tensor:
+        """Attend to all tokens: (B, N, E) ─► (B, N, E), or (B, first, E) for the first alone."""
         batch, tokens, width = x.shape
         qkv = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, width // self.num_heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        query = query[:, :, :first]
         if onednn.serves(qkv) and not torch.is_grad_enabled():
             attended = _attend_by_head(query, key, value)
         else:
             attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
-        return self.proj(attended.reshape(batch, tokens, width))
+        return self.proj(attended.flatten(2))
+
+
+class _LastBlock(hear21.Block):
+    """The last block, for the class and distillation tokens alone: the others are not read."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = 2
+        x = x[:, :tokens] + self.drop_path(self.attn(self.norm1(x), first=tokens))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 def _attend_by_head(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attend one head of one window at a time: each (B, H, N, D) ─► (B, N, H, D)."""
+    """Attend one head of one window at a time: (B, H, M, D), (B, H, N, D) twice ─► (B, M, H, D)."""
     batch, heads, tokens, size = query.shape
     query = (query * size**-0.5).contiguous()
     key = key.contiguous()
     value = value.transpose(2, 3).contiguous()
     attended = query.new_empty(batch, tokens, heads, size)
-    rows = max(1, _MAP_NUMBERS // tokens)
+    rows = max(1, _MAP_NUMBERS // key.shape[2])
     for window in range(batch):
         for head in range(heads):
             for start in range(0, tokens, rows):

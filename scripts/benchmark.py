@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import h5py
 import numpy as np
 import torch
-from hear21passt.models.passt import Attention
+from hear21passt.models.passt import Attention, Block
 from torch.nn import functional as F
 
 from models import passt
@@ -99,7 +99,8 @@ def measure_passt(config: Config, device: torch.device, *, small: bool) -> list[
     plain = passt.Passt(arch="demo" if small else FULL_SIZE).to(device).eval()
     state = plain.state_dict()
     for block in plain.net.blocks:
-        block.attn.__class__ = Attention  # the same weights in hear21passt's own module
+        # The same weights in hear21passt's own modules.
+        block.__class__, block.attn.__class__ = Block, Attention
     count = config.passt.batch_size
     windows = 0.1 * torch.randn(count, plain.window, device=device)
 
