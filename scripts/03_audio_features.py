@@ -19,7 +19,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import numpy as np
 import torch
 
 from models import passt
@@ -85,10 +84,10 @@ def tag(
         devices.for_inference(model, device, precision)
 
         @torch.inference_mode()
-        def forward(windows: np.ndarray) -> np.ndarray:
+        def forward(windows: torch.Tensor) -> torch.Tensor:
             with devices.autocast(device, precision):
-                outputs = model(torch.from_numpy(windows).to(device))
-            return torch.cat(outputs, dim=1).cpu().numpy()
+                outputs = model(windows.to(device))
+            return torch.cat(outputs, dim=1)
 
         return lambda missing: extraction.clip_batches(
             paths,
@@ -98,7 +97,7 @@ def tag(
             window=model.window,
             hop=model.hop,
             shortest=passt.MIN_SAMPLES,
-            batch_size=config.passt.batch_size,
+            batch_size=config.passt.batch_size or passt.windows_at_once(device),
         )
 
     made_by = {

@@ -101,7 +101,7 @@ def measure_passt(config: Config, device: torch.device, *, small: bool) -> list[
     for block in plain.net.blocks:
         # The same weights in hear21passt's own modules.
         block.__class__, block.attn.__class__ = Block, Attention
-    count = config.passt.batch_size
+    count = config.passt.batch_size or passt.windows_at_once(device)
     windows = 0.1 * torch.randn(count, plain.window, device=device)
 
     @torch.inference_mode()
@@ -115,7 +115,7 @@ def measure_passt(config: Config, device: torch.device, *, small: bool) -> list[
         ours = passt.Passt(arch=plain.arch)
         ours.load_state_dict(state)
         devices.for_inference(ours, device, precision)
-        each = seconds(lambda precision=precision: run(ours, windows, precision)) / count
+        each = seconds(lambda ours=ours, precision=precision: run(ours, windows, precision)) / count
         share = None if small else WINDOW_FLOP / each / matmul_rate(precision, device)
         rows.append(Row(f"PaSST, {precision}", "window", each, reference, share))
     return rows

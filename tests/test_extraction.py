@@ -3,6 +3,7 @@ import threading
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from utils import extraction
 from utils.vectors import read_vectors
@@ -10,10 +11,10 @@ from utils.vectors import read_vectors
 SETTINGS = {"sample_rate": 1000, "window": 100, "hop": 25, "shortest": 16, "batch_size": 3}
 
 
-def tag(windows: np.ndarray) -> np.ndarray:
+def tag(windows: torch.Tensor) -> torch.Tensor:
     """A stand-in network: mean, maximum and number of samples of each window."""
-    size = np.full(len(windows), windows.shape[1])
-    return np.stack([windows.mean(axis=1), windows.max(axis=1), size], axis=1).astype(np.float32)
+    size = torch.full((len(windows),), float(windows.shape[1]))
+    return torch.stack([windows.mean(dim=1), windows.amax(dim=1), size], dim=1)
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_a_clip_gets_the_mean_over_its_windows(clips):
         else:
             padded = np.pad(samples, 50, mode="reflect")
             windows = np.stack([padded[s : s + 100] for s in range(0, len(samples) + 1, 25)])
-        np.testing.assert_allclose(row, tag(windows).mean(axis=0), atol=1e-6)
+        np.testing.assert_allclose(row, tag(torch.from_numpy(windows)).mean(dim=0), atol=1e-6)
 
 
 def test_decoding_stays_a_bounded_number_of_clips_ahead(clips, monkeypatch):

@@ -69,7 +69,7 @@ class Passt:
 
     arch: Literal["demo", "passt_s_swa_p16_128_ap476", "passt_20sec", "passt_30sec"] = "demo"
     weights: Path | None = None
-    batch_size: int = limited(8, low=1)
+    batch_size: int | None = limited(None, low=1)
 
 
 @dataclass(frozen=True)

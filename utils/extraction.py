@@ -4,6 +4,8 @@ The networks come as arguments. Shapes: B batch, D numbers per row.
 """
 
 import json
+import os
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from utils.audio import cut_windows, read_audio
 from utils.journal import Batches, Journal, compute_missing
 from utils.vectors import read_if_current, write_vectors
 
-_DECODED_AHEAD = 8  # clips; bounds the memory
-_DECODERS = 2  # threads
+_DECODERS = max(2, min(8, (os.cpu_count() or 2) // 2))  # threads
+_DECODED_AHEAD = 4 * _DECODERS  # clips; bounds the memory
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ def update_vector_files(
 def clip_batches(
     paths: Sequence[Path],
     positions: Sequence[int],
-    tag: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    tag: Callable[[Tensor], Tensor],
     *,
     sample_rate: int,
     window: int,
@@ -119,7 +123,7 @@ def clip_batches(
     positions : sequence of int
         Which of `paths` to compute.
     tag : callable
-        Windows (B, S) ─► rows (B, D).
+        Windows (B, S) ─► rows (B, D), on whatever device.
     sample_rate, window, hop, shortest : int
         Of the windows, in Hz and samples; see `utils.audio.cut_windows`.
     batch_size : int
@@ -135,12 +139,21 @@ def clip_batches(
         samples = read_audio(paths[position], sample_rate=sample_rate)
         return cut_windows(samples, window=window, hop=hop, shortest=shortest)
 
+    # A clip's windows are never batched with another's: its numbers must not depend, by not even
+    # a rounding error, on which clips are computed beside it or were computed before.
+    running: deque[tuple[list[int], Tensor]] = deque()
     for position, windows in ahead(windows_of, positions):
         outputs = [
-            tag(windows[start : start + batch_size].copy())  # torch wants memory of its own
+            tag(torch.from_numpy(windows[start : start + batch_size].copy()))  # it was read-only
             for start in range(0, len(windows), batch_size)
         ]
-        yield [position], np.concatenate(outputs).mean(axis=0, keepdims=True)
+        running.append(([position], torch.cat(outputs).mean(dim=0, keepdim=True)))
+        # A GPU gets the next clip before the numbers of this one are waited for.
+        while len(running) > (1 if outputs[0].is_cuda else 0):
+            positions_done, rows = running.popleft()
+            yield positions_done, rows.cpu().numpy()
+    for positions_done, rows in running:
+        yield positions_done, rows.cpu().numpy()
 
 
 def ahead(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:

@@ -76,6 +76,7 @@ class PackedLinear(nn.Module):
         self._after = ("gelu", [], "none") if gelu else ("none", [], None)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Apply the layer: (..., K) ─► (..., N)."""
         x = x.to(self.dtype)
         return torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, *self._after)
 
