@@ -38,7 +38,7 @@ from utils.config import Config
 from utils.files import atomic_write
 from utils.retrieval import rank_clips
 from utils.sentences import text_batches
-from utils.training import Pairs, Schedule, Trainer, validation_scores
+from utils.training import Pairs, Schedule, Trainer
 
 FULL_SIZE = "passt_s_swa_p16_128_ap476"
 WINDOW_FLOP = 255e9  # of the full-size PaSST, for 10 s
@@ -189,8 +189,7 @@ def measure_training(config: Config, device: torch.device, *, small: bool) -> li
 
     def whole_epoch() -> None:
         trainer.train_epoch(training)
-        trainer.validation_loss(validation)
-        validation_scores(model, validation)
+        trainer.validate(validation)
 
     with tempfile.TemporaryDirectory() as folder:
         plain = PlainTraining(Path(folder), training, table)

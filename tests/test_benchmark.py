@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 from conftest import load_script, options
+from test_losses import places
 
 
 def test_every_measured_stage_is_written_down(tmp_path, capsys):
@@ -38,6 +39,6 @@ def test_the_references_compute_what_ours_does(tmp_path):
         plain.model.encode_audio(pairs.features[clips], pairs.tags[clips]),
         plain.model.encode_text(pairs.sentences[batch]),
         clips,
-        impostors=(torch.tensor([2, 0, 1]), torch.tensor([1, 2, 0])),
+        places([2, 0, 1], [1, 2, 0]),
     )
     torch.testing.assert_close(found, expected)

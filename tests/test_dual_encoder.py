@@ -112,3 +112,39 @@ def test_initial_weights_follow_the_generator_alone():
 def test_tags_must_fit_the_model():
     with pytest.raises(ValueError, match="tag table"):
         DualEncoder(audio_size=7, text_size=12).encode_audio(torch.ones(2, 7), torch.ones(2, 12))
+
+
+@pytest.mark.parametrize("with_tags", [True, False])
+def test_the_audio_branchs_gradient_is_that_of_autograd(with_tags):
+    """The closed form, against the definition written out in PyTorch's own operations."""
+    generator = torch.Generator().manual_seed(0)
+    table = torch.nn.functional.normalize(
+        torch.randn(7, 5, generator=generator, dtype=torch.float64), dim=-1
+    )
+    model = DualEncoder(
+        audio_size=7,
+        text_size=5,
+        tag_table=table if with_tags else None,
+        ratio=0.7,
+        generator=generator,
+    ).double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1 * torch.randn(
+                parameter.shape, generator=generator, dtype=torch.float64
+            )
+    features = torch.randn(6, 7, generator=generator, dtype=torch.float64, requires_grad=True)
+    tags = model.embed_tags(features.detach())
+    weights = torch.randn(6, 5, generator=generator, dtype=torch.float64)
+
+    def written_out():
+        unit = torch.nn.functional.normalize
+        audio = unit(model.audio_projection(model.audio_norm(features)), dim=-1)
+        return unit(0.7 * audio + 0.3 * tags, dim=-1) if with_tags else audio
+
+    results = []
+    for audio in (model.encode_audio(features, tags), written_out()):
+        inputs = [features, *model.parameters()]
+        results.append([audio, *torch.autograd.grad((audio * weights).sum(), inputs)])
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)

@@ -9,8 +9,23 @@ from models.losses import (
     InfoNCE,
     TripletRankingLoss,
     draw_impostors,
+    impostor_places,
     negatives,
 )
+
+
+def places(audio, query):
+    """The places of given impostors in the scores of one batch."""
+    impostors = torch.stack([torch.as_tensor(audio), torch.as_tensor(query)])
+    return impostor_places(impostors, torch.arange(impostors.shape[1]), impostors.shape[1])
+
+
+def compute(loss, audio, query, clips, *, seed=0):
+    """Call a loss as the trainer does, for a single batch."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = loss.draw(clips, batch_size=len(clips), generator=generator)
+    return loss(audio, query, clips, drawn)
+
 
 CASES = ("distinct_f32", "repeats_f32", "repeats_f64", "margin1_f64")
 
@@ -22,7 +37,7 @@ def test_triplet_loss_and_gradients_equal_the_original(golden, case):
 
     audio, query = take("audio").requires_grad_(), take("query").requires_grad_()
     loss = TripletRankingLoss(margin=float(golden[f"loss_{case}_margin"]))(
-        audio, query, take("fid"), impostors=(take("imp_audio"), take("imp_query"))
+        audio, query, take("fid"), places(take("imp_audio"), take("imp_query"))
     )
     loss.backward()
     tolerance = {"rtol": 0, "atol": 1e-12 if "f64" in case else 1e-7}
@@ -35,7 +50,7 @@ def test_triplet_loss_by_hand():
     # Own scores 1 and 0.5; each pair is the other's only possible impostor.
     audio = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     query = torch.tensor([[1.0, 0.5], [0.6, 0.5]])
-    loss = TripletRankingLoss(margin=0.4)(audio, query, torch.tensor([7, 9]))
+    loss = compute(TripletRankingLoss(margin=0.4), audio, query, torch.tensor([7, 9]))
     # Pair 0: a0·q1 = 0.6 -> 0.4 + 0.6 - 1 = 0;  a1·q0 = 0.5 -> max(0, -0.1) = 0
     # Pair 1: a1·q0 = 0.5 -> 0.4 + 0.5 - 0.5 = 0.4;  a0·q1 = 0.6 -> 0.4 + 0.6 - 0.5 = 0.5
     assert loss.item() == pytest.approx((0.0 + 0.9) / 2)
@@ -45,14 +60,14 @@ def test_triplet_loss_equals_a_loop_over_pairs():
     generator = torch.Generator().manual_seed(3)
     audio, query = torch.randn(2, 20, 8, generator=generator, dtype=torch.float64)
     clips = torch.randint(6, (20,), generator=generator)
-    impostors = draw_impostors(negatives(clips), generator=generator)
+    impostors = draw_impostors(clips, batch_size=20, generator=generator)
     expected = 0.0
     for i in range(20):
         k, j = impostors[0][i], impostors[1][i]
         own = audio[i] @ query[i]
         expected += max(0.0, 0.4 + float(audio[i] @ query[j] - own))
         expected += max(0.0, 0.4 + float(audio[k] @ query[i] - own))
-    loss = TripletRankingLoss(margin=0.4)(audio, query, clips, impostors=impostors)
+    loss = TripletRankingLoss(margin=0.4)(audio, query, clips, places(*impostors))
     assert loss.item() == pytest.approx(expected / 20, abs=1e-12)
 
 
@@ -68,7 +83,7 @@ LOSSES = {
 def test_a_batch_without_impostors_contributes_nothing(name, clips):
     audio = torch.randn(4, 8, requires_grad=True)
     query = torch.randn(4, 8, requires_grad=True)
-    loss = LOSSES[name](audio, query, torch.tensor(clips))
+    loss = compute(LOSSES[name], audio, query, torch.tensor(clips))
     loss.backward()
     assert loss.item() == 0.0
     assert not audio.grad.any()
@@ -82,7 +97,7 @@ def test_a_pair_without_impostors_contributes_nothing_beside_others_that_have_so
     query = torch.tensor([[1.0, 0.5], [-9.0, -9.0], [0.6, 0.5]])
     # As in the case by hand above, over three pairs.
     for loss in (LOSSES["random"], LOSSES["hard"]):
-        assert loss(audio, query, clips).item() == pytest.approx(0.9 / 3)
+        assert compute(loss, audio, query, clips).item() == pytest.approx(0.9 / 3)
 
 
 def share_no_clip(clips, i, j) -> bool:
@@ -162,12 +177,67 @@ def test_the_temperature_is_trained_only_if_learnable_and_stays_positive():
     assert torch.isfinite(loss(audio, query, torch.arange(6)))
 
 
+@pytest.mark.parametrize("needs", [(True, True), (True, False), (False, True)])
+def test_the_triplet_losss_gradient_is_that_of_autograd(needs):
+    """The closed form, against the definition written out."""
+    generator = torch.Generator().manual_seed(1)
+    clips = torch.tensor([0, 0, 1, 2, 2, 3, 3])
+    values = torch.randn(2, 7, 5, generator=generator, dtype=torch.float64)
+    impostors = draw_impostors(clips, batch_size=7, generator=generator)
+    impostors[:, 1] = 1  # a pair without impostors
+
+    def written_out(audio, query):
+        own = (audio * query).sum(dim=1)
+        wrong_audio = (audio[impostors[0]] * query).sum(dim=1)
+        wrong_query = (audio * query[impostors[1]]).sum(dim=1)
+        hinges = (wrong_audio - own + 0.4).relu() + (wrong_query - own + 0.4).relu()
+        return hinges[torch.arange(7) != 1].sum() / 7
+
+    def ours(audio, query):
+        return TripletRankingLoss(margin=0.4)(audio, query, clips, places(*impostors))
+
+    results = []
+    for function in (ours, written_out):
+        inputs = [v.clone().requires_grad_(need) for v, need in zip(values, needs, strict=True)]
+        loss = function(*inputs)
+        (3 * loss).backward()
+        results.append([loss.detach(), *(i.grad for i in inputs if i.requires_grad)])
+    assert results[0][0] > 0
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_impostors_are_negatives_of_the_own_batch(mixed):
+    generator = torch.Generator().manual_seed(2)
+    clips = torch.randint(9, (50,), generator=generator)
+    if mixed:
+        clips = torch.stack([clips, torch.randint(9, (50,), generator=generator)], dim=1)
+    drawn = draw_impostors(clips, batch_size=16, generator=generator)
+    for start in range(0, 50, 16):
+        batch = clips[start : start + 16]
+        fit = negatives(batch)
+        assert fit.any(dim=1).all()
+        for impostors in drawn[:, start : start + 16]:
+            assert fit.gather(1, impostors.unsqueeze(1)).all()
+
+
+def test_rare_negatives_are_found_and_missing_ones_are_the_pair_itself():
+    """Where chance alone would take long, and where it would never end."""
+    clips = torch.zeros(600, dtype=torch.int64)
+    clips[77] = 1  # the only negative of all others in the first batch; the second has none
+    drawn = draw_impostors(clips, batch_size=400, generator=torch.Generator().manual_seed(0))
+    others = torch.arange(400) != 77
+    assert (drawn[:, :400][:, others] == 77).all()
+    assert (clips[drawn[:, 77]] == 0).all()
+    assert torch.equal(drawn[:, 400:], torch.arange(200).repeat(2, 1))
+
+
 def test_impostors_are_of_other_clips_uniform_and_independent():
     clips = torch.tensor([1, 1, 2, 3])
     generator = torch.Generator().manual_seed(0)
-    draws = [draw_impostors(negatives(clips), generator=generator) for _ in range(6000)]
-    audio = torch.stack([audio for audio, _ in draws])
-    query = torch.stack([query for _, query in draws])
+    drawn = draw_impostors(clips.repeat(6000), batch_size=4, generator=generator)
+    audio, query = drawn.view(2, 6000, 4)
     for drawn in (audio, query):
         assert (clips[drawn] != clips).all()
         # Pair 2 may draw 0, 1 and 3, each with probability 1/3 (sd of the share: 0.006).
@@ -178,10 +248,21 @@ def test_impostors_are_of_other_clips_uniform_and_independent():
 
 
 def test_impostors_follow_the_generator_alone():
-    others = negatives(torch.arange(16))
-    first = draw_impostors(others, generator=torch.Generator().manual_seed(5))
+    def draw(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return draw_impostors(torch.arange(40), batch_size=16, generator=generator)
+
+    first = draw(5)
     torch.manual_seed(99)
-    again = draw_impostors(others, generator=torch.Generator().manual_seed(5))
-    other = draw_impostors(others, generator=torch.Generator().manual_seed(6))
-    assert torch.equal(torch.stack(first), torch.stack(again))
-    assert not torch.equal(torch.stack(first), torch.stack(other))
+    assert torch.equal(first, draw(5))
+    assert not torch.equal(first, draw(6))
+
+
+def test_places_count_by_the_size_of_each_batch():
+    clips = torch.arange(7)
+    loss = TripletRankingLoss(margin=0.4)
+    found = loss.draw(clips, batch_size=4, generator=torch.Generator().manual_seed(3))
+    drawn = draw_impostors(clips, batch_size=4, generator=torch.Generator().manual_seed(3))
+    for i, (start, size) in enumerate([(0, 4)] * 4 + [(4, 3)] * 3):
+        k, j = drawn[:, i].tolist()
+        assert found[:, i].tolist() == [k * size + (i - start), (i - start) * size + j]

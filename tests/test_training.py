@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 import torch
 from test_dual_encoder import LOGITS_BRANCH, SCENE_BRANCH, golden_encoder
+from test_losses import places
 
 from models.dual_encoder import DualEncoder
 from models.losses import HardTripletRankingLoss, InfoNCE, TripletRankingLoss
 from utils.errors import InputError
 from utils.mixup import Mixup, draw_mixup
-from utils.training import Pairs, Schedule, Trainer, evaluate
+from utils.training import Batch, Pairs, Schedule, Trainer, evaluate
 
 SCHEDULE = Schedule(
     epochs=4,
@@ -41,11 +42,10 @@ def test_five_adam_steps_equal_the_original(golden, branch):
             model.encode_audio(take(feature), tags),
             model.encode_text(take("caption")),
             take("fid"),
-            impostors=(take("imp_audio")[step], take("imp_query")[step]),
+            places(take("imp_audio")[step], take("imp_query")[step]),
         )
-        optimizer.zero_grad()
         loss.backward()
-        optimizer.step()
+        optimizer.fused_step()
         losses.append(loss.item())
     np.testing.assert_allclose(losses, golden[f"{name}_losses"], rtol=0, atol=1e-9)
     for ours, theirs in (("audio_norm", norm), ("audio_projection", projection)):
@@ -242,7 +242,7 @@ def test_mixup_of_a_single_clip_leaves_pairs_alone():
     assert share.tolist() == [1, 1]
 
 
-def test_mixup_mixes_features_logits_and_captions_alike(monkeypatch):
+def test_mixup_mixes_features_logits_and_captions_alike():
     """The batch that reaches the model equals one mixed pair by pair."""
     generator = torch.Generator().manual_seed(0)
     clips = torch.tensor([0, 0, 1, 1, 2])
@@ -257,18 +257,9 @@ def test_mixup_mixes_features_logits_and_captions_alike(monkeypatch):
         clips=clips,
     )
     batch, partners = torch.tensor([4, 0, 2]), torch.tensor([1, 0, 4])
-    share = np.array([0.25, 1.0, 0.6])
-    monkeypatch.setattr("utils.training.draw_mixup", lambda *_: (partners, share))
-    seen = {}
-
-    def loss(audio, text, of_clips, *, generator):
-        seen.update(audio=audio, text=text, clips=of_clips.tolist())
-        return audio.sum()
-
-    trainer = Trainer(model, TripletRankingLoss(margin=0.4), SCHEDULE, seed=1)
-    trainer.loss = loss
-    trainer._batch_loss(pairs, batch, None, mixup=Mixup(rate=0.5, beta=0.4))
-    assert seen["clips"] == [[2, 0], [0, 0], [1, 2]]
+    share = torch.tensor([0.25, 1.0, 0.6])
+    mixed = Batch(batch, torch.tensor([[2, 0], [0, 0], [1, 2]]), None, partners, share)
+    embedded = mixed.embed(model, pairs)
     for row, (i, j, own) in enumerate(zip(batch, partners, share, strict=True)):
 
         def mix(values, a=i, b=j, weight=own):
@@ -281,13 +272,48 @@ def test_mixup_mixes_features_logits_and_captions_alike(monkeypatch):
         tags = model.embed_tags(mixed_logits[None].float())
         audio = model.encode_audio(features[None].float(), tags)[0]
         text = model.encode_text(mix(pairs.sentences)[None].float())[0]
-        torch.testing.assert_close(seen["audio"][row], audio)
-        torch.testing.assert_close(seen["text"][row], text)
+        torch.testing.assert_close(embedded[0][row], audio)
+        torch.testing.assert_close(embedded[1][row], text)
+
+
+def test_an_epoch_is_drawn_at_once_and_cut_into_batches():
+    """Every pair once, each with what was drawn for it."""
+    pairs = learnable_pairs(1)
+    trainer = make_trainer(mixup=Mixup(rate=0.5, beta=0.4))
+    epoch = trainer._draw_epoch(pairs, trainer._order, trainer._impostors, mixup=trainer.mixup)
+    batches = list(epoch.split(7))
+    assert [len(batch.order) for batch in batches] == [7] * 10 + [2]
+    assert torch.cat([batch.order for batch in batches]).sort().values.tolist() == list(range(72))
+    assert torch.equal(torch.cat([b.impostors for b in batches], dim=1), epoch.impostors)
+    for batch in batches:
+        assert torch.equal(batch.clips[:, 0], pairs.clips[batch.order])
+        assert torch.equal(batch.clips[:, 1], pairs.clips[batch.partners])
+        unmixed = batch.share == 1
+        assert torch.equal(batch.partners[unmixed], batch.order[unmixed])
+
+
+def test_validation_equals_batch_by_batch_and_caption_by_caption():
+    pairs = learnable_pairs(2)
+    trainer = make_trainer()
+    found = trainer.validate(pairs)
+    seed = trainer._validation_seed
+    order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed))
+    clips = pairs.clips[order]
+    drawn = trainer.loss.draw(clips, batch_size=8, generator=torch.Generator().manual_seed(seed))
+    total = 0.0
+    for start in range(0, len(order), 8):
+        part = slice(start, start + 8)
+        audio = trainer.model.encode_audio(pairs.features[clips[part]], None)
+        text = trainer.model.encode_text(pairs.sentences[order[part]])
+        loss = trainer.loss(audio, text, clips[part], drawn[:, part])
+        total += loss.item() * len(audio)
+    assert found.pop("validation_loss") == pytest.approx(total / len(pairs), abs=1e-6)
+    assert found == pytest.approx(evaluate(trainer.model, pairs).means())
 
 
 def test_validation_is_never_mixed():
     def validation_loss(**options):
         trainer = make_trainer(**options)
-        return trainer.validation_loss(learnable_pairs(2))
+        return trainer.validate(learnable_pairs(2))
 
     assert validation_loss(mixup=Mixup(rate=1.0, beta=0.4)) == validation_loss()

@@ -6,6 +6,7 @@ Shapes: P pairs of a clip and a caption, C clips, F audio numbers, D dimension o
 """
 
 import copy
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from utils.adam import Adam
 from utils.errors import InputError
 from utils.metrics import CUTOFF, METRICS, bootstrap_interval, score_hits, single_relevant
 from utils.mixup import Mixup, draw_mixup
@@ -65,6 +67,67 @@ class Pairs:
 
 
 @dataclass(frozen=True)
+class Batch:
+    """Which pairs are embedded together, and what was drawn for them: a batch, or a whole epoch.
+
+    Attributes
+    ----------
+    order : Tensor, shape (B,), int
+        Positions of the pairs.
+    clips : Tensor, shape (B,) or (B, 2), int
+        Their clips; of mixed pairs both.
+    impostors : Tensor, shape (..., B), or None
+        What the loss drew.
+    partners : Tensor, shape (B,), int, or None
+        Positions of the pairs that they are mixed with, if any are.
+    share : Tensor, shape (B,), or None
+        Their own share in the mixture.
+
+    """
+
+    order: Tensor
+    clips: Tensor
+    impostors: Tensor | None = None
+    partners: Tensor | None = None
+    share: Tensor | None = None
+
+    def split(self, size: int) -> Iterator["Batch"]:
+        """Cut into consecutive parts of `size` pairs; the last one may be smaller."""
+        parts = [
+            itertools.repeat(None) if whole is None else whole.split(size, dim=dimension)
+            for whole, dimension in (
+                (self.order, 0), (self.clips, 0), (self.impostors, -1),
+                (self.partners, 0), (self.share, 0),
+            )
+        ]  # fmt: skip
+        return itertools.starmap(Batch, zip(*parts, strict=False))
+
+    def embed(self, model: nn.Module, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Embed the clips and captions of the pairs: audio and text, each (B, D)."""
+        if self.partners is not None:
+            return self._embed_mixed(model, pairs)
+        tags = None if pairs.tags is None else pairs.tags.index_select(0, self.clips)
+        audio = model.encode_audio(pairs.features.index_select(0, self.clips), tags)
+        if pairs.text is not None:
+            return audio, pairs.text.index_select(0, self.order)
+        return audio, model.encode_text(pairs.sentences.index_select(0, self.order))
+
+    def _embed_mixed(self, model: nn.Module, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        def mix(values: Tensor, one: Tensor, other: Tensor) -> Tensor:
+            return torch.lerp(values[other], values[one], self.share.unsqueeze(1))
+
+        clips = self.clips.unbind(dim=1)
+        tags = None
+        if pairs.logits is not None:
+            tags = model.embed_tags(mix(pairs.logits, *clips))
+        sentences = mix(pairs.sentences, self.order, self.partners)
+        return (
+            model.encode_audio(mix(pairs.features, *clips), tags),
+            model.encode_text(nn.functional.normalize(sentences, dim=-1)),
+        )
+
+
+@dataclass(frozen=True)
 class Schedule:
     """When to stop, and how the learning rate falls (on a plateau of the validation loss)."""
 
@@ -85,7 +148,8 @@ class Trainer:
     model : nn.Module
         With ``encode_audio(features, tags)`` and ``encode_text(sentences)``.
     loss : nn.Module
-        Called as ``loss(audio, text, clips, generator=...)``.
+        Called as ``loss(audio, text, clips, impostors)``, impostors being a batch's part of what
+        ``loss.draw(clips, batch_size=..., generator=...)`` drew for the epoch.
     schedule : Schedule
     seed : int
         Batch order, training impostors, mixup and validation impostors each have a generator of
@@ -108,11 +172,10 @@ class Trainer:
         self.loss = loss
         self.schedule = schedule
         self.mixup = mixup
-        self.optimizer = torch.optim.Adam(
+        self.optimizer = Adam(
             [p for part in (model, loss) for p in part.parameters() if p.requires_grad],
             lr=schedule.learning_rate,
             weight_decay=schedule.weight_decay,
-            fused=True,
         )
         self.scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer,
@@ -164,15 +227,14 @@ class Trainer:
                     f"(learning rate {learning_rate:g}). Lower training.learning_rate, or look for "
                     "extreme numbers in the vector files."
                 )
-            validation_loss = self.validation_loss(validation)
-            scores = validation_scores(self.model, validation)
-            self.scheduler.step(validation_loss)
+            validated = self.validate(validation)
+            self.scheduler.step(validated["validation_loss"])
             row = {
                 "epoch": len(self.history) + 1,
                 "train_loss": train_loss,
-                "validation_loss": validation_loss,
+                "validation_loss": validated.pop("validation_loss"),
                 "learning_rate": learning_rate,
-                **scores,
+                **validated,
                 "seconds": time.perf_counter() - started,
             }
             improved = all(row[SELECTED_BY] > earlier[SELECTED_BY] for earlier in self.history)
@@ -185,27 +247,64 @@ class Trainer:
     def train_epoch(self, pairs: Pairs) -> float:
         """Go once over all pairs in random order; returns the mean loss per pair."""
         self.model.train()
-        total = torch.zeros((), device=pairs.clips.device, dtype=torch.float64)
-        order = torch.randperm(len(pairs), generator=self._order).to(pairs.clips.device)
-        for batch in order.split(self.schedule.batch_size):
-            loss = self._batch_loss(pairs, batch, self._impostors, mixup=self.mixup)
-            self.optimizer.zero_grad(set_to_none=True)
+        losses = []
+        epoch = self._draw_epoch(pairs, self._order, self._impostors, mixup=self.mixup)
+        for batch in epoch.split(self.schedule.batch_size):
+            audio, text = batch.embed(self.model, pairs)
+            loss = self.loss(audio, text, batch.clips, batch.impostors)
             loss.backward()
-            self.optimizer.step()
-            total += loss.detach() * len(batch)  # no .item(): it would wait for the device
-        return total.item() / len(pairs)
+            self.optimizer.fused_step()
+            losses.append(loss.detach())  # no .item(): it would wait for the device
+        return self._mean_per_pair(losses, len(pairs))
 
     @torch.no_grad()
-    def validation_loss(self, pairs: Pairs) -> float:
-        """Compute the mean loss per pair, with the same batches and impostors at every epoch."""
+    def validate(self, pairs: Pairs) -> dict[str, float]:
+        """Compute mean loss per pair and metrics, every clip and caption embedded once.
+
+        Batches and impostors are the same at every epoch.
+        """
         self.model.eval()
-        order_generator = torch.Generator().manual_seed(self._validation_seed)
-        impostors = torch.Generator(pairs.clips.device).manual_seed(self._validation_seed)
+        device = pairs.clips.device
+        epoch = self._draw_epoch(
+            pairs,
+            torch.Generator().manual_seed(self._validation_seed),
+            torch.Generator(device).manual_seed(self._validation_seed),
+        )
+        audio = self.model.encode_audio(pairs.features, pairs.tags)
+        text = self.model.encode_text(pairs.sentences) if pairs.text is None else pairs.text
+        losses = [
+            self.loss(audio[batch.clips], text[batch.order], batch.clips, batch.impostors)
+            for batch in epoch.split(self.schedule.batch_size)
+        ]
+        scores = single_relevant(rank_clips(audio, text, pairs.clips))
+        return {
+            "validation_loss": self._mean_per_pair(losses, len(pairs)),
+            **{name: float(values.mean()) for name, values in scores.items()},
+        }
+
+    def _mean_per_pair(self, losses: list[Tensor], pairs: int) -> float:
+        """Average the mean losses of the batches of an epoch, of which the last may be smaller."""
+        total = torch.stack(losses).double() * self.schedule.batch_size
+        total[-1] *= pairs / self.schedule.batch_size - (len(losses) - 1)
+        return total.sum().item() / pairs
+
+    def _draw_epoch(
+        self,
+        pairs: Pairs,
+        order_generator: torch.Generator,
+        generator: torch.Generator,
+        *,
+        mixup: Mixup | None = None,
+    ) -> "Batch":
+        """Draw all that is random in an epoch, in a few calls."""
         order = torch.randperm(len(pairs), generator=order_generator).to(pairs.clips.device)
-        total = torch.zeros((), device=pairs.clips.device, dtype=torch.float64)
-        for batch in order.split(self.schedule.batch_size):
-            total += self._batch_loss(pairs, batch, impostors) * len(batch)
-        return total.item() / len(pairs)
+        clips, partners, share = pairs.clips[order], None, None
+        if mixup is not None:
+            partners, drawn = draw_mixup(pairs.clips, order, mixup, self._mixing)
+            share = torch.as_tensor(drawn, dtype=pairs.features.dtype, device=clips.device)
+            clips = torch.stack([clips, pairs.clips[partners]], dim=1)
+        impostors = self.loss.draw(clips, batch_size=self.schedule.batch_size, generator=generator)
+        return Batch(order, clips, impostors, partners, share)
 
     def state_dict(self) -> dict[str, Any]:
         """Collect all that is needed to go on as if never stopped."""
@@ -236,38 +335,6 @@ class Trainer:
         self.history = list(state["history"])
         self.best_epoch = state["best_epoch"]
         self.best_state = state["best_state"]
-
-    def _batch_loss(
-        self, pairs: Pairs, batch: Tensor, generator: torch.Generator, *, mixup: Mixup | None = None
-    ) -> Tensor:
-        if mixup is not None:
-            return self._mixed_loss(pairs, batch, generator, mixup)
-        clips = pairs.clips.index_select(0, batch)
-        tags = None if pairs.tags is None else pairs.tags.index_select(0, clips)
-        audio = self.model.encode_audio(pairs.features.index_select(0, clips), tags)
-        if pairs.text is None:
-            text = self.model.encode_text(pairs.sentences.index_select(0, batch))
-        else:
-            text = pairs.text.index_select(0, batch)
-        return self.loss(audio, text, clips, generator=generator)
-
-    def _mixed_loss(
-        self, pairs: Pairs, batch: Tensor, generator: torch.Generator, mixup: Mixup
-    ) -> Tensor:
-        clips = pairs.clips[batch]
-        partners, share = draw_mixup(pairs.clips, batch, mixup, self._mixing)
-        share = torch.as_tensor(share, dtype=pairs.features.dtype, device=clips.device)[:, None]
-        others = pairs.clips[partners]
-        features = share * pairs.features[clips] + (1 - share) * pairs.features[others]
-        sentences = share * pairs.sentences[batch] + (1 - share) * pairs.sentences[partners]
-        text = self.model.encode_text(nn.functional.normalize(sentences, dim=-1))
-        tags = None
-        if pairs.logits is not None:
-            mixed = share * pairs.logits[clips] + (1 - share) * pairs.logits[others]
-            tags = self.model.embed_tags(mixed)
-        audio = self.model.encode_audio(features, tags)
-        clips = torch.stack([clips, others], dim=1)
-        return self.loss(audio, text, clips, generator=generator)
 
 
 @dataclass(frozen=True)
@@ -312,15 +379,6 @@ class Evaluation:
     def audio_to_text_means(self) -> dict[str, float]:
         """Average over the clips: the metrics of audio-to-text retrieval."""
         return {name: float(self.audio_to_text[name].mean()) for name in METRICS}
-
-
-@torch.no_grad()
-def validation_scores(model: nn.Module, pairs: Pairs) -> dict[str, float]:
-    """Compute the metrics of text-to-audio retrieval, and nothing besides."""
-    model.eval()
-    audio = model.encode_audio(pairs.features, pairs.tags)
-    ranks = rank_clips(audio, model.encode_text(pairs.sentences), pairs.clips)
-    return {name: float(values.mean()) for name, values in single_relevant(ranks).items()}
 
 
 @torch.no_grad()
