@@ -21,10 +21,11 @@ def plain_reference(audio, queries, clip_of_query):
 @pytest.mark.parametrize("chunk", [10**9, 40, 1])
 def test_ranks_equal_sorting_every_list(monkeypatch, chunk):
     monkeypatch.setattr(retrieval, "_CHUNK_SCORES", chunk)
+    monkeypatch.setattr(retrieval, "_CHUNK_ROWS", 1)
     generator = torch.Generator().manual_seed(0)
     # Few distinct numbers, so that ties abound.
-    audio = torch.randint(-1, 2, (17, 4), generator=generator).double()
-    queries = torch.randint(-1, 2, (30, 4), generator=generator).double()
+    audio = torch.randint(-1, 2, (17, 4), generator=generator).float()
+    queries = torch.randint(-1, 2, (30, 4), generator=generator).float()
     clips = torch.randint(17, (30,), generator=generator)
     ranks, best, scores = retrieval.rank_and_retrieve(audio, queries, clips)
     expected_ranks, expected_best = plain_reference(audio, queries, clips.tolist())
@@ -64,9 +65,10 @@ def test_a_diverged_model_is_not_perfect():
 @pytest.mark.parametrize("chunk", [10**9, 40, 1])
 def test_own_captions_equal_sorting_every_list(monkeypatch, chunk):
     monkeypatch.setattr(retrieval, "_CHUNK_SCORES", chunk)
+    monkeypatch.setattr(retrieval, "_CHUNK_ROWS", 1)
     generator = torch.Generator().manual_seed(0)
-    audio = torch.randint(-1, 2, (7, 4), generator=generator).double()
-    queries = torch.randint(-1, 2, (30, 4), generator=generator).double()
+    audio = torch.randint(-1, 2, (7, 4), generator=generator).float()
+    queries = torch.randint(-1, 2, (30, 4), generator=generator).float()
     clips = torch.randint(7, (30,), generator=generator)
     hits = retrieval.caption_hits(audio, queries, clips)
     for c in range(7):
@@ -82,3 +84,11 @@ def test_the_score_matrix_and_its_best(tmp_path):
     assert scores.tolist() == [[2, 1, 2], [0, 1, 0]]
     assert retrieval.best_clips(scores).tolist() == [[0, 2, 1], [1, 0, 2]]
     assert retrieval.best_clips(scores, top=1).tolist() == [[0], [1]]
+
+
+def test_the_best_scores_are_in_order_of_position_where_they_are_equal():
+    generator = torch.Generator().manual_seed(1)
+    scores = torch.randint(6, (200, 40), generator=generator).float()
+    found = retrieval.best_clips(scores.numpy(), top=7)
+    for row, order in zip(scores.tolist(), found.tolist(), strict=True):
+        assert order == sorted(range(40), key=lambda c: (-row[c], c))[:7]

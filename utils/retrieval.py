@@ -10,10 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from utils import onednn
 from utils.files import atomic_write
 
 RESULTS = 10  # file names per row of the result table
 _CHUNK_SCORES = 1_000_000  # scores held at once: few enough for the caches
+_CHUNK_ROWS = 64  # at least, so that a product stays worth reading a million clips for
 
 
 def rank_clips(audio: Tensor, queries: Tensor, clip_of_query: Tensor) -> NDArray[np.int64]:
@@ -77,7 +79,7 @@ def rank_and_retrieve(
     ranks, best, best_scores = [], [], []
     for scores, own_clip in _score_chunks(audio, queries, clip_of_query):
         ranks.append(_ranks(scores, own_clip))
-        order = scores.argsort(dim=1, descending=True, stable=True)[:, :top]
+        order = _best(scores, top)
         best.append(order)
         best_scores.append(scores.gather(1, order))
     return (
@@ -107,12 +109,12 @@ def caption_hits(
 
     """
     _require_finite(audio, queries)
+    top = min(top, len(queries))
     position = torch.arange(len(audio), device=audio.device)
-    hits = []
-    rows = max(1, _CHUNK_SCORES // len(queries))
-    for chunk, clip in zip(audio.split(rows), position.split(rows), strict=True):
-        order = (chunk @ queries.T).argsort(dim=1, descending=True, stable=True)[:, :top]
-        hits.append(clip_of_query[order] == clip.unsqueeze(1))
+    hits = [
+        clip_of_query[_best(scores, top)] == clip
+        for scores, clip in _score_chunks(queries, audio, position)
+    ]
     return torch.cat(hits).cpu().numpy()
 
 
@@ -126,12 +128,12 @@ def score_matrix(audio: Tensor, queries: Tensor) -> NDArray[np.float32]:
 
     """
     _require_finite(audio, queries)
-    return (queries @ audio.T).float().cpu().numpy()
+    return onednn.linear(queries, audio).float().cpu().numpy()
 
 
 def best_clips(scores: NDArray[np.float32], *, top: int = RESULTS) -> NDArray[np.int64]:
     """Name the best clips of each query, equal scores by position: (N, C) ─► (N, min(top, C))."""
-    return np.argsort(-scores, axis=1, kind="stable")[:, :top]
+    return _best(torch.from_numpy(scores), min(top, scores.shape[1])).numpy()
 
 
 def write_score_matrix(
@@ -172,23 +174,39 @@ def write_result_table(
             writer.writerow([caption, *(names[i] for i in row)])
 
 
-def _score_chunks(
-    audio: Tensor, queries: Tensor, clip_of_query: Tensor
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Score queries a bounded number at a time: (rows, C) scores, (rows, 1) own clips."""
-    rows = max(1, _CHUNK_SCORES // len(audio))
-    for chunk, own_clip in zip(queries.split(rows), clip_of_query.split(rows), strict=True):
-        yield chunk @ audio.T, own_clip.unsqueeze(1)
+def _score_chunks(targets: Tensor, queries: Tensor, own: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Score queries a bounded number at a time: (rows, C) scores, (rows, 1) own targets."""
+    rows = max(_CHUNK_ROWS, _CHUNK_SCORES // len(targets))
+    for chunk, own_target in zip(queries.split(rows), own.split(rows), strict=True):
+        yield onednn.linear(chunk, targets), own_target.unsqueeze(1)
 
 
 def _ranks(scores: Tensor, own_clip: Tensor) -> Tensor:
     """Count the clips ahead of each query's own, among equal scores those that stand before it."""
     own = scores.gather(1, own_clip)
-    equal = (scores == own).nonzero()  # few: mostly the own clips themselves
-    before = equal[equal[:, 1] < own_clip[equal[:, 0], 0], 0]
-    return (scores > own).sum(dim=1) + torch.bincount(before, minlength=len(scores)) + 1
+    ahead = (scores > own).sum(dim=1, dtype=torch.int32)
+    equal = (scores >= own).sum(dim=1, dtype=torch.int32) - ahead
+    for row in (equal > 1).nonzero().squeeze(1).tolist():  # few, if any
+        before = scores[row, : own_clip[row, 0]]
+        ahead[row] += (before == own[row]).sum(dtype=torch.int32)
+    return ahead.long() + 1
+
+
+def _best(scores: Tensor, top: int) -> Tensor:
+    """Find the highest scores of each row, equal ones by position: (rows, C) ─► (rows, top)."""
+    values, order = scores.topk(top, dim=1)
+    # Among equal scores topk takes and orders as it pleases.
+    order = order.sort(dim=1).values
+    by_score = scores.gather(1, order).argsort(dim=1, descending=True, stable=True)
+    order = order.gather(1, by_score)
+    last = values[:, -1:]
+    left_out = (scores >= last).sum(dim=1, dtype=torch.int32) > top
+    for row in left_out.nonzero().squeeze(1).tolist():
+        order[row] = scores[row].argsort(descending=True, stable=True)[:top]
+    return order
 
 
 def _require_finite(*embeddings: Tensor) -> None:
-    if not all(tensor.isfinite().all() for tensor in embeddings):
+    # The sum tells quickly; it may also overflow.
+    if not all(tensor.sum().isfinite() or tensor.isfinite().all() for tensor in embeddings):
         raise ValueError("embeddings hold NaN or infinite numbers; no order is right")
