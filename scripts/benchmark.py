@@ -1,66 +1,100 @@
 """Measure each stage against a plain reference, in the same process and run.
 
-Reads   sentence_model.path; features, sentence vectors and PaSST's weights are random
+Reads   sentence_model.path; features, sentence vectors, sounds and PaSST's weights are random
 Writes  <output_path>/benchmark.json
 
     python scripts/benchmark.py                               # all stages, at Clotho's size
     python scripts/benchmark.py --stages ranking training
     python scripts/benchmark.py --small                       # seconds: does it run at all
 
-The references are written out below: one window, caption, pair or query at a time, in fp32, as the
-original system works. Only ratios mean something: machines differ, and so do two runs on one. A
-share of the ceiling is of what a large matrix product reaches in the same precision here.
+The references, utils/plain.py, work as the original system does: one window, caption, pair or query
+at a time, in fp32. Only ratios mean something: machines differ, and so do two runs on one. A share
+of the ceiling is of what a large matrix product reaches in the same precision here. Each stage has
+a process to itself; memory is the highest that the process held while it was measured.
 """
 
+import concurrent.futures
 import json
+import multiprocessing
 import random
+import resource
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import h5py
+import librosa
 import numpy as np
+import soundfile
 import torch
-from hear21passt.models.passt import Attention, Block
+import yaml
 from torch.nn import functional as F
 
 from models import passt
 from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import TripletRankingLoss
 from models.sentence_encoder import SentenceEncoder
-from utils import cli, devices, weights
-from utils.config import Config
+from utils import cli, devices, extraction, inputs, onednn, plain, weights
+from utils.config import PROJECT_ROOT, Config
 from utils.files import atomic_write
-from utils.retrieval import rank_clips
+from utils.metrics import single_relevant
+from utils.retrieval import rank_and_retrieve, rank_clips
 from utils.sentences import text_batches
-from utils.training import Pairs, Schedule, Trainer
+from utils.training import Pairs, Schedule, Trainer, evaluate
+from utils.vectors import write_vectors
 
 FULL_SIZE = "passt_s_swa_p16_128_ap476"
-WINDOW_FLOP = 255e9  # of the full-size PaSST, for 10 s
+WINDOW_FLOP = 255e9  # of the full-size PaSST as published, for 10 s
 CAPTIONS_PER_CLIP = 5
-BATCH, DIMENSION, MARGIN = 32, 768, 0.4
+CLOTHO = {"development": 3839, "validation": 1045, "evaluation": 1045}  # clips
+EPOCHS, BATCH, DIMENSION, MARGIN = 30, 32, 768, 0.4
+LATENT = 24  # numbers that clip and caption have in common
 WORDS = ["rain", "falls", "on", "a", "tin", "roof", "while", "the", "dog", "barks", "far", "away"]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One stage: seconds per unit, ours and the reference's."""
+    """One stage: seconds per unit and MB of memory, ours and the reference's."""
 
     stage: str
     unit: str
     ours: float
     reference: float
     share_of_ceiling: float | None = None
+    ours_mb: float | None = None
+    reference_mb: float | None = None
+    note: str = ""
 
     @property
     def ratio(self) -> float:
         """How many times faster ours is."""
         return self.reference / self.ours
+
+    def line(self) -> str:
+        """Set out the row below `HEADER`."""
+
+        def or_blank(value: float | None, text: str) -> str:
+            return "" if value is None else text.format(value)
+
+        return (
+            f"{self.stage:28}{self.unit:>12}{1e3 * self.ours:>12.3f}{1e3 * self.reference:>12.1f}"
+            f"{self.ratio:>8.1f}{or_blank(self.share_of_ceiling, '{:.0%}'):>12}"
+            f"{or_blank(self.ours_mb, '{:.0f}'):>9}{or_blank(self.reference_mb, '{:.0f}'):>11}"
+            f"  {self.note}"
+        )
+
+
+HEADER = (
+    f"{'stage':28}{'unit':>12}{'ours, ms':>12}{'reference':>12}{'ratio':>8}{'of ceiling':>12}"
+    f"{'MB':>9}{'reference':>11}"
+)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -73,59 +107,154 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     config = cli.load_config(args)
     summary = cli.Summary()
-    device = devices.choose_device(config.training.device)
+    print(HEADER)
     rows: list[Row] = []
-    print(
-        f"{'stage':30}{'unit':>10}{'ours, ms':>12}{'reference':>12}{'ratio':>8}{'of ceiling':>12}"
-    )
     for stage in args.stages:
-        for row in STAGES[stage](config, device, small=args.small):
-            rows.append(row)
-            share = "" if row.share_of_ceiling is None else f"{row.share_of_ceiling:.0%}"
-            print(
-                f"{row.stage:30}{row.unit:>10}{1e3 * row.ours:>12.3f}{1e3 * row.reference:>12.3f}"
-                f"{row.ratio:>8.1f}{share:>12}",
-                flush=True,
-            )
+        for values in run_stage(stage, config, small=args.small):
+            rows.append(Row(**values))
+            print(rows[-1].line().rstrip(), flush=True)
     path = config.output_path / "benchmark.json"
     with atomic_write(path, "w") as file:
         json.dump([{**asdict(row), "ratio": row.ratio} for row in rows], file, indent=2)
     summary.writes(path)
+    device = devices.choose_device(config.training.device)
     summary.finish(f"measured {len(rows)} rows on {device.type}, {torch.get_num_threads()} threads")
 
 
-def measure_passt(config: Config, device: torch.device, *, small: bool) -> list[Row]:
-    """10 s windows through PaSST; the reference has the attention written out, as published."""
-    plain = passt.Passt(arch="demo" if small else FULL_SIZE).to(device).eval()
-    state = plain.state_dict()
-    for block in plain.net.blocks:
-        # The same weights in hear21passt's own modules.
-        block.__class__, block.attn.__class__ = Block, Attention
-    count = config.passt.batch_size or passt.windows_at_once(device)
-    windows = 0.1 * torch.randn(count, plain.window, device=device)
+def run_stage(stage: str, config: Config, *, small: bool) -> list[dict]:
+    """Measure a stage in a process of its own, so that no other's memory is counted."""
+    if small:
+        return measure(stage, config, small=True)
+    with concurrent.futures.ProcessPoolExecutor(
+        max_workers=1, mp_context=multiprocessing.get_context("spawn")
+    ) as pool:
+        return pool.submit(measure, stage, config, small=False).result()
 
-    @torch.inference_mode()
-    def run(model: passt.Passt, batch: torch.Tensor, precision: str) -> None:
-        with devices.autocast(device, precision):
-            model(batch)[0].cpu()
 
-    reference = seconds(lambda: run(plain, windows[:1], "fp32"))
-    rows = []
-    for precision in precisions(device):
-        ours = passt.Passt(arch=plain.arch)
-        ours.load_state_dict(state)
-        devices.for_inference(ours, device, precision)
-        each = seconds(lambda ours=ours, precision=precision: run(ours, windows, precision)) / count
-        share = None if small else WINDOW_FLOP / each / matmul_rate(precision, device)
-        rows.append(Row(f"PaSST, {precision}", "window", each, reference, share))
-    return rows
+def measure(stage: str, config: Config, *, small: bool) -> list[dict]:
+    """Measure a stage here."""
+    device = devices.choose_device(config.training.device)
+    return [asdict(row) for row in STAGES[stage](config, device, small=small)]
+
+
+def measure_ranking(config: Config, device: torch.device, *, small: bool) -> list[Row]:
+    """Rank the own clip of each caption among all clips of Clotho's evaluation split, and score."""
+    clips = 50 if small else CLOTHO["evaluation"]
+    generator = torch.Generator().manual_seed(0)
+    audio, queries = (
+        F.normalize(torch.randn(count, DIMENSION, generator=generator), dim=-1).to(device)
+        for count in (clips, CAPTIONS_PER_CLIP * clips)
+    )
+    own = (torch.arange(len(queries)) // CAPTIONS_PER_CLIP).to(device)
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "results.csv"
+        reference = once(lambda: plain.rank_and_score(audio, queries, own.tolist(), table))
+    ours = seconds(lambda: single_relevant(rank_clips(audio, queries, own)))
+    return [Row("ranks and metrics", f"{len(queries)}x{clips}", ours, reference)]
+
+
+def measure_search(config: Config, device: torch.device, *, small: bool) -> list[Row]:
+    """Find the ten best of a million clips; the reference scores and sorts query by query."""
+    clips, queries = (2000, 70) if small else (1_000_000, 128)
+    generator = torch.Generator().manual_seed(0)
+    audio = torch.empty(clips, DIMENSION)
+    for part in audio.split(100_000):
+        part.copy_(F.normalize(torch.randn(part.shape, generator=generator), dim=-1))
+    audio = audio.to(device)
+    text = F.normalize(torch.randn(queries, DIMENSION, generator=generator), dim=-1).to(device)
+    own = torch.zeros(queries, dtype=torch.int64, device=device)
+
+    def plainly() -> None:
+        for query in text[:4]:
+            (audio @ query).argsort(descending=True)[:10].cpu()
+
+    ours, memory = with_peak(lambda: once(lambda: rank_and_retrieve(audio, text, own)))
+    unit = f"query of {clips:.0e}"
+    return [Row("top ten", unit, ours / queries, once(plainly) / 4, ours_mb=memory)]
+
+
+def measure_training(config: Config, device: torch.device, *, small: bool) -> list[Row]:
+    """Train at Clotho's size, logits branch, default loss: a pass, an epoch, a whole run."""
+    splits, table = learnable_splits(small=small)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        references, reference_memory = with_peak(lambda: plain_epoch(splits, table, folder))
+        pairs = {split: to_device(part, device) for split, part in splits.items()}
+        trainer = new_trainer(table, device, seed=1)
+        training, validation = (
+            pairs[split].with_text(trainer.model) for split in ("development", "validation")
+        )
+
+        def epoch() -> None:
+            trainer.train_epoch(training)
+            trainer.validate(validation)
+
+        one_pass = seconds(lambda: trainer.train_epoch(training))
+        one_epoch = seconds(epoch)
+        run = whole_run(splits, table, folder, device, epochs=2 if small else EPOCHS)
+    run_memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    return [
+        Row("training pass", "epoch", one_pass, references["pass"]),
+        Row("pass, losses, scores", "epoch", one_epoch, references["epoch"]),
+        Row(
+            "main.py, to the test scores",
+            f"{EPOCHS} epochs",
+            run,
+            EPOCHS * references["epoch"],
+            ours_mb=run_memory,
+            reference_mb=reference_memory,
+            note=f"reference: {EPOCHS} times one epoch",
+        ),
+    ]
+
+
+def plain_epoch(splits: dict[str, Pairs], table: torch.Tensor, folder: Path) -> dict[str, float]:
+    """Time a plain epoch: a pass, then losses on all splits, then the scores of one."""
+    pairs = {name: plain_pairs(folder / name, part) for name, part in splits.items()}
+    trained = plain.PlainModel(new_trainer(table, torch.device("cpu"), seed=1).model)
+    training = plain.PlainTraining(trained, margin=MARGIN, batch_size=BATCH, seed=1)
+
+    def score() -> None:
+        for part in pairs.values():
+            training.measure(part)
+        embedded = plain.embed_pairs(trained, pairs["validation"])
+        plain.rank_and_score(*embedded, folder / "results.csv")
+
+    one_pass = once(lambda: training.train(pairs["development"]))
+    return {"pass": one_pass, "epoch": one_pass + once(score)}
+
+
+def measure_agreement(config: Config, device: torch.device, *, small: bool) -> list[Row]:
+    """Train three epochs with three seeds, ours and plainly: the scores, not the times, matter."""
+    splits, table = learnable_splits(small=small)
+    scores: dict[str, list[float]] = {"ours": [], "plain": []}
+    spent = dict.fromkeys(scores, 0.0)
+    with tempfile.TemporaryDirectory() as name:
+        plainly = {split: plain_pairs(Path(name) / split, part) for split, part in splits.items()}
+        for seed in (1, 2, 3):
+            trainer = new_trainer(table, device, seed=seed)
+            model = plain.PlainModel(trainer.model).cpu()
+            training = plain.PlainTraining(model, margin=MARGIN, batch_size=BATCH, seed=seed)
+            ours = {split: to_device(part, device) for split, part in splits.items()}
+            for _ in range(3):
+                spent["ours"] += once(partial(trainer.train_epoch, ours["development"]))
+                spent["plain"] += once(partial(training.train, plainly["development"]))
+            scores["ours"].append(evaluate(trainer.model, ours["evaluation"]).means()["mAP@10"])
+            embedded = plain.embed_pairs(model, plainly["evaluation"])
+            _, metrics = plain.rank_and_score(*embedded, Path(name) / "results.csv")
+            scores["plain"].append(metrics["mAP@10"])
+    note = "mAP@10 " + ", ".join(
+        f"{who} {np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}"
+        for who, values in scores.items()
+    )
+    return [Row("scores after 3 epochs", "3 seeds", spent["ours"], spent["plain"], note=note)]
 
 
 def measure_mpnet(config: Config, device: torch.device, *, small: bool) -> list[Row]:
     """Captions of 8 to 20 words through MPNet."""
     model = config.sentence_model
     folder = weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
-    plain = SentenceEncoder(folder).to(device).eval()
+    plain_encoder = SentenceEncoder(folder).to(device).eval()
     rng = random.Random(0)
     texts = [
         " ".join(rng.choices(WORDS, k=rng.randint(8, 20))) for _ in range(64 if small else 512)
@@ -139,187 +268,227 @@ def measure_mpnet(config: Config, device: torch.device, *, small: bool) -> list[
 
     def one_at_a_time() -> None:
         for text in few:
-            forward(plain, plain.tokenize([text]), "fp32")
+            forward(plain_encoder, plain_encoder.tokenize([text]), "fp32")
 
-    def in_batches(precision: str) -> None:
-        encoder = encoders[precision]
+    def in_batches(encoder: SentenceEncoder, precision: str) -> None:
         tokens = encoder.tokenize(texts)
-        batches = text_batches(
+        for _ in text_batches(
             tokens,
             range(len(texts)),
             lambda batch: forward(encoder, batch, precision),
             batch_size=model.batch_size,
-        )
-        for _ in batches:
+        ):
             pass
 
     reference = seconds(one_at_a_time) / len(few)
-    encoders = {
-        precision: devices.for_inference(SentenceEncoder(folder), device, precision)
-        for precision in precisions(device)
-    }
+    rows = []
+    for precision in precisions(device):
+        encoder = devices.for_inference(SentenceEncoder(folder), device, precision)
+        each = seconds(lambda encoder=encoder, precision=precision: in_batches(encoder, precision))
+        rows.append(Row(f"MPNet, {precision}", "caption", each / len(texts), reference))
+    return rows
+
+
+def measure_passt(config: Config, device: torch.device, *, small: bool) -> list[Row]:
+    """10 s windows through PaSST; the reference is hear21passt itself."""
+    theirs = plain.plain_passt(FULL_SIZE).to(device)
+    count = config.passt.batch_size or passt.windows_at_once(device)
+    samples = passt.SAMPLE_RATE if small else 10 * passt.SAMPLE_RATE
+    windows = 0.1 * torch.randn(count, samples, device=device)
+    with torch.inference_mode(), plain.quiet():
+        reference = seconds(lambda: theirs(windows[:1]).cpu())
+    rows = []
+    for precision in precisions(device):
+        forward = passt_forward(device, precision)
+        each = seconds(lambda forward=forward: forward(windows).cpu()) / count
+        share = None if small else WINDOW_FLOP / each / matmul_rate(precision, device)
+        rows.append(Row(f"PaSST, {precision}", "window", each, reference, share))
+    return rows
+
+
+def measure_extraction(config: Config, device: torch.device, *, small: bool) -> list[Row]:
+    """Wavs of Clotho's kind to logits: decoding, resampling, windows, network, mean."""
+    length = 1.0 if small else 22.0  # seconds
+    clips = 2 if device.type == "cpu" else 400
+    precision = devices.choose_precision(config.precision, device)
+    rng = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as name:
+        paths = [Path(name) / f"{i}.wav" for i in range(clips)]
+        for path in paths:
+            soundfile.write(path, 0.1 * rng.standard_normal(round(length * 44_100)), 44_100)
+
+        @torch.inference_mode()
+        def plainly(theirs: torch.nn.Module) -> None:
+            samples, _ = librosa.load(paths[0], sr=passt.SAMPLE_RATE)
+            windows = extraction.cut_windows(
+                samples, window=10 * passt.SAMPLE_RATE, hop=80_000, shortest=passt.MIN_SAMPLES
+            )
+            for window in windows:
+                sound = torch.from_numpy(window[None].copy()).to(device)
+                theirs(sound).cpu()
+
+        def extract(forward: Callable[[torch.Tensor], torch.Tensor]) -> None:
+            for _ in extraction.clip_batches(
+                paths,
+                range(clips),
+                forward,
+                sample_rate=passt.SAMPLE_RATE,
+                window=10 * passt.SAMPLE_RATE,
+                hop=80_000,
+                shortest=passt.MIN_SAMPLES,
+                batch_size=config.passt.batch_size or passt.windows_at_once(device),
+            ):
+                pass
+
+        ours, memory = with_peak(
+            lambda: timed_with(lambda: passt_forward(device, precision), extract)
+        )
+        with plain.quiet():
+            reference, reference_memory = with_peak(
+                lambda: timed_with(lambda: plain.plain_passt(FULL_SIZE).to(device), plainly)
+            )
     return [
         Row(
-            f"MPNet, {precision}",
-            "caption",
-            seconds(lambda precision=precision: in_batches(precision)) / len(texts),
+            f"wavs to logits, {precision}",
+            f"{length:.0f} s clip",
+            ours / clips,
             reference,
+            ours_mb=memory,
+            reference_mb=reference_memory,
         )
-        for precision in precisions(device)
     ]
 
 
-def measure_training(config: Config, device: torch.device, *, small: bool) -> list[Row]:
-    """An epoch at Clotho's size, logits branch, default loss: the pass, and with validation."""
-    clips, test_clips = (64, 32) if small else (3839, 1045)
+def passt_forward(device: torch.device, precision: str) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Build our PaSST with random weights, as a function of windows."""
+    model = devices.for_inference(passt.Passt(arch=FULL_SIZE), device, precision)
+
+    @torch.inference_mode()
+    def forward(windows: torch.Tensor) -> torch.Tensor:
+        with devices.autocast(device, precision):
+            return torch.cat(model(windows.to(device)), dim=1)
+
+    return forward
+
+
+def learnable_splits(*, small: bool) -> tuple[dict[str, Pairs], torch.Tensor]:
+    """Make splits of Clotho's size whose clips and captions share something that can be learnt."""
     generator = torch.Generator().manual_seed(0)
     table = F.normalize(torch.randn(passt.CLASSES, DIMENSION, generator=generator), dim=-1)
-    training, validation = (
-        random_pairs(count, table, generator, device) for count in (clips, test_clips)
+    to_logits = torch.randn(LATENT, passt.CLASSES, generator=generator)
+    to_text = torch.randn(LATENT, DIMENSION, generator=generator)
+    splits = {}
+    for name, count in CLOTHO.items():
+        hidden = torch.randn(count // 60 if small else count, LATENT, generator=generator)
+        clips = torch.arange(CAPTIONS_PER_CLIP * len(hidden)) // CAPTIONS_PER_CLIP
+        noise = torch.randn(len(hidden), passt.CLASSES, generator=generator)
+        logits = 0.3 * hidden @ to_logits + noise - 4
+        other = torch.randn(len(clips), LATENT, generator=generator)  # captions tell other things
+        sentences = (hidden[clips] + other) @ to_text
+        splits[name] = Pairs(
+            features=logits,
+            logits=logits,
+            tags=tag_embedding(logits, table),
+            sentences=F.normalize(sentences, dim=-1),
+            clips=clips,
+        )
+    return splits, table
+
+
+def to_device(pairs: Pairs, device: torch.device) -> Pairs:
+    """Move a split to a device."""
+    return Pairs(
+        *(
+            getattr(pairs, name).to(device)
+            for name in ("features", "logits", "tags", "sentences", "clips")
+        )
     )
+
+
+def plain_pairs(folder: Path, pairs: Pairs) -> plain.PlainPairs:
+    """Write a split for the reference."""
+    return plain.PlainPairs(folder, pairs.features, pairs.sentences, pairs.clips)
+
+
+def new_trainer(table: torch.Tensor, device: torch.device, *, seed: int) -> Trainer:
+    """Set up the default model and loss."""
     model = DualEncoder(
         audio_size=passt.CLASSES,
         text_size=DIMENSION,
         tag_table=table,
-        generator=generator,
-    ).to(device)
+        generator=torch.Generator().manual_seed(seed),
+    )
     schedule = Schedule(1, BATCH, 1e-3, 0.0, 0.1, 5, 0.01)
-    trainer = Trainer(model, TripletRankingLoss(margin=MARGIN), schedule, seed=1)
-    training, validation = training.with_text(model), validation.with_text(model)
-
-    def whole_epoch() -> None:
-        trainer.train_epoch(training)
-        trainer.validate(validation)
-
-    with tempfile.TemporaryDirectory() as folder:
-        plain = PlainTraining(Path(folder), training, table)
-        reference = once(lambda: plain.epoch(train=True))
-        plain_validation = PlainTraining(Path(folder) / "v", validation, table)
-        plain_validation.model = plain.model
-        reference_rest = once(lambda: plain.epoch(train=False))
-        reference_rest += once(lambda: plain_validation.epoch(train=False))
-        audio = model.encode_audio(validation.features, validation.tags).detach()
-        reference_rest += once(lambda: plain_ranks(audio, validation.text, validation.clips))
-    return [
-        Row("training pass", "epoch", seconds(lambda: trainer.train_epoch(training)), reference),
-        Row("pass, losses, validation", "epoch", seconds(whole_epoch), reference + reference_rest),
-    ]
+    return Trainer(model.to(device), TripletRankingLoss(margin=MARGIN), schedule, seed=seed)
 
 
-def measure_ranking(config: Config, device: torch.device, *, small: bool) -> list[Row]:
-    """Rank the own clip of each caption among all clips of Clotho's evaluation split."""
-    clips = 50 if small else 1045
-    generator = torch.Generator().manual_seed(0)
-    audio, queries = (
-        F.normalize(torch.randn(count, DIMENSION, generator=generator), dim=-1).to(device)
-        for count in (clips, CAPTIONS_PER_CLIP * clips)
-    )
-    own = (torch.arange(len(queries)) // CAPTIONS_PER_CLIP).to(device)
-    return [
-        Row(
-            "ranks",
-            f"{len(queries)}x{clips}",
-            seconds(lambda: rank_clips(audio, queries, own)),
-            once(lambda: plain_ranks(audio, queries, own)),
+def whole_run(
+    splits: dict[str, Pairs],
+    table: torch.Tensor,
+    folder: Path,
+    device: torch.device,
+    *,
+    epochs: int,
+) -> float:
+    """Time `python main.py` on the splits, written as the scripts write them."""
+    settings = {
+        "output_path": "outputs",
+        "train_data": {"dataset_path": ".", "input_path": "."},
+        "training": {"epochs": epochs, "device": device.type},
+    }
+    (folder / "conf.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    audio_ids, caption_ids, texts = [], [], []
+    for split, pairs in splits.items():
+        rows = []
+        for cid, clip in enumerate(pairs.clips.tolist(), start=len(texts) + 1):
+            name, text = f"{split} {clip}.wav", f"Caption {cid} of clip {clip}."
+            fid = len(audio_ids) + clip + 1
+            rows.append((cid, fid, name, text, text, text.split()))
+            caption_ids.append(f"{split}/{cid}")
+            texts.append(text)
+        audio_ids += [f"{split}/{split} {clip}.wav" for clip in range(len(pairs.features))]
+        columns = ("cid", "fid", "fname", "original", "caption", "tokens")
+        content = {
+            column: {str(i): row[place] for i, row in enumerate(rows)}
+            for place, column in enumerate(columns)
+        }
+        (folder / f"{split}_captions.json").write_text(json.dumps(content), encoding="utf-8")
+    sentence_model = {"weights_sha256": Config().sentence_model.sha256}
+    for name, ids, vectors, attributes, columns in (
+        (
+            "audio_logits_passt.hdf5",
+            audio_ids,
+            [pairs.features for pairs in splits.values()],
+            {"what": inputs.LOGITS, "model": "demo", "weights_sha256": "random"},
+            {},
+        ),
+        (
+            "sentence_embeddings_mpnet.hdf5",
+            caption_ids,
+            [pairs.sentences for pairs in splits.values()],
+            {"what": inputs.CAPTIONS, **sentence_model},
+            {"texts": texts},
+        ),
+        (
+            "audioset_527_tags_embeddings_mpnet.hdf5",
+            [str(index) for index in range(len(table))],
+            [table],
+            {"what": inputs.tags_of("tags"), **sentence_model},
+            {},
+        ),
+    ):
+        write_vectors(
+            folder / name, ids, torch.cat(vectors).numpy(), attributes=attributes, columns=columns
         )
-    ]
-
-
-class PlainTraining:
-    """The reference of training: each pair read from HDF5 by itself, each loss term in a loop."""
-
-    def __init__(self, folder: Path, pairs: Pairs, table: torch.Tensor) -> None:
-        folder.mkdir(exist_ok=True)
-        self.clips = pairs.clips.tolist()
-        self.paths = folder / "logits.hdf5", folder / "sentences.hdf5"
-        for path, vectors in zip(self.paths, (pairs.logits, pairs.sentences), strict=True):
-            with h5py.File(path, "w") as file:
-                for row, vector in enumerate(vectors.cpu().numpy()):
-                    file[str(row)] = vector
-        self.table = table
-        self.model = DualEncoder(
-            audio_size=pairs.logits.shape[1],
-            text_size=DIMENSION,
-            tag_table=table,
-            generator=torch.Generator().manual_seed(0),
-        )
-        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=1e-3)
-        self.rng = random.Random(0)
-
-    def epoch(self, *, train: bool) -> None:
-        """Go once over all pairs."""
-        order = list(range(len(self.clips)))
-        self.rng.shuffle(order)
-        with h5py.File(self.paths[0]) as logits, h5py.File(self.paths[1]) as sentences:
-            for start in range(0, len(order), BATCH):
-                batch = order[start : start + BATCH]
-                items = [
-                    (
-                        torch.from_numpy(logits[str(self.clips[row])][()]),
-                        torch.from_numpy(sentences[str(row)][()]),
-                    )
-                    for row in batch
-                ]
-                with torch.set_grad_enabled(train):
-                    loss = self.loss(batch, *map(torch.stack, zip(*items, strict=True)))
-                if train:
-                    self.optimizer.zero_grad()
-                    loss.backward()
-                    self.optimizer.step()
-                loss.item()
-
-    def loss(self, batch: list[int], logits: torch.Tensor, text: torch.Tensor) -> torch.Tensor:
-        """Compute the triplet loss of a batch pair by pair, impostors drawn until they fit."""
-        audio = self.model.encode_audio(logits, tag_embedding(logits, self.table))
-        text = self.model.encode_text(text)
-        clips = [self.clips[row] for row in batch]
-        if len(set(clips)) < 2:
-            return 0 * audio.sum()
-        total = torch.zeros(())
-        for i in range(len(batch)):
-            j, k = (self.impostor(clips, i) for _ in range(2))
-            own = audio[i] @ text[i]
-            total = total + (MARGIN + audio[i] @ text[j] - own).clamp(min=0)
-            total = total + (MARGIN + audio[k] @ text[i] - own).clamp(min=0)
-        return total / len(batch)
-
-    def impostor(self, clips: list[int], i: int) -> int:
-        """Draw a pair of another clip."""
-        while clips[other := self.rng.randrange(len(clips))] == clips[i]:
-            pass
-        return other
-
-
-def plain_ranks(audio: torch.Tensor, queries: torch.Tensor, own: torch.Tensor) -> list[int]:
-    """Rank query by query: a dict of scores by clip, sorted, and the clip looked up in it."""
-    ranks = []
-    for query, clip in zip(queries, own.tolist(), strict=True):
-        scores = {str(i): score for i, score in enumerate((audio @ query).tolist())}
-        order = sorted(scores, key=scores.get, reverse=True)
-        ranks.append(order.index(str(clip)) + 1)
-    return ranks
-
-
-def random_pairs(
-    clips: int, table: torch.Tensor, generator: torch.Generator, device: torch.device
-) -> Pairs:
-    """Make a split of random logits and sentence vectors, five captions a clip."""
-    logits = 2 * torch.randn(clips, passt.CLASSES, generator=generator) - 4
-    sentences = torch.randn(CAPTIONS_PER_CLIP * clips, DIMENSION, generator=generator)
-    return Pairs(
-        features=logits.to(device),
-        logits=logits.to(device),
-        tags=tag_embedding(logits, table).to(device),
-        sentences=F.normalize(sentences, dim=-1).to(device),
-        clips=(torch.arange(len(sentences)) // CAPTIONS_PER_CLIP).to(device),
-    )
+    command = [sys.executable, PROJECT_ROOT / "main.py", "--config", folder / "conf.yaml"]
+    return once(lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL))
 
 
 def seconds(function: Callable[[], object], *, at_least: float = 0.3) -> float:
-    """Time a call after one to warm up: the fastest of three rounds."""
+    """Time a call after one to warm up: the fastest of five rounds."""
     function()
     rounds = []
-    for _ in range(3):
+    for _ in range(5):
         started, calls = time.perf_counter(), 0
         while time.perf_counter() - started < at_least:
             function()
@@ -329,17 +498,36 @@ def seconds(function: Callable[[], object], *, at_least: float = 0.3) -> float:
 
 
 def once(function: Callable[[], object]) -> float:
-    """Time a single call, for references that take long."""
+    """Time a single call, for what takes long."""
     started = time.perf_counter()
     function()
     return time.perf_counter() - started
+
+
+def timed_with(load: Callable[[], Any], function: Callable[[Any], object]) -> float:
+    """Time a single call with what is loaded for it alone; the loading is not timed."""
+    loaded = load()
+    return once(lambda: function(loaded))
+
+
+def with_peak(function: Callable[[], Any]) -> tuple[Any, float | None]:
+    """Call a function, and tell the most memory that this process held meanwhile, in MB."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")  # forget the highest so far
+        result = function()
+        status = Path("/proc/self/status").read_text()
+        line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return result, int(line.split()[1]) / 1024
+    except FileNotFoundError:  # not Linux
+        return function(), None
 
 
 def matmul_rate(precision: str, device: torch.device) -> float:
     """Measure what a large matrix product reaches, in FLOP/s."""
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
     one = torch.randn(2048, 2048, device=device, dtype=kind)
-    return 2 * 2048**3 / seconds(lambda: (one @ one)[0, 0].item())
+    products = (lambda: (one @ one)[0, 0].item(), lambda: onednn.linear(one, one)[0, 0].item())
+    return 2 * 2048**3 / min(seconds(product) for product in products)
 
 
 def precisions(device: torch.device) -> list[str]:
@@ -349,9 +537,12 @@ def precisions(device: torch.device) -> list[str]:
 
 STAGES = {
     "ranking": measure_ranking,
+    "search": measure_search,
     "training": measure_training,
+    "agreement": measure_agreement,
     "mpnet": measure_mpnet,
     "passt": measure_passt,
+    "extraction": measure_extraction,
 }
 
 if __name__ == "__main__":
