@@ -37,7 +37,7 @@ from utils import cli, devices, weights
 from utils.config import Config
 from utils.files import atomic_write
 from utils.retrieval import rank_clips
-from utils.sentences import text_batches
+from utils.sentences import text_batches, units_by_length
 from utils.training import Pairs, Schedule, Trainer, validation_scores
 
 FULL_SIZE = "passt_s_swa_p16_128_ap476"
@@ -146,9 +146,8 @@ def measure_mpnet(config: Config, device: torch.device, *, small: bool) -> list[
         tokens = encoder.tokenize(texts)
         batches = text_batches(
             tokens,
-            range(len(texts)),
+            units_by_length(tokens, batch_size=model.batch_size),
             lambda batch: forward(encoder, batch, precision),
-            batch_size=model.batch_size,
         )
         for _ in batches:
             pass

@@ -7,17 +7,14 @@ killed at, at most the batch in flight is lost.
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.errors import InputError
 from utils.locks import FolderLock, explained
-
-Batches = Iterator[tuple[Sequence[int], NDArray[np.float32]]]
 
 
 class Journal:
@@ -88,59 +85,6 @@ class Journal:
                 stream.truncate(size)
         rows = np.frombuffer(data, "<f4", count * self.width).reshape(count, self.width)
         self.rows = dict(zip(map(json.loads, lines[:count]), rows, strict=True))
-
-
-def compute_missing(
-    journal: Journal,
-    keys: Sequence[str],
-    start: Callable[[], Callable[[list[int]], Batches]],
-    *,
-    advance: Callable[[int], Any] = lambda count: None,
-) -> NDArray[np.float32]:
-    """Compute the rows that a journal lacks, keeping each batch as it comes.
-
-    Parameters
-    ----------
-    journal : Journal
-    keys : sequence of N distinct str
-        The wanted rows, in order.
-    start : callable
-        Loads the network; called only if something is missing. Returns a function that takes the
-        positions (into `keys`) still missing and yields pairs of positions and their rows, in any
-        order.
-    advance : callable
-        Told how many wanted rows are newly available, the ones found in the journal first.
-
-    Returns
-    -------
-    ndarray, shape (N, width), float32
-
-    Raises
-    ------
-    InputError
-        If a computed row is not finite; the rows before it are kept.
-
-    """
-    missing = [i for i, key in enumerate(keys) if key not in journal.rows]
-    advance(len(keys) - len(missing))
-    if missing:
-        for positions, rows in start()(missing):
-            for i, row in zip(positions, rows, strict=True):
-                if not np.isfinite(row).all():
-                    raise InputError(
-                        f"the network gives NaN or infinite numbers for {keys[i]}. Look at that "
-                        "input, or set precision: fp32."
-                    )
-            journal.append([keys[i] for i in positions], rows)
-            advance(len(positions))
-    return _stack((journal.rows[key] for key in keys), len(keys), journal.width)
-
-
-def _stack(rows: Iterable[NDArray], count: int, width: int) -> NDArray[np.float32]:
-    result = np.empty((count, width), dtype=np.float32)
-    for i, row in enumerate(rows):
-        result[i] = row
-    return result
 
 
 def _append(path: Path, data: bytes) -> None:
