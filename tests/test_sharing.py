@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from utils.distributed import Team
+from utils.distributed import ALONE, Team
 from utils.errors import InputError
 from utils.journal import Journal
 from utils.sharing import Work, compute_rows
@@ -41,7 +41,7 @@ class Table:
             self.computed.append(tuple(unit))
             yield unit, rows(*(self.values.get(i, 10 * (i + 1)) for i in unit))
 
-    def __call__(self, *, team=Team(), known=None, origin=ORIGIN, path=None):  # noqa: B008
+    def __call__(self, *, team=ALONE, known=None, origin=ORIGIN, path=None):
         def finish(table):
             self.result = table
 
