@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import cli, scenes
+from utils import cli, distributed, scenes
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -46,6 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)"
     )
     args = parser.parse_args(argv)
+    distributed.refuse_team("scripts/00_make_demo_data.py")
     config = cli.load_config(args)
     run = cli.Summary()
     layout = scenes.AUDIOCAPS if args.audiocaps else scenes.CLOTHO

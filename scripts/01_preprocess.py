@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import audiocaps, cli, preprocess
+from utils import audiocaps, cli, distributed, preprocess
 from utils.errors import shorten
 
 
@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> None:
         help="leave out Clotho's clips whose wav is missing or broken, instead of stopping",
     )
     args = parser.parse_args(argv)
+    distributed.refuse_team("scripts/01_preprocess.py")
     config = cli.load_config(args)
     data = config.audiocaps if args.subset == "audiocaps" else config.train_data
     summary = cli.Summary()

@@ -13,11 +13,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import cli, files, task6b
+from utils import cli, distributed, files, task6b
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the script."""
+    distributed.refuse_team("scripts/02_preprocess_evaluation_set_task6b.py")
     data = cli.load_config(cli.parser(__doc__).parse_args(argv)).eval_data
     summary = cli.Summary()
     summary.reads(data.audio_path, data.captions_file)

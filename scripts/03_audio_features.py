@@ -11,7 +11,10 @@ Writes  train_files.audio_logits and train_files.audio_scene (HDF5, one row per 
 With --kind logmel or waveform it writes <input_path>/audio_<kind>.hdf5 instead, one dataset per
 clip under its fid: (frames, 64) log-mels at the rate of the file, or samples at 32 kHz.
 
-Can be stopped at any moment: the same command goes on with the clips that are missing.
+Can be stopped at any moment: the same command goes on with the clips that are missing. PaSST's work
+can be shared among processes, on one machine or several that see the same folders:
+
+    torchrun --nproc-per-node 2 scripts/03_audio_features.py
 """
 
 import sys
@@ -22,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 
 from models import passt
-from utils import audio, cli, corpora, devices, extraction, inputs, weights
+from utils import audio, cli, corpora, devices, distributed, extraction, inputs, weights
 from utils.clip_features import Clip, write_clip_features
 from utils.config import PROJECT_ROOT, Config, DataFiles
 from utils.files import sha256
@@ -54,6 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     if args.kind == "passt":
         tag(config, corpus.files, ids, paths, summary)
     else:
+        distributed.refuse_team(f"--kind {args.kind}")
         clips = [Clip(*clip) for clip in zip(fids, ids, paths, strict=True)]
         path = corpus.files.input_path / f"audio_{args.kind}.hdf5"
         with cli.progress(len(clips), args.kind, "clips") as bar:
@@ -89,9 +93,9 @@ def tag(
                 outputs = model(windows.to(device))
             return torch.cat(outputs, dim=1)
 
-        return lambda missing: extraction.clip_batches(
+        return extraction.clip_units(len(paths)), lambda units: extraction.clip_batches(
             paths,
-            missing,
+            units,
             forward,
             sample_rate=passt.SAMPLE_RATE,
             window=model.window,
@@ -119,6 +123,7 @@ def tag(
             columns={"sources": [audio.fingerprint(path) for path in paths]},
             widths=[passt.CLASSES, architecture.embedding_size],
             start=start,
+            team=distributed.team(),
             advance=bar.update,
         )
     if update.written:

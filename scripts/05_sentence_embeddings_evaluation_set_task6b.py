@@ -4,6 +4,8 @@ Reads   eval_data.input_path: test_captions.json and audio_info.pkl
 Writes  eval_data.caption_embeddings (HDF5, one row per query)
 
     python scripts/05_sentence_embeddings_evaluation_set_task6b.py --config conf.yaml
+
+The work can be shared among processes that torchrun starts, as script 04's can.
 """
 
 import sys

@@ -6,7 +6,8 @@ Writes  train_data.tag_embeddings (HDF5, one row per tag, in the order of AudioS
     python scripts/06_audioset_tag_embeddings.py --config conf.yaml
 
 model.audioset_info says which text stands for a tag: its name (tags), its name and the first
-sentence of its description (sent_tags), or that sentence alone (sent_notags).
+sentence of its description (sent_tags), or that sentence alone (sent_notags). The work can be
+shared among processes that torchrun starts, as script 04's can.
 """
 
 import sys

@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import audiocaps, cli, clotho, files, leakage
+from utils import audiocaps, cli, clotho, distributed, files, leakage
 from utils.datasets import SPLITS
 from utils.errors import counted
 
@@ -24,6 +24,7 @@ EXCLUSIONS_FILE = "excluded_clips.txt"
 
 def main(argv: list[str] | None = None) -> None:
     """Audit the data set that the settings name."""
+    distributed.refuse_team("scripts/audit_leakage.py")
     config = cli.load_config(cli.parser(__doc__).parse_args(argv))
     data, pretraining = config.train_data, config.audiocaps.dataset_path
     summary = cli.Summary()

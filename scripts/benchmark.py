@@ -41,12 +41,12 @@ from models import passt
 from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import TripletRankingLoss
 from models.sentence_encoder import SentenceEncoder
-from utils import cli, devices, extraction, inputs, onednn, plain, weights
+from utils import cli, devices, distributed, extraction, inputs, onednn, plain, weights
 from utils.config import PROJECT_ROOT, Config
 from utils.files import atomic_write
 from utils.metrics import single_relevant
 from utils.retrieval import rank_and_retrieve, rank_clips
-from utils.sentences import text_batches
+from utils.sentences import text_batches, units_by_length
 from utils.training import Pairs, Schedule, Trainer, evaluate
 from utils.vectors import write_vectors
 
@@ -106,6 +106,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     args = parser.parse_args(argv)
     config = cli.load_config(args)
+    distributed.refuse_team("measuring")
     summary = cli.Summary()
     print(HEADER)
     rows: list[Row] = []
@@ -274,9 +275,8 @@ def measure_mpnet(config: Config, device: torch.device, *, small: bool) -> list[
         tokens = encoder.tokenize(texts)
         for _ in text_batches(
             tokens,
-            range(len(texts)),
+            units_by_length(tokens, batch_size=model.batch_size),
             lambda batch: forward(encoder, batch, precision),
-            batch_size=model.batch_size,
         ):
             pass
 
@@ -330,7 +330,7 @@ def measure_extraction(config: Config, device: torch.device, *, small: bool) -> 
         def extract(forward: Callable[[torch.Tensor], torch.Tensor]) -> None:
             for _ in extraction.clip_batches(
                 paths,
-                range(clips),
+                extraction.clip_units(clips),
                 forward,
                 sample_rate=passt.SAMPLE_RATE,
                 window=10 * passt.SAMPLE_RATE,

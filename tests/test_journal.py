@@ -7,7 +7,7 @@ import pytest
 
 from utils.config import PROJECT_ROOT
 from utils.errors import InputError
-from utils.journal import Journal, compute_missing
+from utils.journal import Journal
 
 ORIGIN = {"model": "a"}
 
@@ -87,50 +87,3 @@ def test_a_folder_that_cannot_be_made_is_one_error(tmp_path):
     (tmp_path / "x.hdf5.partial").touch()
     with pytest.raises(InputError, match=r"cannot keep intermediate results in .*x\.hdf5\.partial"):
         opened(tmp_path / "x.hdf5.partial")
-
-
-def test_only_what_is_missing_is_computed_and_order_is_kept(path):
-    append(path, ["b"], [20])
-    asked = []
-
-    def compute(missing):
-        asked.extend(missing)
-        for i in reversed(missing):
-            yield [i], rows(10 * (i + 1))
-
-    advanced = []
-    with opened(path) as journal:
-        table = compute_missing(journal, ["a", "b", "c"], lambda: compute, advance=advanced.append)
-    assert asked == [0, 2]
-    np.testing.assert_array_equal(table, rows(10, 20, 30))
-    assert sum(advanced) == 3
-
-
-def test_nothing_is_loaded_where_nothing_is_missing(path):
-    append(path, ["b", "a"], [2, 1])
-
-    def start():
-        raise AssertionError("the network was loaded")
-
-    with opened(path) as journal:
-        np.testing.assert_array_equal(compute_missing(journal, ["a", "b"], start), rows(1, 2))
-
-
-def test_a_batch_that_was_computed_is_kept_when_the_next_fails(path):
-    def compute(missing):
-        yield [2], rows(3)
-        raise RuntimeError("power cut")
-
-    with opened(path) as journal, pytest.raises(RuntimeError, match="power cut"):
-        compute_missing(journal, ["a", "b", "c"], lambda: compute)
-    assert list(kept(path)) == ["c"]
-
-
-def test_a_row_that_is_not_finite_is_named_and_not_kept(path):
-    def compute(missing):
-        yield [0], rows(1)
-        yield [1], rows(np.nan)
-
-    with opened(path) as journal, pytest.raises(InputError, match="NaN or infinite numbers for b"):
-        compute_missing(journal, ["a", "b"], lambda: compute)
-    assert list(kept(path)) == ["a"]

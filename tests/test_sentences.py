@@ -1,6 +1,10 @@
 import numpy as np
+import torch
+from conftest import DEMO_CONFIG
 
-from utils import sentences
+from utils import cli, sentences
+from utils.config import load_config
+from utils.vectors import read_vectors, write_vectors
 
 
 def test_texts_are_batched_by_length_and_all_come():
@@ -11,8 +15,59 @@ def test_texts_are_batched_by_length_and_all_come():
         seen.append([len(t) for t in batch])
         return np.array([[len(t)] for t in batch], np.float32)
 
+    units = sentences.units_by_length(tokens, batch_size=2)
+    assert units == [[1, 3], [0, 4], [2]]
     found = {}
-    for positions, rows in sentences.text_batches(tokens, [0, 1, 2, 4], embed, batch_size=2):
+    for positions, rows in sentences.text_batches(tokens, [units[2], units[0]], embed):
         found.update(zip(positions, rows[:, 0], strict=True))
-    assert seen == [[1, 5], [7, 9]]
-    assert found == {0: 5, 1: 1, 2: 9, 4: 7}
+    assert seen == [[9], [1, 2]]
+    assert found == {2: 9, 1: 1, 3: 2}
+
+
+class Encoder:
+    """A stand-in whose vectors depend on the company of a text, as a real one's last bits do."""
+
+    def tokenize(self, texts):
+        return [[0] * len(text) for text in texts]
+
+    def __call__(self, batch):
+        company = sum(map(len, batch))
+        return torch.tensor([[float(len(tokens)), float(company)] for tokens in batch])
+
+
+def test_a_vector_does_not_depend_on_what_else_is_missing(tmp_path, monkeypatch):
+    texts = [letter * n for letter in "ab" for n in range(1, 8)]
+    ids = [str(i) for i in range(len(texts))]
+    monkeypatch.setattr(sentences.weights, "find_sentence_model", lambda *_, **__: tmp_path)
+    monkeypatch.setattr(sentences.weights, "sentence_dimension", lambda folder: 2)
+    monkeypatch.setattr(sentences, "for_inference", lambda encoder, *_: encoder)
+    config = load_config(DEMO_CONFIG, ["sentence_model.batch_size=4", "training.device=cpu"])
+
+    def embedded(path):
+        sentences.embed(
+            path,
+            ids,
+            texts,
+            what="texts",
+            unit="texts",
+            config=config,
+            load_encoder=lambda folder: Encoder(),
+            summary=cli.Summary(),
+        )
+        return read_vectors(path, made_by="")
+
+    whole = embedded(tmp_path / "whole.hdf5")
+    assert len(set(whole.vectors[:, 1])) > 1
+    np.testing.assert_array_equal(
+        whole.vectors,
+        sentences.encode(texts, config=config, load_encoder=lambda folder: Encoder()),
+    )
+    kept = [0, 3, 4, 9, 13]
+    write_vectors(
+        tmp_path / "part.hdf5",
+        [ids[i] for i in kept],
+        whole.vectors[kept],
+        attributes=whole.fixed_attributes,
+        columns={"texts": [texts[i] for i in kept]},
+    )
+    np.testing.assert_array_equal(embedded(tmp_path / "part.hdf5").vectors, whole.vectors)

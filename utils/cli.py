@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from utils import config
+from utils import config, distributed
 from utils.errors import InputError
 
 EXIT_BAD_INPUT = 2
@@ -86,8 +86,12 @@ def config_file(
 
 
 def progress(total: int, description: str, unit: str) -> tqdm:
-    """Show a progress bar with rate and time left; silent where stderr is no terminal."""
-    return tqdm(total=total, desc=description, unit=f" {unit}", disable=None, dynamic_ncols=True)
+    """Show a progress bar with rate and time left; silent where stderr is no terminal.
+
+    Of several processes only rank 0 shows one.
+    """
+    disable = None if distributed.team().leads else True
+    return tqdm(total=total, desc=description, unit=f" {unit}", disable=disable, dynamic_ncols=True)
 
 
 def shown(path: Path) -> str:
@@ -99,24 +103,32 @@ def shown(path: Path) -> str:
 
 
 class Summary:
-    """The lines a command prints: what it reads and writes, and a last line with the time."""
+    """The lines a command prints: what it reads and writes, and a last line with the time.
+
+    Of several processes only rank 0 prints.
+    """
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
+        self._silent = not distributed.team().leads
 
     def reads(self, *paths: Path) -> None:
         """Print the files or folders that are read."""
         for path in paths:
-            print(f"reads  {shown(path)}", flush=True)
+            self._print(f"reads  {shown(path)}")
 
     def writes(self, *paths: Path) -> None:
         """Print the files or folders that are written."""
         for path in paths:
-            print(f"writes {shown(path)}", flush=True)
+            self._print(f"writes {shown(path)}")
 
     def finish(self, text: str) -> None:
         """Print the closing line of the command, with the seconds since the start."""
-        print(f"{text} [{time.perf_counter() - self._started:.1f} s]", flush=True)
+        self._print(f"{text} [{time.perf_counter() - self._started:.1f} s]")
+
+    def _print(self, line: str) -> None:
+        if not self._silent:
+            print(line, flush=True)
 
 
 def run(
@@ -134,7 +146,8 @@ def run(
     try:
         return main() or 0
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # In one piece, because several processes may write to one terminal at the same time.
+        print(f"error{distributed.label()}: {error}\n", end="", file=sys.stderr, flush=True)
         return EXIT_BAD_INPUT
     except KeyboardInterrupt:
         print(f"\ninterrupted; {after_interrupt}", file=sys.stderr)

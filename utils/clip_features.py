@@ -11,7 +11,6 @@ Shapes: N samples, T frames.
 import hashlib
 import importlib
 import json
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ from utils.audio import decode, fingerprint, read_audio
 from utils.errors import InputError
 from utils.extraction import Update, ahead
 from utils.files import atomic_write
-from utils.journal import locked
+from utils.locks import FolderLock
 
 Kind = Literal["logmel", "waveform"]
 
@@ -121,7 +120,7 @@ def write_clip_features(
     if _entries(path, parameters) == wanted and not folder.exists():
         advance(len(clips))
         return Update(computed=0, written=False)
-    with locked(folder):
+    with FolderLock(folder) as lock:
         # Looked up again, because another run may have finished before this one had the lock.
         present = _entries(path, parameters)
         parts = {
@@ -145,7 +144,7 @@ def write_clip_features(
             advance(1)
         if present != wanted:
             _put_together(path, list(wanted), parts, parameters)
-        shutil.rmtree(folder)
+        lock.remove()
     return Update(computed=len(missing), written=present != wanted)
 
 

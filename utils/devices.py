@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from utils import onednn
+from utils import distributed, onednn
 from utils.errors import InputError
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -12,14 +12,26 @@ _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 def choose_device(wanted: str) -> torch.device:
     """Turn the setting `training.device` into a device that is there.
 
+    Of several processes on a machine each gets a CUDA device of its own, unless the setting names
+    one by number.
+
     Raises
     ------
     InputError
-        If the wanted device is not there.
+        If the wanted device is not there, or there are fewer CUDA devices than processes.
 
     """
     if wanted == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    team = distributed.team()
+    if wanted == "cuda" and team.size > 1:
+        if team.local_rank >= (count := torch.cuda.device_count()):
+            raise InputError(
+                f"this is process {team.local_rank + 1} of its machine, where PyTorch sees {count} "
+                "CUDA devices. Start as many processes as there are devices (torchrun "
+                "--nproc-per-node), or set training.device to cpu."
+            )
+        return torch.device("cuda", team.local_rank)
     device = torch.device(wanted)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from utils.audio import cut_windows, read_audio
-from utils.journal import Batches, Journal, compute_missing
+from utils.distributed import ALONE, Team
+from utils.sharing import Batches, Start, Units, Work, compute_rows
 from utils.vectors import read_if_current, write_vectors
 
 _DECODERS = max(2, min(8, (os.cpu_count() or 2) // 2))  # threads
@@ -40,10 +41,13 @@ def update_vector_files(
     attributes: Sequence[Mapping[str, Any]],
     columns: Mapping[str, Sequence[str]],
     widths: Sequence[int],
-    start: Callable[[], Callable[[list[int]], Batches]],
+    start: Start,
+    team: Team = ALONE,
     advance: Callable[[int], Any] = lambda count: None,
 ) -> Update:
     """Bring vector files of the same rows up to date, computing no row that is there already.
+
+    The processes of a team call it with the same arguments, and share the work.
 
     Parameters
     ----------
@@ -57,9 +61,11 @@ def update_vector_files(
     widths : sequence of F int
         Numbers per row of each file.
     start : callable
-        Loads the network; called only where something is to be computed. Returns a function that
-        takes the positions of the missing rows and yields (positions, rows of sum(widths) numbers)
-        batch by batch.
+        Loads the network; called only where something is to be computed. Returns the units in which
+        rows are computed (lists of positions, each position in one), and a function that takes some
+        units and yields (positions, rows of sum(widths) numbers) batch by batch. See
+        `utils.sharing.compute_rows`.
+    team : Team
     advance : callable
         Told about finished rows, for a progress bar.
 
@@ -72,41 +78,55 @@ def update_vector_files(
     ------
     InputError
         If a file cannot be written, stands under that name but was not written by this program, or
-        is being written by another run.
+        is being written by another run; and where the processes of the team do not fit together.
 
     """
-    looks = [
-        read_if_current(path, ids, columns, attrs)
-        for path, attrs in zip(paths, attributes, strict=True)
-    ]
-    if all(current for current, _ in looks):
-        advance(len(ids))
-        return Update(computed=0, written=False)
     keys = list(zip(ids, *columns.values(), strict=True))
     journal_keys = [json.dumps(key) for key in keys]
-    with Journal(
-        paths[0].with_name(paths[0].name + ".partial"),
-        origin={"files": [path.name for path in paths], "attributes": list(map(dict, attributes))},
-        width=sum(widths),
-    ) as journal:
+    current, known = False, {}
+    if team.leads:
+        looks = [
+            read_if_current(path, ids, columns, attrs)
+            for path, attrs in zip(paths, attributes, strict=True)
+        ]
+        current = all(is_current for is_current, _ in looks)
         for key, journal_key in zip(keys, journal_keys, strict=True):
             parts = [reusable.get(key) for _, reusable in looks]
             if all(part is not None for part in parts):
-                journal.rows.setdefault(journal_key, np.concatenate(parts))
-        computed = sum(key not in journal.rows for key in journal_keys)
-        table = compute_missing(journal, journal_keys, start, advance=advance)
+                known[journal_key] = np.concatenate(parts)
+    if team.told(current):
+        advance(len(ids))
+        return Update(computed=0, written=False)
+
+    def write(table: NDArray[np.float32]) -> None:
         left = 0
         for path, attrs, width in zip(paths, attributes, widths, strict=True):
             part = table[:, left : left + width]
             write_vectors(path, ids, part, attributes=attrs, columns=columns)
             left += width
-        journal.remove()
+
+    work = Work(
+        paths[0].with_name(paths[0].name + ".partial"),
+        journal_keys,
+        origin={"files": [path.name for path in paths], "attributes": list(map(dict, attributes))},
+        width=sum(widths),
+    )
+    computed = compute_rows(work, start, write, known=known, team=team, advance=advance)
     return Update(computed=computed, written=True)
+
+
+def clip_units(count: int) -> list[list[int]]:
+    """Make units of one clip each.
+
+    A clip's windows are never batched with another's: its numbers must not depend, by not even a
+    rounding error, on which clips are computed beside it or were computed before.
+    """
+    return [[position] for position in range(count)]
 
 
 def clip_batches(
     paths: Sequence[Path],
-    positions: Sequence[int],
+    units: Units,
     tag: Callable[[Tensor], Tensor],
     *,
     sample_rate: int,
@@ -120,8 +140,8 @@ def clip_batches(
     Parameters
     ----------
     paths : sequence of Path
-    positions : sequence of int
-        Which of `paths` to compute.
+    units : sequence of lists of int
+        Positions of the clips to compute in `paths`, one in each: see `clip_units`.
     tag : callable
         Windows (B, S) ─► rows (B, D), on whatever device.
     sample_rate, window, hop, shortest : int
@@ -139,10 +159,8 @@ def clip_batches(
         samples = read_audio(paths[position], sample_rate=sample_rate)
         return cut_windows(samples, window=window, hop=hop, shortest=shortest)
 
-    # A clip's windows are never batched with another's: its numbers must not depend, by not even
-    # a rounding error, on which clips are computed beside it or were computed before.
     running: deque[tuple[list[int], Tensor]] = deque()
-    for position, windows in ahead(windows_of, positions):
+    for position, windows in ahead(windows_of, [position for (position,) in units]):
         outputs = [
             tag(torch.from_numpy(windows[start : start + batch_size].copy()))  # it was read-only
             for start in range(0, len(windows), batch_size)

@@ -5,21 +5,16 @@ keys, and only what both hold counts when it is opened again: whatever moment th
 killed at, at most the batch in flight is lost.
 """
 
-import contextlib
-import fcntl
 import json
 import os
-import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.errors import InputError
-
-Batches = Iterator[tuple[Sequence[int], NDArray[np.float32]]]
+from utils.locks import FolderLock, explained
 
 
 class Journal:
@@ -50,146 +45,46 @@ class Journal:
         self._keys_file = path / "keys.jsonl"
         self.rows: dict[str, NDArray[np.float32]] = {}
         wanted = json.dumps({"width": width, **origin}, sort_keys=True)
-        with _explained(path):
-            self._lock = _lock_folder(path)
-            if not self._origin_file.is_file() or self._origin_file.read_text("utf-8") != wanted:
+        self._lock = FolderLock(path)
+        with explained(path):
+            if _content(self._origin_file) != wanted.encode():
                 for file in (self._origin_file, self._rows_file, self._keys_file):
                     file.unlink(missing_ok=True)
-                self._origin_file.write_text(wanted, encoding="utf-8")
+                self._origin_file.write_bytes(wanted.encode())
             self._reopen()
 
     def append(self, keys: Sequence[str], rows: NDArray[np.float32]) -> None:
         """Add rows, shape (len(keys), width); they are on disk when this returns."""
-        with _explained(self.path):
+        with explained(self.path):
             _append(self._rows_file, np.ascontiguousarray(rows, dtype="<f4").tobytes())
             _append(self._keys_file, "".join(json.dumps(key) + "\n" for key in keys).encode())
         self.rows.update(zip(keys, rows, strict=True))
 
     def remove(self) -> None:
         """Delete the journal, after its rows have been written to their final file."""
-        shutil.rmtree(self.path)
+        self._lock.remove()
 
     def __enter__(self) -> "Journal":
         return self
 
     def __exit__(self, *_: object) -> None:
         """Let others open the journal; the end of the process does so too, however it comes."""
-        os.close(self._lock)
+        self._lock.release()
 
     def _reopen(self) -> None:
         """Read what both files hold, and cut off what only one of them does."""
-        if not (self._rows_file.is_file() and self._keys_file.is_file()):
-            self._rows_file.write_bytes(b"")
-            self._keys_file.write_bytes(b"")
-            return
-        lines = self._keys_file.read_bytes().split(b"\n")[:-1]  # a half-written one has no end
+        lines = _content(self._keys_file).split(b"\n")[:-1]  # a half-written one has no end
+        data = _content(self._rows_file)
         row_bytes = 4 * self.width
-        count = min(len(lines), self._rows_file.stat().st_size // row_bytes)
-        os.truncate(self._rows_file, count * row_bytes)
-        os.truncate(self._keys_file, sum(len(line) + 1 for line in lines[:count]))
-        rows = np.fromfile(self._rows_file, dtype="<f4").reshape(count, self.width)
+        count = min(len(lines), len(data) // row_bytes)
+        for file, size in (
+            (self._rows_file, count * row_bytes),
+            (self._keys_file, sum(len(line) + 1 for line in lines[:count])),
+        ):
+            with file.open("ab") as stream:
+                stream.truncate(size)
+        rows = np.frombuffer(data, "<f4", count * self.width).reshape(count, self.width)
         self.rows = dict(zip(map(json.loads, lines[:count]), rows, strict=True))
-
-
-@contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Make a folder for intermediate results if need be, and keep other runs out of it.
-
-    Raises
-    ------
-    InputError
-        If another process holds it, or it cannot be made.
-
-    """
-    with _explained(folder):
-        lock = _lock_folder(folder)
-    try:
-        yield
-    finally:
-        os.close(lock)
-
-
-def compute_missing(
-    journal: Journal,
-    keys: Sequence[str],
-    start: Callable[[], Callable[[list[int]], Batches]],
-    *,
-    advance: Callable[[int], Any] = lambda count: None,
-) -> NDArray[np.float32]:
-    """Compute the rows that a journal lacks, keeping each batch as it comes.
-
-    Parameters
-    ----------
-    journal : Journal
-    keys : sequence of N distinct str
-        The wanted rows, in order.
-    start : callable
-        Loads the network; called only if something is missing. Returns a function that takes the
-        positions (into `keys`) still missing and yields pairs of positions and their rows, in any
-        order.
-    advance : callable
-        Told how many wanted rows are newly available, the ones found in the journal first.
-
-    Returns
-    -------
-    ndarray, shape (N, width), float32
-
-    Raises
-    ------
-    InputError
-        If a computed row is not finite; the rows before it are kept.
-
-    """
-    missing = [i for i, key in enumerate(keys) if key not in journal.rows]
-    advance(len(keys) - len(missing))
-    if missing:
-        for positions, rows in start()(missing):
-            for i, row in zip(positions, rows, strict=True):
-                if not np.isfinite(row).all():
-                    raise InputError(
-                        f"the network gives NaN or infinite numbers for {keys[i]}. Look at that "
-                        "input, or set precision: fp32."
-                    )
-            journal.append([keys[i] for i in positions], rows)
-            advance(len(positions))
-    return _stack((journal.rows[key] for key in keys), len(keys), journal.width)
-
-
-def _stack(rows: Iterable[NDArray], count: int, width: int) -> NDArray[np.float32]:
-    result = np.empty((count, width), dtype=np.float32)
-    for i, row in enumerate(rows):
-        result[i] = row
-    return result
-
-
-def _lock_folder(path: Path) -> int:
-    """Make a folder if need be, and lock it for this process; returns the file descriptor."""
-    while True:
-        path.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise InputError(
-                f"another run is writing {path.name.removesuffix('.partial')} (it holds {path}). "
-                "Wait for it, or stop it; this run has changed nothing."
-            ) from None
-        # The other run may have finished, and removed the folder, between opening and locking.
-        if path.is_dir() and os.path.samestat(os.fstat(descriptor), path.stat()):
-            return descriptor
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"cannot keep intermediate results in {path}: {error.strerror or error}. Check that "
-            "its folder may be written to and that the disk has room."
-        ) from error
 
 
 def _append(path: Path, data: bytes) -> None:
@@ -197,3 +92,15 @@ def _append(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _content(path: Path) -> bytes:
+    """Read a file, empty where there is none.
+
+    Only reading tells, on a disk that several machines see: size and existence may be remembered
+    from a time before another machine wrote the file.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from utils import cli, weights
+from utils import cli, distributed, weights
 from utils.config import Config
 from utils.devices import autocast, choose_device, choose_precision, for_inference
 from utils.extraction import update_vector_files
-from utils.journal import Batches
+from utils.sharing import Batches, Units
 
 
 def embed(
@@ -27,6 +27,8 @@ def embed(
     summary: cli.Summary,
 ) -> None:
     """Bring the vector file of some texts up to date, and say so.
+
+    Processes that torchrun has started share the work.
 
     Parameters
     ----------
@@ -51,11 +53,9 @@ def embed(
     device = choose_device(config.training.device)
     precision = choose_precision(config.precision, device)
 
-    def start() -> Callable[[list[int]], Batches]:
+    def start() -> tuple[Units, Callable[[Units], Batches]]:
         encoder = for_inference(load_encoder(folder), device, precision)
-        return lambda missing: _batches(
-            encoder, texts, missing, device, precision, model.batch_size
-        )
+        return _work(encoder, texts, device, precision, model.batch_size)
 
     with cli.progress(len(ids), "MPNet", unit) as bar:
         update = update_vector_files(
@@ -72,6 +72,7 @@ def embed(
             columns={"texts": texts},
             widths=[weights.sentence_dimension(folder)],
             start=start,
+            team=distributed.team(),
             advance=bar.update,
         )
     if update.written:
@@ -107,53 +108,71 @@ def encode(
     precision = choose_precision(config.precision, device)
     encoder = for_inference(load_encoder(folder), device, precision)
     vectors = np.empty((len(texts), weights.sentence_dimension(folder)), dtype=np.float32)
-    every = range(len(texts))
-    for rows, values in _batches(encoder, texts, every, device, precision, model.batch_size):
+    units, batches = _work(encoder, texts, device, precision, model.batch_size)
+    for rows, values in batches(units):
         vectors[rows] = values
     return vectors
 
 
-def _batches(
+def _work(
     encoder: Any,
     texts: Sequence[str],
-    positions: Sequence[int],
     device: torch.device,
     precision: str,
     batch_size: int,
-) -> Batches:
+) -> tuple[Units, Callable[[Units], Batches]]:
+    """Return the units of all texts, and a function that embeds some of them."""
+
     @torch.inference_mode()
     def forward(batch: list[Sequence[int]]) -> NDArray[np.float32]:
         with autocast(device, precision):
             return encoder(batch).float().cpu().numpy()
 
     tokens = encoder.tokenize(list(texts))
-    return text_batches(tokens, positions, forward, batch_size=batch_size)
+    units = units_by_length(tokens, batch_size=batch_size)
+    return units, lambda some: text_batches(tokens, some, forward)
+
+
+def units_by_length(tokens: Sequence[Sequence[int]], *, batch_size: int) -> list[list[int]]:
+    """Put all texts into batches of similar length.
+
+    A vector depends, in its last bits, on the padding and the size of its batch. So batches are
+    made of all texts, not of those that happen to be missing, and are computed whole.
+
+    Parameters
+    ----------
+    tokens : sequence of N token id lists
+    batch_size : int
+
+    Returns
+    -------
+    list of lists of int
+        Positions in `tokens`, each in one of them.
+
+    """
+    by_length = sorted(range(len(tokens)), key=lambda i: (len(tokens[i]), i))
+    return [by_length[first : first + batch_size] for first in range(0, len(tokens), batch_size)]
 
 
 def text_batches(
     tokens: Sequence[Sequence[int]],
-    positions: Sequence[int],
+    units: Units,
     embed: Callable[[list[Sequence[int]]], NDArray[np.float32]],
-    *,
-    batch_size: int,
 ) -> Batches:
-    """Embed tokenised texts in batches of similar length.
+    """Embed tokenised texts, a unit at a time.
 
     Parameters
     ----------
     tokens : sequence of token id lists
-    positions : sequence of int
-        Which of `tokens` to compute.
+    units : sequence of lists of int
+        Which of `tokens` to embed together: see `units_by_length`.
     embed : callable
         Token id lists (B) ─► rows (B, D).
-    batch_size : int
 
     Yields
     ------
     (positions, rows) : list of int and ndarray of shape (len(positions), D)
 
     """
-    by_length = sorted(positions, key=lambda i: (len(tokens[i]), i))
-    for start in range(0, len(by_length), batch_size):
-        batch = by_length[start : start + batch_size]
-        yield batch, embed([tokens[i] for i in batch])
+    for unit in units:
+        yield unit, embed([tokens[i] for i in unit])

@@ -1,0 +1,233 @@
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import DEMO_CONFIG, load_script, options, settings_for
+
+from utils import cli, distributed
+from utils.config import PROJECT_ROOT
+from utils.distributed import ALONE, Team
+from utils.errors import InputError
+from utils.scenes import write_demo_set
+from utils.vectors import read_vectors
+
+TIMEOUT = 120  # seconds, after which a run that hangs is a failure
+
+
+def environment(monkeypatch, **values):
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_without_torchrun_a_process_is_alone_and_waits_for_none(monkeypatch):
+    environment(monkeypatch)
+    assert distributed.team() == ALONE == Team(rank=0, size=1)
+    assert ALONE.leads
+    ALONE.wait()
+    assert ALONE.told("a") == "a"
+    assert distributed.label() == ""
+    environment(monkeypatch, WORLD_SIZE="4")  # as some schedulers set it, without any rank
+    assert distributed.team() == ALONE
+
+
+def test_torchruns_environment_is_read(monkeypatch):
+    environment(monkeypatch, RANK="5", WORLD_SIZE="8", LOCAL_RANK="1")
+    assert distributed.team() == Team(rank=5, size=8, local_rank=1)
+    assert not distributed.team().leads
+    assert distributed.label().startswith(" (rank 5 on ")
+
+
+@pytest.mark.parametrize(
+    "values", [{"RANK": "2", "WORLD_SIZE": "2"}, {"RANK": "one", "WORLD_SIZE": "2"}]
+)
+def test_an_environment_without_sense_is_refused(monkeypatch, values):
+    environment(monkeypatch, **values)
+    with pytest.raises(InputError, match=rf"RANK='{values['RANK']}', WORLD_SIZE='2'"):
+        distributed.team()
+
+
+def test_processes_that_do_not_meet_are_one_error(monkeypatch):
+    environment(monkeypatch, RANK="0", WORLD_SIZE="2", LOCAL_RANK="0")
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    with pytest.raises(InputError, match=r"no connection to the other processes.*MASTER_ADDR"):
+        distributed.team().wait()
+
+
+def test_of_several_processes_only_one_prints_and_errors_name_theirs(monkeypatch, capsys):
+    environment(monkeypatch, RANK="1", WORLD_SIZE="2", LOCAL_RANK="1")
+    summary = cli.Summary()
+    summary.reads(DEMO_CONFIG)
+    summary.writes(DEMO_CONFIG)
+    summary.finish("done")
+    assert cli.progress(1, "work", "units").disable
+
+    def main():
+        raise InputError("no such file")
+
+    assert cli.run(main) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error (rank 1 on ")
+    assert printed.err.endswith("): no such file\n")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "00_make_demo_data",
+        "01_preprocess",
+        "02_preprocess_evaluation_set_task6b",
+        "audit_leakage",
+        "fetch_sentence_model",
+        "train_demo_tagger",
+    ],
+)
+def test_scripts_for_one_process_refuse_several(monkeypatch, name):
+    environment(monkeypatch, RANK="0", WORLD_SIZE="2", LOCAL_RANK="0")
+    arguments = [] if name == "train_demo_tagger" else ["--config", str(DEMO_CONFIG)]
+    with pytest.raises(InputError, match=rf"scripts/{name}\.py is not shared among processes"):
+        load_script(name).main(arguments)
+
+
+def alone(name, arguments):
+    """Run a script in this process, with one thread, as torchrun gives each of several processes.
+
+    The number of threads may change the last bits of a sum; on the machines tried so far it changes
+    none, neither of PaSST nor of MPNet, in fp32 or bf16.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        load_script(name).main(arguments)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def torchrun(*command, check=True):
+    """Run a program in two processes."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    result = subprocess.run(
+        [*launcher, "--nproc-per-node", "2", *command],
+        cwd=PROJECT_ROOT,
+        env={name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert not check or result.returncode == 0, result.stderr
+    return result
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A tiny demo set, preprocessed."""
+    folder = tmp_path_factory.mktemp("tiny_demo")
+    write_demo_set(folder / "clotho", clips=(6, 2, 2), seed=5)
+    load_script("01_preprocess").main(options(settings_for(folder)))
+    return folder
+
+
+def writing_to(demo, folder):
+    """Options that let the scripts write their vectors into a folder of the test's own."""
+    files = {
+        f"train_data.{key}={folder / name}"
+        for key, name in (
+            ("audio_logits", "logits.hdf5"),
+            ("audio_scene", "scene.hdf5"),
+            ("caption_embeddings", "captions.hdf5"),
+        )
+    }
+    # Batches so small that each process gets several.
+    return options([*settings_for(demo), *files, "sentence_model.batch_size=8"])
+
+
+@pytest.fixture(scope="module")
+def tagged(demo, tmp_path_factory):
+    """What script 03 writes in a single process."""
+    folder = tmp_path_factory.mktemp("tagged_alone")
+    alone("03_audio_features", writing_to(demo, folder))
+    return folder
+
+
+def assert_same_vectors(folder, expected):
+    assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in expected.iterdir())
+    for path in expected.iterdir():
+        ours, theirs = (read_vectors(p, made_by="") for p in (folder / path.name, path))
+        np.testing.assert_array_equal(ours.vectors, theirs.vectors)
+        assert ours.holds(theirs.ids, theirs.columns, theirs.fixed_attributes)
+
+
+def test_two_processes_tag_as_one_does(demo, tagged, tmp_path):
+    result = torchrun("scripts/03_audio_features.py", *writing_to(demo, tmp_path))
+    assert_same_vectors(tmp_path, tagged)
+    assert result.stdout.count("tagged 10 clips with demo (cpu, fp32); 0 were up to date") == 1
+    assert "tagged" not in result.stdout.replace("tagged 10 clips", "")
+
+
+@pytest.mark.slow
+def test_two_processes_embed_as_one_does(demo, sentence_model, tmp_path):
+    alone("04_sentence_embeddings", writing_to(demo, tmp_path / "alone"))
+    result = torchrun("scripts/04_sentence_embeddings.py", *writing_to(demo, tmp_path / "two"))
+    assert_same_vectors(tmp_path / "two", tmp_path / "alone")
+    assert "embedded 50 captions" in result.stdout
+
+
+# Runs a script, and dies in rank 1 as soon as two of its rows are on the disk.
+DYING = """
+import os, runpy, signal, sys
+sys.path.insert(0, os.getcwd())
+from utils.journal import Journal
+
+append = Journal.append
+
+def append_and_die(journal, keys, rows):
+    append(journal, keys, rows)
+    if os.environ["RANK"] == "1" and len(journal.rows) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Journal.append = append_and_die
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_after_a_process_was_killed_another_number_goes_on(demo, tagged, tmp_path, capsys):
+    program = tmp_path / "dying.py"
+    program.write_text(DYING)
+    arguments = writing_to(demo, tmp_path / "out")
+    result = torchrun(program, "scripts/03_audio_features.py", *arguments, check=False)
+    assert result.returncode == 1
+    assert "exitcode  : -9" in result.stderr
+    journals = {p.parent.name: p.read_bytes() for p in (tmp_path / "out").glob("*/keys.jsonl")}
+    assert sorted(journals) == ["logits.hdf5.partial", "logits.hdf5.partial.1"]
+    kept = {name: keys.count(b"\n") for name, keys in journals.items()}
+    assert kept["logits.hdf5.partial.1"] == 2
+    assert kept["logits.hdf5.partial"] <= 5
+    done = sum(kept.values())
+    alone("03_audio_features", arguments)
+    printed = capsys.readouterr().out
+    assert f"tagged {10 - done} clips with demo (cpu, fp32); {done} were up to date" in printed
+    assert_same_vectors(tmp_path / "out", tagged)
+
+
+@pytest.mark.slow
+def test_bad_input_of_one_process_stops_all(demo, tmp_path):
+    shutil.copytree(demo, tmp_path / "demo")
+    arguments = writing_to(tmp_path / "demo", tmp_path / "out")
+    last = sorted((tmp_path / "demo/clotho/evaluation").glob("*.wav"))[-1]
+    last.write_bytes(b"RIFF")
+    result = torchrun("scripts/03_audio_features.py", *arguments, check=False)
+    assert result.returncode == 1
+    (message,) = [line for line in result.stderr.splitlines() if "cannot read" in line]
+    assert message.startswith("error (rank 1 on ")
+    assert last.name in message
+    # Of our own code: torchrun itself always ends a failed run with one.
+    assert "utils/" not in result.stderr
+    assert "exitcode  : 2" in result.stderr

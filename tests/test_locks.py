@@ -1,0 +1,71 @@
+import fcntl
+import os
+import shutil
+
+import pytest
+
+from utils import locks
+from utils.errors import InputError
+from utils.locks import FolderLock
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "x.hdf5.partial"
+
+
+def test_a_folder_is_held_by_one(path):
+    with FolderLock(path), pytest.raises(InputError, match=r"another run is writing x\.hdf5 \("):
+        FolderLock(path)
+    with FolderLock(path):
+        pass
+
+
+def test_numbered_folders_are_named_after_their_file_too(path):
+    numbered = path.with_name(path.name + ".12")
+    with (
+        FolderLock(numbered),
+        pytest.raises(InputError, match=r"another run is writing x\.hdf5 \("),
+    ):
+        FolderLock(numbered)
+
+
+def test_the_lock_lies_on_a_file_open_for_writing(path):
+    """NFS refuses an exclusive lock on anything else."""
+    lock = FolderLock(path)
+    flags = fcntl.fcntl(lock._descriptor, fcntl.F_GETFL)
+    assert flags & (os.O_WRONLY | os.O_RDWR)
+    lock.release()
+
+
+def test_a_removed_folder_is_gone_and_can_be_held_again(path):
+    with FolderLock(path) as lock:
+        (path / "rows").touch()
+        lock.remove()
+        assert not path.exists()
+        with FolderLock(path):
+            assert [p.name for p in path.iterdir()] == ["lock"]
+    assert path.exists()
+
+
+def test_a_folder_removed_just_before_it_is_locked_is_made_again(path, monkeypatch):
+    real = fcntl.flock
+    removed = []
+
+    def late(descriptor, operation):
+        if not removed:
+            removed.append(path)
+            shutil.rmtree(path)
+        real(descriptor, operation)
+
+    monkeypatch.setattr(locks.fcntl, "flock", late)
+    with FolderLock(path):
+        assert removed
+        with pytest.raises(InputError, match="another run"):
+            FolderLock(path)
+
+
+def test_a_folder_that_cannot_be_made_is_one_error(path):
+    path.touch()
+    with pytest.raises(InputError, match=r"cannot keep intermediate results in .*x\.hdf5\.partial"):
+        FolderLock(path)

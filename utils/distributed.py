@@ -1,0 +1,151 @@
+"""Processes that share one piece of work, as torchrun starts them on one machine or several."""
+
+import atexit
+import contextlib
+import datetime
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from utils.errors import InputError
+
+# Shares take unequal time, and the last may come days after the first.
+_PATIENCE = datetime.timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Team:
+    """The processes of a run, as one of them sees them; by default it is alone.
+
+    Attributes
+    ----------
+    rank : int
+        Of this process, from 0.
+    size : int
+        Number of processes, on all machines together.
+    local_rank : int
+        Of this process among those of its machine, from 0.
+
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the one that decides, prints and writes the result."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Wait until every process of the team has come here.
+
+        Raises
+        ------
+        InputError
+            If another process has left.
+
+        """
+        if self.size > 1:
+            with self._explained():
+                _group().barrier()
+
+    def told(self, value: Any = None) -> Any:
+        """Return, on every rank, the value that rank 0 gives; those of the others do not count.
+
+        Parameters
+        ----------
+        value : anything that can be pickled
+
+        Raises
+        ------
+        InputError
+            If another process has left.
+
+        """
+        if self.size == 1:
+            return value
+        values = [value]
+        with self._explained():
+            _group().broadcast_object_list(values, src=0)
+        return values[0]
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (
+            RuntimeError,
+            ValueError,
+        ) as error:  # the latter where torchrun's address is missing
+            raise InputError(
+                "no connection to the other processes of this run: one of them has stopped (then "
+                "it or torchrun says why), or they cannot reach each other. Run the same command "
+                f"again: it goes on with what is done. PyTorch says: {error}"
+            ) from error
+
+
+ALONE = Team()
+
+
+def team() -> Team:
+    """Look up which process of which team this is, in the environment that torchrun makes.
+
+    Returns
+    -------
+    Team
+        Of one process, where nothing has started several. Processes meet at the first `Team.wait`
+        or `Team.told`, not before.
+
+    Raises
+    ------
+    InputError
+        If the environment makes no sense.
+
+    """
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    given = {name: os.environ.get(name, "") for name in names}
+    if not (given["RANK"] and given["WORLD_SIZE"]):
+        return ALONE
+    try:
+        rank, size, local_rank = (int(given[name] or 0) for name in names)
+    except ValueError:
+        rank, size, local_rank = -1, 0, 0
+    if not (0 <= rank < size and 0 <= local_rank < size):
+        listing = ", ".join(f"{name}={value!r}" for name, value in given.items())
+        raise InputError(
+            f"the environment says {listing}, which is no process of a team. Start it with "
+            "torchrun, or unset these variables to run it alone."
+        )
+    return Team(rank, size, local_rank)
+
+
+def refuse_team(what: str) -> None:
+    """Refuse to do in several processes what is meant for one.
+
+    Raises
+    ------
+    InputError
+        If this process is one of several.
+
+    """
+    if team().size > 1:
+        raise InputError(f"{what} is not shared among processes. Run it once, without torchrun.")
+
+
+def label() -> str:
+    """Name this process for its messages: '' alone, or ' (rank 1 on <machine>)'."""
+    rank, size = os.environ.get("RANK"), os.environ.get("WORLD_SIZE", "1")
+    return f" (rank {rank} on {socket.gethostname()})" if rank and size != "1" else ""
+
+
+def _group() -> Any:
+    """Return `torch.distributed`, with the group of all processes, which meet at the first call."""
+    import torch.distributed  # takes a second, which commands that need no group are spared
+
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group("gloo", timeout=_PATIENCE)
+        atexit.register(torch.distributed.destroy_process_group)
+    return torch.distributed
