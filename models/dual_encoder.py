@@ -6,6 +6,9 @@ workshop, https://hal.science/hal-03812737.
 Shapes: B batch, K AudioSet classes (527), F numbers of an audio feature, D dimension of the space.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
@@ -93,12 +96,45 @@ class DualEncoder(nn.Module):
             Unit vectors.
 
         """
+        return _AudioBranch.apply(*self._branch_arguments(features, tags))
+
+    @torch.no_grad()
+    def encode_audio_directly(
+        self, features: Tensor, tags: Tensor | None
+    ) -> tuple[Tensor, Callable[[Tensor], None]]:
+        """Embed clips, and return what backpropagation would do, without its bookkeeping.
+
+        Parameters
+        ----------
+        features, tags
+            See `encode_audio`.
+
+        Returns
+        -------
+        audio : Tensor, shape (B, D)
+            Unit vectors.
+        backward : callable
+            Takes the gradient of `audio`, shape (B, D), and sets ``grad`` of the parameters.
+
+        """
+        arguments = self._branch_arguments(features, tags)
+        audio, saved = _embed_audio(*arguments)
+        parameters = arguments[1:5]
+
+        def backward(grad: Tensor) -> None:
+            _, *gradients = _audio_gradients(grad, saved, self.ratio, of_features=False)
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
+
+        return audio, backward
+
+    def _branch_arguments(self, features: Tensor, tags: Tensor | None) -> tuple:
         if (tags is None) != (self.tag_table is None):
             raise ValueError("tags must be given exactly if the model has a tag table")
         norm, layer = self.audio_norm, self.audio_projection
-        return _AudioBranch.apply(
+        return (
             features, norm.weight, norm.bias, layer.weight, layer.bias, tags, self.ratio, norm.eps
-        )
+        )  # fmt: skip
 
     def encode_text(self, sentences: Tensor) -> Tensor:
         """Embed captions: sentence vectors (B, D) ─► unit vectors (B, D)."""
@@ -124,59 +160,72 @@ def tag_embedding(logits: Tensor, tag_table: Tensor) -> Tensor:
 
 
 class _AudioBranch(torch.autograd.Function):
-    """normalise(r·normalise(W·LayerNorm(x) + b) + (1 - r)·t), with its gradient in closed form.
+    """The audio branch as one operation of autograd.
 
-    A training step is so small that autograd's bookkeeping of a dozen operations takes longer than
-    they do; this is one. With u = y/|y| the gradient of y is (g - (g·u) u) / |y|, twice.
+    A training step is so small that the bookkeeping of a dozen operations takes longer than they
+    do.
     """
 
     @staticmethod
-    def forward(
-        ctx: FunctionCtx,
-        features: Tensor,
-        gain: Tensor,
-        shift: Tensor,
-        weight: Tensor,
-        bias: Tensor,
-        tags: Tensor | None,
-        ratio: float,
-        eps: float,
-    ) -> Tensor:
-        normed, mean, inverse_deviation = torch.native_layer_norm(
-            features, gain.shape, gain, shift, eps
-        )
-        audio, length = _to_unit(onednn.linear(normed, weight, bias))
-        saved = [features, mean, inverse_deviation, gain, shift, normed, weight, audio, length]
-        if tags is not None:
-            audio, length = _to_unit(torch.lerp(tags, audio, ratio))
-            saved += [audio, length]
-        ctx.ratio = ratio
+    def forward(ctx: FunctionCtx, *arguments: Any) -> Tensor:
+        audio, saved = _embed_audio(*arguments)
         ctx.save_for_backward(*saved)
+        ctx.ratio = arguments[6]
         return audio
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        features, mean, deviation, gain, shift, normed, weight, unit, length, *mixed = (
-            ctx.saved_tensors
+        gradients = _audio_gradients(
+            grad, ctx.saved_tensors, ctx.ratio, of_features=ctx.needs_input_grad[0]
         )
-        if mixed:
-            grad = _through_unit(grad, *mixed).mul_(ctx.ratio)
-        grad = _through_unit(grad, unit, length)
-        of_weight = onednn.linear(grad.T, normed.T)
-        of_bias = grad.sum(dim=0)
-        wanted = [ctx.needs_input_grad[0], True, True]
-        of_features, of_gain, of_shift = torch.ops.aten.native_layer_norm_backward(
-            onednn.linear(grad, weight.T),
-            features,
-            gain.shape,
-            mean,
-            deviation,
-            gain,
-            shift,
-            wanted,
-        )
-        return of_features, of_gain, of_shift, of_weight, of_bias, None, None, None
+        return *gradients, None, None, None
+
+
+def _embed_audio(
+    features: Tensor,
+    gain: Tensor,
+    shift: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    tags: Tensor | None,
+    ratio: float,
+    eps: float,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Compute normalise(r·normalise(W·LayerNorm(x) + b) + (1 - r)·t), and what its gradient needs.
+
+    Returns
+    -------
+    audio : Tensor, shape (B, D)
+    saved : tuple of Tensors
+        For `_audio_gradients`.
+
+    """
+    normed, mean, inverse_deviation = torch.native_layer_norm(
+        features, gain.shape, gain, shift, eps
+    )
+    audio, length = _to_unit(onednn.linear(normed, weight, bias))
+    saved = (features, mean, inverse_deviation, gain, shift, normed, weight, audio, length)
+    if tags is not None:
+        audio, length = _to_unit(torch.lerp(tags, audio, ratio))
+        saved += (audio, length)
+    return audio, saved
+
+
+def _audio_gradients(
+    grad: Tensor, saved: Sequence[Tensor], ratio: float, *, of_features: bool
+) -> tuple[Tensor | None, ...]:
+    """Take the gradient of the audio embeddings back to the first five of `_embed_audio`."""
+    features, mean, deviation, gain, shift, normed, weight, unit, length, *mixed = saved
+    if mixed:
+        grad = _through_unit(grad, *mixed).mul_(ratio)
+    grad = _through_unit(grad, unit, length)
+    of_weight = onednn.linear(grad.T, normed.T)
+    of_features, of_gain, of_shift = torch.ops.aten.native_layer_norm_backward(
+        onednn.linear(grad, weight.T),
+        features, gain.shape, mean, deviation, gain, shift, [of_features, True, True],
+    )  # fmt: skip
+    return of_features, of_gain, of_shift, of_weight, grad.sum(dim=0)
 
 
 def _to_unit(vectors: Tensor) -> tuple[Tensor, Tensor]:
@@ -186,7 +235,7 @@ def _to_unit(vectors: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _through_unit(grad: Tensor, unit: Tensor, length: Tensor) -> Tensor:
-    """Take the gradient of unit vectors back to the vectors before `_to_unit`."""
+    """Take the gradient of unit vectors u = y/|y| back to y: (g - (g·u) u) / |y|."""
     along = torch.linalg.vecdot(grad, unit).unsqueeze(-1)
     return torch.addcmul(grad, unit, along, value=-1).div_(length)
 

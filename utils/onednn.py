@@ -16,6 +16,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _ROWS = 1024  # of input, that weights are rearranged for; any number of rows can be given
+_FEW = (
+    64  # rows, for which a layer's weights are better taken for the input, and the input for them
+)
 
 
 @functools.cache
@@ -49,6 +52,9 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if not serves(x) or not x.numel():
         return F.linear(x, weight, bias)
+    if bias is not None and x.ndim == 2 and len(x) <= _FEW < len(weight):
+        turned = torch.ops.mkldnn._linear_pointwise(weight, x, None, "none", [], None)
+        return torch.add(turned.T, bias, out=x.new_empty(len(x), len(weight)))
     return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], None)
 
 
