@@ -5,40 +5,76 @@ import torch
 from conftest import load_script, options
 from test_losses import places
 
+from utils import plain
+from utils.training import evaluate
+
+STAGES = {
+    "ranking": ["ranks and metrics"],
+    "search": ["top ten"],
+    "training": ["training pass", "pass, losses, scores", "main.py, to the test scores"],
+    "agreement": ["scores after 3 epochs"],
+}
+
 
 def test_every_measured_stage_is_written_down(tmp_path, capsys):
     """Small sizes: that it runs, on real components; the times themselves mean nothing here."""
     script = load_script("benchmark")
-    script.main(
-        ["--small", "--stages", "ranking", "training", *options([f"output_path={tmp_path}"])]
-    )
+    script.main(["--small", "--stages", *STAGES, *options([f"output_path={tmp_path}"])])
     rows = json.loads((tmp_path / "benchmark.json").read_text())
-    assert [row["stage"] for row in rows] == ["ranks", "training pass", "pass, losses, validation"]
+    assert [row["stage"] for row in rows] == [name for names in STAGES.values() for name in names]
     for row in rows:
         assert row["ours"] > 0
         assert row["ratio"] == pytest.approx(row["reference"] / row["ours"])
-    assert "measured 3 rows" in capsys.readouterr().out
+    run = next(row for row in rows if row["stage"].startswith("main.py"))
+    assert run["ours_mb"] is None or 100 < run["ours_mb"] < 5000
+    assert f"measured {len(rows)} rows" in capsys.readouterr().out
 
 
-def test_the_references_compute_what_ours_does(tmp_path):
+@pytest.mark.slow
+def test_the_networks_are_measured(tmp_path, sentence_model):
     script = load_script("benchmark")
-    generator = torch.Generator().manual_seed(3)
-    audio, queries = torch.randn(9, 4, generator=generator), torch.randn(20, 4, generator=generator)
-    own = torch.arange(20) % 9
-    ours = script.rank_clips(audio, queries, own)
-    assert script.plain_ranks(audio, queries, own) == ours.tolist()
-    table = torch.nn.functional.normalize(torch.randn(527, 768, generator=generator), dim=-1)
-    pairs = script.random_pairs(6, table, generator, torch.device("cpu"))
-    plain = script.PlainTraining(tmp_path, pairs, table)
-    batch = [0, 7, 29]
-    impostors = iter([1, 2, 2, 0, 0, 1])  # query and audio impostor of each pair in turn
-    plain.impostor = lambda clips, i: next(impostors)
-    clips = pairs.clips[batch]
-    found = plain.loss(batch, pairs.logits[clips], pairs.sentences[batch])
-    expected = script.TripletRankingLoss(margin=script.MARGIN)(
-        plain.model.encode_audio(pairs.features[clips], pairs.tags[clips]),
-        plain.model.encode_text(pairs.sentences[batch]),
-        clips,
-        places([2, 0, 1], [1, 2, 0]),
+    stages = ["mpnet", "passt", "extraction"]
+    script.main(["--small", "--stages", *stages, *options([f"output_path={tmp_path}"])])
+    rows = json.loads((tmp_path / "benchmark.json").read_text())
+    assert {row["stage"].split(",")[0] for row in rows} == {"MPNet", "PaSST", "wavs to logits"}
+
+
+@pytest.fixture
+def split():
+    """Six clips with five captions each, and the model for them."""
+    script = load_script("benchmark")
+    splits, table = script.learnable_splits(small=True)
+    pairs = splits["validation"]
+    return pairs, script.new_trainer(table, torch.device("cpu"), seed=3)
+
+
+def test_the_references_embed_and_rank_as_ours_do(split, tmp_path):
+    pairs, trainer = split
+    model = plain.PlainModel(trainer.model)
+    audio, text, clips = plain.embed_pairs(
+        model, plain.PlainPairs(tmp_path, pairs.features, pairs.sentences, pairs.clips)
     )
+    assert clips == pairs.clips.tolist()
+    with torch.no_grad():
+        torch.testing.assert_close(audio, trainer.model.encode_audio(pairs.features, pairs.tags))
+        torch.testing.assert_close(text, trainer.model.encode_text(pairs.sentences))
+    ranks, scores = plain.rank_and_score(audio, text, clips, tmp_path / "results.csv")
+    found = evaluate(trainer.model, pairs)
+    assert ranks == found.ranks.tolist()
+    assert scores == pytest.approx(found.means())
+
+
+def test_the_references_loss_is_ours(split):
+    pairs, trainer = split
+    training = plain.PlainTraining(
+        plain.PlainModel(trainer.model), margin=0.4, batch_size=3, seed=1
+    )
+    rows = torch.tensor([0, 7, 29])
+    impostors = iter([1, 2, 2, 0, 0, 1])  # query and audio impostor of each pair in turn
+    training.impostor = lambda clips, i: next(impostors)
+    clips = pairs.clips[rows]
+    embedded = training.model(pairs.features[clips], pairs.sentences[rows])
+    found = training.loss(*embedded, [str(clip) for clip in clips.tolist()])
+    expected = trainer.loss(*embedded, clips, places([2, 0, 1], [1, 2, 0]))
+    assert found > 0
     torch.testing.assert_close(found, expected)

@@ -25,6 +25,7 @@ from utils.mixup import Mixup, draw_mixup
 from utils.retrieval import caption_hits, rank_and_retrieve, rank_clips
 
 SELECTED_BY = f"mAP@{CUTOFF}"
+_CAPTIONS_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,12 @@ class Pairs:
         """Embed the captions once for all epochs, if the model's text branch is not trained."""
         if model.text_is_trained:
             return self
-        return replace(self, text=model.encode_text(self.sentences))
+        text = torch.empty_like(self.sentences)
+        for part, sentences in zip(
+            text.split(_CAPTIONS_AT_ONCE), self.sentences.split(_CAPTIONS_AT_ONCE), strict=True
+        ):
+            part.copy_(model.encode_text(sentences))
+        return replace(self, text=text)
 
 
 @dataclass(frozen=True)

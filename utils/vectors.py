@@ -184,7 +184,7 @@ def select(
     made_by: str,
     texts: Sequence[str] | None = None,
 ) -> NDArray[np.float32]:
-    """Take rows by id, whatever their order in the file.
+    """Take rows by id, whatever their order in the file; not to be written to.
 
     Parameters
     ----------
@@ -223,6 +223,8 @@ def select(
                 f"{file.path} was made from other texts for {len(stale)} of {len(wanted)} rows "
                 f"({_listing(stale)}). Run {made_by} again."
             )
+    if rows and rows == list(range(rows[0], rows[0] + len(rows))):
+        return file.vectors[rows[0] : rows[0] + len(rows)]  # a view: a split is large
     return file.vectors[rows]
 
 
