@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 from models.dual_encoder import DualEncoder, tag_embedding, tags_alone
 from models.losses import make_loss
 from models.sentence_encoder import SentenceEncoder
-from utils import cli, devices, metrics, report, sentences, task6b
+from utils import cli, devices, distributed, metrics, report, sentences, task6b
 from utils.checkpoint import load_checkpoint
 from utils.config import Config, Model, Training, to_plain
 from utils.corpora import AUDIOCAPS, CLOTHO, TASK6B, corpus
 from utils.datasets import CaptionSplit, QuerySplit
+from utils.distributed import ALONE, Team
 from utils.errors import InputError, counted, shorten
 from utils.experiment import (
     PLANS,
@@ -62,6 +63,8 @@ from utils.training import Schedule, Trainer, evaluate, spread_seed
 def main(argv: list[str] | None = None) -> None:
     """Run the command that the arguments name; without one, train."""
     args = parse_arguments(argv)
+    if args.command is not train:
+        distributed.refuse_team(f"main.py {args.name}")
     args.command(args)
 
 
@@ -73,7 +76,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
     def add(name: str, command: Any, help: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=help)
-        added.set_defaults(command=command)
+        added.set_defaults(command=command, name=name)
         cli.add_config_options(added, of_subcommand=True)
         return added
 
@@ -128,16 +131,24 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def train(args: argparse.Namespace) -> None:
     """Train, choose the best epoch on validation, then score the test split once."""
     summary = cli.Summary()
+    team = distributed.team()
     run = Run.existing(args.resume) if args.resume else None
     config = cli.load_config(args, default=run.settings) if run else cli.load_config(args)
     plan = PLANS[run.trained_on if run else args.trained_on]
     device = devices.choose_device(config.training.device)
     data = load_data(config, plan, device=device, tag_embedding=tag_embedding, summary=summary)
-    trainer = make_trainer(config, data.inputs, device)
+    trainer = make_trainer(config, data.inputs, device, team)
     if run:
         resume(trainer, run, config)
     else:
         load_initial(trainer.model, config)
+    team.wait()  # all have read what one of them is about to write
+    if not team.leads:
+        trainer.fit(data.training.pairs, data.validation.pairs)
+        return
+    if run:
+        run.save_settings(config)
+    else:
         run = Run.new(config, trained_on=args.trained_on)
     summary.writes(run.folder)
     results = fit_and_score(config, data, trainer, run)
@@ -203,6 +214,7 @@ def sweep(args: argparse.Namespace) -> None:
             trainer = make_trainer(config, data.inputs, data.device)
             if run.checkpoint_last.is_file():
                 resume(trainer, run, config)
+                run.save_settings(config)
             else:
                 run.folder.mkdir(parents=True, exist_ok=True)
                 run.save_settings(config)
@@ -254,7 +266,9 @@ def new_sweep(args: argparse.Namespace) -> Sweep:
     return Sweep.new(config, questions, args.seeds, base=cli.config_file(args).resolve().parent)
 
 
-def make_trainer(config: Config, inputs: Inputs, device: torch.device) -> Trainer:
+def make_trainer(
+    config: Config, inputs: Inputs, device: torch.device, team: Team = ALONE
+) -> Trainer:
     """Set up an untrained model that fits the vector files, its loss, optimiser and schedule."""
     settings: Training = config.training
     model_seed, trainer_seed = spread_seed(config.seed, 2)
@@ -279,6 +293,7 @@ def make_trainer(config: Config, inputs: Inputs, device: torch.device) -> Traine
         ),
         seed=trainer_seed,
         mixup=Mixup(rate=settings.mixup_rate, beta=settings.mixup_beta) if mixed else None,
+        team=team,
     )
 
 

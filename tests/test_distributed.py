@@ -231,3 +231,28 @@ def test_bad_input_of_one_process_stops_all(demo, tmp_path):
     # Of our own code: torchrun itself always ends a failed run with one.
     assert "utils/" not in result.stderr
     assert "exitcode  : 2" in result.stderr
+
+
+def test_a_command_for_one_process_refuses_several(monkeypatch):
+    environment(monkeypatch, RANK="0", WORLD_SIZE="2", LOCAL_RANK="0")
+    arguments = ["evaluate", "--checkpoint", "gone.pt", "--config", str(DEMO_CONFIG)]
+    with pytest.raises(InputError, match=r"main\.py evaluate is not shared among processes"):
+        load_script("main").main(arguments)
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_run_that_a_single_one_can_go_on_with(small_demo, tmp_path):
+    def settings(name, epochs):
+        chosen = settings_for(small_demo, outputs=tmp_path / name)
+        return options([*chosen, f"training.epochs={epochs}"])
+
+    load_script("main").main(settings("alone", 2))
+    result = torchrun("main.py", *settings("two", 1))
+    (run,) = (tmp_path / "two/demo").iterdir()
+    assert result.stdout.count("trained 1 epochs") == 1
+    load_script("main").main(["train", "--resume", str(run), *settings("two", 2)])
+    (alone,) = (tmp_path / "alone/demo").iterdir()
+    assert sorted(p.name for p in run.iterdir()) == sorted(p.name for p in alone.iterdir())
+    rows = [np.genfromtxt(f / "history.csv", delimiter=",", names=True) for f in (run, alone)]
+    for name in set(rows[0].dtype.names) - {"seconds"}:
+        np.testing.assert_allclose(rows[0][name], rows[1][name], rtol=1e-4)

@@ -49,8 +49,10 @@ class Team:
 
         """
         if self.size > 1:
-            with self._explained():
-                _group().barrier()
+            import torch
+
+            with self.group() as group:
+                group.all_reduce(torch.zeros(1))  # on the CPU, where a barrier might ask a GPU
 
     def told(self, value: Any = None) -> Any:
         """Return, on every rank, the value that rank 0 gives; those of the others do not count.
@@ -68,18 +70,23 @@ class Team:
         if self.size == 1:
             return value
         values = [value]
-        with self._explained():
-            _group().broadcast_object_list(values, src=0)
+        with self.group() as group:
+            group.broadcast_object_list(values, src=0, device="cpu")
         return values[0]
 
     @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
+    def group(self) -> Iterator[Any]:
+        """Give `torch.distributed`, with the group of all processes, who meet at the first call.
+
+        Raises
+        ------
+        InputError
+            If another process has left.
+
+        """
         try:
-            yield
-        except (
-            RuntimeError,
-            ValueError,
-        ) as error:  # the latter where torchrun's address is missing
+            yield _group()
+        except (RuntimeError, ValueError) as error:  # the latter without torchrun's address
             raise InputError(
                 "no connection to the other processes of this run: one of them has stopped (then "
                 "it or torchrun says why), or they cannot reach each other. Run the same command "
@@ -142,10 +149,11 @@ def label() -> str:
 
 
 def _group() -> Any:
-    """Return `torch.distributed`, with the group of all processes, which meet at the first call."""
     import torch.distributed  # takes a second, which commands that need no group are spared
 
     if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("gloo", timeout=_PATIENCE)
+        gpus = torch.cuda.is_available() and torch.distributed.is_nccl_available()
+        backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
+        torch.distributed.init_process_group(backend, timeout=_PATIENCE)
         atexit.register(torch.distributed.destroy_process_group)
     return torch.distributed

@@ -162,7 +162,6 @@ def resume(trainer: Trainer, run: Run, config: Config) -> None:
             f"{run.folder} is complete: {len(trainer.history)} epochs, and its test scores are in "
             "metrics.json. To train on, give more epochs: --set training.epochs=N."
         )
-    run.save_settings(config)
 
 
 def weights_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Any] | None:

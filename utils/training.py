@@ -19,9 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from utils.adam import Adam
+from utils.distributed import ALONE, Team
 from utils.errors import InputError
 from utils.metrics import CUTOFF, METRICS, bootstrap_interval, score_hits, single_relevant
 from utils.mixup import Mixup, draw_mixup
+from utils.parallel import add_gradients, gather_rows, share_of
 from utils.retrieval import caption_hits, rank_and_retrieve, rank_clips
 
 SELECTED_BY = f"mAP@{CUTOFF}"
@@ -108,6 +110,15 @@ class Batch:
         ]  # fmt: skip
         return itertools.starmap(Batch, zip(*parts, strict=False))
 
+    def part(self, rows: slice) -> "Batch":
+        """Take some of the pairs, without what was drawn for the batch as a whole."""
+        if rows == slice(0, len(self.order)):
+            return self
+        partners, share = (
+            None if whole is None else whole[rows] for whole in (self.partners, self.share)
+        )
+        return Batch(self.order[rows], self.clips[rows], None, partners, share)
+
     def clips_of(self, pairs: Pairs) -> tuple[Tensor, Tensor | None]:
         """Take features and tag embeddings of the clips of unmixed pairs."""
         tags = None if pairs.tags is None else pairs.tags.index_select(0, self.clips)
@@ -167,6 +178,8 @@ class Trainer:
         their own, so that a change to one leaves the others alone.
     mixup : Mixup, optional
         Applied to training pairs; never to validation.
+    team : Team
+        The processes that share each batch; all are given the same seed and data.
 
     """
 
@@ -178,8 +191,10 @@ class Trainer:
         *,
         seed: int,
         mixup: Mixup | None = None,
+        team: Team = ALONE,
     ) -> None:
         self.model = model
+        self.team = team
         self.loss = loss
         self.schedule = schedule
         self.mixup = mixup
@@ -231,14 +246,15 @@ class Trainer:
         while len(self.history) < self.schedule.epochs:
             started = time.perf_counter()
             learning_rate = self.optimizer.param_groups[0]["lr"]
-            train_loss = self.train_epoch(training)
+            # Of several processes, on machines that may round differently, rank 0's numbers count.
+            train_loss = self.team.told(self.train_epoch(training))
             if not math.isfinite(train_loss):
                 raise InputError(
                     f"training diverged: in epoch {len(self.history) + 1} the loss is {train_loss} "
                     f"(learning rate {learning_rate:g}). Lower training.learning_rate, or look for "
                     "extreme numbers in the vector files."
                 )
-            validated = self.validate(validation)
+            validated = self.team.told(self.validate(validation))
             self.scheduler.step(validated["validation_loss"])
             row = {
                 "epoch": len(self.history) + 1,
@@ -267,21 +283,33 @@ class Trainer:
 
     def _backward(self, pairs: Pairs, batch: Batch) -> Tensor:
         """Compute the loss of a batch and the gradients of the parameters."""
+        count = len(batch.order)
+        own = share_of(self.team, count)
+        part = batch.part(own)
         if (
             pairs.text is not None
             and batch.partners is None
             and hasattr(self.loss, "with_gradient")
         ):
             # The same by hand: on a CPU, autograd's bookkeeping takes a fifth of a step.
-            audio, backward = self.model.encode_audio_directly(*batch.clips_of(pairs))
+            audio, backward = self.model.encode_audio_directly(*part.clips_of(pairs))
             loss, gradient = self.loss.with_gradient(
-                audio, pairs.text.index_select(0, batch.order), batch.impostors
+                gather_rows(self.team, audio, count),
+                pairs.text.index_select(0, batch.order),
+                batch.impostors,
             )
-            backward(gradient)
-            return loss
-        audio, text = batch.embed(self.model, pairs)
-        loss = self.loss(audio, text, batch.clips, batch.impostors)
-        loss.backward()
+            backward(gradient[own])
+        else:
+            audio, text = (
+                gather_rows(self.team, embedded, count)
+                for embedded in part.embed(self.model, pairs)
+            )
+            loss = self.loss(audio, text, batch.clips, batch.impostors)
+            loss.backward()
+            # Every process has the whole gradient of these.
+            for parameter in self.loss.parameters():
+                parameter.grad /= self.team.size
+        add_gradients(self.team, self.optimizer.param_groups[0]["params"])
         return loss.detach()
 
     @torch.no_grad()
