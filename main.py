@@ -142,7 +142,7 @@ def train(args: argparse.Namespace) -> None:
         resume(trainer, run, config)
     else:
         load_initial(trainer.model, config)
-    team.wait()  # all have read what one of them is about to write
+    require_same_training(team, config, data, trainer)
     if not team.leads:
         trainer.fit(data.training.pairs, data.validation.pairs)
         return
@@ -157,6 +157,38 @@ def train(args: argparse.Namespace) -> None:
         f"trained {len(trainer.history)} epochs, kept epoch {trainer.best_epoch}; "
         f"{scored}results in {cli.shown(run.folder)}"
     )
+
+
+def require_same_training(team: Team, config: Config, data: Data, trainer: Trainer) -> None:
+    """Make sure that the processes of a team train the same model on the same pairs."""
+    if team.size == 1:
+        return
+    if trainer_device := config.training.device.partition(":")[2]:
+        raise InputError(
+            f"training.device names the one device {trainer_device}, and {team.size} processes are "
+            "to share the training. Set it to auto, cuda or cpu."
+        )
+    sums = {
+        "features": [data.training.pairs.features],
+        "sentence vectors": [data.training.pairs.sentences],
+        "weights": [parameter.detach() for parameter in trainer.model.parameters()],
+    }
+    team.require_same(
+        {
+            "seed": config.seed,
+            **{f"model.{name}": value for name, value in vars(config.model).items()},
+            **{
+                f"training.{name}": value
+                for name, value in vars(config.training).items()
+                if name != "init_checkpoint"  # its weights count, not where it lies
+            },
+            **{
+                f"sum of {name}": f"{sum(t.double().sum().item() for t in tensors):.6g}"
+                for name, tensors in sums.items()
+            },
+        }
+    )
+    team.wait()  # all have read what one of them is about to write
 
 
 def fit_and_score(config: Config, data: Data, trainer: Trainer, run: Run) -> dict[str, Any]:

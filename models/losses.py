@@ -10,6 +10,7 @@ is a number from 0 to B² - 1, row by row.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -22,7 +23,13 @@ _DRAWS = 8  # in which impostors are sought by chance, before they are sought on
 
 
 class PairLoss(nn.Module):
-    """What all losses have in common: they may draw at random, once for an epoch."""
+    """What all losses have in common: they may draw at random, once for an epoch.
+
+    A loss may also have ``with_gradient(audio, queries, impostors)``, which gives the loss and its
+    gradient by `audio`; None: the gradient is left to autograd.
+    """
+
+    with_gradient: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
 
     def draw(self, clips: Tensor, *, batch_size: int, generator: torch.Generator) -> Tensor | None:
         """Draw what the loss needs for an epoch, shape (..., P); None for a loss without chance.
@@ -130,14 +137,17 @@ def _hinges(audio: Tensor, queries: Tensor, places: Tensor, margin: float) -> Te
     """Compute the hinges of both impostors of each pair: (B, D) twice, (2, B) ─► (2, B)."""
     # One product is faster than three rows of dot products.
     scores = onednn.linear(audio, queries)
-    hinges = scores.take(places).sub_(scores.diagonal()).add_(margin).clamp_(min=0)
+    wrong = scores.view(-1).gather(0, places.reshape(-1)).view(places.shape)
+    hinges = wrong.sub_(scores.diagonal()).add_(margin).clamp_(min=0)
     return hinges.mul_((places % (len(audio) + 1)).sign_())  # 0 on the diagonal: no impostor
 
 
 def _gradient_of_scores(hinges: Tensor, places: Tensor, weight: float | Tensor) -> Tensor:
     """Differentiate weight·Σ hinges by the scores: (2, B) ─► (B, B)."""
     each = hinges.sign().mul_(weight)
-    return torch.diag(-each.sum(dim=0)).put_(places, each, accumulate=True)
+    of_scores = torch.diag(-each.sum(dim=0))
+    of_scores.view(-1).scatter_add_(0, places.reshape(-1), each.view(-1))
+    return of_scores
 
 
 class HardTripletRankingLoss(PairLoss):
@@ -270,7 +280,9 @@ def draw_impostors(
         if not refused.any():
             return drawn - first
         chance = torch.rand(drawn.shape, generator=generator, device=clips.device)
-        drawn = torch.where(refused, first + (chance.double() * sizes).long(), drawn)
+        # A chance just below 1 may be rounded up to the size.
+        candidates = first + torch.minimum((chance * sizes).long(), sizes - 1)
+        drawn = torch.where(refused, candidates, drawn)
     # What is left has few negatives, or none.
     for i, j in _share_a_clip(clips, clips[drawn]).nonzero().tolist():
         start, end = int(first[j]), int(first[j] + sizes[j])

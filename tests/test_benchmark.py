@@ -11,7 +11,12 @@ from utils.training import evaluate
 STAGES = {
     "ranking": ["ranks and metrics"],
     "search": ["top ten"],
-    "training": ["training pass", "pass, losses, scores", "main.py, to the test scores"],
+    "training": [
+        "training pass",
+        "pass and validation",
+        "the original's epoch",
+        "main.py, to the test scores",
+    ],
     "agreement": ["scores after 3 epochs"],
 }
 
@@ -58,7 +63,7 @@ def test_the_references_embed_and_rank_as_ours_do(split, tmp_path):
     with torch.no_grad():
         torch.testing.assert_close(audio, trainer.model.encode_audio(pairs.features, pairs.tags))
         torch.testing.assert_close(text, trainer.model.encode_text(pairs.sentences))
-    ranks, scores = plain.rank_and_score(audio, text, clips, tmp_path / "results.csv")
+    ranks, scores = plain.rank_and_score(audio, text, clips)
     found = evaluate(trainer.model, pairs)
     assert ranks == found.ranks.tolist()
     assert scores == pytest.approx(found.means())

@@ -59,6 +59,13 @@ def test_processes_that_do_not_meet_are_one_error(monkeypatch):
         distributed.team().wait()
 
 
+def test_a_process_that_would_do_something_else_says_in_what(monkeypatch):
+    monkeypatch.setattr(Team, "told", lambda self, value=None: {"rate": 1.0, "rows": 3})
+    Team(rank=1, size=2).require_same({"rate": 1.0, "rows": 3})
+    with pytest.raises(InputError, match=r"would not compute.*: rate is 2\.0, and 1\.0 there\."):
+        Team(rank=1, size=2).require_same({"rate": 2.0, "rows": 3})
+
+
 def test_of_several_processes_only_one_prints_and_errors_name_theirs(monkeypatch, capsys):
     environment(monkeypatch, RANK="1", WORLD_SIZE="2", LOCAL_RANK="1")
     summary = cli.Summary()

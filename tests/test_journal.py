@@ -59,6 +59,16 @@ def test_whatever_was_cut_off_only_whole_rows_count(path, file, lost):
             last.remove()
 
 
+@pytest.mark.parametrize("torn", [b"\0\0\0\n", b'"b\n', b"7\n", b"\xff\n"])
+def test_what_a_crash_of_the_machine_left_is_dropped_with_all_after_it(path, torn):
+    append(path, ["a", "b", "c"], [1, 2, 3])
+    keys = path / "keys.jsonl"
+    keys.write_bytes(b'"a"\n' + torn + b'"c"\n')
+    assert list(kept(path)) == ["a"]
+    append(path, ["b"], [2])
+    assert list(kept(path)) == ["a", "b"]
+
+
 @pytest.mark.parametrize("options", [{"origin": {"model": "b"}}, {"width": 3}])
 def test_rows_of_another_origin_are_dropped(path, options):
     append(path, ["a"], [1])

@@ -31,6 +31,32 @@ def test_transposed_views_are_taken_as_they_are(tensors):
     )
 
 
+def test_few_rows_and_strided_biases_make_no_difference():
+    generator = torch.Generator().manual_seed(1)
+    x, weight = torch.randn(3, 5, generator=generator), torch.randn(90, 5, generator=generator)
+    bias = torch.randn(180, generator=generator)[::2]
+    for one in (x, x.repeat(30, 1)):
+        found = onednn.linear(one, weight, bias)
+        torch.testing.assert_close(found, F.linear(one, weight, bias))
+        assert found.is_contiguous()
+    torch.testing.assert_close(
+        onednn.linear(x, weight[:9], bias[:9]), F.linear(x, weight[:9], bias[:9])
+    )
+
+
+def test_where_a_gradient_is_wanted_there_is_one(tensors):
+    x, weight, bias = tensors
+    weight.requires_grad_()
+    onednn.linear(x, weight, bias).sum().backward()
+    torch.testing.assert_close(weight.grad, x.flatten(0, 1).sum(dim=0).expand(4, 5))
+
+
+@pytest.mark.filterwarnings("ignore:TF32")
+def test_onednn_can_be_turned_off(tensors):
+    with torch.backends.mkldnn.flags(enabled=False):
+        assert not onednn.serves(tensors[0])
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
 def test_other_types_are_left_to_pytorch(tensors, dtype):
     x, weight, bias = (tensor.to(dtype) for tensor in tensors)

@@ -276,6 +276,69 @@ def test_mixup_mixes_features_logits_and_captions_alike():
         torch.testing.assert_close(embedded[1][row], text)
 
 
+@pytest.mark.parametrize("loss", [TripletRankingLoss(margin=0.4), InfoNCE(temperature=0.2)])
+def test_an_epochs_loss_is_the_mean_over_pairs_whatever_the_batches(loss):
+    """At a learning rate of 0, the mean of the batches' losses by their sizes."""
+    pairs = learnable_pairs(1)
+    schedule = Schedule(**{**vars(SCHEDULE), "batch_size": 7, "learning_rate": 0.0})
+    trainer = make_trainer(schedule=schedule, loss=loss)
+    again = make_trainer(schedule=schedule, loss=loss)
+    epoch = again._draw_epoch(pairs, again._order, again._impostors)
+    total = 0.0
+    for batch in epoch.split(7):
+        embedded = batch.embed(again.model, pairs)
+        total += loss(*embedded, batch.clips, batch.impostors).item() * len(batch.order)
+    assert trainer.train_epoch(pairs) == pytest.approx(total / len(pairs), abs=1e-6)
+
+
+@pytest.mark.parametrize("with_tags", [True, False])
+def test_gradients_by_hand_are_those_of_autograd(with_tags):
+    """The default training step, batch by batch: some with a clip twice, the last one smaller."""
+    generator = torch.Generator().manual_seed(0)
+    table = torch.nn.functional.normalize(
+        torch.randn(10, 12, generator=generator, dtype=torch.float64), dim=-1
+    )
+    model = DualEncoder(
+        audio_size=10,
+        text_size=12,
+        tag_table=table if with_tags else None,
+        ratio=0.7,
+        generator=generator,
+    ).double()
+    plain = learnable_pairs(1)
+    features = plain.features.double()
+    pairs = Pairs(
+        features=features,
+        logits=features,
+        tags=model.embed_tags(features),
+        sentences=plain.sentences.double(),
+        clips=plain.clips,
+    ).with_text(model)
+    schedule = Schedule(**{**vars(SCHEDULE), "batch_size": 7})
+    trainer = Trainer(model, TripletRankingLoss(margin=0.4), schedule, seed=1)
+    epoch = trainer._draw_epoch(pairs, trainer._order, trainer._impostors)
+    for batch in epoch.split(7):
+        model.zero_grad()
+        loss = trainer._backward(pairs, batch)
+        found = [loss, *(parameter.grad for parameter in model.parameters())]
+        expected = trainer.loss(*batch.embed(model, pairs), batch.clips, batch.impostors)
+        wanted = torch.autograd.grad(expected, list(model.parameters()))
+        assert expected > 0
+        for one, other in zip(found, [expected.detach(), *wanted], strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-12)
+
+
+def test_mixup_reaches_the_training_step():
+    def weights(mixup):
+        trainer = make_trainer(mixup=mixup)
+        trainer.train_epoch(learnable_pairs(1).with_text(trainer.model))
+        return trainer.model.audio_projection.weight
+
+    plain = weights(None)
+    torch.testing.assert_close(weights(Mixup(rate=0.0, beta=0.4)), plain, rtol=0, atol=1e-5)
+    assert not torch.allclose(weights(Mixup(rate=1.0, beta=0.4)), plain)
+
+
 def test_an_epoch_is_drawn_at_once_and_cut_into_batches():
     """Every pair once, each with what was drawn for it."""
     pairs = learnable_pairs(1)
@@ -294,15 +357,15 @@ def test_an_epoch_is_drawn_at_once_and_cut_into_batches():
 
 def test_validation_equals_batch_by_batch_and_caption_by_caption():
     pairs = learnable_pairs(2)
-    trainer = make_trainer()
+    trainer = make_trainer(schedule=Schedule(**{**vars(SCHEDULE), "batch_size": 7}))
     found = trainer.validate(pairs)
     seed = trainer._validation_seed
     order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed))
     clips = pairs.clips[order]
-    drawn = trainer.loss.draw(clips, batch_size=8, generator=torch.Generator().manual_seed(seed))
+    drawn = trainer.loss.draw(clips, batch_size=7, generator=torch.Generator().manual_seed(seed))
     total = 0.0
-    for start in range(0, len(order), 8):
-        part = slice(start, start + 8)
+    for start in range(0, len(order), 7):  # the last batch is smaller
+        part = slice(start, start + 7)
         audio = trainer.model.encode_audio(pairs.features[clips[part]], None)
         text = trainer.model.encode_text(pairs.sentences[order[part]])
         loss = trainer.loss(audio, text, clips[part], drawn[:, part])

@@ -74,6 +74,33 @@ class Team:
             group.broadcast_object_list(values, src=0, device="cpu")
         return values[0]
 
+    def require_same(self, what: dict[str, Any]) -> None:
+        """Make sure that every process would do the same.
+
+        Parameters
+        ----------
+        what : dict of str to anything that can be pickled and compared
+            What is to be done, in a few words.
+
+        Raises
+        ------
+        InputError
+            On a process that differs from rank 0, saying in what.
+
+        """
+        wanted = self.told(what)
+        differing = [
+            f"{name} is {what.get(name)!r}, and {wanted.get(name)!r} there"
+            for name in {**wanted, **what}
+            if what.get(name) != wanted.get(name)
+        ]
+        if differing:
+            raise InputError(
+                f"this process would not compute what rank 0 does: {'; '.join(differing)}. All "
+                "need the same settings and input files; where machines differ, set precision to "
+                "fp32 or bf16."
+            )
+
     @contextlib.contextmanager
     def group(self) -> Iterator[Any]:
         """Give `torch.distributed`, with the group of all processes, who meet at the first call.

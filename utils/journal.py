@@ -5,6 +5,8 @@ keys, and only what both hold counts when it is opened again: whatever moment th
 killed at, at most the batch in flight is lost.
 """
 
+import contextlib
+import itertools
 import json
 import os
 from collections.abc import Sequence
@@ -74,9 +76,10 @@ class Journal:
     def _reopen(self) -> None:
         """Read what both files hold, and cut off what only one of them does."""
         lines = _content(self._keys_file).split(b"\n")[:-1]  # a half-written one has no end
+        keys = list(itertools.takewhile(lambda key: key is not None, map(_parsed, lines)))
         data = _content(self._rows_file)
         row_bytes = 4 * self.width
-        count = min(len(lines), len(data) // row_bytes)
+        count = min(len(keys), len(data) // row_bytes)
         for file, size in (
             (self._rows_file, count * row_bytes),
             (self._keys_file, sum(len(line) + 1 for line in lines[:count])),
@@ -84,7 +87,15 @@ class Journal:
             with file.open("ab") as stream:
                 stream.truncate(size)
         rows = np.frombuffer(data, "<f4", count * self.width).reshape(count, self.width)
-        self.rows = dict(zip(map(json.loads, lines[:count]), rows, strict=True))
+        self.rows = dict(zip(keys[:count], rows, strict=True))
+
+
+def _parsed(line: bytes) -> str | None:
+    """Read a key; None where a crash of the machine left something else in its place."""
+    with contextlib.suppress(ValueError):
+        if isinstance(key := json.loads(line), str):
+            return key
+    return None
 
 
 def _append(path: Path, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Which pairs are mixed with which, and how much. Shapes: P pairs of a split, B of a batch."""
+"""Which pairs are mixed with which, and how much. Shapes: P pairs of a split, B of an epoch."""
 
 from dataclasses import dataclass
 
@@ -29,16 +29,16 @@ class Mixup:
 
 
 def draw_mixup(
-    clips: Tensor, batch: Tensor, mixup: Mixup, rng: np.random.Generator
+    clips: Tensor, order: Tensor, mixup: Mixup, rng: np.random.Generator
 ) -> tuple[Tensor, NDArray[np.float64]]:
-    """Draw, for each pair of a batch, the pair it is mixed with, and its own share.
+    """Draw, for each pair of an epoch, the pair it is mixed with, and its own share.
 
     Parameters
     ----------
     clips : Tensor, shape (P,), int
         Which clip each pair of the whole split belongs to.
-    batch : Tensor, shape (B,), int
-        Positions of the batch's pairs.
+    order : Tensor, shape (B,), int
+        Positions of the pairs.
     mixup : Mixup
     rng : numpy.random.Generator
 
@@ -50,15 +50,15 @@ def draw_mixup(
         λ; 1 where it stays unmixed.
 
     """
-    of_pair, positions = clips.cpu().numpy(), batch.cpu().numpy()
+    of_pair, positions = clips.cpu().numpy(), order.cpu().numpy()
     chosen = np.flatnonzero(rng.random(len(positions)) < mixup.rate)
     share = np.ones(len(positions))
     share[chosen] = rng.beta(mixup.beta, mixup.beta, size=len(chosen))
     partners = positions.copy()
     if (of_pair == of_pair[0]).all():
-        return batch, np.ones(len(positions))  # a single clip: nothing to mix with
+        return order, np.ones(len(positions))  # a single clip: nothing to mix with
     waiting = chosen
     while len(waiting):  # drawn again where the clip is the pair's own
         partners[waiting] = rng.integers(len(of_pair), size=len(waiting))
         waiting = waiting[of_pair[partners[waiting]] == of_pair[positions[waiting]]]
-    return torch.from_numpy(partners).to(batch.device), share
+    return torch.from_numpy(partners).to(order.device), share

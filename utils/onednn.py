@@ -1,9 +1,9 @@
-"""Matrix products on x86 processors by oneDNN, at twice the rate that PyTorch reaches by itself.
+"""Matrix products on x86 processors by oneDNN, which uses all that the processor has.
 
 PyTorch gives fp32 products to MKL, which keeps to 256-bit instructions on processors that are not
-Intel's; oneDNN, which PyTorch carries along for bf16 and for its compiler, uses what there is. It
-also takes weights rearranged once instead of at every call. Elsewhere, and for other types, all
-this is PyTorch's own linear layer.
+Intel's, and so to half the rate of one from AMD with AVX-512. oneDNN, which PyTorch carries along
+for bf16 and for its compiler, does not; it also takes weights that were rearranged once instead of
+at every call. Elsewhere, and for other types, all this is PyTorch's own linear layer.
 
 The one module of `utils` that `models` may import; it imports nothing of the project.
 """
@@ -32,11 +32,15 @@ def _supported(dtype: torch.dtype) -> bool:
 
 def serves(tensor: Tensor) -> bool:
     """Tell whether products with this tensor go to oneDNN."""
-    return tensor.device.type == "cpu" and _supported(tensor.dtype)
+    return (
+        tensor.device.type == "cpu"
+        and _supported(tensor.dtype)
+        and torch._C._get_mkldnn_enabled()  # torch.backends.mkldnn.flags can turn it off
+    )
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Compute x·weightᵀ + bias, without a gradient.
+    """Compute x·weightᵀ + bias; where a gradient is wanted, by PyTorch itself.
 
     Parameters
     ----------
@@ -50,8 +54,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Tensor, shape (..., N)
 
     """
-    if not serves(x) or not x.numel():
+    wants_gradient = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
+    if not serves(x) or not x.numel() or wants_gradient:
         return F.linear(x, weight, bias)
+    if bias is not None:
+        bias = bias.contiguous()
     if bias is not None and x.ndim == 2 and len(x) <= _FEW < len(weight):
         turned = torch.ops.mkldnn._linear_pointwise(weight, x, None, "none", [], None)
         return torch.add(turned.T, bias, out=x.new_empty(len(x), len(weight)))

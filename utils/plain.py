@@ -9,7 +9,6 @@ Shapes: P pairs, C clips, B batch, F audio numbers, D dimension of the space.
 """
 
 import contextlib
-import csv
 import io
 import random
 import warnings
@@ -191,9 +190,9 @@ def embed_pairs(model: PlainModel, pairs: PlainPairs) -> tuple[Tensor, Tensor, l
 
 
 def rank_and_score(
-    audio: Tensor, text: Tensor, clips: list[int], path: Path
+    audio: Tensor, text: Tensor, clips: list[int]
 ) -> tuple[list[int], dict[str, float]]:
-    """Rank query by query by sorting a dict of scores, write the table, and score it.
+    """Rank query by query by sorting a dict of scores, then score the ten best of each.
 
     Returns
     -------
@@ -201,16 +200,12 @@ def rank_and_score(
     metrics : dict of str to float
 
     """
-    ranks, rows = [], []
-    for query, (vector, own) in enumerate(zip(text, clips, strict=True)):
+    ranks, found = [], []
+    for vector, own in zip(text, clips, strict=True):
         scores = {str(clip): score for clip, score in enumerate((audio @ vector).tolist())}
         order = sorted(scores, key=scores.get, reverse=True)
         ranks.append(order.index(str(own)) + 1)
-        rows.append([f"caption {query}", *order[:10]])
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
-    with path.open(newline="", encoding="utf-8") as file:
-        found = [row[1:] for row in csv.reader(file)]
+        found.append(order[:10])
     hits = dict.fromkeys((1, 5, 10), 0)
     precision = 0.0
     for names, own in zip(found, clips, strict=True):

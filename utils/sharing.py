@@ -148,7 +148,8 @@ def _lead(
             with work.journal(rank) as left_over:
                 rows |= left_over.rows
         missing = [i for i, key in enumerate(work.keys) if key not in rows]
-        team.told((work.described(), missing))
+        team.require_same(work.described())
+        team.told(missing)
         advance(len(work.keys) - len(missing))
         computed = _compute(own, work, missing, start, team, advance)
         team.wait()
@@ -176,19 +177,8 @@ def _lead(
 
 
 def _follow(work: Work, start: Start, team: Team) -> int:
-    wanted, missing = team.told()
-    ours = work.described()
-    differing = [
-        f"{name} is {ours.get(name)!r}, and {wanted.get(name)!r} there"
-        for name in {**wanted, **ours}
-        if ours.get(name) != wanted.get(name)
-    ]
-    if differing:
-        raise InputError(
-            f"this process would not compute what rank 0 does: {'; '.join(differing)}. All need "
-            "the same settings and input files; where machines differ, set precision to fp32 or "
-            "bf16."
-        )
+    team.require_same(work.described())
+    missing = team.told()
     if not work.path.is_dir():
         raise InputError(
             f"there is no {work.path} here, which rank 0 has made on its machine. Let "

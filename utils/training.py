@@ -286,11 +286,8 @@ class Trainer:
         count = len(batch.order)
         own = share_of(self.team, count)
         part = batch.part(own)
-        if (
-            pairs.text is not None
-            and batch.partners is None
-            and hasattr(self.loss, "with_gradient")
-        ):
+        unmixed = pairs.text is not None and batch.partners is None
+        if unmixed and self.loss.with_gradient is not None:
             # The same by hand: on a CPU, autograd's bookkeeping takes a fifth of a step.
             audio, backward = self.model.encode_audio_directly(*part.clips_of(pairs))
             loss, gradient = self.loss.with_gradient(
@@ -339,7 +336,7 @@ class Trainer:
 
     def _mean_per_pair(self, losses: list[Tensor], pairs: int) -> float:
         """Average the mean losses of the batches of an epoch, of which the last may be smaller."""
-        total = torch.stack(losses).double() * self.schedule.batch_size
+        total = torch.stack(losses).cpu().double() * self.schedule.batch_size
         total[-1] *= pairs / self.schedule.batch_size - (len(losses) - 1)
         return total.sum().item() / pairs
 
