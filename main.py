@@ -33,6 +33,7 @@ from utils.corpora import AUDIOCAPS, CLOTHO, TASK6B, corpus
 from utils.datasets import CaptionSplit, QuerySplit
 from utils.distributed import ALONE, Team
 from utils.errors import InputError, counted, shorten
+from utils.evaluation import evaluate
 from utils.experiment import (
     PLANS,
     Data,
@@ -57,7 +58,7 @@ from utils.runs import (
 )
 from utils.sweep import Sweep, parse_vary, read_recipe
 from utils.tracking import Tracker
-from utils.training import Schedule, Trainer, evaluate, spread_seed
+from utils.training import Schedule, Trainer, spread_seed
 
 
 def main(argv: list[str] | None = None) -> None:

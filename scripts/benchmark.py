@@ -46,11 +46,13 @@ from models.sentence_encoder import SentenceEncoder
 from utils import cli, devices, distributed, extraction, inputs, onednn, plain, weights
 from utils.config import PROJECT_ROOT, Config
 from utils.errors import InputError
+from utils.evaluation import evaluate
 from utils.files import atomic_write
 from utils.metrics import single_relevant
+from utils.pairs import Pairs
 from utils.retrieval import rank_and_retrieve, rank_clips
 from utils.sentences import text_batches, units_by_length
-from utils.training import Pairs, Schedule, Trainer, evaluate
+from utils.training import Schedule, Trainer
 from utils.vectors import write_vectors
 
 FULL_SIZE = "passt_s_swa_p16_128_ap476"

@@ -6,7 +6,7 @@ from conftest import load_script, options
 from test_losses import places
 
 from utils import plain
-from utils.training import evaluate
+from utils.evaluation import evaluate
 
 STAGES = {
     "ranking": ["ranks and metrics"],

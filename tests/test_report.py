@@ -1,9 +1,9 @@
 import numpy as np
 
 from utils.datasets import CaptionSplit
+from utils.evaluation import Evaluation
 from utils.metrics import single_relevant
 from utils.report import examples, score_table
-from utils.training import Evaluation
 
 SPLIT = CaptionSplit(
     split="evaluation",

@@ -9,8 +9,10 @@ from test_losses import places
 from models.dual_encoder import DualEncoder
 from models.losses import HardTripletRankingLoss, InfoNCE, TripletRankingLoss
 from utils.errors import InputError
+from utils.evaluation import evaluate
 from utils.mixup import Mixup, draw_mixup
-from utils.training import Batch, Pairs, Schedule, Trainer, evaluate
+from utils.pairs import Batch, Pairs
+from utils.training import Schedule, Trainer
 
 SCHEDULE = Schedule(
     epochs=4,

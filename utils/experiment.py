@@ -16,7 +16,7 @@ from utils.datasets import CaptionSplit, QuerySplit, without_clips
 from utils.errors import InputError
 from utils.files import read_text
 from utils.inputs import Inputs, read_inputs, require_one_source
-from utils.training import Pairs
+from utils.pairs import Pairs
 
 TagEmbedding = Callable[[Tensor, Tensor], Tensor]  # (C, K), (K, D) ─► (C, D)
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from utils.datasets import CaptionSplit
+from utils.evaluation import Evaluation
 from utils.metrics import METRICS
-from utils.training import Evaluation
 
 _NAME_WIDTH = 42
 _CAPTION_WIDTH = 90

@@ -1,151 +1,29 @@
 """Train a dual encoder: one epoch, validation, the best epoch. Model and loss come as arguments.
 
-Everything is held on the device: no file is touched inside an epoch.
-
-Shapes: P pairs of a clip and a caption, C clips, F audio numbers, D dimension of the space.
+Shapes: P pairs of a clip and a caption, B of a batch.
 """
 
 import copy
-import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from utils.adam import Adam
 from utils.distributed import ALONE, Team
 from utils.errors import InputError
-from utils.metrics import CUTOFF, METRICS, bootstrap_interval, score_hits, single_relevant
+from utils.metrics import CUTOFF, single_relevant
 from utils.mixup import Mixup, draw_mixup
+from utils.pairs import Batch, Pairs
 from utils.parallel import add_gradients, gather_rows, share_of
-from utils.retrieval import caption_hits, rank_and_retrieve, rank_clips
+from utils.retrieval import rank_clips
 
 SELECTED_BY = f"mAP@{CUTOFF}"
-_CAPTIONS_AT_ONCE = 4096
-
-
-@dataclass(frozen=True)
-class Pairs:
-    """The clips and captions of one split, as tensors on the device.
-
-    Attributes
-    ----------
-    features : Tensor, shape (C, F)
-        What the audio branch projects.
-    logits : Tensor, shape (C, K), or None
-        AudioSet logits behind the tag embeddings; None for a model without a tag branch.
-    tags : Tensor, shape (C, D), or None
-        Tag embeddings of the clips; likewise.
-    sentences : Tensor, shape (P, D)
-        Sentence vectors of the captions.
-    clips : Tensor, shape (P,), int
-        Row of `features` that each caption belongs to.
-    text : Tensor, shape (P, D), or None
-        Text embeddings of the captions, where training does not change them; see `with_text`.
-
-    """
-
-    features: Tensor
-    logits: Tensor | None
-    tags: Tensor | None
-    sentences: Tensor
-    clips: Tensor
-    text: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    @torch.no_grad()
-    def with_text(self, model: nn.Module) -> "Pairs":
-        """Embed the captions once for all epochs, if the model's text branch is not trained."""
-        if model.text_is_trained:
-            return self
-        text = torch.empty_like(self.sentences)
-        for part, sentences in zip(
-            text.split(_CAPTIONS_AT_ONCE), self.sentences.split(_CAPTIONS_AT_ONCE), strict=True
-        ):
-            part.copy_(model.encode_text(sentences))
-        return replace(self, text=text)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Which pairs are embedded together, and what was drawn for them: a batch, or a whole epoch.
-
-    Attributes
-    ----------
-    order : Tensor, shape (B,), int
-        Positions of the pairs.
-    clips : Tensor, shape (B,) or (B, 2), int
-        Their clips; of mixed pairs both.
-    impostors : Tensor, shape (..., B), or None
-        What the loss drew.
-    partners : Tensor, shape (B,), int, or None
-        Positions of the pairs that they are mixed with, if any are.
-    share : Tensor, shape (B,), or None
-        Their own share in the mixture.
-
-    """
-
-    order: Tensor
-    clips: Tensor
-    impostors: Tensor | None = None
-    partners: Tensor | None = None
-    share: Tensor | None = None
-
-    def split(self, size: int) -> Iterator["Batch"]:
-        """Cut into consecutive parts of `size` pairs; the last one may be smaller."""
-        parts = [
-            itertools.repeat(None) if whole is None else whole.split(size, dim=dimension)
-            for whole, dimension in (
-                (self.order, 0), (self.clips, 0), (self.impostors, -1),
-                (self.partners, 0), (self.share, 0),
-            )
-        ]  # fmt: skip
-        return itertools.starmap(Batch, zip(*parts, strict=False))
-
-    def part(self, rows: slice) -> "Batch":
-        """Take some of the pairs, without what was drawn for the batch as a whole."""
-        if rows == slice(0, len(self.order)):
-            return self
-        partners, share = (
-            None if whole is None else whole[rows] for whole in (self.partners, self.share)
-        )
-        return Batch(self.order[rows], self.clips[rows], None, partners, share)
-
-    def clips_of(self, pairs: Pairs) -> tuple[Tensor, Tensor | None]:
-        """Take features and tag embeddings of the clips of unmixed pairs."""
-        tags = None if pairs.tags is None else pairs.tags.index_select(0, self.clips)
-        return pairs.features.index_select(0, self.clips), tags
-
-    def embed(self, model: nn.Module, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        """Embed the clips and captions of the pairs: audio and text, each (B, D)."""
-        if self.partners is not None:
-            return self._embed_mixed(model, pairs)
-        audio = model.encode_audio(*self.clips_of(pairs))
-        if pairs.text is not None:
-            return audio, pairs.text.index_select(0, self.order)
-        return audio, model.encode_text(pairs.sentences.index_select(0, self.order))
-
-    def _embed_mixed(self, model: nn.Module, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        def mix(values: Tensor, one: Tensor, other: Tensor) -> Tensor:
-            return torch.lerp(values[other], values[one], self.share.unsqueeze(1))
-
-        clips = self.clips.unbind(dim=1)
-        tags = None
-        if pairs.logits is not None:
-            tags = model.embed_tags(mix(pairs.logits, *clips))
-        sentences = mix(pairs.sentences, self.order, self.partners)
-        return (
-            model.encode_audio(mix(pairs.features, *clips), tags),
-            model.encode_text(nn.functional.normalize(sentences, dim=-1)),
-        )
 
 
 @dataclass(frozen=True)
@@ -387,65 +265,6 @@ class Trainer:
         self.history = list(state["history"])
         self.best_epoch = state["best_epoch"]
         self.best_state = state["best_state"]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What a model retrieves for each caption of a split.
-
-    Attributes
-    ----------
-    ranks : ndarray, shape (P,)
-        Rank of each caption's own clip, from 1.
-    best : ndarray, shape (P, up to 10)
-        Rows of the best clips.
-    scores : ndarray, shape (P, up to 10)
-        Their scores.
-    values : dict of str to ndarray, shape (P,)
-        R@1, R@5, R@10 and mAP@10 of each caption.
-    audio_to_text : dict of str to ndarray, shape (C,)
-        The other way round, where asked for: each clip ranks all captions. R@k is 1 if any of its
-        own is among the first k, AP@10 is divided by min(number of its captions, 10).
-    clips : ndarray, shape (P,), int
-        Each caption's own clip.
-
-    """
-
-    ranks: NDArray[np.int64]
-    best: NDArray[np.int64]
-    scores: NDArray[np.float32]
-    values: dict[str, NDArray[np.float64]]
-    audio_to_text: dict[str, NDArray[np.float64]]
-    clips: NDArray[np.int64]
-
-    def means(self) -> dict[str, float]:
-        """Average over the captions: the metrics."""
-        return {name: float(self.values[name].mean()) for name in METRICS}
-
-    def intervals(self, *, seed: int) -> dict[str, tuple[float, float]]:
-        """Compute 95 % bootstrap intervals of the metrics, over captions grouped by clip."""
-        return {
-            name: bootstrap_interval(self.values[name], self.clips, seed=seed) for name in METRICS
-        }
-
-    def audio_to_text_means(self) -> dict[str, float]:
-        """Average over the clips: the metrics of audio-to-text retrieval."""
-        return {name: float(self.audio_to_text[name].mean()) for name in METRICS}
-
-
-@torch.no_grad()
-def evaluate(model: nn.Module, pairs: Pairs, *, both_ways: bool = False) -> Evaluation:
-    """Retrieve clips for every caption, and `both_ways` captions for every clip."""
-    model.eval()
-    audio = model.encode_audio(pairs.features, pairs.tags)
-    text = model.encode_text(pairs.sentences)
-    ranks, best, scores = rank_and_retrieve(audio, text, pairs.clips)
-    audio_to_text = {}
-    if both_ways:
-        own = torch.bincount(pairs.clips, minlength=len(audio)).cpu()
-        audio_to_text = score_hits(caption_hits(audio, text, pairs.clips), own, recall="any")
-    clips = pairs.clips.cpu().numpy()
-    return Evaluation(ranks, best, scores, single_relevant(ranks), audio_to_text, clips)
 
 
 def spread_seed(seed: int, count: int) -> Iterator[int]:
