@@ -164,10 +164,10 @@ def require_same_training(team: Team, config: Config, data: Data, trainer: Train
     """Make sure that the processes of a team train the same model on the same pairs."""
     if team.size == 1:
         return
-    if trainer_device := config.training.device.partition(":")[2]:
+    if ":" in config.training.device:
         raise InputError(
-            f"training.device names the one device {trainer_device}, and {team.size} processes are "
-            "to share the training. Set it to auto, cuda or cpu."
+            f"training.device is {config.training.device}, a single device, and {team.size} "
+            "processes are to share the training. Set it to auto, cuda or cpu."
         )
     sums = {
         "features": [data.training.pairs.features],
