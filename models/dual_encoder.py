@@ -121,6 +121,7 @@ class DualEncoder(nn.Module):
         audio, saved = _embed_audio(*arguments)
         parameters = arguments[1:5]
 
+        @torch.no_grad()
         def backward(grad: Tensor) -> None:
             _, *gradients = _audio_gradients(grad, saved, self.ratio, of_features=False)
             for parameter, gradient in zip(parameters, gradients, strict=True):

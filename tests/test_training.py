@@ -323,6 +323,7 @@ def test_gradients_by_hand_are_those_of_autograd(with_tags):
         model.zero_grad()
         loss = trainer._backward(pairs, batch)
         found = [loss, *(parameter.grad for parameter in model.parameters())]
+        assert not any(value.requires_grad for value in found)
         expected = trainer.loss(*batch.embed(model, pairs), batch.clips, batch.impostors)
         wanted = torch.autograd.grad(expected, list(model.parameters()))
         assert expected > 0
