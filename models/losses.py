@@ -30,7 +30,7 @@ class PairLoss(nn.Module):
     with_gradient: Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
 
     def draw(self, clips: Tensor, *, batch_size: int, generator: torch.Generator) -> Tensor | None:
-        """Draw what the loss needs for an epoch, shape (..., P); None for a loss without chance.
+        """Draw what the loss needs for an epoch, shape (P, ...); None for a loss without chance.
 
         Parameters
         ----------
@@ -81,7 +81,7 @@ class TripletRankingLoss(PairLoss):
         audio, queries : Tensor, shape (B, D)
         clips : Tensor, shape (B,) or (B, 2), int
             Not looked at: the impostors were drawn by them.
-        impostors : Tensor, shape (2, B), int
+        impostors : Tensor, shape (B, 2), int
             Places of a_k·q_i and of a_i·q_j in the scores; that of a_i·q_i for a pair without
             impostors.
 
@@ -132,19 +132,19 @@ class _Hinges(torch.autograd.Function):
 
 
 def _hinges(audio: Tensor, queries: Tensor, places: Tensor, margin: float) -> Tensor:
-    """Compute the hinges of both impostors of each pair: (B, D) twice, (2, B) ─► (2, B)."""
+    """Compute the hinges of both impostors of each pair: (B, D) twice, (B, 2) ─► (B, 2)."""
     # One product is faster than three rows of dot products.
     scores = audio @ queries.T
-    wrong = scores.view(-1).gather(0, places.reshape(-1)).view(places.shape)
-    hinges = wrong.sub_(scores.diagonal()).add_(margin).clamp_(min=0)
+    wrong = scores.view(-1).gather(0, places.view(-1)).view(places.shape)
+    hinges = wrong.sub_(scores.diagonal().unsqueeze(1)).add_(margin).clamp_(min=0)
     return hinges.mul_((places % (len(audio) + 1)).sign_())  # 0 on the diagonal: no impostor
 
 
 def _gradient_of_scores(hinges: Tensor, places: Tensor, weight: float | Tensor) -> Tensor:
-    """Differentiate weight·Σ hinges by the scores: (2, B) ─► (B, B)."""
+    """Differentiate weight·Σ hinges by the scores: (B, 2) ─► (B, B)."""
     each = hinges.sign().mul_(weight)
-    of_scores = torch.diag(-each.sum(dim=0))
-    of_scores.view(-1).scatter_add_(0, places.reshape(-1), each.view(-1))
+    of_scores = torch.diag(-each.sum(dim=1))
+    of_scores.view(-1).scatter_add_(0, places.view(-1), each.view(-1))
     return of_scores
 
 
@@ -303,11 +303,11 @@ def impostor_places(impostors: Tensor, pair: Tensor, size: int | Tensor) -> Tens
 
     Returns
     -------
-    Tensor, shape (2, P), int
+    Tensor, shape (P, 2), int
 
     """
     audio, query = impostors
-    return torch.stack([audio * size + pair, pair * size + query])
+    return torch.stack([audio * size + pair, pair * size + query], dim=1)
 
 
 def _share_a_clip(one: Tensor, other: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ class Adam(torch.optim.Adam):
         else:
             parameters, averages, squares, steps = self._lists
             group = self.param_groups[0]
-            torch._foreach_add_(steps, 1)
+            steps[0] += 1  # one tensor for all
             torch._fused_adam_(
                 parameters,
                 [parameter.grad for parameter in parameters],
@@ -53,10 +53,12 @@ class Adam(torch.optim.Adam):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over a state; the moments are other tensors then."""
         super().load_state_dict(state)
-        self._lists = None
+        self._lists = self._gather() if self.state else None
 
     def _gather(self) -> tuple[list[Tensor], ...]:
         parameters = self.param_groups[0]["params"]
         states = [self.state[parameter] for parameter in parameters]
+        for state in states:
+            state["step"] = states[0]["step"]
         names = ("exp_avg", "exp_avg_sq", "step")
         return parameters, *([state[name] for state in states] for name in names)

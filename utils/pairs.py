@@ -70,7 +70,7 @@ class Batch:
         Positions of the pairs.
     clips : Tensor, shape (B,) or (B, 2), int
         Their clips; of mixed pairs both.
-    impostors : Tensor, shape (..., B), or None
+    impostors : Tensor, shape (B, ...), or None
         What the loss drew.
     partners : Tensor, shape (B,), int, or None
         Positions of the pairs that they are mixed with, if any are.
@@ -87,13 +87,10 @@ class Batch:
 
     def split(self, size: int) -> Iterator["Batch"]:
         """Cut into consecutive parts of `size` pairs; the last one may be smaller."""
-        parts = [
-            itertools.repeat(None) if whole is None else whole.split(size, dim=dimension)
-            for whole, dimension in (
-                (self.order, 0), (self.clips, 0), (self.impostors, -1),
-                (self.partners, 0), (self.share, 0),
-            )
-        ]  # fmt: skip
+        parts = (
+            itertools.repeat(None) if whole is None else whole.split(size)
+            for whole in (self.order, self.clips, self.impostors, self.partners, self.share)
+        )
         return itertools.starmap(Batch, zip(*parts, strict=False))
 
     def part(self, rows: slice) -> "Batch":
