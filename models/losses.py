@@ -70,8 +70,8 @@ class TripletRankingLoss(PairLoss):
         """Draw the impostors of an epoch, as places in the scores; see `draw_impostors`."""
         drawn = draw_impostors(clips, batch_size=batch_size, generator=generator)
         pair = torch.arange(len(clips), device=clips.device)
-        size = (len(clips) - pair + pair % batch_size).clamp(max=batch_size)
-        return impostor_places(drawn, pair % batch_size, size)
+        first, sizes = _batches_of(pair, batch_size)
+        return impostor_places(drawn, pair - first, sizes)
 
     def forward(self, audio: Tensor, queries: Tensor, clips: Tensor, impostors: Tensor) -> Tensor:
         """Compute the loss of a batch.
@@ -270,8 +270,7 @@ def draw_impostors(
     """
     clips = clips.view(len(clips), -1)
     place = torch.arange(len(clips), device=clips.device)
-    first = place - place % batch_size  # of the own batch
-    sizes = (len(clips) - first).clamp(max=batch_size)
+    first, sizes = _batches_of(place, batch_size)
     drawn = place.repeat(2, 1)
     for _ in range(_DRAWS):
         refused = _share_a_clip(clips, clips[drawn])
@@ -288,6 +287,12 @@ def draw_impostors(
         chosen = torch.randint(max(1, len(fit)), (), generator=generator, device=clips.device)
         drawn[i, j] = fit[chosen] if len(fit) else j
     return drawn - first
+
+
+def _batches_of(pairs: Tensor, batch_size: int) -> tuple[Tensor, Tensor]:
+    """Tell the first pair and the size of each pair's batch: all pairs, (P,) ─► (P,) twice."""
+    first = pairs - pairs % batch_size
+    return first, (len(pairs) - first).clamp(max=batch_size)
 
 
 def impostor_places(impostors: Tensor, pair: Tensor, size: int | Tensor) -> Tensor:

@@ -22,8 +22,6 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import torch
-
 from models import passt
 from utils import audio, cli, corpora, devices, distributed, extraction, inputs, weights
 from utils.clip_features import Clip, write_clip_features
@@ -85,18 +83,11 @@ def tag(
     def start():
         model = passt.Passt(arch=config.passt.arch)
         weights.load_weights(model, weights_file)
-        devices.for_inference(model, device, precision)
-
-        @torch.inference_mode()
-        def forward(windows: torch.Tensor) -> torch.Tensor:
-            with devices.autocast(device, precision):
-                outputs = model(windows.to(device))
-            return torch.cat(outputs, dim=1)
-
+        tag_windows = extraction.tagger(model, device, precision)
         return extraction.clip_units(len(paths)), lambda units: extraction.clip_batches(
             paths,
             units,
-            forward,
+            tag_windows,
             sample_rate=passt.SAMPLE_RATE,
             window=model.window,
             hop=model.hop,

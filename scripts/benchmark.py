@@ -51,11 +51,13 @@ from utils.files import atomic_write
 from utils.metrics import single_relevant
 from utils.pairs import Pairs
 from utils.retrieval import rank_and_retrieve, rank_clips
-from utils.sentences import text_batches, units_by_length
+from utils.sentences import text_work
 from utils.training import Schedule, Trainer
 from utils.vectors import write_vectors
 
 FULL_SIZE = "passt_s_swa_p16_128_ap476"
+WINDOW = round(passt.ARCHITECTURES[FULL_SIZE].window_seconds * passt.SAMPLE_RATE)  # samples
+HOP = round(passt.HOP_SECONDS * passt.SAMPLE_RATE)
 WINDOW_FLOP = 255e9  # of the full-size PaSST as published, for 10 s
 CAPTIONS_PER_CLIP = 5
 CLOTHO = {"development": 3839, "validation": 1045, "evaluation": 1045}  # clips
@@ -282,21 +284,13 @@ def measure_mpnet(config: Config, device: torch.device, *, small: bool) -> list[
     few = texts[::16]
 
     @torch.inference_mode()
-    def forward(encoder: SentenceEncoder, tokens: list[list[int]], precision: str) -> np.ndarray:
-        with devices.autocast(device, precision):
-            return encoder(tokens).float().cpu().numpy()
-
     def one_at_a_time() -> None:
         for text in few:
-            forward(plain_encoder, plain_encoder.tokenize([text]), "fp32")
+            plain_encoder(plain_encoder.tokenize([text])).cpu().numpy()
 
     def in_batches(encoder: SentenceEncoder, precision: str) -> None:
-        tokens = encoder.tokenize(texts)
-        for _ in text_batches(
-            tokens,
-            units_by_length(tokens, batch_size=model.batch_size),
-            lambda batch: forward(encoder, batch, precision),
-        ):
+        units, batches = text_work(encoder, texts, device, precision, model.batch_size)
+        for _ in batches(units):
             pass
 
     reference = seconds(one_at_a_time) / len(few)
@@ -312,13 +306,13 @@ def measure_passt(config: Config, device: torch.device, *, small: bool) -> list[
     """10 s windows through PaSST; the reference is hear21passt itself."""
     theirs = plain.plain_passt(FULL_SIZE).to(device)
     count = config.passt.batch_size or passt.windows_at_once(device)
-    samples = passt.SAMPLE_RATE if small else 10 * passt.SAMPLE_RATE
+    samples = passt.SAMPLE_RATE if small else WINDOW
     windows = 0.1 * torch.randn(count, samples, device=device)
     with torch.inference_mode(), plain.quiet():
         reference = seconds(lambda: theirs(windows[:1]).cpu())
     rows = []
     for precision in precisions(device):
-        forward = passt_forward(device, precision)
+        forward = our_passt(device, precision)
         each = seconds(lambda forward=forward: forward(windows).cpu()) / count
         share = None if small else WINDOW_FLOP / each / matmul_rate(precision, device)
         rows.append(Row(f"PaSST, {precision}", "window", each, reference, share))
@@ -340,7 +334,7 @@ def measure_extraction(config: Config, device: torch.device, *, small: bool) -> 
         def plainly(theirs: torch.nn.Module) -> None:
             samples, _ = librosa.load(paths[0], sr=passt.SAMPLE_RATE)
             windows = extraction.cut_windows(
-                samples, window=10 * passt.SAMPLE_RATE, hop=80_000, shortest=passt.MIN_SAMPLES
+                samples, window=WINDOW, hop=HOP, shortest=passt.MIN_SAMPLES
             )
             for window in windows:
                 sound = torch.from_numpy(window[None].copy()).to(device)
@@ -352,16 +346,14 @@ def measure_extraction(config: Config, device: torch.device, *, small: bool) -> 
                 extraction.clip_units(clips),
                 forward,
                 sample_rate=passt.SAMPLE_RATE,
-                window=10 * passt.SAMPLE_RATE,
-                hop=80_000,
+                window=WINDOW,
+                hop=HOP,
                 shortest=passt.MIN_SAMPLES,
                 batch_size=config.passt.batch_size or passt.windows_at_once(device),
             ):
                 pass
 
-        ours, memory = with_peak(
-            lambda: timed_with(lambda: passt_forward(device, precision), extract)
-        )
+        ours, memory = with_peak(lambda: timed_with(lambda: our_passt(device, precision), extract))
         with plain.quiet():
             reference, reference_memory = with_peak(
                 lambda: timed_with(lambda: plain.plain_passt(FULL_SIZE).to(device), plainly)
@@ -378,16 +370,9 @@ def measure_extraction(config: Config, device: torch.device, *, small: bool) -> 
     ]
 
 
-def passt_forward(device: torch.device, precision: str) -> Callable[[torch.Tensor], torch.Tensor]:
+def our_passt(device: torch.device, precision: str) -> Callable[[torch.Tensor], torch.Tensor]:
     """Build our PaSST with random weights, as a function of windows."""
-    model = devices.for_inference(passt.Passt(arch=FULL_SIZE), device, precision)
-
-    @torch.inference_mode()
-    def forward(windows: torch.Tensor) -> torch.Tensor:
-        with devices.autocast(device, precision):
-            return torch.cat(model(windows.to(device)), dim=1)
-
-    return forward
+    return extraction.tagger(passt.Passt(arch=FULL_SIZE), device, precision)
 
 
 def learnable_splits(*, small: bool) -> tuple[dict[str, Pairs], torch.Tensor]:
@@ -510,17 +495,17 @@ def whole_run(
     return time.perf_counter() - started, memory
 
 
-def seconds(function: Callable[[], object], *, rounds: int = 5, at_least: float = 0.3) -> float:
-    """Time a call after one to warm up: the fastest of some rounds."""
+def seconds(function: Callable[[], object], *, at_least: float = 0.3) -> float:
+    """Time a call after one to warm up: the fastest of five rounds."""
     function()
-    times = []
-    for _ in range(rounds):
+    rounds = []
+    for _ in range(5):
         started, calls = time.perf_counter(), 0
         while time.perf_counter() - started < at_least:
             function()
             calls += 1
-        times.append((time.perf_counter() - started) / calls)
-    return min(times)
+        rounds.append((time.perf_counter() - started) / calls)
+    return min(rounds)
 
 
 def once(function: Callable[[], object]) -> float:

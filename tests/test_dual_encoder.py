@@ -36,6 +36,20 @@ def golden_encoder(golden, weights: str, norm: str, projection: str, *, ratio=0.
     return model
 
 
+def random_encoder(audio_size, text_size, *, with_tags, generator):
+    """A dual encoder in double precision, with as many tags as audio numbers, or none."""
+    table = torch.nn.functional.normalize(
+        torch.randn(audio_size, text_size, generator=generator, dtype=torch.float64), dim=-1
+    )
+    return DualEncoder(
+        audio_size=audio_size,
+        text_size=text_size,
+        tag_table=table if with_tags else None,
+        ratio=0.7,
+        generator=generator,
+    ).double()
+
+
 @pytest.mark.parametrize("size", ["small", "full"])
 @pytest.mark.parametrize(("name", "norm", "projection", "feature"), [LOGITS_BRANCH, SCENE_BRANCH])
 def test_branches_equal_the_original(golden, size, name, norm, projection, feature):
@@ -118,16 +132,7 @@ def test_tags_must_fit_the_model():
 def test_the_audio_branchs_gradient_is_that_of_autograd(with_tags):
     """The closed form, against the definition written out in PyTorch's own operations."""
     generator = torch.Generator().manual_seed(0)
-    table = torch.nn.functional.normalize(
-        torch.randn(7, 5, generator=generator, dtype=torch.float64), dim=-1
-    )
-    model = DualEncoder(
-        audio_size=7,
-        text_size=5,
-        tag_table=table if with_tags else None,
-        ratio=0.7,
-        generator=generator,
-    ).double()
+    model = random_encoder(7, 5, with_tags=with_tags, generator=generator)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn(

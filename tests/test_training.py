@@ -3,7 +3,7 @@ import io
 import numpy as np
 import pytest
 import torch
-from test_dual_encoder import LOGITS_BRANCH, SCENE_BRANCH, golden_encoder
+from test_dual_encoder import LOGITS_BRANCH, SCENE_BRANCH, golden_encoder, random_encoder
 from test_losses import places
 
 from models.dual_encoder import DualEncoder
@@ -297,16 +297,7 @@ def test_an_epochs_loss_is_the_mean_over_pairs_whatever_the_batches(loss):
 def test_gradients_by_hand_are_those_of_autograd(with_tags):
     """The default training step, batch by batch: some with a clip twice, the last one smaller."""
     generator = torch.Generator().manual_seed(0)
-    table = torch.nn.functional.normalize(
-        torch.randn(10, 12, generator=generator, dtype=torch.float64), dim=-1
-    )
-    model = DualEncoder(
-        audio_size=10,
-        text_size=12,
-        tag_table=table if with_tags else None,
-        ratio=0.7,
-        generator=generator,
-    ).double()
+    model = random_encoder(10, 12, with_tags=with_tags, generator=generator)
     plain = learnable_pairs(1)
     features = plain.features.double()
     pairs = Pairs(

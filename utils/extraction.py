@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from utils.audio import cut_windows, read_audio
+from utils.devices import autocast, for_inference
 from utils.distributed import ALONE, Team
 from utils.sharing import Batches, Start, Units, Work, compute_rows
 from utils.vectors import read_if_current, write_vectors
@@ -81,22 +82,23 @@ def update_vector_files(
         is being written by another run; and where the processes of the team do not fit together.
 
     """
-    keys = list(zip(ids, *columns.values(), strict=True))
-    journal_keys = [json.dumps(key) for key in keys]
-    current, known = False, {}
+    looks = []
     if team.leads:
         looks = [
             read_if_current(path, ids, columns, attrs)
             for path, attrs in zip(paths, attributes, strict=True)
         ]
-        current = all(is_current for is_current, _ in looks)
+    if team.told(all(current for current, _ in looks)):
+        advance(len(ids))
+        return Update(computed=0, written=False)
+    keys = list(zip(ids, *columns.values(), strict=True))
+    journal_keys = [json.dumps(key) for key in keys]
+    known = {}
+    if team.leads:
         for key, journal_key in zip(keys, journal_keys, strict=True):
             parts = [reusable.get(key) for _, reusable in looks]
             if all(part is not None for part in parts):
                 known[journal_key] = np.concatenate(parts)
-    if team.told(current):
-        advance(len(ids))
-        return Update(computed=0, written=False)
 
     def write(table: NDArray[np.float32]) -> None:
         left = 0
@@ -113,6 +115,32 @@ def update_vector_files(
     )
     computed = compute_rows(work, start, write, known=known, team=team, advance=advance)
     return Update(computed=computed, written=True)
+
+
+def tagger(network: nn.Module, device: torch.device, precision: str) -> Callable[[Tensor], Tensor]:
+    """Set up a network that gives several outputs for windows, and put them side by side.
+
+    Parameters
+    ----------
+    network : nn.Module
+        Windows (B, S) ─► outputs, each (B, some numbers).
+    device : torch.device
+    precision : {'fp32', 'bf16'}
+
+    Returns
+    -------
+    callable
+        Windows (B, S), from wherever ─► rows (B, D), on the device.
+
+    """
+    for_inference(network, device, precision)
+
+    @torch.inference_mode()
+    def tag(windows: Tensor) -> Tensor:
+        with autocast(device, precision):
+            return torch.cat(network(windows.to(device)), dim=1)
+
+    return tag
 
 
 def clip_units(count: int) -> list[list[int]]:
@@ -160,6 +188,11 @@ def clip_batches(
         return cut_windows(samples, window=window, hop=hop, shortest=shortest)
 
     running: deque[tuple[list[int], Tensor]] = deque()
+
+    def finished() -> tuple[list[int], NDArray[np.float32]]:
+        done, rows = running.popleft()
+        return done, rows.cpu().numpy()
+
     for position, windows in ahead(windows_of, [position for (position,) in units]):
         outputs = [
             tag(torch.from_numpy(windows[start : start + batch_size].copy()))  # it was read-only
@@ -168,10 +201,9 @@ def clip_batches(
         running.append(([position], torch.cat(outputs).mean(dim=0, keepdim=True)))
         # A GPU gets the next clip before the numbers of this one are waited for.
         while len(running) > (1 if outputs[0].is_cuda else 0):
-            positions_done, rows = running.popleft()
-            yield positions_done, rows.cpu().numpy()
-    for positions_done, rows in running:
-        yield positions_done, rows.cpu().numpy()
+            yield finished()
+    while running:
+        yield finished()
 
 
 def ahead(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:

@@ -16,9 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 _ROWS = 1024  # of input, that weights are rearranged for; any number of rows can be given
-_FEW = (
-    64  # rows, for which a layer's weights are better taken for the input, and the input for them
-)
+_FEW = 64  # rows of input: up to these, weights and input are better taken for each other
 
 
 @functools.cache

@@ -55,7 +55,7 @@ def embed(
 
     def start() -> tuple[Units, Callable[[Units], Batches]]:
         encoder = for_inference(load_encoder(folder), device, precision)
-        return _work(encoder, texts, device, precision, model.batch_size)
+        return text_work(encoder, texts, device, precision, model.batch_size)
 
     with cli.progress(len(ids), "MPNet", unit) as bar:
         update = update_vector_files(
@@ -108,20 +108,38 @@ def encode(
     precision = choose_precision(config.precision, device)
     encoder = for_inference(load_encoder(folder), device, precision)
     vectors = np.empty((len(texts), weights.sentence_dimension(folder)), dtype=np.float32)
-    units, batches = _work(encoder, texts, device, precision, model.batch_size)
+    units, batches = text_work(encoder, texts, device, precision, model.batch_size)
     for rows, values in batches(units):
         vectors[rows] = values
     return vectors
 
 
-def _work(
+def text_work(
     encoder: Any,
     texts: Sequence[str],
     device: torch.device,
     precision: str,
     batch_size: int,
 ) -> tuple[Units, Callable[[Units], Batches]]:
-    """Return the units of all texts, and a function that embeds some of them."""
+    """Tokenise texts, and tell how they are embedded.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        Set up by `utils.devices.for_inference`; with ``tokenize``, and called on token id lists.
+    texts : sequence of N str
+    device : torch.device
+    precision : {'fp32', 'bf16'}
+    batch_size : int
+
+    Returns
+    -------
+    units : list of lists of int
+        See `units_by_length`.
+    batches : callable
+        Embeds some of the units: see `text_batches`.
+
+    """
 
     @torch.inference_mode()
     def forward(batch: list[Sequence[int]]) -> NDArray[np.float32]:

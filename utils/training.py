@@ -225,7 +225,7 @@ class Trainer:
         generator: torch.Generator,
         *,
         mixup: Mixup | None = None,
-    ) -> "Batch":
+    ) -> Batch:
         """Draw all that is random in an epoch, in a few calls."""
         order = torch.randperm(len(pairs), generator=order_generator).to(pairs.clips.device)
         clips, partners, share = pairs.clips[order], None, None
