@@ -38,6 +38,7 @@ from utils.experiment import (
     PLANS,
     Data,
     data_settings,
+    leave_out_failed,
     load_clips,
     load_data,
     load_inputs,
@@ -386,12 +387,14 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
     if args.relevant:
         relevant = read_relevant_csv(args.relevant, split.clip_names)
         summary.reads(args.relevant)
+        split = leave_out_failed(split, inputs, summary)
         vectors = sentences.encode(list(relevant), config=config, load_encoder=SentenceEncoder)
         best = best_clips(score_queries(model, split, inputs, torch.from_numpy(vectors)))
         found = [[split.clip_names[clip] for clip in row] for row in best]
         print_scores(list(relevant), found, relevant, args, config)
         summary.finish(f"scored {len(relevant)} queries among {len(split.clip_names)} clips")
         return
+    split = leave_out_failed(split, inputs, summary)
     device = model.audio_projection.weight.device
     evaluation = evaluate(model, load_pairs(split, inputs, tag_embedding, device), both_ways=True)
     scores = evaluation.means()
@@ -482,6 +485,7 @@ def submit(args: argparse.Namespace) -> None:
     summary = cli.Summary()
     model, inputs, config = load_model(args, TASK6B, summary)
     queries = task6b.load_queries(config.eval_data.input_path)
+    queries = leave_out_failed(queries, inputs, summary)
     scores = score_queries(model, queries, inputs, inputs.sentences(queries))
     folder = args.output or args.checkpoint.parent
     table, matrix = folder / "task6b.output.csv", folder / "task6b.scores.hdf5"

@@ -2,14 +2,16 @@
 
 Reads   train_data.dataset_path: {development,validation,evaluation}/*.wav and
         clotho_captions_{development,validation,evaluation}.csv
-Writes  train_data.input_path: audio_info.pkl, vocab_info.pkl, missing_clips.txt and
-        {development,validation,evaluation}_captions.json
+Writes  train_data.input_path: audio_info.pkl, vocab_info.pkl, audio_sources.json,
+        {development,validation,evaluation}_captions.json, missing_clips.txt, and
+        failed_files.csv where sound files cannot be used: their clips are left out
 
     python scripts/01_preprocess.py --config conf.yaml
     python scripts/01_preprocess.py --subset audiocaps    # audiocaps instead of train_data
 
 AudioCaps is read from audiocaps.dataset_path: {train,val,test}.csv and audio/{train,val,test}/.
 Its clips vanish from YouTube, so that those without a file are left out, and listed, as a rule.
+Ends with status 3 if sound files cannot be used; --strict stops at the first.
 """
 
 import sys
@@ -22,15 +24,16 @@ from utils import audiocaps, cli, distributed, preprocess
 from utils.errors import shorten
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> int:
     """Preprocess the data set that the settings name."""
     parser = cli.parser(__doc__)
     cli.add_subset_option(parser, "clotho", "audiocaps")
     parser.add_argument(
         "--allow-missing",
         action="store_true",
-        help="leave out Clotho's clips whose wav is missing or broken, instead of stopping",
+        help="leave out Clotho's clips that have no wav, instead of stopping",
     )
+    cli.add_strict_option(parser)
     args = parser.parse_args(argv)
     distributed.refuse_team("scripts/01_preprocess.py")
     config = cli.load_config(args)
@@ -39,17 +42,24 @@ def main(argv: list[str] | None = None) -> None:
     summary.reads(data.dataset_path)
     progress = partial(cli.progress, description="durations", unit="files")
     if args.subset == "audiocaps":
-        preprocessed = audiocaps.preprocess_audiocaps(data.dataset_path, progress=progress)
+        preprocessed = audiocaps.preprocess_audiocaps(
+            data.dataset_path, strict=args.strict, progress=progress
+        )
     else:
         preprocessed = preprocess.preprocess_clotho(
-            data.dataset_path, allow_missing=args.allow_missing, progress=progress
+            data.dataset_path,
+            allow_missing=args.allow_missing,
+            strict=args.strict,
+            progress=progress,
         )
     if preprocessed.missing:
-        print(f"left out:\n{shorten(preprocessed.missing)}")
+        print(f"missing, and left out:\n{shorten(preprocessed.missing)}")
     if preprocessed.extra:
         print(f"without captions:\n{shorten(preprocessed.extra)}")
     summary.writes(*preprocess.write_preprocessed(data.input_path, preprocessed))
+    status = summary.failed(data.input_path, "01_preprocess", preprocessed.failed)
     summary.finish(preprocessed.summary())
+    return status
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Number the clips and queries of the official Task 6b evaluation subset.
 
 Reads   eval_data.audio_path: its wavs, and eval_data.captions_file: one caption per query
-Writes  eval_data.input_path: audio_info.pkl and test_captions.json
+Writes  eval_data.input_path: audio_info.pkl, test_captions.json, audio_sources.json, and
+        failed_files.csv where wavs cannot be used: they are left out, and it ends with status 3
 
     python scripts/02_preprocess_evaluation_set_task6b.py --config conf.yaml
 
@@ -16,18 +17,25 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from utils import cli, distributed, files, task6b
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> int:
     """Run the script."""
     distributed.refuse_team("scripts/02_preprocess_evaluation_set_task6b.py")
-    data = cli.load_config(cli.parser(__doc__).parse_args(argv)).eval_data
+    parser = cli.parser(__doc__)
+    cli.add_strict_option(parser)
+    args = parser.parse_args(argv)
+    data = cli.load_config(args).eval_data
     summary = cli.Summary()
     summary.reads(data.audio_path, data.captions_file)
-    contents = task6b.preprocess_task6b(data.audio_path, data.captions_file)
+    contents, failed = task6b.preprocess_task6b(
+        data.audio_path, data.captions_file, strict=args.strict
+    )
     for name, content in contents.items():
         if files.write_if_changed(data.input_path / name, content):
             summary.writes(data.input_path / name)
+    status = summary.failed(data.input_path, "02_preprocess", failed)
     queries = task6b.load_queries(data.input_path)
     summary.finish(f"{len(queries.captions)} queries, {len(queries.clip_names)} clips")
+    return status
 
 
 if __name__ == "__main__":

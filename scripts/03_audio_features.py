@@ -11,6 +11,9 @@ Writes  train_files.audio_logits and train_files.audio_scene (HDF5, one row per 
 With --kind logmel or waveform it writes <input_path>/audio_<kind>.hdf5 instead, one dataset per
 clip under its fid: (frames, 64) log-mels at the rate of the file, or samples at 32 kHz.
 
+Sound files that cannot be used are left out and listed in <input_path>/failed_files.csv, and the
+exit status is 3; --strict stops at the first.
+
 Can be stopped at any moment: the same command goes on with the clips that are missing. PaSST's work
 can be shared among processes, on one machine or several that see the same folders:
 
@@ -23,15 +26,16 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from models import passt
-from utils import audio, cli, corpora, devices, distributed, extraction, inputs, weights
+from utils import cli, corpora, devices, distributed, extraction, inputs, weights
 from utils.clip_features import Clip, write_clip_features
 from utils.config import PROJECT_ROOT, Config, DataFiles
 from utils.files import sha256
+from utils.sounds import read_fingerprints
 
 BUNDLED_WEIGHTS = PROJECT_ROOT / "data/demo/tagger.safetensors"
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None) -> int:
     """Run the script."""
     parser = cli.parser(__doc__)
     cli.add_subset_option(parser, "clotho", "task6b", "audiocaps")
@@ -41,37 +45,52 @@ def main(argv: list[str] | None = None) -> None:
         default="passt",
         help="what to compute (default: passt)",
     )
+    cli.add_strict_option(parser)
     args = parser.parse_args(argv)
     config = cli.load_config(args)
     summary = cli.Summary()
     corpus = corpora.corpus(config, args.subset)
-    ids, fids, paths = [], [], []
+    fids, paths = {}, {}  # by split/file name
     for split, folder in corpus.audio_folders.items():
         summary.reads(corpus.captions_file(split), folder)
         clips = corpus.load(split)
-        ids += clips.audio_ids
-        fids += clips.clip_fids.tolist()
-        paths += corpus.require_audio(split, clips.clip_names)
+        found = corpus.require_audio(split, clips.clip_names)
+        paths.update(zip(clips.audio_ids, found, strict=True))
+        fids.update(zip(clips.audio_ids, clips.clip_fids.tolist(), strict=True))
+    sources, unusable = read_fingerprints(paths, root=corpus.folder, strict=args.strict)
     if args.kind == "passt":
-        tag(config, corpus.files, ids, paths, summary)
+        done, update = tag(config, corpus.files, paths, sources, unusable, args.strict, summary)
+        failed = update.failed
     else:
         distributed.refuse_team(f"--kind {args.kind}")
-        clips = [Clip(*clip) for clip in zip(fids, ids, paths, strict=True)]
+        clips = [Clip(fids[id], id, paths[id], source) for id, source in sources.items()]
         path = corpus.files.input_path / f"audio_{args.kind}.hdf5"
         with cli.progress(len(clips), args.kind, "clips") as bar:
-            update = write_clip_features(path, clips, kind=args.kind, advance=bar.update)
+            update = write_clip_features(
+                path, clips, kind=args.kind, strict=args.strict, advance=bar.update
+            )
         if update.written:
             summary.writes(path)
-        summary.finish(
-            f"computed {update.computed} clips ({args.kind}); "
-            f"{len(clips) - update.computed} were up to date"
-        )
+        done, failed = f"computed {{}} clips ({args.kind})", {**unusable, **update.failed}
+    status = summary.failed(corpus.files.input_path, f"03_audio_features {args.kind}", failed)
+    there = len(paths) - len(failed) - update.computed
+    summary.finish(
+        f"{done.format(update.computed)}; {there} were up to date"
+        + (f", {len(failed)} cannot be used" if failed else "")
+    )
+    return status
 
 
 def tag(
-    config: Config, files: DataFiles, ids: list[str], paths: list[Path], summary: cli.Summary
-) -> None:
-    """Bring logits and scene embeddings of clips up to date."""
+    config: Config,
+    files: DataFiles,
+    paths: dict[str, Path],
+    sources: dict[str, str],
+    unusable: dict[str, str],
+    strict: bool,
+    summary: cli.Summary,
+) -> tuple[str, extraction.Update]:
+    """Bring logits and scene embeddings of clips up to date; returns what was done, in words."""
     device = devices.choose_device(config.training.device)
     precision = devices.choose_precision(config.precision, device)
     architecture = passt.ARCHITECTURES[config.passt.arch]
@@ -85,7 +104,7 @@ def tag(
         weights.load_weights(model, weights_file)
         tag_windows = extraction.tagger(model, device, precision)
         return extraction.clip_units(len(paths)), lambda units: extraction.clip_batches(
-            paths,
+            list(paths.values()),
             units,
             tag_windows,
             sample_rate=passt.SAMPLE_RATE,
@@ -93,6 +112,7 @@ def tag(
             hop=model.hop,
             shortest=passt.MIN_SAMPLES,
             batch_size=config.passt.batch_size or passt.windows_at_once(device),
+            strict=strict,
         )
 
     made_by = {
@@ -103,15 +123,16 @@ def tag(
         "window_seconds": architecture.window_seconds,
         "hop_seconds": passt.HOP_SECONDS,
     }
-    with cli.progress(len(ids), "PaSST", "clips") as bar:
+    with cli.progress(len(paths), "PaSST", "clips") as bar:
         update = extraction.update_vector_files(
             [files.audio_logits, files.audio_scene],
-            ids,
+            list(paths),
             attributes=[
                 {"what": inputs.LOGITS, **made_by},
                 {"what": inputs.SCENE, **made_by},
             ],
-            columns={"sources": [audio.fingerprint(path) for path in paths]},
+            columns={"sources": [sources.get(id, "") for id in paths]},
+            unusable=unusable,
             widths=[passt.CLASSES, architecture.embedding_size],
             start=start,
             team=distributed.team(),
@@ -119,10 +140,7 @@ def tag(
         )
     if update.written:
         summary.writes(files.audio_logits, files.audio_scene)
-    summary.finish(
-        f"tagged {update.computed} clips with {config.passt.arch} ({device.type}, {precision}); "
-        f"{len(ids) - update.computed} were up to date"
-    )
+    return f"tagged {{}} clips with {config.passt.arch} ({device.type}, {precision})", update
 
 
 if __name__ == "__main__":

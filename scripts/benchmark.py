@@ -334,10 +334,10 @@ def measure_extraction(config: Config, device: torch.device, *, small: bool) -> 
         def plainly(theirs: torch.nn.Module) -> None:
             samples, _ = librosa.load(paths[0], sr=passt.SAMPLE_RATE)
             windows = extraction.cut_windows(
-                samples, window=WINDOW, hop=HOP, shortest=passt.MIN_SAMPLES
+                [samples], window=WINDOW, hop=HOP, shortest=passt.MIN_SAMPLES
             )
             for window in windows:
-                sound = torch.from_numpy(window[None].copy()).to(device)
+                sound = torch.from_numpy(window.copy()).to(device)
                 theirs(sound).cpu()
 
         def extract(forward: Callable[[torch.Tensor], torch.Tensor]) -> None:

@@ -3,10 +3,20 @@ import os
 import numpy as np
 import pytest
 import soundfile
+import soxr
 import torch
 from torch.nn import functional as F
 
-from utils.audio import cut_windows, fingerprint, read_audio
+from utils import audio
+from utils.audio import (
+    UnusableSound,
+    check_sound_file,
+    cut_windows,
+    fingerprint,
+    mono_blocks,
+    read_audio,
+    read_header,
+)
 from utils.errors import InputError
 
 
@@ -34,7 +44,7 @@ def test_resampling_keeps_pitch_level_and_length(tmp_path, rate):
 def test_what_is_no_sound_is_refused_by_name(tmp_path, content):
     path = tmp_path / "broken.wav"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"broken\.wav as sound"):
+    with pytest.raises(InputError, match=r"broken\.wav cannot be read as sound"):
         read_audio(path, sample_rate=32_000)
 
 
@@ -52,20 +62,24 @@ def test_a_missing_file_is_refused_by_name(tmp_path):
         read_audio(tmp_path / "gone.wav", sample_rate=32_000)
 
 
-@pytest.mark.parametrize("samples", [101, 250, 1000])
-def test_windows_of_a_long_clip_equal_reflect_padding_and_unfold(samples):
+@pytest.mark.parametrize("samples", [101, 124, 125, 150, 151, 250, 1000, 1003])
+@pytest.mark.parametrize("at_once", [1, 3, 16])
+@pytest.mark.parametrize("block", [7, 100, 5000])
+def test_windows_of_a_long_clip_equal_reflect_padding_and_unfold(samples, at_once, block):
     clip = np.random.default_rng(0).standard_normal(samples).astype(np.float32)
-    windows = cut_windows(clip, window=100, hop=25, shortest=16)
+    blocks = [clip[start : start + block] for start in range(0, samples, block)]
+    found = list(cut_windows(blocks, window=100, hop=25, shortest=16, at_once=at_once))
     padded = F.pad(torch.from_numpy(clip)[None], (50, 50), mode="reflect")
     expected = padded[0].unfold(0, 100, 25)
-    assert len(windows) == samples // 25 + 1
-    np.testing.assert_array_equal(windows, expected)
+    assert len(expected) == samples // 25 + 1
+    assert all(len(windows) == at_once for windows in found[:-1])
+    np.testing.assert_array_equal(np.concatenate(found), expected)
 
 
-@pytest.mark.parametrize(("samples", "length"), [(1, 16), (16, 16), (40, 40), (100, 100)])
+@pytest.mark.parametrize(("samples", "length"), [(0, 16), (1, 16), (16, 16), (40, 40), (100, 100)])
 def test_a_short_clip_is_one_window_of_its_own_length(samples, length):
     clip = np.ones(samples, np.float32)
-    windows = cut_windows(clip, window=100, hop=25, shortest=16)
+    (windows,) = cut_windows([clip[:1], clip[1:]], window=100, hop=25, shortest=16)
     assert windows.shape == (1, length)
     assert windows.sum() == samples
 
@@ -86,3 +100,107 @@ def test_the_fingerprint_tells_content_not_date(tmp_path, place):
     assert fingerprint(copy) != first
     with pytest.raises(InputError, match="gone"):
         fingerprint(tmp_path / "gone")
+
+
+def noise(frames, channels=1):
+    return 0.1 * np.random.default_rng(0).standard_normal((frames, channels))
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 32_000, 44_100, 192_000])
+def test_a_file_decoded_in_pieces_is_the_file_resampled_at_once(tmp_path, rate, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", noise(3 * rate + 17, 2), rate, subtype="FLOAT")
+    monkeypatch.setattr(audio, "_BLOCK_NUMBERS", 10_000)
+    pieces = list(mono_blocks(tmp_path / "a.wav", sample_rate=32_000))
+    assert len(pieces) > 5
+    mono = soundfile.read(tmp_path / "a.wav", dtype="float32")[0].mean(axis=1)
+    expected = soxr.resample(mono, rate, 32_000) if rate != 32_000 else mono
+    np.testing.assert_array_equal(np.concatenate(pieces), expected)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_format_is_read(tmp_path, suffix, channels):
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, noise(44_100, channels), 44_100)
+    assert read_audio(path, sample_rate=32_000).shape == (32_000,)
+    assert read_header(path) == (44_100, 44_100)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8])
+@pytest.mark.parametrize("seconds", [0.01, 0.5])
+@pytest.mark.parametrize("rate", [8_000, 192_000])
+def test_odd_shapes_are_read(tmp_path, channels, seconds, rate):
+    soundfile.write(tmp_path / "a.wav", noise(round(rate * seconds), channels), rate)
+    samples = read_audio(tmp_path / "a.wav", sample_rate=32_000)
+    assert len(samples) == pytest.approx(32_000 * seconds, abs=1)
+
+
+def test_silence_and_samples_beyond_full_scale_are_sound(tmp_path):
+    soundfile.write(tmp_path / "silence.wav", np.zeros(1000), 32_000)
+    assert not read_audio(tmp_path / "silence.wav").any()
+    soundfile.write(tmp_path / "loud.wav", np.array([3.5, -7.0]), 32_000, subtype="FLOAT")
+    np.testing.assert_array_equal(read_audio(tmp_path / "loud.wav"), [3.5, -7.0])
+
+
+@pytest.mark.parametrize(("suffix", "message"), [("wav", "is cut off after"), ("flac", "as sound")])
+def test_a_file_that_is_cut_off_is_refused(tmp_path, suffix, message):
+    path = tmp_path / f"a.{suffix}"
+    soundfile.write(path, noise(200_000), 44_100)
+    path.write_bytes(path.read_bytes()[:100_000])
+    with pytest.raises(UnusableSound, match=message):
+        read_audio(path)
+
+
+def test_a_wav_from_a_pipe_that_promises_no_length_is_read(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(1000), 44_100)
+    content = bytearray(path.read_bytes())
+    place = content.index(b"data") + 4
+    content[place : place + 4] = b"\xff\xff\xff\xff"
+    path.write_bytes(content)
+    assert len(read_audio(path)) == 1000
+
+
+@pytest.mark.parametrize("rate", [1, 999, 2_000_000])
+def test_an_absurd_sample_rate_is_refused_before_resampling(tmp_path, rate):
+    soundfile.write(tmp_path / "a.wav", noise(100), rate)
+    for read in (read_audio, read_header):
+        with pytest.raises(UnusableSound, match=f"says that it has {rate} samples per second"):
+            read(tmp_path / "a.wav")
+
+
+def test_the_header_of_a_file_without_samples(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(0), 44_100)
+    with pytest.raises(UnusableSound, match=r"a\.wav holds no samples"):
+        read_header(tmp_path / "a.wav")
+
+
+def test_what_is_no_regular_file_is_told_from_what_is(tmp_path):
+    root, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    (root / "split").mkdir(parents=True)
+    elsewhere.mkdir()
+    for folder in (root, root / "split", elsewhere):
+        (folder / "a.wav").touch()
+    (root / "folder.wav").mkdir()
+    os.mkfifo(root / "pipe.wav")
+    links = {"within": root / "a.wav", "gone": root / "nothing", "out": elsewhere / "a.wav"}
+    for name, target in links.items():
+        (root / f"split/{name}.wav").symlink_to(target)
+    (root / "loop.wav").symlink_to(root / "loop.wav")
+    check_sound_file(root / "a.wav", root=root)
+    check_sound_file(root / "split/within.wav", root=root)
+    for name, reason in (
+        ("none.wav", "is missing"),
+        ("folder.wav", "is a folder"),
+        ("pipe.wav", "is no regular file"),
+        ("loop.wav", "cannot be opened"),
+        ("split/gone.wav", r"is a link to nothing \(.*nothing\)"),
+        ("split/out.wav", r"is a link that leads out of .*data \(to .*elsewhere/a\.wav\)"),
+    ):
+        with pytest.raises(UnusableSound, match=reason):
+            check_sound_file(root / name, root=root)
+    # A whole folder may be somewhere else.
+    (root / "linked").symlink_to(elsewhere)
+    (elsewhere / "b.wav").symlink_to("a.wav")
+    check_sound_file(root / "linked/a.wav", root=root)
+    check_sound_file(root / "linked/b.wav", root=root)

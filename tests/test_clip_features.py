@@ -5,6 +5,8 @@ import pytest
 import soundfile
 
 from tests.conftest import load_script, options, settings_for
+from utils import clip_features
+from utils.audio import UnusableSound, fingerprint
 from utils.clip_features import Clip, log_mel, write_clip_features
 from utils.errors import InputError
 from utils.locks import FolderLock
@@ -17,11 +19,15 @@ def sound(path, *, rate=44100, seconds=0.5, channels=1, seed=0):
     return path
 
 
+def clip(fid, path):
+    return Clip(fid, f"test/{path.name}", path, fingerprint(path))
+
+
 @pytest.fixture
 def clips(tmp_path):
     rates = (8000, 44100, 48000)
     return [
-        Clip(7 + i, f"test/{i}.wav", sound(tmp_path / f"wavs/{i}.wav", rate=rate, seed=i))
+        clip(7 + i, sound(tmp_path / f"wavs/{i}.wav", rate=rate, seed=i))
         for i, rate in enumerate(rates)
     ]
 
@@ -47,13 +53,13 @@ def test_the_spectrogram_is_librosas_with_the_originals_numbers(rate, window, ho
         fmin=12,
         fmax=min(8000, rate / 2),
     )
-    found = log_mel(samples, sample_rate=rate)
+    (found,) = log_mel([samples], sample_rate=rate)
     assert (found.shape, found.dtype) == ((rate // hop + 1, 64), np.float32)
     np.testing.assert_allclose(found, np.log(mel + np.spacing(1)).T, rtol=1e-6)
 
 
 def test_silence_is_the_logarithm_of_the_offset():
-    found = log_mel(np.zeros(8000, np.float32), sample_rate=8000)
+    (found,) = log_mel([np.zeros(8000, np.float32)], sample_rate=8000)
     np.testing.assert_allclose(found, np.log(2.0**-52), rtol=1e-6)
 
 
@@ -76,7 +82,7 @@ def test_files_are_keyed_by_fid_as_the_originals(clips, tmp_path, kind):
 
 def test_channels_are_mixed(tmp_path):
     stereo = sound(tmp_path / "wavs/s.wav", rate=32000, channels=2)
-    write_clip_features(tmp_path / "w.hdf5", [Clip(1, "test/s.wav", stereo)], kind="waveform")
+    write_clip_features(tmp_path / "w.hdf5", [clip(1, stereo)], kind="waveform")
     samples = soundfile.read(stereo, dtype="float32")[0]
     np.testing.assert_allclose(content(tmp_path / "w.hdf5")["1"], samples.mean(axis=1), atol=1e-7)
 
@@ -91,7 +97,8 @@ def test_what_is_up_to_date_is_left_alone_and_what_changed_is_computed(clips, tm
     assert path.stat().st_mtime_ns == before
     old = content(path)
     sound(clips[1].path, seed=99)
-    assert write_clip_features(path, clips, kind="logmel").computed == 1
+    changed = [clips[0], clip(8, clips[1].path), clips[2]]
+    assert write_clip_features(path, changed, kind="logmel").computed == 1
     new = content(path)
     assert np.array_equal(old["7"], new["7"])
     assert not np.array_equal(old["8"], new["8"])
@@ -112,7 +119,9 @@ def test_an_interrupted_run_goes_on_where_it_was(clips, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         write_clip_features(path, clips, kind="waveform", advance=stop_after_two)
     assert not path.exists()
-    assert write_clip_features(path, clips, kind="waveform").computed == 1
+    found = []
+    assert write_clip_features(path, clips, kind="waveform", advance=found.append).computed <= 1
+    assert found[0] >= 2
     write_clip_features(whole, clips, kind="waveform")
     for (fid, one), (other_fid, other) in zip(
         content(path).items(), content(whole).items(), strict=True
@@ -134,10 +143,37 @@ def test_what_would_be_lost_or_cannot_be_used_is_refused(clips, tmp_path):
     path.write_bytes(b"no HDF5")
     with pytest.raises(InputError, match="not an HDF5 file"):
         write_clip_features(path, clips, kind="logmel")
+
+
+def test_a_clip_that_cannot_be_used_is_left_out(clips, tmp_path):
+    path = tmp_path / "out.hdf5"
+    write_clip_features(path, clips, kind="logmel")
     clips[1].path.write_bytes(b"RIFF")
-    with pytest.raises(InputError, match=r"1\.wav as sound"):
-        write_clip_features(tmp_path / "new.hdf5", clips, kind="logmel")
+    soundfile.write(clips[2].path, np.zeros(800), 1000)
+    clips = [clip(each.fid, each.path) for each in clips]
+    update = write_clip_features(path, clips, kind="logmel")
+    assert (update.computed, update.failed.keys()) == (0, {"test/1.wav", "test/2.wav"})
+    assert update.failed["test/2.wav"] == "has 1000 samples per second, and 64 mel bands need 2000"
+    assert list(content(path)) == ["7"]
+    assert not write_clip_features(path, clips, kind="logmel").written
+    with pytest.raises(UnusableSound, match=r"1\.wav cannot be read as sound"):
+        write_clip_features(path, clips, kind="logmel", strict=True)
+    with pytest.raises(
+        InputError, match=r"none of the clips for .*new.hdf5 can be used:\n  - test/1"
+    ):
+        write_clip_features(tmp_path / "new.hdf5", clips[1:], kind="logmel")
     assert not (tmp_path / "new.hdf5").exists()
+
+
+@pytest.mark.parametrize("kind", ["logmel", "waveform"])
+def test_a_clip_of_minutes_is_stored_piece_by_piece_as_if_whole(tmp_path, kind, monkeypatch):
+    long = clip(1, sound(tmp_path / "wavs/long.wav", rate=8000, seconds=7.01))
+    write_clip_features(tmp_path / "whole.hdf5", [long], kind=kind)
+    monkeypatch.setattr(clip_features, "_SECONDS_AT_ONCE", 2)
+    write_clip_features(tmp_path / "parts.hdf5", [long], kind=kind)
+    whole, parts = (content(tmp_path / f"{name}.hdf5")["1"] for name in ("whole", "parts"))
+    assert whole.shape == ((351, 64) if kind == "logmel" else (224320,))
+    np.testing.assert_allclose(parts, whole, rtol=1e-6)
 
 
 def test_two_runs_at_once(clips, tmp_path):
@@ -150,11 +186,11 @@ def test_two_runs_at_once(clips, tmp_path):
 
 def test_real_recordings(shared_data, tmp_path):
     wavs = sorted((shared_data / "clotho-audio").rglob("*.wav"))[:2]
-    clips = [Clip(i, f"evaluation/{wav.name}", wav) for i, wav in enumerate(wavs, 1)]
+    clips = [clip(i, wav) for i, wav in enumerate(wavs, 1)]
     write_clip_features(tmp_path / "mel.hdf5", clips, kind="logmel")
-    for clip in clips:
-        seconds = soundfile.info(clip.path).duration
-        mel = content(tmp_path / "mel.hdf5")[str(clip.fid)]
+    for fid, wav in enumerate(wavs, 1):
+        seconds = soundfile.info(wav).duration
+        mel = content(tmp_path / "mel.hdf5")[str(fid)]
         assert mel.shape == (int(seconds / 0.02) + 1, 64)
         assert np.isfinite(mel).all()
 

@@ -155,13 +155,13 @@ def test_find_audio_does_not_unescape_html(tmp_path):
     assert clotho.find_audio(tmp_path, ["a&amp;b.wav"]) == {}
 
 
-def test_only_regular_files_that_end_in_wav_count(tmp_path):
+def test_all_that_ends_in_wav_counts(tmp_path):
     touch(tmp_path, "a.wav", "B.WAV", "c.mp3", "wav", "._a.wav")
     (tmp_path / "folder.wav").mkdir()
     (tmp_path / "link.wav").symlink_to("a.wav")
     (tmp_path / "broken.wav").symlink_to("nowhere")
-    assert clotho.list_wavs(tmp_path) == ["B.WAV", "a.wav", "link.wav"]
-    assert clotho.find_audio(tmp_path, ["folder.wav", "broken.wav"]) == {}
+    names = ["B.WAV", "a.wav", "broken.wav", "folder.wav", "link.wav"]
+    assert clotho.list_wavs(tmp_path) == names  # what cannot be used is told by name later
 
 
 def test_find_audio_does_not_depend_on_the_order_of_names_or_files(tmp_path):

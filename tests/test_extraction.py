@@ -6,6 +6,8 @@ import soundfile
 import torch
 
 from utils import extraction
+from utils.audio import UnusableSound
+from utils.errors import InputError
 from utils.vectors import read_vectors
 
 SETTINGS = {"sample_rate": 1000, "window": 100, "hop": 25, "shortest": 16, "batch_size": 3}
@@ -48,13 +50,25 @@ def test_decoding_stays_a_bounded_number_of_clips_ahead(clips, monkeypatch):
     def counting(path, *, sample_rate):
         with lock:
             decoded.append(path)
-        return np.zeros(20, np.float32)
+        yield np.zeros(20, np.float32)
 
-    monkeypatch.setattr(extraction, "read_audio", counting)
+    monkeypatch.setattr(extraction, "mono_blocks", counting)
     batches = extraction.clip_batches(clips * 10, extraction.clip_units(120), tag, **SETTINGS)
     next(batches)
     assert len(decoded) <= extraction._DECODED_AHEAD + 1
     assert sum(1 for _ in batches) == 119
+
+
+def test_a_clip_that_cannot_be_used_is_told_by_reason_and_the_others_go_on(clips):
+    clips[4].write_bytes(b"no sound")
+    soundfile.write(clips[11], np.append(np.zeros(10**6), np.nan), 1000, subtype="FLOAT")
+    units = [[11], [4], [0]]
+    found = {p: rows for (p,), rows in extraction.clip_batches(clips, units, tag, **SETTINGS)}
+    assert found[11] == "holds NaN or infinite samples"  # found long after the first window
+    assert found[4].startswith("cannot be read as sound (")
+    assert found[0].shape == (1, 3)
+    with pytest.raises(UnusableSound, match=r"11\.wav holds NaN"):
+        list(extraction.clip_batches(clips, units, tag, strict=True, **SETTINGS))
 
 
 class Update:
@@ -64,13 +78,17 @@ class Update:
         self.paths = [folder / "a.hdf5", folder / "b.hdf5"]
         self.computed = []
         self.stop_after = None
+        self.odd = set()
 
-    def __call__(self, ids, texts, *, model="m"):
+    def __call__(self, ids, texts, *, model="m", unusable=None):
         def compute(units):
             for (i,) in units:
                 if self.stop_after is not None and len(self.computed) >= self.stop_after:
                     raise KeyboardInterrupt
                 self.computed.append(ids[i])
+                if ids[i] in self.odd:
+                    yield [i], "is odd"
+                    continue
                 size = len(texts[i])
                 yield [i], np.array([[size, size + 1, size + 2]], np.float32)
 
@@ -80,6 +98,7 @@ class Update:
             attributes=[{"what": "a", "model": model}, {"what": "b", "model": model}],
             columns={"texts": texts},
             widths=[1, 2],
+            unusable=unusable,
             start=lambda: (extraction.clip_units(len(ids)), compute),
         )
 
@@ -137,3 +156,49 @@ def test_an_interrupted_extraction_goes_on(update):
     np.testing.assert_array_equal(
         read_vectors(update.paths[0], made_by="").vectors, [[1], [2], [3]]
     )
+
+
+def test_rows_that_cannot_be_computed_are_left_out_and_not_tried_again(update):
+    update.odd = {"x"}
+    first = update(["x", "y", "z"], ["1", "22", ""], unusable={"z": "is a folder"})
+    assert (first.computed, first.written) == (1, True)
+    assert first.failed == {"x": "is odd", "z": "is a folder"}
+    file = read_vectors(update.paths[1], made_by="")
+    assert (file.ids, file.failed_ids) == (["y"], first.failed)
+    np.testing.assert_array_equal(file.vectors, [[3, 4]])
+    again = update(["x", "y", "z"], ["1", "22", ""], unusable={"z": "is a folder"})
+    assert (again.computed, again.written, again.failed) == (0, False, first.failed)
+    assert update.computed == ["x", "y"]
+
+
+def test_what_was_mended_is_computed(update):
+    update.odd = {"x"}
+    update(["x", "y", "z"], ["1", "22", ""], unusable={"z": "is a folder"})
+    mended = update(["x", "y", "z"], ["other", "22", "333"])
+    assert (mended.computed, mended.failed) == (1, {"x": "is odd"})  # tried again, in vain
+    update.odd = set()
+    assert update(["x", "y", "z"], ["mended", "22", "333"]).failed == {}
+    file = read_vectors(update.paths[0], made_by="")
+    assert (file.ids, file.failed) == (["x", "y", "z"], {})
+
+
+def test_where_nothing_can_be_computed_nothing_is_written(update):
+    update.odd = {"x", "y"}
+    with pytest.raises(InputError, match=r"not a single one of the 2 rows .*\n  - x: is odd\n"):
+        update(["x", "y"], ["1", "22"])
+    assert not update.paths[0].exists()
+
+
+def test_journals_that_a_finished_run_could_not_remove_go(update):
+    update.stop_after = 1
+    with pytest.raises(KeyboardInterrupt):
+        update(["x", "y"], ["1", "22"])
+    left_over = next(update.paths[0].parent.glob("*.partial"))
+    left_over.rename(left_over.with_name("kept"))
+    update.stop_after = None
+    update(["x", "y"], ["1", "22"])
+    left_over.with_name("kept").rename(left_over)
+    before = [path.stat().st_mtime_ns for path in update.paths]
+    update(["x", "y"], ["1", "22"])
+    assert not left_over.exists()
+    assert [path.stat().st_mtime_ns for path in update.paths] == before

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from utils.datasets import CaptionSplit
+from utils.datasets import CaptionSplit, QuerySplit
 from utils.errors import InputError
 from utils.inputs import CAPTIONS, LOGITS, SCENE, read_inputs, tags_of
-from utils.vectors import write_vectors
+from utils.vectors import row_keys, write_vectors
 
 SPLIT = CaptionSplit(
     split="validation",
@@ -19,13 +21,18 @@ SPLIT = CaptionSplit(
 @pytest.fixture
 def files(tmp_path):
     """Small vector files: logits 3, scene 2, text 4 numbers."""
-    audio = {"model": "demo", "weights_sha256": "p"}
-    text = {"weights_sha256": "s"}
+    audio = {"model": "demo", "weights_sha256": "p", "precision": "fp32"}
+    text = {"weights_sha256": "s", "precision": "fp32"}
     tags = {"what": tags_of("tags"), **text}
     clips = ["validation/a.wav", "validation/b.wav", "evaluation/a.wav"]
     paths = {name: tmp_path / f"{name}.hdf5" for name in ("captions", "logits", "scene", "tags")}
     write_vectors(
-        paths["logits"], clips, np.arange(9.0).reshape(3, 3), attributes={"what": LOGITS, **audio}
+        paths["logits"],
+        clips,
+        np.arange(9.0).reshape(3, 3),
+        attributes={"what": LOGITS, **audio},
+        columns={"sources": ["1", "2", "3"]},
+        failed={row_keys(["validation/c.wav"], {"sources": ["4"]})[0]: "holds no samples"},
     )
     write_vectors(
         paths["scene"],
@@ -51,6 +58,8 @@ def read(files, **changed):
         "audio_features": "logits",
         "audioset_info": "tags",
         "arch": "demo",
+        "arch_sha256": None,
+        "precision": "auto",
         "sentence_model_sha256": "s",
         "audio_script": "scripts/03_audio_features.py",
         "caption_script": "scripts/04_sentence_embeddings.py",
@@ -90,12 +99,47 @@ def test_only_what_is_needed_is_read(files):
     ("changed", "message"),
     [
         ({"arch": "passt_20sec"}, r"logits\.hdf5 does not fit.*03_audio_features"),
+        ({"arch_sha256": "x"}, r"logits\.hdf5 .* weights_sha256 is 'p', .*03_audio_features"),
         ({"sentence_model_sha256": "x"}, r"captions\.hdf5 does not fit.*04_sentence"),
+        (
+            {"precision": "bf16"},
+            r"logits\.hdf5 .* precision is 'fp32', the settings ask for 'bf16'",
+        ),
     ],
 )
 def test_files_of_other_models_are_refused(files, changed, message):
     with pytest.raises(InputError, match=message):
         read(files, **changed)
+
+
+def test_vectors_of_other_sound_files_are_refused(files):
+    inputs = read(files, precision="fp32", arch_sha256="p")
+    inputs.clip_features(replace(SPLIT, clip_sources=["2", "1"]))
+    with pytest.raises(InputError, match=r"other sources for 1 of 2 .*b\.wav.* Run .*03_audio"):
+        inputs.clip_features(replace(SPLIT, clip_sources=["9", "1"]))
+
+
+def test_clips_that_could_not_be_used_are_left_out_with_their_captions(files):
+    split = CaptionSplit(
+        split="validation",
+        cids=np.array([6, 7, 8, 9]),
+        captions=["nothing", "rain", "a dog", "rain again"],
+        clip_of_caption=np.array([0, 2, 1, 2]),
+        clip_names=["c.wav", "b.wav", "a.wav"],
+        clip_fids=np.array([2, 3, 4]),
+    )
+    usable = read(files).usable(split)
+    assert (usable.clip_names, usable.captions) == (["b.wav", "a.wav"], split.captions[1:])
+    assert usable.clip_of_caption.tolist() == [1, 0, 1]
+    queries = QuerySplit(
+        split="validation",
+        cids=split.cids,
+        captions=split.captions,
+        clip_names=split.clip_names,
+        clip_fids=split.clip_fids,
+    )
+    usable = read(files).usable(queries)
+    assert (usable.clip_names, usable.captions) == (["b.wav", "a.wav"], split.captions)
 
 
 def test_logits_and_scene_of_different_weights_are_refused(files):

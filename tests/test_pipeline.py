@@ -416,9 +416,9 @@ def test_vectors_belong_to_their_clips(small_demo):
     file = read_vectors(small_demo / "processed/audio_logits_passt.hdf5", made_by="")
     for i in range(0, len(file.ids), 7):
         samples = read_audio(small_demo / "clotho" / file.ids[i], sample_rate=passt.SAMPLE_RATE)
-        windows = cut_windows(samples, window=model.window, hop=model.hop, shortest=5000)
+        windows = cut_windows([samples], window=model.window, hop=model.hop, shortest=5000)
         with torch.inference_mode():
-            logits = torch.cat([model(torch.from_numpy(w[None].copy()))[0] for w in windows])
+            logits = torch.cat([model(torch.from_numpy(w.copy()))[0] for w in windows])
         np.testing.assert_allclose(file.vectors[i], logits.mean(dim=0), atol=1e-4)
 
 

@@ -15,6 +15,7 @@ import soundfile
 import yaml
 
 from utils import datasets, files, preprocess
+from utils.audio import UnusableSound
 from utils.errors import InputError
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "01_preprocess.py"
@@ -139,7 +140,7 @@ def test_written_files_read_back(clotho, tmp_path):
 
 def test_files_are_written_only_if_they_change(clotho, tmp_path):
     out = tmp_path / "out"
-    assert len(preprocess.write_preprocessed(out, preprocess.preprocess_clotho(clotho))) == 6
+    assert len(preprocess.write_preprocessed(out, preprocess.preprocess_clotho(clotho))) == 7
     assert preprocess.write_preprocessed(out, preprocess.preprocess_clotho(clotho)) == []
     table = {**CAPTIONS["validation"], "B.wav": ["null", "Something else"]}
     write_csv(clotho, "validation", table)
@@ -196,7 +197,6 @@ def test_stripped_names_on_disk_change_nothing(clotho):
 
 def test_wavs_without_captions_are_kept_and_counted(clotho):
     write_wav(clotho / "development" / "Zoo.wav")
-    (clotho / "development" / "folder.wav").mkdir()
     result = preprocess.preprocess_clotho(clotho)
     assert result.extra == ["development/Zoo.wav"]
     assert result.audio_info["audio_fids"]["development"] == {
@@ -213,28 +213,31 @@ def test_wavs_without_captions_are_kept_and_counted(clotho):
 def test_a_broken_wav_that_no_caption_names_is_told_and_does_no_harm(clotho):
     (clotho / "development" / "Zoo.wav").write_bytes(b"no sound")
     result = preprocess.preprocess_clotho(clotho)
-    (extra,) = result.extra
-    assert extra.startswith("development/Zoo.wav: cannot be opened")
+    assert result.failed["development/Zoo.wav"].startswith("cannot be read as sound")
     assert result.missing == []
     assert "Zoo.wav" not in result.audio_info["audio_fids"]["development"]
 
 
 def break_some(clotho):
-    (clotho / "development" / "b.wav").unlink()
     (clotho / "validation" / "B.wav").write_bytes(b"no wav")
     write_wav(clotho / "validation" / "b.wav", 0)
 
 
-def test_unusable_clips_are_refused_by_name_and_reason(clotho):
+def test_strict_stops_at_the_first_clip_that_cannot_be_used(clotho):
     break_some(clotho)
-    with pytest.raises(InputError) as error:
+    with pytest.raises(UnusableSound, match=r"validation/b\.wav holds no samples"):
+        preprocess.preprocess_clotho(clotho, strict=True)
+
+
+def test_where_no_clip_can_be_used_all_are_named(clotho):
+    wavs = sorted(clotho.rglob("*.wav"))
+    for wav in wavs:
+        wav.write_bytes(b"")
+    with pytest.raises(
+        InputError, match=r"none of the 6 sound files .*\n  - development/"
+    ) as error:
         preprocess.preprocess_clotho(clotho)
-    message = str(error.value)
-    assert message.startswith("3 clips of ")
-    assert "development/b.wav: no such file" in message
-    assert "validation/B.wav: cannot be opened" in message
-    assert "validation/b.wav: holds no sound (0 samples)" in message
-    assert "--allow-missing" in message
+    assert all(wav.name in str(error.value) for wav in wavs)
 
 
 def test_long_lists_of_missing_clips_are_counted(clotho):
@@ -248,15 +251,15 @@ def test_long_lists_of_missing_clips_are_counted(clotho):
     assert "... and 20 more" in message
 
 
-def test_allow_missing_goes_on_and_keeps_the_numbers(clotho):
+def test_clips_that_are_missing_or_broken_are_left_out_and_the_others_keep_their_numbers(clotho):
     complete = preprocess.preprocess_clotho(clotho)
     break_some(clotho)
+    (clotho / "development" / "b.wav").unlink()
     result = preprocess.preprocess_clotho(clotho, allow_missing=True)
-    assert [entry.split(" (")[0] for entry in result.missing] == [
-        "development/b.wav: no such file",
-        "validation/B.wav: cannot be opened",
-        "validation/b.wav: holds no sound",
-    ]
+    assert result.missing == ["development/b.wav"]
+    assert result.failed["validation/B.wav"].startswith("cannot be read as sound (")
+    assert result.failed["validation/b.wav"] == "holds no samples"
+    assert len(result.failed) == 2
     gone = {("development", "b.wav"), ("validation", "b.wav"), ("validation", "B.wav")}
     assert rows_of(result) == {
         split: [row for row in rows if (split, row[2]) not in gone]
@@ -267,7 +270,7 @@ def test_allow_missing_goes_on_and_keeps_the_numbers(clotho):
         "validation": {},
         "evaluation": {"x, [1] #2 %@!~.wav": 6},
     }
-    assert result.summary().endswith("3 left out")
+    assert result.summary().endswith("1 missing; 2 cannot be used")
 
 
 def test_missing_folder_says_where_clotho_is(clotho, tmp_path):
@@ -276,7 +279,7 @@ def test_missing_folder_says_where_clotho_is(clotho, tmp_path):
     with pytest.raises(InputError, match=r"no folder .*evaluation\. .*zenodo\.org/records/4783391"):
         preprocess.preprocess_clotho(clotho)
     result = preprocess.preprocess_clotho(clotho, allow_missing=True)
-    assert result.missing == ["evaluation/x, [1] #2 %@!~.wav: no such file"]
+    assert result.missing == ["evaluation/x, [1] #2 %@!~.wav"]
     preprocess.write_preprocessed(tmp_path / "out", result)
     assert datasets.load_captions(tmp_path / "out", "evaluation").captions == []
     assert len(datasets.load_captions(tmp_path / "out", "validation").captions) == 4
@@ -320,7 +323,7 @@ def test_script_from_another_folder(clotho, tmp_path):
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "reads  clotho"
-    assert sum(line.startswith("writes out/") for line in lines) == 6
+    assert sum(line.startswith("writes out/") for line in lines) == 7
     assert "development 3 clips, 6 captions; validation 2" in lines[-1]
     assert done.stderr == ""
     again = run_script(clotho, tmp_path / "out")
@@ -336,8 +339,8 @@ def test_script_refuses_then_allows_missing_clips(clotho, tmp_path):
     assert not (tmp_path / "out").exists()
     allowed = run_script(clotho, tmp_path / "out", "--allow-missing")
     assert allowed.returncode == 0
-    assert "left out:\n  - development/b.wav: no such file\n" in allowed.stdout
-    assert "1 left out" in allowed.stdout.splitlines()[-1]
+    assert "left out:\n  - development/b.wav\n" in allowed.stdout
+    assert "1 missing" in allowed.stdout.splitlines()[-1]
 
 
 def test_real_captions(shared_data, tmp_path, capsys):

@@ -18,6 +18,10 @@ def rows(*values: float) -> np.ndarray:
     return np.array([[value, value + 0.5] for value in values], dtype=np.float32)
 
 
+class PowerCut(Exception):
+    """Stops a process."""
+
+
 class Table:
     """Computes rows 10, 20, 30, ... in units of the given sizes, counting and noting the result."""
 
@@ -29,6 +33,7 @@ class Table:
         self.result = None
         self.fail_at = None
         self.values = {}
+        self.refused = set()
 
     @property
     def size(self):
@@ -37,22 +42,26 @@ class Table:
     def compute(self, units):
         for unit in units:
             if self.fail_at in unit:
-                raise RuntimeError("power cut")
+                raise PowerCut("power cut")
+            if self.refused.intersection(unit):
+                yield unit, "is odd"
+                continue
             self.computed.append(tuple(unit))
             yield unit, rows(*(self.values.get(i, 10 * (i + 1)) for i in unit))
 
-    def __call__(self, *, team=ALONE, known=None, origin=ORIGIN, path=None):
-        def finish(table):
-            self.result = table
+    def __call__(self, *, team=ALONE, known=None, failed=None, origin=ORIGIN, path=None):
+        def finish(table, failed):
+            self.result, self.failed = table, failed
 
         return compute_rows(
             Work(path or self.path, [f"k{i}" for i in range(self.size)], origin, 2),
             lambda: (self.units, self.compute),
             finish,
             known=known,
+            failed=failed,
             team=team,
             advance=self.advanced.append,
-        )
+        ).computed
 
 
 @pytest.fixture
@@ -94,7 +103,7 @@ def test_a_unit_with_a_missing_row_is_computed_whole_and_only_that_row_is_kept(t
     table.units = ((0, 3), (1, 2), (4, 5))
     append(table.path, ["k0", "k1", "k2"], 1, 2, 3)
     table.fail_at = 4
-    with pytest.raises(RuntimeError, match="power cut"):
+    with pytest.raises(PowerCut):
         table()
     assert table.computed == [(0, 3)]
     keys = (table.path / "keys.jsonl").read_text().split()
@@ -106,17 +115,38 @@ def test_a_unit_with_a_missing_row_is_computed_whole_and_only_that_row_is_kept(t
 
 def test_a_batch_that_was_computed_is_kept_when_the_next_fails(table):
     table.fail_at = 1
-    with pytest.raises(RuntimeError, match="power cut"):
+    with pytest.raises(PowerCut):
         table()
     assert table.result is None
     assert kept(table.path) == {"k0"}
 
 
-def test_a_row_that_is_not_finite_is_named_and_not_kept(table):
+def test_rows_that_cannot_be_computed_are_told_and_the_others_kept(table):
     table.values = {1: np.nan}
-    with pytest.raises(InputError, match="NaN or infinite numbers for k1"):
+    table.refused = {2}
+    assert table() == 1
+    assert table.failed.keys() == {"k1", "k2"}
+    assert "NaN or infinite numbers" in table.failed["k1"]
+    assert table.failed["k2"] == "is odd"
+    np.testing.assert_array_equal(table.result[:1], rows(10))
+    assert table.advanced == [0, 1, 1, 1, 0]
+
+
+def test_what_failed_is_tried_again_until_the_file_is_written(table):
+    table.refused = {0}
+    table.fail_at = 1
+    with pytest.raises(PowerCut):
         table()
-    assert kept(table.path) == {"k0"}
+    table.refused, table.fail_at = set(), None
+    assert table() == 3
+    assert table.failed == {}
+    np.testing.assert_array_equal(table.result, rows(10, 20, 30))
+
+
+def test_what_is_known_to_fail_is_not_tried(table):
+    assert table(failed={"k1": "is odd"}) == 2
+    assert table.computed == [(0,), (2,)]
+    assert table.failed == {"k1": "is odd"}
 
 
 def test_journals_of_any_number_of_processes_are_picked_up_and_removed(table):
@@ -175,7 +205,7 @@ def together(size, run):
     def member(rank):
         try:
             return run(Thread(rank, size, rank, meeting))
-        except InputError as error:
+        except (InputError, PowerCut) as error:
             meeting.barrier.abort()  # as the others lose the connection
             return error
         except threading.BrokenBarrierError as error:
@@ -199,12 +229,21 @@ def test_a_team_shares_the_units_and_one_writes(table, size):
     assert list(table.path.parent.iterdir()) == []
 
 
+def test_what_members_cannot_compute_comes_together(table):
+    tables = [Table(table.path, units=[(i,) for i in range(6)]) for _ in range(2)]
+    for each in tables:
+        each.refused = {0, 3}
+    assert together(2, lambda team: tables[team.rank](team=team))[0] == 4
+    assert tables[0].failed == {"k0": "is odd", "k3": "is odd"}
+    np.testing.assert_array_equal(tables[0].result[[1, 2, 4, 5]], rows(20, 30, 50, 60))
+
+
 def test_what_a_member_did_before_it_failed_is_kept(table):
     tables = [Table(table.path, units=[(i,) for i in range(8)]) for _ in range(2)]
-    tables[1].values = {5: np.nan}
+    tables[1].fail_at = 5
     broken, error = together(2, lambda team: tables[team.rank](team=team))
     assert isinstance(broken, threading.BrokenBarrierError)
-    assert "infinite numbers for k5" in str(error)
+    assert "power cut" in str(error)
     assert tables[0].result is None
     table.units = tables[0].units
     assert table() == 2

@@ -91,9 +91,18 @@ def test_clips_and_queries_are_numbered_each_by_itself(folder):
     assert set(table) == {"cid", "original", "caption", "tokens"}  # no clip beside a caption
 
 
-def test_a_broken_clip_is_named(folder):
-    (folder / "test/x.wav").write_bytes(b"no sound")
-    with pytest.raises(InputError, match=r"1 clip of .*\n  - x\.wav: cannot be opened"):
+def test_a_broken_clip_is_left_out_by_reason(folder):
+    (folder / "test/A.wav").write_bytes(b"no sound")
+    contents, failed = task6b.preprocess_task6b(folder / "test", folder / "q.csv")
+    assert failed.keys() == {"test/A.wav"}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    queries = task6b.load_queries(folder)
+    assert "A.wav" not in queries.clip_names
+    assert len(queries.clip_sources) == len(queries.clip_names) > 0
+    for path in (folder / "test").iterdir():
+        path.write_bytes(b"no sound")
+    with pytest.raises(InputError, match=r"none of the \d sound files .* can be used:\n  - test/"):
         task6b.preprocess_task6b(folder / "test", folder / "q.csv")
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from utils.errors import InputError
-from utils.vectors import read_if_current, read_vectors, require, select, write_vectors
+from utils.vectors import read_reusable, read_vectors, require, row_keys, select, write_vectors
 
 ATTRIBUTES = {"what": "test", "model": "a", "window_seconds": 10.0}
 IDS = ["development/ a b .wav", "development/&amp;.wav", "validation/é.wav"]
@@ -42,9 +42,15 @@ def test_missing_rows_name_the_script(path):
 
 def test_rows_made_from_other_texts_are_refused(path):
     file = read_vectors(path, made_by="s.py")
-    select(file, IDS, original_ids=[], made_by="s.py", texts=TEXTS["texts"])
+    select(file, IDS, original_ids=[], made_by="s.py", made_from=("texts", TEXTS["texts"]))
     with pytest.raises(InputError, match=r"other texts for 1 of 3 rows .*Run s\.py again"):
-        select(file, IDS, original_ids=[], made_by="s.py", texts=["one", "two", "“three”"])
+        select(
+            file,
+            IDS,
+            original_ids=[],
+            made_by="s.py",
+            made_from=("texts", ["one", "two", "“three”"]),
+        )
 
 
 def test_other_parameters_are_refused_all_in_one_message(path):
@@ -62,7 +68,13 @@ def test_the_original_layout(tmp_path, layout):
             file[str(fid)] = np.array(vector, np.float32)[None if layout == "one per clip" else ...]
     file = read_vectors(path, made_by="s.py")
     assert file.original_layout
-    taken = select(file, ["s/x", "s/y"], original_ids=["10", "1"], made_by="s.py", texts=["p", "q"])
+    taken = select(
+        file,
+        ["s/x", "s/y"],
+        original_ids=["10", "1"],
+        made_by="s.py",
+        made_from=("texts", ["p", "q"]),
+    )
     np.testing.assert_array_equal(taken, [[1, 2], [5, 6]])
     require(file, {"model": "anything"}, made_by="s.py")
 
@@ -94,21 +106,27 @@ def test_nonsense_is_not_written(path, ids, vectors):
     assert path.read_bytes() == before
 
 
-def test_a_current_file_is_recognised_and_its_rows_are_reusable(path):
-    assert read_if_current(path, IDS, TEXTS, ATTRIBUTES) == (True, {})
-    current, rows = read_if_current(path, IDS[:2], {"texts": ["one", "new"]}, ATTRIBUTES)
-    assert not current
-    np.testing.assert_array_equal(rows[IDS[0], "one"], VECTORS[0])
-    assert (IDS[1], "new") not in rows
-    assert read_if_current(path, IDS, TEXTS, {**ATTRIBUTES, "model": "b"}) == (False, {})
-    assert read_if_current(path.with_name("gone"), IDS, TEXTS, ATTRIBUTES) == (False, {})
+def test_a_file_that_was_made_the_same_way_is_reusable(path):
+    file = read_reusable(path, TEXTS, ATTRIBUTES)
+    assert file.keys == row_keys(IDS, TEXTS)
+    assert read_reusable(path, TEXTS, {**ATTRIBUTES, "model": "b"}) is None
+    assert read_reusable(path, {"sources": []}, ATTRIBUTES) is None
+    assert read_reusable(path.with_name("gone"), TEXTS, ATTRIBUTES) is None
+
+
+def test_rows_that_could_not_be_computed_are_kept_with_their_reasons(tmp_path):
+    failed = {row_keys(["s/z"], {"texts": ["ü"]})[0]: "holds NaN"}
+    write_vectors(tmp_path / "f", IDS, VECTORS, attributes={}, columns=TEXTS, failed=failed)
+    file = read_vectors(tmp_path / "f", made_by="")
+    assert (file.ids, file.columns, file.failed) == (IDS, TEXTS, failed)
+    assert file.failed_ids == {"s/z": "holds NaN"}
 
 
 def test_what_this_program_did_not_write_is_not_overwritten(tmp_path):
     (tmp_path / "mine.hdf5").write_bytes(b"something of the user's")
     with pytest.raises(InputError, match=r"cannot read .*mine\.hdf5"):
-        read_if_current(tmp_path / "mine.hdf5", IDS, TEXTS, ATTRIBUTES)
+        read_reusable(tmp_path / "mine.hdf5", TEXTS, ATTRIBUTES)
     with h5py.File(tmp_path / "original.hdf5", "w") as file:
         file["1"] = [1.0, 2.0]
     with pytest.raises(InputError, match=r"original\.hdf5 .*would be overwritten"):
-        read_if_current(tmp_path / "original.hdf5", IDS, TEXTS, ATTRIBUTES)
+        read_reusable(tmp_path / "original.hdf5", TEXTS, ATTRIBUTES)

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from utils import files
 from utils.errors import InputError, counted, shorten
-from utils.preprocess import Caption, Preprocessed, number, read_durations
+from utils.preprocess import Caption, Preprocessed, none_usable, number
+from utils.sounds import read_sounds
 
 SPLITS = ("train", "val", "test")
 SOURCE = (
@@ -96,7 +97,7 @@ def find_audio(folder: Path) -> dict[str, str]:
 
     """
     try:
-        there = [entry.name for entry in folder.iterdir() if entry.is_file()]
+        there = [entry.name for entry in folder.iterdir()]
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -156,6 +157,7 @@ def require_audio(folder: Path, names: Sequence[str]) -> list[Path]:
 def preprocess_audiocaps(
     dataset_path: str | Path,
     *,
+    strict: bool = False,
     progress: Callable[[int], AbstractContextManager] | None = None,
 ) -> Preprocessed:
     """Read and check AudioCaps' captions and sound files, and number them.
@@ -166,6 +168,8 @@ def preprocess_audiocaps(
     Parameters
     ----------
     dataset_path : str or Path
+    strict : bool
+        Refuse the data set at the first sound file that cannot be used.
     progress : callable, optional
         Called with the number of sound files, returns a context manager whose ``update`` is called
         after each one, such as a tqdm bar.
@@ -187,32 +191,34 @@ def preprocess_audiocaps(
         for split, of_split in rows.items()
     }
     clips = [(split, name) for split in SPLITS for name in sorted(names[split].values())]
-    durations, problems = read_durations(
+    sounds, failed = read_sounds(
         {
-            (split, names[split][clip]): audio_folder(dataset_path, split) / names[split][clip]
+            f"{split}/{names[split][clip]}": audio_folder(dataset_path, split) / names[split][clip]
             for split in SPLITS
             for clip in sorted(names[split].keys() & found[split].keys())
         },
-        progress,
+        root=Path(dataset_path),
+        strict=strict,
+        progress=progress,
     )
-    missing = [
-        f"{split}/{name}: {problems.get((split, name), 'no such file')}"
-        for split, name in clips
-        if (split, name) not in durations
-    ]
-    if not durations:
+    audio_ids = [f"{split}/{name}" for split, name in clips]
+    missing = [name for name in audio_ids if name not in sounds and name not in failed]
+    if not sounds:
+        if failed:
+            raise none_usable(Path(dataset_path), failed)
         raise InputError(
-            f"none of the {len(clips)} clips of {dataset_path} can be used:\n{shorten(missing)}\n"
+            f"not one of the {len(clips)} clips of {dataset_path} is there:\n{shorten(missing)}\n"
             f"Put the sound files into {audio_folder(dataset_path, '{split}')}. {SOURCE}."
         )
     return number(
         clips,
-        durations,
+        sounds,
         {
             split: [(names[split][clip], caption) for clip, caption in of_split]
             for split, of_split in rows.items()
         },
         missing=missing,
+        failed=failed,
         extra=[
             f"{split}/{name}"
             for split in SPLITS

@@ -4,15 +4,16 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tqdm import tqdm
 
-from utils import config, distributed
-from utils.errors import InputError
+from utils import config, distributed, sounds
+from utils.errors import InputError, shorten
 
 EXIT_BAD_INPUT = 2
+EXIT_SOME_FAILED = 3  # all else is done
 EXIT_INTERRUPTED = 130  # as shells report SIGINT
 EXIT_BROKEN_PIPE = 141  # as shells report SIGPIPE
 
@@ -59,6 +60,15 @@ def add_subset_option(target: argparse.ArgumentParser, *choices: str) -> None:
         choices=choices,
         default=choices[0],
         help=f"which data set (default {choices[0]}). {listing}",
+    )
+
+
+def add_strict_option(target: argparse.ArgumentParser) -> None:
+    """Add --strict, which stops at the first sound file that cannot be used."""
+    target.add_argument(
+        "--strict",
+        action="store_true",
+        help="stop at the first sound file that cannot be used, instead of leaving it out",
     )
 
 
@@ -122,9 +132,41 @@ class Summary:
         for path in paths:
             self._print(f"writes {shown(path)}")
 
+    def notes(self, text: str) -> None:
+        """Print what the user should know."""
+        self._print(text)
+
     def finish(self, text: str) -> None:
         """Print the closing line of the command, with the seconds since the start."""
         self._print(f"{text} [{time.perf_counter() - self._started:.1f} s]")
+
+    def failed(self, folder: Path, step: str, failed: Mapping[str, str]) -> int:
+        """Tell which sound files a step cannot use, and keep the list.
+
+        Parameters
+        ----------
+        folder : Path
+            Where ``failed_files.csv`` is.
+        step : str
+            What failed.
+        failed : mapping of str to str
+            Reasons by ``split/file name``; empty if nothing failed.
+
+        Returns
+        -------
+        int
+            The exit status: 0 if nothing failed.
+
+        """
+        if self._silent:
+            return EXIT_SOME_FAILED if failed else 0
+        path = sounds.write_failed(folder, step, failed)
+        if path is None:
+            return 0
+        listing = shorten([f"{name} {reason}" for name, reason in failed.items()])
+        self._print(f"cannot be used, and left out:\n{listing}")
+        self.writes(path)
+        return EXIT_SOME_FAILED
 
     def _print(self, line: str) -> None:
         if not self._silent:
@@ -139,8 +181,9 @@ def run(
     Returns
     -------
     int
-        What `main` returns (None counts as 0); 2 for bad input, with its message on stderr;
-        130 for Ctrl-C; 141 if the reader of the output has gone.
+        What `main` returns (None counts as 0; 3 means that some sound files cannot be used); 2 for
+        bad input, with its message on stderr; 130 for Ctrl-C; 141 if the reader of the output has
+        gone.
 
     """
     try:

@@ -1,6 +1,7 @@
 """Log-mel spectrograms or waveforms of clips, for those who train on them elsewhere.
 
-The layout is the original system's: HDF5, one dataset per ``str(fid)``. Attributes, which its
+The layout is the original system's: HDF5, one dataset per ``str(fid)``. Clips of more than a minute
+are stored in chunks, which its readers do not notice. Attributes, which its
 readers pass over, say how the file was made (``kind`` and parameters) and from what each dataset
 was: ``id`` (``split/file name``), ``source`` (fingerprint of the sound file) and, of log-mels,
 ``sample_rate`` in Hz.
@@ -10,8 +11,9 @@ Shapes: N samples, T frames.
 
 import hashlib
 import importlib
+import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +22,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.audio import decode, fingerprint, read_audio
-from utils.errors import InputError
+from utils.audio import UnusableSound, mono_blocks, read_header
+from utils.errors import InputError, shorten
 from utils.extraction import Update, ahead
 from utils.files import atomic_write
 from utils.locks import FolderLock
@@ -34,8 +36,9 @@ MELS = 64
 FMIN, FMAX = 12.0, 8000.0
 LOG_OFFSET = float(np.spacing(1.0))
 
-# Below it the lowest mel bands are narrower than the bins of the FFT, and stay empty.
-_LOWEST_RATE = 4000
+# In Hz. At 1650 and less, mel bands are narrower than the bins of the FFT, and stay empty.
+_LOWEST_RATE = 2000
+_SECONDS_AT_ONCE = 60  # bounds the memory
 _PARAMETERS: dict[Kind, dict[str, str | int | float]] = {
     "logmel": {
         "sample_rate": "of each file",
@@ -66,12 +69,15 @@ class Clip:
         ``split/file name``.
     path : Path
         The sound file.
+    source : str
+        Its `utils.audio.fingerprint`.
 
     """
 
     fid: int
     audio_id: str
     path: Path
+    source: str
 
 
 def write_clip_features(
@@ -79,13 +85,15 @@ def write_clip_features(
     clips: Sequence[Clip],
     *,
     kind: Kind,
+    strict: bool = False,
     advance: Callable[[int], Any] = lambda count: None,
 ) -> Update:
     """Bring a file of log-mels or waveforms up to date, computing no clip that is there already.
 
     Each finished clip is kept in a folder beside the file, ``<name>.partial``, until all are
     there; so work goes on where it was stopped. While the file is put together, the disk holds
-    each new clip twice. The memory holds a few clips at a time.
+    each new clip twice. The memory holds a minute of a few clips at a time. Clips that cannot be
+    used are left out.
 
     Parameters
     ----------
@@ -95,25 +103,29 @@ def write_clip_features(
     kind : "logmel" or "waveform"
         ``logmel``: (T, 64) float32, see `log_mel`, at the sample rate that the sound file has.
         ``waveform``: (N,) float32, resampled to 32 kHz. Both of the mean over the channels.
+    strict : bool
+        Raise at the first clip that cannot be used.
     advance : callable
-        Told how many clips are newly available, the ones found on the disk first.
+        Told how many clips are newly settled, the ones found on the disk first.
 
     Returns
     -------
     Update
-        Clips computed, and whether the file was written: one that is up to date stays untouched.
+        A file that is up to date stays untouched.
 
     Raises
     ------
     InputError
-        If a sound file cannot be used, something else stands under `path`, or another run is
+        If not a single clip can be used, something else stands under `path`, or another run is
         writing it.
+    UnusableSound
+        If `strict`.
     ValueError
         If a fid is repeated.
 
     """
     parameters = {"kind": kind, **_PARAMETERS[kind]}
-    wanted = {str(clip.fid): (clip.audio_id, fingerprint(clip.path)) for clip in clips}
+    wanted = {str(clip.fid): (clip.audio_id, clip.source) for clip in clips}
     if len(wanted) != len(clips):
         raise ValueError(f"{path}: fids must be distinct")
     folder = path.with_name(path.name + ".partial")
@@ -135,21 +147,29 @@ def write_clip_features(
         if missing and kind == "logmel":
             # It takes seconds; and before the threads, which would race for its lazy submodules.
             importlib.import_module("librosa.feature")
-        for clip, (features, attributes) in ahead(lambda clip: _compute(clip, kind), missing):
-            fid = str(clip.fid)
-            audio_id, source = wanted[fid]
-            with atomic_write(parts[fid], "w+b") as stream, h5py.File(stream, "w") as file:
-                dataset = file.create_dataset(_IN_PART, data=features)
-                dataset.attrs.update({"id": audio_id, "source": source, **attributes})
+        failed = {}
+        for clip, error in ahead(
+            lambda clip: _write_part(parts[str(clip.fid)], clip, kind), missing
+        ):
+            if error is not None:
+                if strict:
+                    raise error
+                failed[clip.audio_id] = error.reason
+                del wanted[str(clip.fid)]
             advance(1)
+        if failed and not wanted:
+            reasons = [f"{audio_id}: {reason}" for audio_id, reason in failed.items()]
+            raise InputError(f"none of the clips for {path} can be used:\n{shorten(reasons)}")
         if present != wanted:
             _put_together(path, list(wanted), parts, parameters)
         lock.remove()
-    return Update(computed=len(missing), written=present != wanted)
+    return Update(computed=len(missing) - len(failed), written=present != wanted, failed=failed)
 
 
-def log_mel(samples: NDArray[np.float32], *, sample_rate: int) -> NDArray[np.float32]:
-    """Compute the log-mel spectrogram of the original system.
+def log_mel(
+    blocks: Iterable[NDArray[np.float32]], *, sample_rate: int
+) -> Iterator[NDArray[np.float32]]:
+    """Compute the log-mel spectrogram of the original system, a minute at a time.
 
     A window of 40 ms every 20 ms, both rounded to whole samples (a half to the even one), and an
     FFT of the next power of two; 64 mel bands from 12 Hz to 8 kHz, or to half the sample rate
@@ -159,43 +179,87 @@ def log_mel(samples: NDArray[np.float32], *, sample_rate: int) -> NDArray[np.flo
 
     Parameters
     ----------
-    samples : ndarray, shape (N,), float32
+    blocks : iterable of ndarray, float32
+        The clip, N samples in pieces of any length.
     sample_rate : int
         In Hz.
 
-    Returns
-    -------
-    ndarray, shape (T, 64), float32
+    Yields
+    ------
+    ndarray, float32, together of shape (T, 64)
         log(mel + 2.2e-16), the natural logarithm; T = floor(N / hop) + 1.
 
     """
     from librosa.feature import melspectrogram  # takes seconds to import
 
     window = round(sample_rate * WINDOW_MS / 1000)
-    mel = melspectrogram(
-        y=samples,
-        sr=sample_rate,
-        n_fft=1 << (window - 1).bit_length(),
-        win_length=window,
-        hop_length=round(sample_rate * HOP_MS / 1000),
-        n_mels=MELS,
-        fmin=FMIN,
-        fmax=min(FMAX, sample_rate / 2),
-    )
-    return np.ascontiguousarray(np.log(mel + LOG_OFFSET).T, dtype=np.float32)
+    hop = round(sample_rate * HOP_MS / 1000)
+    fft = 1 << (window - 1).bit_length()
+    at_once = 1000 * _SECONDS_AT_ONCE // HOP_MS  # frames
+    held = np.empty(0, np.float32)
+    around = np.zeros(fft // 2, np.float32)
 
-
-def _compute(clip: Clip, kind: Kind) -> tuple[NDArray[np.float32], dict[str, int]]:
-    """Compute the features of a clip, and attributes of its own."""
-    if kind == "waveform":
-        return read_audio(clip.path, sample_rate=WAVEFORM_RATE), {}
-    samples, rate = decode(clip.path)
-    if rate < _LOWEST_RATE:
-        raise InputError(
-            f"{clip.path} has {rate} samples per second, and {MELS} mel bands need "
-            f"{_LOWEST_RATE} or more. Replace or remove it."
+    def spectra(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        mel = melspectrogram(
+            y=samples,
+            sr=sample_rate,
+            n_fft=fft,
+            win_length=window,
+            hop_length=hop,
+            center=False,
+            n_mels=MELS,
+            fmin=FMIN,
+            fmax=min(FMAX, sample_rate / 2),
         )
-    return log_mel(samples, sample_rate=rate), {"sample_rate": rate}
+        return np.ascontiguousarray(np.log(mel + LOG_OFFSET).T, dtype=np.float32)
+
+    for block in itertools.chain([around], blocks, [around]):
+        held = np.concatenate([held, block])
+        while len(held) >= (needed := fft + (at_once - 1) * hop):
+            yield spectra(held[:needed])
+            held = held[at_once * hop :]
+    if len(held) >= fft:
+        yield spectra(held)
+
+
+def _write_part(path: Path, clip: Clip, kind: Kind) -> UnusableSound | None:
+    """Compute the features of a clip and keep them; returns what is wrong with it, if anything."""
+    attributes: dict[str, str | int] = {"id": clip.audio_id, "source": clip.source}
+    try:
+        if kind == "waveform":
+            samples = mono_blocks(clip.path, sample_rate=WAVEFORM_RATE)
+            pieces = _regrouped(samples, WAVEFORM_RATE * _SECONDS_AT_ONCE)
+        else:
+            _, rate = read_header(clip.path)
+            if rate < _LOWEST_RATE:
+                raise UnusableSound(
+                    clip.path,
+                    f"has {rate} samples per second, and {MELS} mel bands need {_LOWEST_RATE}",
+                )
+            attributes["sample_rate"] = rate
+            pieces = log_mel(mono_blocks(clip.path), sample_rate=rate)
+        with atomic_write(path, "w+b") as stream, h5py.File(stream, "w") as file:
+            first, second = next(pieces), next(pieces, None)
+            limit = None if second is None else (None, *first.shape[1:])  # None: may grow
+            dataset = file.create_dataset(_IN_PART, data=first, maxshape=limit)
+            for piece in itertools.chain([second], pieces) if second is not None else ():
+                dataset.resize(len(dataset) + len(piece), axis=0)
+                dataset[-len(piece) :] = piece
+            dataset.attrs.update(attributes)
+    except UnusableSound as error:
+        return error
+    return None
+
+
+def _regrouped(blocks: Iterable[NDArray[np.float32]], length: int) -> Iterator[NDArray[np.float32]]:
+    """Put pieces together to such of a length; the last one may be shorter."""
+    held = np.empty(0, np.float32)
+    for block in blocks:
+        held = np.concatenate([held, block])
+        while len(held) > length:
+            yield held[:length]
+            held = held[length:]
+    yield held
 
 
 def _entries(path: Path, parameters: Mapping[str, Any]) -> dict[str, tuple[str, str]]:

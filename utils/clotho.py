@@ -72,7 +72,7 @@ def caption_header(captions: int) -> list[str]:
 
 
 def list_wavs(folder: str | Path) -> list[str]:
-    """List the names of the wavs in a folder, sorted: regular files that end in .wav or .WAV.
+    """List the names of the wavs in a folder, sorted: all that ends in .wav or .WAV.
 
     Raises
     ------
@@ -86,7 +86,6 @@ def list_wavs(folder: str | Path) -> list[str]:
             for entry in Path(folder).iterdir()
             if entry.name.lower().endswith(WAV_SUFFIX)
             and not entry.name.startswith(_APPLE_DOUBLE_PREFIX)
-            and entry.is_file()
         )
     except OSError as error:
         raise InputError(

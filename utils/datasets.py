@@ -4,9 +4,11 @@ N captions belong to C clips. An id is ``split/file name`` for a clip and ``spli
 caption: the splits share file names, so that a name alone means nothing.
 """
 
-from dataclasses import dataclass
+import itertools
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +19,7 @@ SPLITS = ("development", "validation", "evaluation")
 CAPTION_COLUMNS = ("cid", "fid", "fname", "original", "caption", "tokens")
 AUDIO_INFO_FILE = "audio_info.pkl"
 VOCAB_INFO_FILE = "vocab_info.pkl"
+SOURCES_FILE = "audio_sources.json"
 DEMO_MANIFEST = "demo_set.json"
 
 _SYNTHETIC_NOTE = (
@@ -41,6 +44,9 @@ class QuerySplit:
         File names of the clips, by increasing fid.
     clip_fids : int array, (C,)
         Number of each clip.
+    clip_sources : list of str, C, or None
+        The `utils.audio.fingerprint` of each clip, as it was when the set was preprocessed; None
+        where that was not noted.
 
     """
 
@@ -49,6 +55,7 @@ class QuerySplit:
     captions: list[str]
     clip_names: list[str]
     clip_fids: np.ndarray
+    clip_sources: list[str] | None = None
 
     @property
     def audio_ids(self) -> list[str]:
@@ -73,6 +80,9 @@ class CaptionSplit(QuerySplit):
     """
 
     clip_of_caption: np.ndarray
+
+
+Split = TypeVar("Split", bound=QuerySplit)
 
 
 def captions_file(input_path: str | Path, split: str) -> Path:
@@ -118,40 +128,68 @@ def load_captions(
     _check_ids(path, cids, fids, names, run_again)
     clip_fids, clip_of_caption = np.unique(np.array(fids, dtype=np.int64), return_inverse=True)
     name_of_fid = dict(zip(fids, names, strict=True))
+    clip_names = [name_of_fid[fid] for fid in clip_fids.tolist()]
     return CaptionSplit(
         split=split,
         cids=np.array(cids, dtype=np.int64),
         captions=columns["original"],
         clip_of_caption=clip_of_caption,
-        clip_names=[name_of_fid[fid] for fid in clip_fids.tolist()],
+        clip_names=clip_names,
         clip_fids=clip_fids,
+        clip_sources=load_sources(input_path, split, clip_names),
     )
 
 
-def without_clips(split: CaptionSplit, excluded: set[str]) -> CaptionSplit:
-    """Leave clips, and their captions, out of a split.
+def load_sources(input_path: str | Path, split: str, names: Sequence[str]) -> list[str] | None:
+    """Read the fingerprints that clips had when they were preprocessed; None if not all are there.
+
+    Raises
+    ------
+    InputError
+        If the file of fingerprints is damaged.
+
+    """
+    path = Path(input_path) / SOURCES_FILE
+    if not path.exists():
+        return None  # the original system writes none
+    table = files.read_json(path)
+    of_split = table.get(split, {}) if isinstance(table, dict) else None
+    if not isinstance(of_split, dict):
+        raise InputError(f"{path} is no table of fingerprints. Run the script that wrote it again.")
+    sources = [of_split.get(name) for name in names]
+    return sources if all(isinstance(source, str) for source in sources) else None
+
+
+def without_clips(split: Split, excluded: Collection[str]) -> Split:
+    """Leave clips, and the captions that are known to be theirs, out of a split.
 
     Parameters
     ----------
-    split : CaptionSplit
-    excluded : set of str
+    split : QuerySplit or CaptionSplit
+    excluded : collection of str
         ``split/file name``; those of other splits mean nothing here.
 
     Returns
     -------
-    CaptionSplit
+    QuerySplit or CaptionSplit
 
     """
     kept = np.array([audio_id not in excluded for audio_id in split.audio_ids], dtype=bool)
+    clips = {
+        "clip_names": list(itertools.compress(split.clip_names, kept)),
+        "clip_fids": split.clip_fids[kept],
+        "clip_sources": split.clip_sources and list(itertools.compress(split.clip_sources, kept)),
+    }
+    if not isinstance(split, CaptionSplit):
+        return replace(split, **clips)
     rows = np.flatnonzero(kept[split.clip_of_caption])
     position = np.cumsum(kept) - 1  # of each kept clip among the kept ones
-    return CaptionSplit(
-        split=split.split,
+    return replace(
+        split,
         cids=split.cids[rows],
         captions=[split.captions[row] for row in rows],
-        clip_names=[name for name, keep in zip(split.clip_names, kept, strict=True) if keep],
-        clip_fids=split.clip_fids[kept],
         clip_of_caption=position[split.clip_of_caption[rows]],
+        **clips,
     )
 
 

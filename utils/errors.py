@@ -15,7 +15,8 @@ class InputError(Exception):
 
 def shorten(lines: Sequence[str]) -> str:
     """Write the first ten lines as a list, and count the rest."""
-    shown = [f"  - {line}" for line in lines[:_SHOWN]]
+    # Names on a disk may hold bytes that no terminal can show.
+    shown = [f"  - {line.encode(errors='backslashreplace').decode()}" for line in lines[:_SHOWN]]
     if len(lines) > _SHOWN:
         shown.append(f"  ... and {len(lines) - _SHOWN} more")
     return "\n".join(shown)

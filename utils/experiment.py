@@ -12,9 +12,9 @@ from torch import Tensor
 from utils import cli
 from utils.config import Config, Model, Training
 from utils.corpora import AUDIOCAPS, CLOTHO, Corpus, corpus
-from utils.datasets import CaptionSplit, QuerySplit, without_clips
+from utils.datasets import CaptionSplit, QuerySplit, Split, without_clips
 from utils.errors import InputError
-from utils.files import read_text
+from utils.files import read_text, sha256
 from utils.inputs import Inputs, read_inputs, require_one_source
 from utils.pairs import Pairs
 
@@ -105,6 +105,7 @@ def load_data(
 
     def part(subset: str, split_name: str) -> Part | None:
         split = load_split(config, corpora[subset], split_name, summary)
+        split = leave_out_failed(split, inputs[subset], summary)
         if not split.captions:
             return None
         return Part(split, load_pairs(split, inputs[subset], tag_embedding, device))
@@ -146,8 +147,20 @@ def load_split(config: Config, of: Corpus, name: str, summary: cli.Summary) -> C
     return split
 
 
+def leave_out_failed(split: Split, inputs: Inputs, summary: cli.Summary) -> Split:
+    """Leave out the clips whose sound files could not be used, and say so."""
+    usable = inputs.usable(split)
+    if left_out := len(split.clip_names) - len(usable.clip_names):
+        summary.notes(
+            f"leaves out {left_out} of {len(split.clip_names)} clips of {split.split}, whose sound "
+            f"files {inputs.audio_script} could not use (see failed_files.csv)"
+        )
+    return usable
+
+
 def load_inputs(config: Config, of: Corpus, summary: cli.Summary) -> Inputs:
     """Read the vector files of a data set that the model needs."""
+    weights = config.passt.weights
     inputs = read_inputs(
         captions=of.files.caption_embeddings,
         logits=of.files.audio_logits,
@@ -156,6 +169,8 @@ def load_inputs(config: Config, of: Corpus, summary: cli.Summary) -> Inputs:
         audio_features=config.model.audio_features,
         audioset_info=config.model.audioset_info,
         arch=config.passt.arch,
+        arch_sha256=sha256(weights) if weights and weights.is_file() else None,
+        precision=config.precision,
         sentence_model_sha256=config.sentence_model.sha256,
         audio_script=of.audio_script,
         caption_script=of.caption_script,

@@ -3,12 +3,12 @@
 The networks come as arguments. Shapes: B batch, D numbers per row.
 """
 
-import json
+import itertools
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +17,36 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from utils.audio import cut_windows, read_audio
+from utils.audio import UnusableSound, cut_windows, mono_blocks
 from utils.devices import autocast, for_inference
 from utils.distributed import ALONE, Team
-from utils.sharing import Batches, Start, Units, Work, compute_rows
-from utils.vectors import read_if_current, write_vectors
+from utils.errors import InputError, shorten
+from utils.sharing import Batches, Outcome, Start, Units, Work, compute_rows
+from utils.vectors import VectorFile, read_reusable, row_keys, write_vectors
 
 _DECODERS = max(2, min(8, (os.cpu_count() or 2) // 2))  # threads
-_DECODED_AHEAD = 4 * _DECODERS  # clips; bounds the memory
+_DECODED_AHEAD = 4 * _DECODERS  # clips
+_WINDOWS_AHEAD = 16  # of each of these clips, or a batch if that is more; bounds the memory
 
 
 @dataclass(frozen=True)
 class Update:
-    """What became of vector files: rows computed, and whether anything was written at all."""
+    """What became of a file of vectors or features.
+
+    Attributes
+    ----------
+    computed : int
+        Rows that were computed.
+    written : bool
+        Whether anything was written at all.
+    failed : dict of str to str
+        The ids of rows that cannot be computed, and the reasons why.
+
+    """
 
     computed: int
     written: bool
+    failed: Mapping[str, str] = field(default_factory=dict)
 
 
 def update_vector_files(
@@ -43,18 +57,21 @@ def update_vector_files(
     columns: Mapping[str, Sequence[str]],
     widths: Sequence[int],
     start: Start,
+    unusable: Mapping[str, str] | None = None,
     team: Team = ALONE,
     advance: Callable[[int], Any] = lambda count: None,
 ) -> Update:
     """Bring vector files of the same rows up to date, computing no row that is there already.
 
-    The processes of a team call it with the same arguments, and share the work.
+    Rows that cannot be computed are left out of the files, which keep the reasons why; the same
+    input is not tried again. The processes of a team call it with the same arguments, and share
+    the work.
 
     Parameters
     ----------
     paths : sequence of F Path
         The files; computed rows are cut into them, left to right.
-    ids : sequence of N str
+    ids : sequence of N distinct str
     attributes : sequence of F mappings
         How the vectors of each file are made.
     columns : mapping of str to sequence of N str
@@ -64,8 +81,10 @@ def update_vector_files(
     start : callable
         Loads the network; called only where something is to be computed. Returns the units in which
         rows are computed (lists of positions, each position in one), and a function that takes some
-        units and yields (positions, rows of sum(widths) numbers) batch by batch. See
-        `utils.sharing.compute_rows`.
+        units and yields (positions, rows of sum(widths) numbers) batch by batch, or a reason in the
+        place of the rows. See `utils.sharing.compute_rows`.
+    unusable : mapping of str to str, optional
+        Ids of rows that are known not to be computable, and the reasons why.
     team : Team
     advance : callable
         Told about finished rows, for a progress bar.
@@ -78,43 +97,94 @@ def update_vector_files(
     Raises
     ------
     InputError
-        If a file cannot be written, stands under that name but was not written by this program, or
-        is being written by another run; and where the processes of the team do not fit together.
+        If not a single row can be computed, a file cannot be written, stands under that name but
+        was not written by this program, or is being written by another run; and where the
+        processes of the team do not fit together.
 
     """
-    looks = []
-    if team.leads:
-        looks = [
-            read_if_current(path, ids, columns, attrs)
-            for path, attrs in zip(paths, attributes, strict=True)
-        ]
-    if team.told(all(current for current, _ in looks)):
-        advance(len(ids))
-        return Update(computed=0, written=False)
-    keys = list(zip(ids, *columns.values(), strict=True))
-    journal_keys = [json.dumps(key) for key in keys]
-    known = {}
-    if team.leads:
-        for key, journal_key in zip(keys, journal_keys, strict=True):
-            parts = [reusable.get(key) for _, reusable in looks]
-            if all(part is not None for part in parts):
-                known[journal_key] = np.concatenate(parts)
-
-    def write(table: NDArray[np.float32]) -> None:
-        left = 0
-        for path, attrs, width in zip(paths, attributes, widths, strict=True):
-            part = table[:, left : left + width]
-            write_vectors(path, ids, part, attributes=attrs, columns=columns)
-            left += width
-
+    unusable = unusable or {}
+    keys = row_keys(ids, columns)
     work = Work(
         paths[0].with_name(paths[0].name + ".partial"),
-        journal_keys,
+        keys,
         origin={"files": [path.name for path in paths], "attributes": list(map(dict, attributes))},
         width=sum(widths),
     )
-    computed = compute_rows(work, start, write, known=known, team=team, advance=advance)
-    return Update(computed=computed, written=True)
+    files: list[VectorFile | None] = []
+    known: dict[str, NDArray[np.float32]] = {}
+    failed: dict[str, str] = {}
+    if team.leads:
+        files = [
+            read_reusable(path, columns, attrs)
+            for path, attrs in zip(paths, attributes, strict=True)
+        ]
+        if all(files):
+            known, failed = _reusable(files, keys)
+        failed |= {key: unusable[id] for key, id in zip(keys, ids, strict=True) if id in unusable}
+
+    def write(table: NDArray[np.float32], failed: Mapping[str, str]) -> None:
+        rows = [i for i, key in enumerate(keys) if key not in failed]
+        if ids and not rows:
+            raise InputError(
+                f"not a single one of the {len(ids)} rows of {paths[0].name} can be computed:\n"
+                f"{shorten([f'{id}: {failed[key]}' for id, key in zip(ids, keys, strict=True)])}"
+            )
+        kept = {name: [values[i] for i in rows] for name, values in columns.items()}
+        left = 0
+        for path, attrs, width in zip(paths, attributes, widths, strict=True):
+            write_vectors(
+                path,
+                [ids[i] for i in rows],
+                table[rows, left : left + width],
+                attributes=attrs,
+                columns=kept,
+                failed=failed,
+            )
+            left += width
+
+    current = team.told(
+        all(files)
+        and all(
+            file.keys == [key for key in keys if key not in failed] and file.failed == failed
+            for file in files
+        )
+    )
+    # Left-over journals of an up-to-date file: a run was stopped between its last two steps.
+    if current and not team.told(work.has_journals()):
+        advance(len(ids))
+        outcome = Outcome(0, failed)
+    else:
+        outcome = compute_rows(
+            work,
+            start,
+            write if not current else lambda table, failed: None,
+            known=known,
+            failed=failed,
+            team=team,
+            advance=advance,
+        )
+    id_of = dict(zip(keys, ids, strict=True))
+    return Update(
+        computed=outcome.computed,
+        written=not current,
+        failed={id_of[key]: reason for key, reason in team.told(outcome.failed).items()},
+    )
+
+
+def _reusable(
+    files: Sequence[VectorFile], keys: Sequence[str]
+) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
+    """Take the rows that all files have, and the reasons for those that all of them lack."""
+    row_of = [{key: row for row, key in enumerate(file.keys)} for file in files]
+    known = {
+        key: np.concatenate(
+            [file.vectors[rows[key]] for file, rows in zip(files, row_of, strict=True)]
+        )
+        for key in keys
+        if all(key in rows for rows in row_of)
+    }
+    failed = {key: files[0].failed[key] for key in keys if all(key in f.failed for f in files)}
+    return known, failed
 
 
 def tagger(network: nn.Module, device: torch.device, precision: str) -> Callable[[Tensor], Tensor]:
@@ -162,8 +232,12 @@ def clip_batches(
     hop: int,
     shortest: int,
     batch_size: int,
+    strict: bool = False,
 ) -> Batches:
     """Decode clips ahead of the network and yield the mean of its output over their windows.
+
+    The memory holds the beginnings of a few clips, and of one its current part, however long the
+    clips are.
 
     Parameters
     ----------
@@ -176,16 +250,44 @@ def clip_batches(
         Of the windows, in Hz and samples; see `utils.audio.cut_windows`.
     batch_size : int
         Windows per call of `tag`.
+    strict : bool
+        Raise at the first clip that cannot be used.
 
     Yields
     ------
     (positions, rows) : list of int and ndarray of shape (len(positions), D)
+        Or a text in the place of the rows: why the clip cannot be used.
+
+    Raises
+    ------
+    UnusableSound
+        If `strict`.
 
     """
+    at_once = batch_size * max(1, _WINDOWS_AHEAD // batch_size)
 
-    def windows_of(position: int) -> NDArray[np.float32]:
-        samples = read_audio(paths[position], sample_rate=sample_rate)
-        return cut_windows(samples, window=window, hop=hop, shortest=shortest)
+    def begin(position: int) -> Iterator[NDArray[np.float32]] | UnusableSound:
+        windows = cut_windows(
+            mono_blocks(paths[position], sample_rate=sample_rate),
+            window=window,
+            hop=hop,
+            shortest=shortest,
+            at_once=at_once,
+        )
+        try:
+            return itertools.chain([next(windows)], windows)
+        except UnusableSound as error:
+            return error
+
+    def run(windows: Iterator[NDArray[np.float32]] | UnusableSound) -> Tensor:
+        if isinstance(windows, UnusableSound):
+            raise windows
+        outputs = [
+            tag(torch.from_numpy(part[start : start + batch_size].copy()))  # it was read-only
+            for part in windows
+            for start in range(0, len(part), batch_size)
+        ]
+        return torch.cat(outputs).mean(dim=0, keepdim=True)
 
     running: deque[tuple[list[int], Tensor]] = deque()
 
@@ -193,14 +295,15 @@ def clip_batches(
         done, rows = running.popleft()
         return done, rows.cpu().numpy()
 
-    for position, windows in ahead(windows_of, [position for (position,) in units]):
-        outputs = [
-            tag(torch.from_numpy(windows[start : start + batch_size].copy()))  # it was read-only
-            for start in range(0, len(windows), batch_size)
-        ]
-        running.append(([position], torch.cat(outputs).mean(dim=0, keepdim=True)))
+    for position, windows in ahead(begin, [position for (position,) in units]):
+        try:
+            running.append(([position], run(windows)))
+        except UnusableSound as error:
+            if strict:
+                raise
+            yield [position], error.reason
         # A GPU gets the next clip before the numbers of this one are waited for.
-        while len(running) > (1 if outputs[0].is_cuda else 0):
+        while running and len(running) > (1 if running[-1][1].is_cuda else 0):
             yield finished()
     while running:
         yield finished()

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from utils.datasets import QuerySplit
+from utils.datasets import QuerySplit, Split, without_clips
 from utils.errors import InputError
 from utils.vectors import VectorFile, read_vectors, require, select
 
@@ -82,6 +82,12 @@ class Inputs:
             select(self.tags, classes, original_ids=classes, made_by=_TAG_SCRIPT)
         )
 
+    def usable(self, split: Split) -> Split:
+        """Leave out the clips that script 03 could not use, and their captions."""
+        files = (*self.projected, self.logits)
+        failed = {id for file in files if file is not None for id in file.failed_ids}
+        return without_clips(split, failed) if failed else split
+
     def clip_features(self, split: QuerySplit) -> Tensor:
         """Take what the audio branch projects, shape (C, F)."""
         return torch.from_numpy(
@@ -100,7 +106,7 @@ class Inputs:
                 split.caption_ids,
                 original_ids=[str(cid) for cid in split.cids],
                 made_by=self.caption_script,
-                texts=split.captions,
+                made_from=("texts", split.captions),
             )
         )
 
@@ -110,6 +116,7 @@ class Inputs:
             split.audio_ids,
             original_ids=[str(fid) for fid in split.clip_fids],
             made_by=self.audio_script,
+            made_from=split.clip_sources and ("sources", split.clip_sources),
         )
 
 
@@ -122,7 +129,9 @@ def read_inputs(
     audio_features: str,
     audioset_info: str,
     arch: str,
+    arch_sha256: str | None,
     sentence_model_sha256: str,
+    precision: str,
     audio_script: str,
     caption_script: str,
 ) -> Inputs:
@@ -137,18 +146,24 @@ def read_inputs(
         Which texts stand for the tags; none: no tag branch.
     arch : str
         The PaSST that the audio vectors must come from.
+    arch_sha256 : str or None
+        Of its weights; None for any.
     sentence_model_sha256 : str
         Of the weights that the text vectors must come from.
+    precision : {'auto', 'fp32', 'bf16'}
+        In which all vectors must have been computed; auto for any.
     audio_script, caption_script : str
         What writes the files; named in errors.
 
     Raises
     ------
     InputError
-        If a file is missing, damaged, or was made by other models.
+        If a file is missing, damaged, or was made by other models or in another precision.
 
     """
     with_tags = audioset_info != "none"
+    computed = {} if precision == "auto" else {"precision": precision}
+    network = {"model": arch, **({} if arch_sha256 is None else {"weights_sha256": arch_sha256})}
     audio = {
         name: read_vectors(path, made_by=audio_script)
         for name, path, needed in (
@@ -159,9 +174,9 @@ def read_inputs(
     }
     for name, what in (("logits", LOGITS), ("scene", SCENE)):
         if name in audio:
-            require(audio[name], {"what": what, "model": arch}, made_by=audio_script)
+            require(audio[name], {"what": what, **network, **computed}, made_by=audio_script)
     _require_one_network(list(audio.values()), audio_script)
-    sentence_model = {"weights_sha256": sentence_model_sha256}
+    sentence_model = {"weights_sha256": sentence_model_sha256, **computed}
     caption_file = read_vectors(captions, made_by=caption_script)
     require(caption_file, {"what": CAPTIONS, **sentence_model}, made_by=caption_script)
     tag_file = read_vectors(tags, made_by=_TAG_SCRIPT) if with_tags else None

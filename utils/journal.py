@@ -45,22 +45,40 @@ class Journal:
         self._origin_file = path / "origin.json"
         self._rows_file = path / "rows.f32"
         self._keys_file = path / "keys.jsonl"
+        self._failed_file = path / "failed.jsonl"
         self.rows: dict[str, NDArray[np.float32]] = {}
+        self.failed: dict[str, str] = {}
         wanted = json.dumps({"width": width, **origin}, sort_keys=True)
         self._lock = FolderLock(path)
         with explained(path):
             if _content(self._origin_file) != wanted.encode():
-                for file in (self._origin_file, self._rows_file, self._keys_file):
+                for file in (
+                    self._origin_file,
+                    self._rows_file,
+                    self._keys_file,
+                    self._failed_file,
+                ):
                     file.unlink(missing_ok=True)
                 self._origin_file.write_bytes(wanted.encode())
             self._reopen()
 
     def append(self, keys: Sequence[str], rows: NDArray[np.float32]) -> None:
         """Add rows, shape (len(keys), width); they are on disk when this returns."""
+        if not keys:
+            return
         with explained(self.path):
             _append(self._rows_file, np.ascontiguousarray(rows, dtype="<f4").tobytes())
             _append(self._keys_file, "".join(json.dumps(key) + "\n" for key in keys).encode())
         self.rows.update(zip(keys, rows, strict=True))
+
+    def fail(self, keys: Sequence[str], reason: str) -> None:
+        """Note why rows cannot be computed; it is on disk when this returns."""
+        if not keys:
+            return
+        lines = "".join(json.dumps([key, reason]) + "\n" for key in keys)
+        with explained(self.path):
+            _append(self._failed_file, lines.encode())
+        self.failed.update(dict.fromkeys(keys, reason))
 
     def remove(self) -> None:
         """Delete the journal, after its rows have been written to their final file."""
@@ -75,8 +93,9 @@ class Journal:
 
     def _reopen(self) -> None:
         """Read what both files hold, and cut off what only one of them does."""
-        lines = _content(self._keys_file).split(b"\n")[:-1]  # a half-written one has no end
-        keys = list(itertools.takewhile(lambda key: key is not None, map(_parsed, lines)))
+        lines = _lines(self._keys_file)
+        parsed = (_parsed(line) for line in lines)
+        keys = list(itertools.takewhile(lambda key: isinstance(key, str), parsed))
         data = _content(self._rows_file)
         row_bytes = 4 * self.width
         count = min(len(keys), len(data) // row_bytes)
@@ -88,14 +107,21 @@ class Journal:
                 stream.truncate(size)
         rows = np.frombuffer(data, "<f4", count * self.width).reshape(count, self.width)
         self.rows = dict(zip(keys[:count], rows, strict=True))
+        for line in _lines(self._failed_file):
+            match _parsed(line):
+                case [str(key), str(reason)]:
+                    self.failed[key] = reason
 
 
-def _parsed(line: bytes) -> str | None:
-    """Read a key; None where a crash of the machine left something else in its place."""
+def _parsed(line: bytes) -> Any:
+    """Read a line; None where a crash of the machine left something else in its place."""
     with contextlib.suppress(ValueError):
-        if isinstance(key := json.loads(line), str):
-            return key
+        return json.loads(line)
     return None
+
+
+def _lines(path: Path) -> list[bytes]:
+    return _content(path).split(b"\n")[:-1]  # a half-written one has no end
 
 
 def _append(path: Path, data: bytes) -> None:

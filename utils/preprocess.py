@@ -4,26 +4,28 @@ Clotho is read here; `utils.audiocaps` reads AudioCaps, and shares the numbering
 """
 
 import itertools
+import json
 import pickle
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import soundfile
 
 from utils import files, text
 from utils.clotho import SOURCE, find_audio, list_wavs, read_captions_csv
 from utils.datasets import (
     AUDIO_INFO_FILE,
     CAPTION_COLUMNS,
+    SOURCES_FILE,
     SPLITS,
     VOCAB_INFO_FILE,
     captions_file,
 )
 from utils.errors import InputError, counted, shorten
+from utils.sounds import Sound, read_sounds
 
 # So that the same content gives the same bytes with every Python version that can run this.
 _PICKLE_PROTOCOL = 4
@@ -46,17 +48,23 @@ class Preprocessed:
         For each split a table with the columns cid, fid, fname, original, caption, tokens.
     vocab_info : dict
         ``vocabulary``, ``word_bags`` and ``split_infos``, see `utils.text.vocabulary`.
+    sources : dict of str to dict of str to str
+        The `utils.audio.fingerprint` of each clip, by split and file name.
     missing : list of str
-        Clips left out, each ``split/file name: reason``.
+        Clips without a file, each ``split/file name``.
+    failed : dict of str to str
+        Why files cannot be used, by ``split/file name``. Their clips are left out.
     extra : list of str
-        Sound files without captions, each ``split/file name``, and why if one cannot be used.
+        Sound files without captions, each ``split/file name``.
 
     """
 
     audio_info: dict[str, dict[str, Any]]
     captions: dict[str, pd.DataFrame]
     vocab_info: dict[str, Any]
+    sources: dict[str, dict[str, str]]
     missing: list[str]
+    failed: dict[str, str]
     extra: list[str]
 
     def summary(self) -> str:
@@ -68,7 +76,9 @@ class Preprocessed:
         if self.extra:
             counts.append(f"{counted(self.extra, 'sound file')} without captions")
         if self.missing:
-            counts.append(f"{len(self.missing)} left out")
+            counts.append(f"{len(self.missing)} missing")
+        if self.failed:
+            counts.append(f"{len(self.failed)} cannot be used")
         return "; ".join(counts)
 
 
@@ -76,6 +86,7 @@ def preprocess_clotho(
     dataset_path: str | Path,
     *,
     allow_missing: bool = False,
+    strict: bool = False,
     progress: Callable[[int], AbstractContextManager] | None = None,
 ) -> Preprocessed:
     """Read and check Clotho's captions and wavs, and number them.
@@ -89,7 +100,9 @@ def preprocess_clotho(
     dataset_path : str or Path
         The folder of the data set.
     allow_missing : bool
-        Leave out clips whose wav is missing or broken, instead of refusing the data set.
+        Leave out clips without a wav, instead of refusing the data set.
+    strict : bool
+        Refuse the data set at the first wav that cannot be used, instead of leaving its clip out.
     progress : callable, optional
         Called with the number of wavs, returns a context manager whose ``update`` is called after
         each one, such as a tqdm bar.
@@ -101,8 +114,8 @@ def preprocess_clotho(
     Raises
     ------
     InputError
-        If a file of captions is missing or wrong, if two wavs fit one name, or, unless
-        `allow_missing`, if a wav is missing or broken.
+        If a file of captions is missing or wrong, if two wavs fit one name, if not a single wav can
+        be used, if `strict` and one cannot, or, unless `allow_missing`, if one is missing.
 
     """
     dataset_path = Path(dataset_path)
@@ -116,7 +129,7 @@ def preprocess_clotho(
             f"no folder {', '.join(absent)}. {SOURCE}. With --allow-missing the clips of such a "
             f"folder are left out."
         )
-    wavs: dict[Clip, Path] = {}
+    wavs: dict[str, Path] = {}
     extra: list[Clip] = []
     for split, folder in folders.items():
         if folder.is_dir():
@@ -124,46 +137,42 @@ def preprocess_clotho(
             matched = {path.name for path in found.values()}
             uncaptioned = [name for name in list_wavs(folder) if name not in matched]
             found.update((name, folder / name) for name in uncaptioned)
-            wavs.update(((split, name), path) for name, path in found.items())
+            wavs.update((f"{split}/{name}", path) for name, path in found.items())
             extra.extend((split, name) for name in uncaptioned)
     clips = [
         (split, name)
         for split in SPLITS
         for name in sorted({*tables[split], *(name for of, name in extra if of == split)})
     ]
-    durations, problems = read_durations(wavs, progress)
-    missing = [
-        f"{split}/{name}: {problems.get((split, name), 'no such file')}"
-        for split, name in clips
-        if (split, name) not in durations and name in tables[split]
-    ]
+    missing = [f"{split}/{name}" for split, name in clips if f"{split}/{name}" not in wavs]
     if missing and not allow_missing:
         raise InputError(
-            f"{counted(missing, 'clip')} of {dataset_path} cannot be used:\n{shorten(missing)}\n"
-            f"Put missing files in place and replace broken ones ({SOURCE}), or go on with the "
-            f"rest by --allow-missing."
+            f"{counted(missing, 'clip')} of {dataset_path} without a wav:\n{shorten(missing)}\n"
+            f"Put them in place ({SOURCE}), or go on with the rest by --allow-missing."
         )
+    sounds, failed = read_sounds(wavs, root=dataset_path, strict=strict, progress=progress)
+    if failed and not sounds:
+        raise none_usable(dataset_path, failed)
     return number(
         clips,
-        durations,
+        sounds,
         {
             split: [(name, caption) for name, of_clip in table.items() for caption in of_clip]
             for split, table in tables.items()
         },
         missing=missing,
-        extra=[
-            f"{split}/{name}" + (f": {problems[split, name]}" if (split, name) in problems else "")
-            for split, name in extra
-        ],
+        failed=failed,
+        extra=[f"{split}/{name}" for split, name in extra],
     )
 
 
 def number(
     clips: Sequence[Clip],
-    durations: Mapping[Clip, float],
+    sounds: Mapping[str, Sound],
     captions: Mapping[str, Sequence[Caption]],
     *,
     missing: list[str],
+    failed: dict[str, str],
     extra: list[str],
 ) -> Preprocessed:
     """Number clips (fid) and captions (cid) from 1 through the splits.
@@ -172,11 +181,12 @@ def number(
     ----------
     clips : sequence of (split, file name)
         In the order of their numbers.
-    durations : mapping of (split, file name) to float
-        Seconds; a clip without one is left out with its captions, and keeps its numbers to itself.
+    sounds : mapping of str to Sound
+        By ``split/file name``; a clip without one is left out with its captions, and keeps its
+        numbers to itself.
     captions : mapping of split to sequence of (file name, text)
         In the order of their numbers.
-    missing, extra : list of str
+    missing, failed, extra
         See `Preprocessed`.
 
     Returns
@@ -184,7 +194,7 @@ def number(
     Preprocessed
 
     """
-    audio_info = _number_clips(clips, durations, list(captions))
+    audio_info = _number_clips(clips, sounds, list(captions))
     tables = _number_captions(captions, audio_info["audio_fids"])
     return Preprocessed(
         audio_info=audio_info,
@@ -193,13 +203,27 @@ def number(
             {split: table["tokens"].tolist() for split, table in tables.items()},
             {split: len(names) for split, names in audio_info["audio_fnames"].items()},
         ),
+        sources={
+            split: {name: sounds[f"{split}/{name}"].source for name in names}
+            for split, names in audio_info["audio_fnames"].items()
+        },
         missing=missing,
+        failed=failed,
         extra=extra,
     )
 
 
+def none_usable(folder: Path, failed: Mapping[str, str]) -> InputError:
+    """Say that not a single sound file of a folder can be used, and why."""
+    reasons = [f"{name} {reason}" for name, reason in failed.items()]
+    return InputError(
+        f"none of the {counted(reasons, 'sound file')} of {folder} can be used:\n"
+        f"{shorten(reasons)}\nGet them again."
+    )
+
+
 def write_preprocessed(input_path: str | Path, preprocessed: Preprocessed) -> list[Path]:
-    """Write captions, clips, vocabulary and what is missing, where the content has changed.
+    """Write captions, clips, fingerprints, vocabulary and what is missing, where changed.
 
     Parameters
     ----------
@@ -226,6 +250,7 @@ def write_preprocessed(input_path: str | Path, preprocessed: Preprocessed) -> li
             captions_file(input_path, split): table.to_json().encode()
             for split, table in preprocessed.captions.items()
         },
+        Path(input_path) / SOURCES_FILE: sources_json(preprocessed.sources),
         Path(input_path) / VOCAB_INFO_FILE: _pickled(vocab_info),
         Path(input_path) / MISSING_CLIPS_FILE: "".join(
             f"{clip}\n" for clip in preprocessed.missing
@@ -234,32 +259,13 @@ def write_preprocessed(input_path: str | Path, preprocessed: Preprocessed) -> li
     return [path for path, content in contents.items() if files.write_if_changed(path, content)]
 
 
-def read_durations(
-    wavs: Mapping[Clip, Path],
-    progress: Callable[[int], AbstractContextManager] | None = None,
-) -> tuple[dict[Clip, float], dict[Clip, str]]:
-    """Read durations in seconds; where that fails, the reason why."""
-    durations, problems = {}, {}
-    with progress(len(wavs)) if progress else nullcontext() as bar:
-        for clip, path in wavs.items():
-            try:
-                info = soundfile.info(path)
-            except UnicodeError:
-                problems[clip] = "its name on disk is not UTF-8"
-            except (soundfile.SoundFileError, OSError) as error:
-                problems[clip] = f"cannot be opened ({error})"
-            else:
-                if info.frames > 0:
-                    durations[clip] = info.frames / info.samplerate
-                else:
-                    problems[clip] = "holds no sound (0 samples)"
-            if bar is not None:
-                bar.update()
-    return durations, problems
+def sources_json(sources: Mapping[str, Mapping[str, str]]) -> bytes:
+    """Write the fingerprints of clips, by split and file name, as `load_captions` reads them."""
+    return json.dumps(sources, indent=0).encode()
 
 
 def _number_clips(
-    clips: Sequence[Clip], durations: Mapping[Clip, float], splits: Sequence[str]
+    clips: Sequence[Clip], sounds: Mapping[str, Sound], splits: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
     info: dict[str, dict[str, Any]] = {
         "audio_fids": {split: {} for split in splits},
@@ -267,10 +273,10 @@ def _number_clips(
         "audio_durations": {split: [] for split in splits},
     }
     for fid, (split, name) in enumerate(clips, start=1):
-        if (split, name) in durations:
+        if sound := sounds.get(f"{split}/{name}"):
             info["audio_fids"][split][name] = fid
             info["audio_fnames"][split].append(name)
-            info["audio_durations"][split].append(durations[split, name])
+            info["audio_durations"][split].append(sound.duration)
     return info
 
 

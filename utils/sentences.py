@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from utils import cli, distributed, weights
 from utils.config import Config
 from utils.devices import autocast, choose_device, choose_precision, for_inference
+from utils.errors import InputError, shorten
 from utils.extraction import update_vector_files
 from utils.sharing import Batches, Units
 
@@ -74,6 +75,11 @@ def embed(
             start=start,
             team=distributed.team(),
             advance=bar.update,
+        )
+    if update.failed:
+        raise InputError(
+            f"{len(update.failed)} of {len(ids)} {unit} cannot be embedded:\n"
+            f"{shorten([f'{id} {reason}' for id, reason in update.failed.items()])}"
         )
     if update.written:
         summary.writes(path)

@@ -28,9 +28,12 @@ from utils.errors import InputError
 from utils.journal import Journal
 
 Units = Sequence[Sequence[int]]
-Batches = Iterator[tuple[Sequence[int], NDArray[np.float32]]]
+# Positions and their rows; or, in the place of rows, why they cannot be computed.
+Batches = Iterator[tuple[Sequence[int], NDArray[np.float32] | str]]
 Rows = Mapping[str, NDArray[np.float32]]
 Start = Callable[[], tuple[Units, Callable[[Units], Batches]]]
+
+_BROKEN = "makes the network give NaN or infinite numbers (does precision: fp32 help?)"
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ class Work:
         name = f"{self.path.name}.{rank}" if rank else self.path.name
         return Journal(self.path.with_name(name), origin=self.origin, width=self.width)
 
+    def has_journals(self) -> bool:
+        """Tell whether an earlier run has left a journal here, or one is at work."""
+        return self.path.parent.is_dir() and (self.path.is_dir() or bool(self.other_journals()))
+
     def other_journals(self, size: int = 1) -> list[int]:
         """List the ranks from 1 that have a journal, of a team of `size` now or of earlier ones."""
         pattern = re.compile(re.escape(self.path.name) + r"\.([1-9]\d*)")
@@ -82,15 +89,33 @@ class Work:
         return {"rows": len(self.keys), "inputs": digest, "width": self.width, **attributes}
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What came of some work.
+
+    Attributes
+    ----------
+    computed : int
+        Rows that no file or journal had.
+    failed : dict of str to str
+        Keys of the rows that cannot be computed, and why. Complete on rank 0 alone.
+
+    """
+
+    computed: int
+    failed: Mapping[str, str]
+
+
 def compute_rows(
     work: Work,
     start: Start,
-    finish: Callable[[NDArray[np.float32]], Any],
+    finish: Callable[[NDArray[np.float32], Mapping[str, str]], Any],
     *,
     known: Rows | None = None,
+    failed: Mapping[str, str] | None = None,
     team: Team = ALONE,
     advance: Callable[[int], Any] = lambda count: None,
-) -> int:
+) -> Outcome:
     """Compute the rows that no journal holds, each batch kept as it comes, and pass all on.
 
     Parameters
@@ -100,83 +125,89 @@ def compute_rows(
     start : callable
         Loads the network; called only if something is missing. Returns the units, disjoint lists of
         positions (into ``work.keys``) that hold every one, and a function that takes some of these
-        units and yields (positions, rows) in any order. A unit with a missing row is computed as a
-        whole.
+        units and yields (positions, rows) in any order, or (positions, reason) where they cannot be
+        computed. A unit with a missing row is computed as a whole.
     finish : callable
-        Called on rank 0 with the table, shape (N, D), when all rows are there; writes the result.
-        Then the journals are removed.
+        Called on rank 0 when all is done, with the table, shape (N, D), and the reasons for the
+        keys whose rows mean nothing; writes the result. Then the journals are removed.
     known : mapping of str to ndarray of shape (D,), optional
         Rows that are there already, under their keys. Only rank 0 is asked.
+    failed : mapping of str to str, optional
+        Keys that are known not to be computable, and why. Only rank 0 is asked.
     team : Team
     advance : callable
-        Told how many wanted rows are newly available, the ones found first. Those of other
-        processes come at the end.
+        Told how many wanted rows are newly settled, the ones found first. Those of other processes
+        come at the end.
 
     Returns
     -------
-    int
-        How many rows were missing.
+    Outcome
 
     Raises
     ------
     InputError
-        If a computed row is not finite, another run is at work, the processes do not see the same
-        folder or would not compute the same, or one of them has left. Rows computed so far are
-        kept.
+        If another run is at work, the processes do not see the same folder or would not compute the
+        same, or one of them has left. Rows computed so far are kept.
 
     """
     if team.leads:
-        missing = _lead(work, start, finish, known or {}, team, advance)
+        outcome = _lead(work, start, finish, known or {}, failed or {}, team, advance)
     else:
-        missing = _follow(work, start, team)
+        outcome = _follow(work, start, team)
     team.wait()  # none leaves, and lets other work begin, before the result is written
-    return missing
+    return outcome
 
 
 def _lead(
     work: Work,
     start: Start,
-    finish: Callable[[NDArray[np.float32]], Any],
+    finish: Callable[[NDArray[np.float32], Mapping[str, str]], Any],
     known: Rows,
+    failed: Mapping[str, str],
     team: Team,
     advance: Callable[[int], Any],
-) -> int:
+) -> Outcome:
     with work.journal(0) as own:
         rows = {**known, **own.rows}
         for rank in work.other_journals():
             # Opened, not only read: one that is still held belongs to a run that is at work.
             with work.journal(rank) as left_over:
                 rows |= left_over.rows
-        missing = [i for i, key in enumerate(work.keys) if key not in rows]
+        # What failed in a journal is tried again: only a finished run has the last word.
+        missing = [i for i, key in enumerate(work.keys) if key not in rows and key not in failed]
         team.require_same(work.described())
         team.told(missing)
         advance(len(work.keys) - len(missing))
-        computed = _compute(own, work, missing, start, team, advance)
+        settled = _compute(own, work, missing, start, team, advance)
         team.wait()
         rows |= own.rows
+        failed = {**failed, **own.failed}
         with contextlib.ExitStack() as held:
             others = [held.enter_context(work.journal(r)) for r in work.other_journals(team.size)]
             for journal in others:
                 rows |= journal.rows
-            lacking = [key for key in work.keys if key not in rows]
+                failed |= journal.failed
+            failed = {key: failed[key] for key in work.keys if key in failed and key not in rows}
+            lacking = [key for key in work.keys if key not in rows and key not in failed]
             if lacking:
                 raise InputError(
                     f"{len(lacking)} of {len(work.keys)} rows are not in {work.path.parent}, "
                     "though every process has computed its share. All machines must see this "
                     "folder; then run the same command again, which computes what is missing."
                 )
-            advance(len(missing) - computed)
-            table = np.empty((len(work.keys), work.width), dtype=np.float32)
+            advance(len(missing) - settled)
+            table = np.zeros((len(work.keys), work.width), dtype=np.float32)
             for i, key in enumerate(work.keys):
-                table[i] = rows[key]
-            finish(table)
+                if key not in failed:
+                    table[i] = rows[key]
+            finish(table, failed)
             for journal in others:
                 journal.remove()
         own.remove()
-    return len(missing)
+    return Outcome(sum(work.keys[i] not in failed for i in missing), failed)
 
 
-def _follow(work: Work, start: Start, team: Team) -> int:
+def _follow(work: Work, start: Start, team: Team) -> Outcome:
     team.require_same(work.described())
     missing = team.told()
     if not work.path.is_dir():
@@ -187,7 +218,7 @@ def _follow(work: Work, start: Start, team: Team) -> int:
     with work.journal(team.rank) as journal:
         _compute(journal, work, missing, start, team)
     team.wait()
-    return len(missing)
+    return Outcome(len(missing), {})
 
 
 def _compute(
@@ -198,22 +229,24 @@ def _compute(
     team: Team,
     advance: Callable[[int], Any] = lambda count: None,
 ) -> int:
-    """Compute the share of one rank; returns how many of the missing rows it was."""
+    """Settle the share of one rank; returns how many of the missing rows it was."""
     if not missing:
         return 0
     wanted = set(missing)
     units, compute = start()
     shares = [unit for unit in units if not wanted.isdisjoint(unit)]
-    computed = 0
+    settled = 0
     for positions, rows in compute(shares[team.rank :: team.size]):
         new = [n for n, i in enumerate(positions) if i in wanted]
-        for n in new:
-            if not np.isfinite(rows[n]).all():
-                raise InputError(
-                    f"the network gives NaN or infinite numbers for {work.keys[positions[n]]}. "
-                    "Look at that input, or set precision: fp32."
-                )
-        journal.append([work.keys[positions[n]] for n in new], rows[new])
-        computed += len(new)
+        keys = [work.keys[positions[n]] for n in new]
+        if isinstance(rows, str):
+            journal.fail(keys, rows)
+        else:
+            finite = np.isfinite(rows[new]).all(axis=1)
+            journal.fail([key for key, fine in zip(keys, finite, strict=True) if not fine], _BROKEN)
+            journal.append(
+                [key for key, fine in zip(keys, finite, strict=True) if fine], rows[new][finite]
+            )
+        settled += len(new)
         advance(len(new))
-    return computed
+    return settled

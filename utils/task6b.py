@@ -13,10 +13,17 @@ import pandas as pd
 
 from utils import files, text
 from utils.clotho import list_wavs
-from utils.datasets import AUDIO_INFO_FILE, QuerySplit, captions_file
+from utils.datasets import (
+    AUDIO_INFO_FILE,
+    SOURCES_FILE,
+    QuerySplit,
+    captions_file,
+    load_sources,
+)
 from utils.errors import InputError, counted, shorten
-from utils.preprocess import read_durations
+from utils.preprocess import none_usable, sources_json
 from utils.retrieval import RESULTS, result_header
+from utils.sounds import read_sounds
 
 SPLIT = "test"
 SOURCE = "The Task 6b evaluation subset is at https://zenodo.org/records/6590983"
@@ -73,7 +80,9 @@ def read_queries_csv(path: Path) -> list[str]:
     return [cells[-1] for _, cells in rows[1:]]
 
 
-def preprocess_task6b(audio_path: Path, captions_path: Path) -> dict[str, bytes]:
+def preprocess_task6b(
+    audio_path: Path, captions_path: Path, *, strict: bool = False
+) -> tuple[dict[str, bytes], dict[str, str]]:
     """Number queries and clips, each by itself.
 
     Parameters
@@ -81,17 +90,22 @@ def preprocess_task6b(audio_path: Path, captions_path: Path) -> dict[str, bytes]
     audio_path : Path
         Folder of the wavs.
     captions_path : Path
+    strict : bool
+        Raise at the first wav that cannot be used, instead of leaving it out.
 
     Returns
     -------
-    dict of file name to bytes
+    contents : dict of file name to bytes
         ``audio_info.pkl`` and ``test_captions.json``, as the original system writes them, but with
-        no clip beside a caption.
+        no clip beside a caption; and ``audio_sources.json``.
+    failed : dict of str to str
+        Why wavs cannot be used, by ``split/file name``; they keep their numbers to themselves.
 
     Raises
     ------
     InputError
-        If a file is missing or wrong, or a wav cannot be used.
+        If a file of captions is missing or wrong, not a single wav can be used, or one cannot and
+        `strict`.
 
     """
     queries = read_queries_csv(captions_path)
@@ -101,26 +115,32 @@ def preprocess_task6b(audio_path: Path, captions_path: Path) -> dict[str, bytes]
             f"no wavs in {audio_path}. {SOURCE}: unpack retrieval_audio.7z, and name the folder of "
             "its wavs as eval_data.audio_path."
         )
-    durations, problems = read_durations({(SPLIT, name): audio_path / name for name in names})
-    if problems:
-        broken = [f"{name}: {reason}" for (_, name), reason in problems.items()]
-        raise InputError(
-            f"{counted(broken, 'clip')} of {audio_path} cannot be used:\n{shorten(broken)}\n"
-            "Unpack the archive again."
-        )
-    audio_info = {
-        "audio_fids": {SPLIT: dict(zip(names, range(1, len(names) + 1), strict=True))},
-        "audio_fnames": {SPLIT: names},
-        "audio_durations": {SPLIT: [durations[SPLIT, name] for name in names]},
+    sounds, failed = read_sounds(
+        {f"{SPLIT}/{name}": audio_path / name for name in names}, root=audio_path, strict=strict
+    )
+    if not sounds:
+        raise none_usable(audio_path, failed)
+    found = {
+        name: (fid, sound)
+        for fid, name in enumerate(names, start=1)
+        if (sound := sounds.get(f"{SPLIT}/{name}"))
     }
+    audio_info = {
+        "audio_fids": {SPLIT: {name: fid for name, (fid, _) in found.items()}},
+        "audio_fnames": {SPLIT: list(found)},
+        "audio_durations": {SPLIT: [sound.duration for _, sound in found.values()]},
+    }
+    sources = {SPLIT: {name: sound.source for name, (_, sound) in found.items()}}
     table = pd.DataFrame(
         [(i, q, text.clean(q), text.tokens(q)) for i, q in enumerate(queries, start=1)],
         columns=list(_COLUMNS),
     )
-    return {
+    contents = {
         AUDIO_INFO_FILE: pickle.dumps(audio_info, protocol=4),
         captions_file("", SPLIT).name: table.to_json().encode(),
+        SOURCES_FILE: sources_json(sources),
     }
+    return contents, failed
 
 
 def load_queries(input_path: Path) -> QuerySplit:
@@ -151,7 +171,12 @@ def load_queries(input_path: Path) -> QuerySplit:
             f"{path} and {info_path} are no queries and clips ({error!r}). {_AGAIN}"
         ) from None
     return QuerySplit(
-        split=SPLIT, cids=cids, captions=captions, clip_names=names, clip_fids=clip_fids
+        split=SPLIT,
+        cids=cids,
+        captions=captions,
+        clip_names=names,
+        clip_fids=clip_fids,
+        clip_sources=load_sources(input_path, SPLIT, names),
     )
 
 

@@ -10,7 +10,7 @@ Shapes: N rows, D numbers each.
 import datetime
 import importlib.metadata
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from utils.files import atomic_write
 
 _VOLATILE = ("created", "versions")  # attributes that do not make a file another one
 _RECORDED_PACKAGES = ("torch", "numpy", "transformers", "hear21passt", "soxr", "soundfile")
+_FAILED = "failed"  # a group
 _SHOWN = 5
 
 
@@ -51,21 +52,28 @@ class VectorFile:
     columns: dict[str, list[str]] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     original_layout: bool = False
+    failed: dict[str, str] = field(default_factory=dict)
 
-    def holds(
-        self, ids: Sequence[str], columns: Mapping[str, Sequence[str]], attributes: Mapping
-    ) -> bool:
-        """Tell whether the file is exactly what would be computed for these rows."""
-        return (
-            self.ids == list(ids)
-            and self.columns == {name: list(values) for name, values in columns.items()}
-            and self.fixed_attributes == dict(attributes)
-        )
+    @property
+    def keys(self) -> list[str]:
+        """Id of each row, with what it was computed from: see `row_keys`."""
+        return row_keys(self.ids, self.columns)
+
+    @property
+    def failed_ids(self) -> dict[str, str]:
+        """The ids of rows that could not be computed, and why."""
+        return {json.loads(key)[0]: reason for key, reason in self.failed.items()}
 
     @property
     def fixed_attributes(self) -> dict[str, Any]:
         """The attributes that say how the vectors were made, without date and versions."""
         return {name: value for name, value in self.attributes.items() if name not in _VOLATILE}
+
+
+def row_keys(ids: Sequence[str], columns: Mapping[str, Sequence[str]]) -> list[str]:
+    """Put the id of each row and what it was computed from into one text."""
+    values = [columns[name] for name in sorted(columns)]
+    return [json.dumps(key) for key in zip(ids, *values, strict=True)]
 
 
 def write_vectors(
@@ -75,6 +83,7 @@ def write_vectors(
     *,
     attributes: Mapping[str, str | int | float],
     columns: Mapping[str, Sequence[str]] | None = None,
+    failed: Mapping[str, str] | None = None,
 ) -> None:
     """Write a vector file; the old one stands until the new one is whole.
 
@@ -87,6 +96,8 @@ def write_vectors(
         How the vectors were made. The date and the library versions are added.
     columns : mapping of str to sequence of N str, optional
         Texts or sources of the rows.
+    failed : mapping of str to str, optional
+        `row_keys` of further rows that could not be computed, and why.
 
     Raises
     ------
@@ -104,6 +115,10 @@ def write_vectors(
         file.create_dataset("vectors", data=np.asarray(vectors, dtype=np.float32))
         for name, values in {"ids": ids, **columns}.items():
             file.create_dataset(name, data=list(values), shape=(len(ids),), dtype=utf8)
+        if failed:
+            group = file.create_group(_FAILED)
+            group.create_dataset("keys", data=list(failed), dtype=utf8)
+            group.create_dataset("reasons", data=list(failed.values()), dtype=utf8)
         file.attrs.update(attributes)
         file.attrs["created"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         file.attrs["versions"] = json.dumps(
@@ -139,20 +154,16 @@ def read_vectors(path: Path, *, made_by: str) -> VectorFile:
         ) from None
 
 
-def read_if_current(
-    path: Path,
-    ids: Sequence[str],
-    columns: Mapping[str, Sequence[str]],
-    attributes: Mapping[str, Any],
-) -> tuple[bool, dict[tuple[str, ...], NDArray[np.float32]]]:
+def read_reusable(
+    path: Path, columns: Collection[str], attributes: Mapping[str, Any]
+) -> VectorFile | None:
     """Look at an existing vector file before it is computed again.
 
     Returns
     -------
-    current : bool
-        True if the file already is what would be written.
-    reusable : dict of (id, *column values) to ndarray of shape (D,)
-        Its rows, if it was made the same way; empty otherwise, or where there is none.
+    VectorFile or None
+        The file, if it was made this way and from such columns; None otherwise, or where there is
+        none.
 
     Raises
     ------
@@ -161,19 +172,15 @@ def read_if_current(
 
     """
     if not path.exists():
-        return False, {}
+        return None
     file = read_vectors(path, made_by="the script")
     if file.original_layout:
         raise InputError(
             f"{path} is in the original system's layout and would be overwritten. Train with it as "
             "it is, move it away, or name another file in train_data."
         )
-    if file.holds(ids, columns, attributes):
-        return True, {}
-    if file.fixed_attributes != dict(attributes) or set(file.columns) != set(columns):
-        return False, {}
-    keys = zip(file.ids, *(file.columns[name] for name in columns), strict=True)
-    return False, dict(zip(keys, file.vectors, strict=True))
+    made_otherwise = file.fixed_attributes != dict(attributes)
+    return None if made_otherwise or file.columns.keys() != set(columns) else file
 
 
 def select(
@@ -182,7 +189,7 @@ def select(
     *,
     original_ids: Sequence[str],
     made_by: str,
-    texts: Sequence[str] | None = None,
+    made_from: tuple[str, Sequence[str]] | None = None,
 ) -> NDArray[np.float32]:
     """Take rows by id, whatever their order in the file; not to be written to.
 
@@ -193,8 +200,9 @@ def select(
         The wanted rows, as our layout and as the original layout names them.
     made_by : str
         The script to run again if the file does not fit.
-    texts : sequence of M str, optional
-        What the rows must have been computed from.
+    made_from : (str, sequence of M str), optional
+        A column, and what it must say: the texts or sources that the rows were computed from.
+        A file without this column passes.
 
     Returns
     -------
@@ -203,7 +211,7 @@ def select(
     Raises
     ------
     InputError
-        If rows are missing, or were computed from other texts.
+        If rows are missing, or were computed from something else.
 
     """
     wanted = original_ids if file.original_layout else ids
@@ -215,12 +223,12 @@ def select(
             f"was made from other files. Run {made_by} again."
         )
     rows = [row_of[name] for name in wanted]
-    if texts is not None and "texts" in file.columns:
-        stored = file.columns["texts"]
-        stale = [wanted[i] for i, row in enumerate(rows) if stored[row] != texts[i]]
+    column, expected = made_from or ("", ())
+    if stored := file.columns.get(column):
+        stale = [wanted[i] for i, row in enumerate(rows) if stored[row] != expected[i]]
         if stale:
             raise InputError(
-                f"{file.path} was made from other texts for {len(stale)} of {len(wanted)} rows "
+                f"{file.path} was made from other {column} for {len(stale)} of {len(wanted)} rows "
                 f"({_listing(stale)}). Run {made_by} again."
             )
     if rows and rows == list(range(rows[0], rows[0] + len(rows))):
@@ -256,7 +264,9 @@ def require(file: VectorFile, expected: Mapping[str, Any], *, made_by: str) -> N
 def _read_ours(path: Path, file: h5py.File) -> VectorFile:
     vectors = np.asarray(file["vectors"], dtype=np.float32)
     columns = {
-        name: list(dataset.asstr()[:]) for name, dataset in file.items() if name != "vectors"
+        name: list(dataset.asstr()[:])
+        for name, dataset in file.items()
+        if name not in ("vectors", _FAILED)
     }
     ids = columns.pop("ids")
     if vectors.ndim != 2 or any(len(c) != len(vectors) for c in (ids, *columns.values())):
@@ -265,7 +275,11 @@ def _read_ours(path: Path, file: h5py.File) -> VectorFile:
         name: value.item() if isinstance(value, np.generic) else value
         for name, value in file.attrs.items()
     }
-    return VectorFile(path, ids, vectors, columns, attributes)
+    failed = {}
+    if _FAILED in file:
+        keys, reasons = (file[_FAILED][name].asstr()[:] for name in ("keys", "reasons"))
+        failed = dict(zip(keys, reasons, strict=True))
+    return VectorFile(path, ids, vectors, columns, attributes, failed=failed)
 
 
 def _read_original(path: Path, file: h5py.File) -> VectorFile:

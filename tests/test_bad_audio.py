@@ -1,0 +1,223 @@
+"""Sound files of every unlucky kind, through the whole pipeline."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests.conftest import load_script, options, settings_for
+from utils.config import PROJECT_ROOT
+from utils.datasets import SPLITS, load_captions
+from utils.errors import InputError
+from utils.files import read_csv
+from utils.vectors import read_vectors
+
+
+def noise(seconds, rate, channels=1):
+    return 0.1 * np.random.default_rng(0).standard_normal((round(seconds * rate), channels))
+
+
+# How to make a file that can be used, though it is odd.
+ODD = {
+    "8 kHz": lambda path: soundfile.write(path, noise(2, 8_000), 8_000),
+    "192 kHz, 8 channels": lambda path: soundfile.write(path, noise(1, 192_000, 8), 192_000),
+    "10 ms": lambda path: soundfile.write(path, noise(0.01, 44_100), 44_100),
+    "silence": lambda path: soundfile.write(path, np.zeros(44_100), 44_100),
+    "clipped": lambda path: soundfile.write(path, 90 * noise(1, 44_100), 44_100, subtype="FLOAT"),
+    "flac": lambda path: soundfile.write(path, noise(1, 44_100), 44_100, format="FLAC"),
+    "ogg": lambda path: soundfile.write(path, noise(1, 44_100), 44_100, format="OGG"),
+    "mp3": lambda path: soundfile.write(path, noise(1, 44_100), 44_100, format="MP3"),
+}
+
+
+def cut_off(path):
+    soundfile.write(path, noise(1, 44_100), 44_100)
+    path.write_bytes(path.read_bytes()[:30_000])
+
+
+def link_out(path):
+    target = path.parents[2] / "elsewhere.wav"
+    soundfile.write(target, noise(1, 44_100), 44_100)
+    path.symlink_to(target)
+
+
+def nan_late(path):
+    samples = noise(15, 32_000)
+    samples[-1] = np.nan
+    soundfile.write(path, samples, 32_000, subtype="FLOAT")
+
+
+def cut_off_flac(path):
+    soundfile.write(path, noise(3, 44_100), 44_100, format="FLAC")
+    path.write_bytes(path.read_bytes()[:100_000])
+
+
+# How to make a file that cannot be used, and what the first script to notice says.
+BAD = {
+    "empty": (lambda path: path.write_bytes(b""), "cannot be read as sound"),
+    "no sound": (
+        lambda path: path.write_text("not sound at all\n" * 99),
+        "cannot be read as sound",
+    ),
+    "cut off": (cut_off, "is cut off after"),
+    "no samples": (lambda path: soundfile.write(path, np.zeros(0), 8000), "holds no samples"),
+    "absurd rate": (lambda path: soundfile.write(path, np.ones(9), 2), "2 samples per second"),
+    "folder": (lambda path: path.mkdir(), "is a folder"),
+    "pipe": (lambda path: os.mkfifo(path), "is no regular file"),
+    "dangling link": (lambda path: path.symlink_to("nowhere"), "is a link to nothing"),
+    "link out": (link_out, "is a link that leads out of"),
+}
+# What only decoding the whole file tells.
+BAD_INSIDE = {
+    "NaN": (nan_late, "holds NaN or infinite samples"),
+    "cut off flac": (cut_off_flac, "cannot be read as sound"),
+}
+
+
+@pytest.fixture(scope="module")
+def unlucky(small_demo, tmp_path_factory):
+    """A data set in which some clips have been replaced: kind of file by ``split/file name``."""
+    folder = tmp_path_factory.mktemp("unlucky")
+    shutil.copytree(small_demo / "clotho", folder / "clotho")
+    wavs = sorted((folder / "clotho").glob("*/*.wav"))
+    kinds = {}
+    makers = {**ODD, **{kind: make for kind, (make, _) in {**BAD, **BAD_INSIDE}.items()}}
+    # Every second clip, through all splits.
+    for path, (kind, make) in zip(wavs[::2], makers.items(), strict=False):
+        path.unlink()
+        make(path)
+        kinds[f"{path.parent.name}/{path.name}"] = kind
+    assert len(kinds) == len(makers)
+    return folder, kinds
+
+
+def reasons(folder, step):
+    rows = read_csv(folder / "processed/failed_files.csv")
+    return {cells[1]: cells[2] for _, cells in rows if cells[0] == step}
+
+
+def test_each_is_processed_or_reported_and_the_rest_goes_on(unlucky, capsys):
+    folder, kinds = unlucky
+    settings = settings_for(folder)
+    scripts = {
+        name: load_script(name).main
+        for name in (
+            "01_preprocess",
+            "03_audio_features",
+            "04_sentence_embeddings",
+            "06_audioset_tag_embeddings",
+        )
+    }
+
+    with pytest.raises(InputError, match="Replace or remove it"):
+        scripts["01_preprocess"]([*options(settings), "--strict"])
+    assert not (folder / "processed").exists()
+
+    assert scripts["01_preprocess"](options(settings)) == 3
+    told = reasons(folder, "01_preprocess")
+    assert {kinds[name] for name in told} == set(BAD)
+    for name, reason in told.items():
+        assert BAD[kinds[name]][1] in reason, kinds[name]
+    printed = capsys.readouterr().out
+    assert f"; {len(BAD)} cannot be used" in printed
+    assert all(name in printed for name in told)
+
+    assert scripts["03_audio_features"](options(settings)) == 3
+    inside = reasons(folder, "03_audio_features passt")
+    assert {kinds[name] for name in inside} == set(BAD_INSIDE)
+    for name, reason in inside.items():
+        assert BAD_INSIDE[kinds[name]][1] in reason, kinds[name]
+    assert reasons(folder, "01_preprocess") == told
+    logits = read_vectors(folder / "processed/audio_logits_passt.hdf5", made_by="")
+    everything = {f"{p.parent.name}/{p.name}" for p in (folder / "clotho").glob("*/*.wav")}
+    assert set(logits.ids) == everything - told.keys() - inside.keys()
+    assert {kinds[name] for name in logits.ids if name in kinds} == set(ODD)
+    assert np.isfinite(logits.vectors).all()
+
+    capsys.readouterr()
+    assert scripts["03_audio_features"](options(settings)) == 3
+    assert "tagged 0 clips" in (again := capsys.readouterr().out)
+    assert all(name in again for name in inside)
+
+    for kind in ("logmel", "waveform"):
+        assert scripts["03_audio_features"]([*options(settings), "--kind", kind]) == 3
+        assert reasons(folder, f"03_audio_features {kind}").keys() == inside.keys()
+
+    assert not scripts["04_sentence_embeddings"](options(settings))
+    assert not scripts["06_audioset_tag_embeddings"](options(settings))
+    assert not load_script("main").main(options(settings))
+    printed = capsys.readouterr().out
+    for split in {name.partition("/")[0] for name in inside}:
+        count = sum(name.startswith(split) for name in inside)
+        assert f"leaves out {count} of " in printed
+    (run,) = (folder / "outputs/demo").iterdir()
+    metrics = json.loads((run / "metrics.json").read_text())
+    tested = set(load_captions(folder / "processed", "evaluation").audio_ids)
+    assert metrics["clips"] == len(tested - inside.keys()) < 10
+
+
+def test_a_file_that_was_mended_is_processed(unlucky, capsys):
+    folder, kinds = unlucky
+    settings = settings_for(folder)
+    (name,) = (name for name, kind in kinds.items() if kind == "NaN")
+    soundfile.write(folder / "clotho" / name, noise(1, 44_100), 44_100)
+    script = load_script("03_audio_features").main
+    assert script(options(settings)) == 3
+    assert "tagged 1 clips" in capsys.readouterr().out
+    assert name not in reasons(folder, "03_audio_features passt")
+
+
+def test_strict_stops_at_the_first_and_keeps_what_is_done(small_demo, tmp_path):
+    shutil.copytree(small_demo / "clotho", tmp_path / "clotho")
+    shutil.copytree(small_demo / "processed", tmp_path / "processed")
+    path = sorted((tmp_path / "clotho/development").iterdir())[3]
+    nan_late(path)
+    before = (tmp_path / "processed/audio_logits_passt.hdf5").read_bytes()
+    with pytest.raises(InputError, match="holds NaN or infinite samples"):
+        load_script("03_audio_features").main([*options(settings_for(tmp_path)), "--strict"])
+    assert (tmp_path / "processed/audio_logits_passt.hdf5").read_bytes() == before
+    assert not (tmp_path / "processed/failed_files.csv").exists()
+
+
+MEASURE = """
+import pathlib, sys
+sys.path.insert(0, {root!r})
+from tests.conftest import load_script
+status = load_script("03_audio_features").main(sys.argv[1:])
+memory = pathlib.Path("/proc/self/status").read_text()  # getrusage counts the parent's, too
+print("peak", int(memory.split("VmHWM:")[1].split()[0]) // 1024)
+sys.exit(status)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux' /proc")
+def test_an_hour_takes_no_more_memory_than_a_minute(small_demo, tmp_path):
+    peaks = {}
+    part = noise(60, 44_100, 2)
+    for name, minutes in (("minute", 1), ("hour", 60)):
+        folder = tmp_path / name
+        for split in SPLITS:
+            (folder / "clotho" / split).mkdir(parents=True)
+            shutil.copy(small_demo / f"clotho/clotho_captions_{split}.csv", folder / "clotho")
+        wav = min((small_demo / "clotho/development").iterdir()).name
+        with soundfile.SoundFile(folder / "clotho/development" / wav, "w", 44_100, 2) as file:
+            for _ in range(minutes):
+                file.write(part)
+        settings = options(settings_for(folder))
+        load_script("01_preprocess").main([*settings, "--allow-missing"])
+        for kind in ("passt", "logmel", "waveform"):
+            code = MEASURE.format(root=str(PROJECT_ROOT))
+            command = [sys.executable, "-c", code, *settings, "--kind", kind]
+            done = subprocess.run(command, capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            peaks[kind, name] = int(done.stdout.split("peak ")[1])
+    for kind in ("passt", "logmel", "waveform"):
+        # An hour of mono samples at 32 kHz alone would be 460 MB.
+        assert peaks[kind, "hour"] < peaks[kind, "minute"] + 150, peaks

@@ -1,0 +1,82 @@
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from utils.audio import UnusableSound, fingerprint
+from utils.errors import InputError
+from utils.files import read_csv
+from utils.sounds import Sound, read_fingerprints, read_sounds, write_failed
+
+
+@pytest.fixture
+def paths(tmp_path):
+    """A sound, and files that are none, by name."""
+    good, silent, text, folder, link = (
+        tmp_path / f"{n}.wav" for n in ("good", "silent", "text", "folder", "link")
+    )
+    soundfile.write(good, np.full(4000, 0.1), 8000)
+    soundfile.write(silent, np.zeros(0), 8000)
+    text.write_text("no sound")
+    folder.mkdir()
+    link.symlink_to("nowhere")
+    return {f"s/{path.name}": path for path in (good, silent, text, folder, link)}
+
+
+def test_each_is_read_or_told_by_reason(paths, tmp_path):
+    sounds, failed = read_sounds(paths, root=tmp_path)
+    assert sounds == {"s/good.wav": Sound(0.5, fingerprint(paths["s/good.wav"]))}
+    assert failed.pop("s/text.wav").startswith("cannot be read as sound (")
+    assert failed == {
+        "s/silent.wav": "holds no samples",
+        "s/folder.wav": "is a folder",
+        "s/link.wav": "is a link to nothing (nowhere)",
+    }
+
+
+def test_fingerprints_are_read_of_all_that_can_be_opened(paths, tmp_path):
+    sources, failed = read_fingerprints(paths, root=tmp_path)
+    assert sources.keys() == {"s/good.wav", "s/silent.wav", "s/text.wav"}
+    assert failed.keys() == {"s/folder.wav", "s/link.wav"}
+
+
+@pytest.mark.parametrize("read", [read_sounds, read_fingerprints])
+def test_strict_raises_at_the_first(paths, tmp_path, read):
+    with pytest.raises(UnusableSound, match=r"folder\.wav is a folder\. Replace or remove it"):
+        read({"s/folder.wav": paths["s/folder.wav"], **paths}, root=tmp_path, strict=True)
+
+
+def test_an_unreadable_file_is_told(paths, tmp_path, monkeypatch):
+    def denied(path, mode):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", denied)  # root may read every file
+    _, failed = read_fingerprints(paths, root=tmp_path)
+    assert failed["s/good.wav"] == "cannot be opened (Permission denied)"
+
+
+def test_each_step_has_its_rows_in_the_list(tmp_path):
+    path = tmp_path / "failed_files.csv"
+    assert write_failed(tmp_path, "a", {}) is None
+    assert not path.exists()
+    assert write_failed(tmp_path, "a", {"s/y": "is odd", 's/"x,\udcff': "is\nodder"}) == path
+    assert write_failed(tmp_path, "b", {"s/z": "is gone"}) == path
+    assert [cells for _, cells in read_csv(path)] == [
+        ["step", "file", "reason"],
+        ["a", 's/"x,\\udcff', "is\nodder"],
+        ["a", "s/y", "is odd"],
+        ["b", "s/z", "is gone"],
+    ]
+    assert write_failed(tmp_path, "a", {}) is None
+    assert [cells[0] for _, cells in read_csv(path)] == ["step", "b"]
+    assert write_failed(tmp_path, "b", {}) is None
+    assert not path.exists()
+
+
+def test_another_file_of_that_name_is_not_overwritten(tmp_path):
+    (tmp_path / "failed_files.csv").write_text("my,notes\n")
+    with pytest.raises(InputError, match=r"no list of failed files .* Move it away"):
+        write_failed(tmp_path, "a", {"s/x": "is odd"})
+    assert (tmp_path / "failed_files.csv").read_text() == "my,notes\n"

@@ -1,0 +1,82 @@
+"""Vectors that no longer fit what they were computed from are refused, and computed again."""
+
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+from safetensors.numpy import load_file, save_file
+
+from tests.conftest import load_script, options, settings_for
+from utils.config import PROJECT_ROOT
+from utils.errors import InputError
+
+
+def run(name, settings):
+    return load_script(name).main(options(settings))
+
+
+@pytest.fixture
+def demo(small_demo, tmp_path):
+    """The small demo set, with its vectors, in a folder of the test's own."""
+    for folder in ("clotho", "processed"):
+        shutil.copytree(small_demo / folder, tmp_path / folder)
+    return tmp_path
+
+
+def test_another_sound_under_the_same_name(demo, capsys):
+    settings = [*settings_for(demo), "training.epochs=1"]
+    wav = sorted((demo / "clotho/evaluation").iterdir())[2]
+    soundfile.write(wav, 0.1 * np.random.default_rng(0).standard_normal(44_100), 44_100)
+    run("01_preprocess", settings)
+    with pytest.raises(InputError, match=r"other sources for 1 of 10 .* Run scripts/03_audio"):
+        run("main", settings)
+    run("03_audio_features", settings)
+    assert "tagged 1 clips" in capsys.readouterr().out
+    run("main", settings)
+
+
+def test_a_clip_more(demo, capsys):
+    settings = [*settings_for(demo), "training.epochs=1"]
+    table = demo / "clotho/clotho_captions_development.csv"
+    first = sorted((demo / "clotho/development").iterdir())[0]
+    shutil.copy(first, first.with_name("00 new.wav"))
+    with table.open("a") as file:
+        file.write('00 new.wav,NA,None,null,nan,"with ""quotes"",\nand lines"\n')
+    run("01_preprocess", settings)
+    with pytest.raises(InputError, match=r"audio_logits.* lacks 1 of 31 .* Run scripts/03_audio"):
+        run("main", settings)
+    run("03_audio_features", settings)
+    with pytest.raises(InputError, match=r"sentence_embeddings.* Run scripts/04_sentence"):
+        run("main", settings)
+    run("04_sentence_embeddings", settings)
+    # All captions have other numbers now, so that each has to be looked at again.
+    printed = capsys.readouterr().out
+    assert "tagged 1 clips" in printed
+    run("main", settings)
+
+
+def test_another_precision(demo):
+    settings = [*settings_for(demo), "precision=bf16", "training.epochs=1"]
+    for script, name in (
+        ("03_audio_features", "audio_logits"),
+        ("04_sentence_embeddings", "sentence_embeddings"),
+        ("06_audioset_tag_embeddings", "audioset_527"),
+    ):
+        message = rf"{name}.* precision is 'fp32', the settings ask for 'bf16'\. Run .*{script[:8]}"
+        with pytest.raises(InputError, match=message):
+            run("main", settings)
+        run(script, settings)
+    run("main", settings)
+
+
+def test_other_weights(demo, capsys):
+    weights = load_file(PROJECT_ROOT / "data/demo/tagger.safetensors")
+    changed = {name: 1.01 * tensor for name, tensor in weights.items()}
+    save_file(changed, demo / "other.safetensors")
+    settings = [*settings_for(demo), f"passt.weights={demo}/other.safetensors", "training.epochs=1"]
+    with pytest.raises(InputError, match=r"weights_sha256 is .* Run scripts/03_audio_features\.py"):
+        run("main", settings)
+    run("03_audio_features", settings)
+    assert "tagged 50 clips" in capsys.readouterr().out
+    run("main", settings)
