@@ -388,7 +388,8 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
         relevant = read_relevant_csv(args.relevant, split.clip_names)
         summary.reads(args.relevant)
         split = leave_out_failed(split, inputs, summary)
-        vectors = sentences.encode(list(relevant), config=config, load_encoder=SentenceEncoder)
+        encode = sentences.TextEncoder(config=config, load_encoder=SentenceEncoder)
+        vectors = encode(list(relevant))
         best = best_clips(score_queries(model, split, inputs, torch.from_numpy(vectors)))
         found = [[split.clip_names[clip] for clip in row] for row in best]
         print_scores(list(relevant), found, relevant, args, config)

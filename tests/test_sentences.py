@@ -60,7 +60,7 @@ def test_a_vector_does_not_depend_on_what_else_is_missing(tmp_path, monkeypatch)
     assert len(set(whole.vectors[:, 1])) > 1
     np.testing.assert_array_equal(
         whole.vectors,
-        sentences.encode(texts, config=config, load_encoder=lambda folder: Encoder()),
+        sentences.TextEncoder(config=config, load_encoder=lambda folder: Encoder())(texts),
     )
     kept = [0, 3, 4, 9, 13]
     write_vectors(

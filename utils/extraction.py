@@ -264,11 +264,64 @@ def clip_batches(
         If `strict`.
 
     """
+    running: deque[tuple[list[int], Tensor]] = deque()
+
+    def finished() -> tuple[list[int], NDArray[np.float32]]:
+        done, rows = running.popleft()
+        return done, rows.cpu().numpy()
+
+    clips = tag_clips(
+        [paths[position] for (position,) in units],
+        tag,
+        sample_rate=sample_rate,
+        window=window,
+        hop=hop,
+        shortest=shortest,
+        batch_size=batch_size,
+    )
+    for unit, outputs in zip(units, clips, strict=True):
+        if isinstance(outputs, UnusableSound):
+            if strict:
+                raise outputs
+            yield unit, outputs.reason
+        else:
+            running.append((list(unit), outputs.mean(dim=0, keepdim=True)))
+        # A GPU gets the next clip before the numbers of this one are waited for.
+        while running and len(running) > (1 if running[-1][1].is_cuda else 0):
+            yield finished()
+    while running:
+        yield finished()
+
+
+def tag_clips(
+    paths: Sequence[Path],
+    tag: Callable[[Tensor], Tensor],
+    *,
+    sample_rate: int,
+    window: int,
+    hop: int,
+    shortest: int,
+    batch_size: int,
+) -> Iterator[Tensor | UnusableSound]:
+    """Decode clips ahead of the network and yield its output for all windows of each, in order.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    tag, sample_rate, window, hop, shortest, batch_size
+        See `clip_batches`.
+
+    Yields
+    ------
+    Tensor, shape (W, D), on the device, or UnusableSound
+        For each path; the error where the clip cannot be used.
+
+    """
     at_once = batch_size * max(1, _WINDOWS_AHEAD // batch_size)
 
-    def begin(position: int) -> Iterator[NDArray[np.float32]] | UnusableSound:
+    def begin(path: Path) -> Iterator[NDArray[np.float32]] | UnusableSound:
         windows = cut_windows(
-            mono_blocks(paths[position], sample_rate=sample_rate),
+            mono_blocks(path, sample_rate=sample_rate),
             window=window,
             hop=hop,
             shortest=shortest,
@@ -279,34 +332,20 @@ def clip_batches(
         except UnusableSound as error:
             return error
 
-    def run(windows: Iterator[NDArray[np.float32]] | UnusableSound) -> Tensor:
+    for _, windows in ahead(begin, paths):
         if isinstance(windows, UnusableSound):
-            raise windows
-        outputs = [
-            tag(torch.from_numpy(part[start : start + batch_size].copy()))  # it was read-only
-            for part in windows
-            for start in range(0, len(part), batch_size)
-        ]
-        return torch.cat(outputs).mean(dim=0, keepdim=True)
-
-    running: deque[tuple[list[int], Tensor]] = deque()
-
-    def finished() -> tuple[list[int], NDArray[np.float32]]:
-        done, rows = running.popleft()
-        return done, rows.cpu().numpy()
-
-    for position, windows in ahead(begin, [position for (position,) in units]):
+            yield windows
+            continue
+        outputs = []
         try:
-            running.append(([position], run(windows)))
+            for part in windows:
+                for start in range(0, len(part), batch_size):
+                    batch = part[start : start + batch_size].copy()  # it was read-only
+                    outputs.append(tag(torch.from_numpy(batch)))
         except UnusableSound as error:
-            if strict:
-                raise
-            yield [position], error.reason
-        # A GPU gets the next clip before the numbers of this one are waited for.
-        while running and len(running) > (1 if running[-1][1].is_cuda else 0):
-            yield finished()
-    while running:
-        yield finished()
+            yield error
+        else:
+            yield torch.cat(outputs)
 
 
 def ahead(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 from utils.locks import FolderLock, explained
 
+_ROWS, _KEYS = "rows.f32", "keys.jsonl"
+
 
 class Journal:
     """Append-only rows of `width` float32 numbers, each under a text key; a context manager.
@@ -43,8 +45,8 @@ class Journal:
         self.path = path
         self.width = width
         self._origin_file = path / "origin.json"
-        self._rows_file = path / "rows.f32"
-        self._keys_file = path / "keys.jsonl"
+        self._rows_file = path / _ROWS
+        self._keys_file = path / _KEYS
         self._failed_file = path / "failed.jsonl"
         self.rows: dict[str, NDArray[np.float32]] = {}
         self.failed: dict[str, str] = {}
@@ -93,24 +95,41 @@ class Journal:
 
     def _reopen(self) -> None:
         """Read what both files hold, and cut off what only one of them does."""
-        lines = _lines(self._keys_file)
-        parsed = (_parsed(line) for line in lines)
-        keys = list(itertools.takewhile(lambda key: isinstance(key, str), parsed))
-        data = _content(self._rows_file)
-        row_bytes = 4 * self.width
-        count = min(len(keys), len(data) // row_bytes)
+        keys, table = read_rows(self.path, self.width)
         for file, size in (
-            (self._rows_file, count * row_bytes),
-            (self._keys_file, sum(len(line) + 1 for line in lines[:count])),
+            (self._rows_file, 4 * self.width * len(keys)),
+            (self._keys_file, sum(len(line) + 1 for line in _lines(self._keys_file)[: len(keys)])),
         ):
             with file.open("ab") as stream:
                 stream.truncate(size)
-        rows = np.frombuffer(data, "<f4", count * self.width).reshape(count, self.width)
-        self.rows = dict(zip(keys[:count], rows, strict=True))
+        self.rows = dict(zip(keys, table, strict=True))
         for line in _lines(self._failed_file):
             match _parsed(line):
                 case [str(key), str(reason)]:
                     self.failed[key] = reason
+
+
+def read_rows(path: Path, width: int) -> tuple[list[str], NDArray[np.float32]]:
+    """Read the keys and rows of a journal, also while another process appends to it.
+
+    Returns
+    -------
+    keys : list of N str
+    rows : ndarray, shape (N, width)
+        Read-only, and read from the disk where it is looked at.
+
+    """
+    parsed = map(_parsed, _lines(path / _KEYS))
+    keys = list(itertools.takewhile(lambda key: isinstance(key, str), parsed))
+    count = min(len(keys), _size(path / _ROWS) // (4 * width))
+    return keys[:count], map_rows(path / _ROWS, count, width)
+
+
+def map_rows(path: Path, count: int, width: int) -> NDArray[np.float32]:
+    """Map the first rows of a file of raw float32 numbers, shape (count, width), into memory."""
+    if count == 0:  # an empty file cannot be mapped
+        return np.empty((0, width), np.float32)
+    return np.asarray(np.memmap(path, "<f4", mode="r", shape=(count, width)))
 
 
 def _parsed(line: bytes) -> Any:
@@ -129,6 +148,15 @@ def _append(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _size(path: Path) -> int:
+    """Tell the size of a file, 0 where there is none; opened, for the reason below."""
+    try:
+        with path.open("rb") as file:
+            return os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _content(path: Path) -> bytes:

@@ -49,10 +49,8 @@ def embed(
 
     """
     model = config.sentence_model
-    folder = weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
+    folder, device, precision = _find(config)
     summary.reads(folder)
-    device = choose_device(config.training.device)
-    precision = choose_precision(config.precision, device)
 
     def start() -> tuple[Units, Callable[[Units], Batches]]:
         encoder = for_inference(load_encoder(folder), device, precision)
@@ -89,35 +87,41 @@ def embed(
     )
 
 
-def encode(
-    texts: Sequence[str], *, config: Config, load_encoder: Callable[[Path], Any]
-) -> NDArray[np.float32]:
-    """Embed texts without keeping them in a file.
+class TextEncoder:
+    """The sentence model, loaded once, for texts that come as they come.
 
     Parameters
     ----------
-    texts : sequence of N str
     config : Config
         Which model, on which device, in which precision.
     load_encoder : callable
         See `embed`.
 
-    Returns
-    -------
-    ndarray, shape (N, D), float32
-        Unit vectors.
-
     """
+
+    def __init__(self, *, config: Config, load_encoder: Callable[[Path], Any]) -> None:
+        folder, self._device, self._precision = _find(config)
+        self._encoder = for_inference(load_encoder(folder), self._device, self._precision)
+        self._batch_size = config.sentence_model.batch_size
+        self._dimension = weights.sentence_dimension(folder)
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embed N texts: unit vectors, shape (N, D)."""
+        units, batches = text_work(
+            self._encoder, texts, self._device, self._precision, self._batch_size
+        )
+        vectors = np.empty((len(texts), self._dimension), dtype=np.float32)
+        for rows, values in batches(units):
+            vectors[rows] = values
+        return vectors
+
+
+def _find(config: Config) -> tuple[Path, torch.device, str]:
+    """Find the sentence model's folder, and choose its device and precision."""
     model = config.sentence_model
     folder = weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
     device = choose_device(config.training.device)
-    precision = choose_precision(config.precision, device)
-    encoder = for_inference(load_encoder(folder), device, precision)
-    vectors = np.empty((len(texts), weights.sentence_dimension(folder)), dtype=np.float32)
-    units, batches = text_work(encoder, texts, device, precision, model.batch_size)
-    for rows, values in batches(units):
-        vectors[rows] = values
-    return vectors
+    return folder, device, choose_precision(config.precision, device)
 
 
 def text_work(
