@@ -99,6 +99,40 @@ class DualEncoder(nn.Module):
         return _AudioBranch.apply(*self._branch_arguments(features, tags))
 
     @torch.no_grad()
+    def explain_audio(
+        self, features: Tensor, logits: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Take the embedding of clips apart, into what the score is a sum of.
+
+        Parameters
+        ----------
+        features : Tensor, shape (B, F)
+        logits : Tensor, shape (B, K)
+            None exactly if the model has no tag branch.
+
+        Returns
+        -------
+        projection : Tensor, shape (B, D)
+            What the learned projection adds to `encode_audio`.
+        tags : Tensor, shape (B, D), or None
+            What the tag branch adds to it.
+        shares : Tensor, shape (B, K), or None
+            ``shares @ tag_table`` is `tags`.
+
+        """
+        branch = self._branch_arguments(features, self.embed_tags(logits))
+        _, (*_, projection, length) = _embed_audio(*branch[:5], None, *branch[6:])
+        if logits is None:
+            return projection, None, None
+        probabilities = logits.sigmoid()
+        tags = probabilities @ self.tag_table
+        shares = probabilities / torch.linalg.vector_norm(tags, dim=-1, keepdim=True)
+        mixed = torch.lerp(shares @ self.tag_table, projection, self.ratio)
+        length = torch.linalg.vector_norm(mixed, dim=-1, keepdim=True)
+        shares = shares * ((1 - self.ratio) / length)
+        return projection * (self.ratio / length), shares @ self.tag_table, shares
+
+    @torch.no_grad()
     def encode_audio_directly(
         self, features: Tensor, tags: Tensor | None
     ) -> tuple[Tensor, Callable[[Tensor], None]]:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from models.dual_encoder import DualEncoder, tag_embedding
 
@@ -153,3 +154,26 @@ def test_the_audio_branchs_gradient_is_that_of_autograd(with_tags):
         results.append([audio, *torch.autograd.grad((audio * weights).sum(), inputs)])
     for found, expected in zip(*results, strict=True):
         torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("with_tags", [True, False])
+def test_an_embedding_is_the_sum_of_its_parts(with_tags):
+    generator = torch.Generator().manual_seed(0)
+    table = F.normalize(torch.randn(9, 6, generator=generator), dim=-1)
+    model = DualEncoder(
+        audio_size=9, text_size=6, tag_table=table if with_tags else None, generator=generator
+    )
+    logits = torch.randn(4, 9, generator=generator)
+    given = logits if with_tags else None
+    projection, tags, shares = model.explain_audio(logits, given)
+    expected = model.encode_audio(logits, model.embed_tags(logits))
+    if with_tags:
+        torch.testing.assert_close(projection + tags, expected)
+        torch.testing.assert_close(shares @ table, tags)
+        # 0.8 of a unit vector against 0.2 of one, before both are shortened alike.
+        torch.testing.assert_close(
+            projection.norm(dim=-1) / tags.norm(dim=-1), torch.full((4,), 4.0)
+        )
+    else:
+        torch.testing.assert_close(projection, expected)
+        assert tags is shares is None

@@ -1,0 +1,208 @@
+"""Search a folder of sounds with a trained model.
+
+Reads   a folder of sounds (--audio; any format, sub-folders too), a model (--model)
+Writes  an index of the folder: <output_path>/indexes/, or --index DIR
+
+    python scripts/07_search.py --audio my_sounds/ "rain on a tin roof"
+    python scripts/07_search.py --audio my_sounds/ "a dog" "a door" --top 3 --why
+    python scripts/07_search.py --audio my_sounds/ --tag "Dog > 0.3" --tag "Speech < 0.1" barking
+    python scripts/07_search.py --audio my_sounds/ --like clip.wav
+    python scripts/07_search.py --audio my_sounds/ --queries queries.txt --json > hits.jsonl
+    python scripts/07_search.py --audio my_sounds/                  # a prompt that stays open
+
+The first search tags all sounds of the folder, the next ones only what is new or changed. Without
+--audio the demo set is searched, without --model the newest run of the experiment in conf.yaml.
+Exit status: 0 if every query found something, 1 if one did not, 2 for bad input.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+from models import passt
+from models.dual_encoder import DualEncoder
+from models.sentence_encoder import SentenceEncoder
+from utils import cli, distributed
+from utils.errors import InputError, shorten
+from utils.files import read_text
+from utils.search import Hit, parse_filter
+from utils.search_setup import Networks, Searcher, newest_run
+
+NETWORKS = Networks(
+    passt=passt.Passt,
+    sentence_encoder=SentenceEncoder,
+    dual_encoder=DualEncoder,
+    architectures=passt.ARCHITECTURES,
+    sample_rate=passt.SAMPLE_RATE,
+    classes=passt.CLASSES,
+    shortest=passt.MIN_SAMPLES,
+    hop_seconds=passt.HOP_SECONDS,
+    windows_at_once=passt.windows_at_once,
+)
+EXIT_NOTHING_FOUND = 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Answer the queries of the command line, of a file, or of a prompt."""
+    args = parse_arguments(argv)
+    distributed.refuse_team("scripts/07_search.py")
+    searcher = open_searcher(args)
+    filters = [parse_filter(text, searcher.engine.tags) for text in args.tag]
+    found = True
+    for query, vector in queries(args, searcher):
+        (hits,) = searcher.engine.search(vector[None], top=args.top, filters=filters)
+        found &= bool(hits)
+        if args.json:
+            print(as_json(query, hits), flush=True)
+        else:
+            print(as_text(query, hits, why=args.why), flush=True)
+    return 0 if found else EXIT_NOTHING_FOUND
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("query", nargs="*", help="what to look for, in words")
+    parser.add_argument("--audio", type=Path, metavar="DIR", help="default: the demo set")
+    parser.add_argument("--queries", type=Path, metavar="FILE", help="one query per line")
+    parser.add_argument(
+        "--like", type=Path, action="append", default=[], metavar="FILE", help="sounds like this"
+    )
+    parser.add_argument("--top", type=int, default=10, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--tag",
+        action="append",
+        default=[],
+        metavar="'TAG > 0.3'",
+        help="only sounds with this AudioSet tag (or, with <, without it); may be repeated",
+    )
+    parser.add_argument("--why", action="store_true", help="say what each score is a sum of")
+    parser.add_argument("--json", action="store_true", help="one JSON object per query")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="a checkpoint of main.py")
+    parser.add_argument("--index", type=Path, metavar="DIR", help="where to keep the index")
+    args = parser.parse_args(argv)
+    if args.top < 1:
+        raise InputError(f"--top {args.top}: give 1 or more.")
+    return args
+
+
+def open_searcher(args: argparse.Namespace) -> Searcher:
+    """Load the model and bring the index of the folder up to date; tells about it on stderr."""
+    config = cli.load_config(args)
+    model = args.model or newest_run(config)
+    searcher = Searcher(
+        model,
+        args.audio or config.train_data.dataset_path,
+        index=args.index,
+        networks=NETWORKS,
+        overrides=args.overrides,
+        progress=partial(cli.progress, description="tagging", unit="sounds"),
+    )
+    library, changes = searcher.library, searcher.changes
+    parts = [f"{len(library.sounds)} sounds in {cli.shown(searcher.folder)}"]
+    parts += [
+        f"{count} {what}"
+        for count, what in (
+            (changes.added, "files new or changed"),
+            (changes.gone, "files gone"),
+            (changes.duplicates, "duplicates"),
+        )
+        if count
+    ]
+    tell(f"{', '.join(parts)}; model {cli.shown(model)}")
+    if library.failed:
+        reasons = [f"{name} {reason}" for name, reason in library.failed.items()]
+        tell(f"cannot be used, and left out:\n{shorten(reasons)}")
+    if searcher.config.passt.arch == "demo":
+        tell(
+            "note: this model's tagger knows the demo's synthetic sounds alone. For real "
+            "recordings, train with PaSST's own weights (see README.md)."
+        )
+    return searcher
+
+
+def queries(args: argparse.Namespace, searcher: Searcher) -> Iterator[tuple[str, np.ndarray]]:
+    """Go through all queries and their vectors, one after the other."""
+    texts: Iterable[str] = args.query
+    if args.queries:
+        texts = [*texts, *filter(str.strip, read_text(args.queries).splitlines())]
+    for path in args.like:
+        yield f"like {path}", searcher.embed_sound(path)
+    if not (texts or args.like):
+        texts = ask() if sys.stdin.isatty() else filter(str.strip, map(str.strip, sys.stdin))
+    for text in texts:
+        yield text, searcher.engine.embed_texts([text])[0]
+
+
+def ask() -> Iterator[str]:
+    """Ask for queries until the user has no more."""
+    tell("What do you look for? An empty line ends.")
+    while True:
+        try:
+            text = input("> ").strip()
+        except EOFError:
+            return
+        if not text:
+            return
+        yield text
+
+
+def as_json(query: str, hits: list[Hit]) -> str:
+    """Write a query and its hits in one line."""
+    return json.dumps(
+        {"query": query, "hits": [dataclasses.asdict(hit) for hit in hits]}, ensure_ascii=False
+    )
+
+
+def as_text(query: str, hits: list[Hit], *, why: bool) -> str:
+    """Write a query and its hits for people."""
+    lines = [styled("1", query)]
+    for hit in hits:
+        place = f"{minutes(hit.start)}–{minutes(hit.end)} of " if hit.is_part else ""
+        tags = ", ".join(f"{tag.tag} {tag.probability:.2f}" for tag in hit.tags)
+        lines.append(
+            f"{hit.rank:3}. {hit.score:6.3f}  {styled('36', hit.paths[0])}  "
+            f"{place}{minutes(hit.duration)}  {styled('2', tags)}"
+        )
+        lines += [f"             also {path}" for path in hit.paths[1:]]
+        if why:
+            reasons = ", ".join(
+                f"{reason.tag} {reason.contribution:+.3f}" for reason in hit.reasons
+            )
+            lines.append(
+                f"             {hit.projection:.3f} learned projection "
+                f"{hit.tag_branch:+.3f} tags" + (f" ({reasons}, ...)" if reasons else "")
+            )
+    return "\n".join([*lines, ""] if hits else [*lines, "  nothing found", ""])
+
+
+def minutes(seconds: float) -> str:
+    """Write a time as 0:07.5 or 1:02:03."""
+    whole = int(seconds)
+    if whole >= 3600:
+        return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+    return f"{whole // 60}:{seconds % 60:04.1f}"
+
+
+def styled(code: str, text: str) -> str:
+    """Colour a text, on terminals alone."""
+    plain = "NO_COLOR" in os.environ or not sys.stdout.isatty()
+    return text if plain else f"\033[{code}m{text}\033[0m"
+
+
+def tell(text: str) -> None:
+    """Print what is no answer."""
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))
