@@ -6,6 +6,7 @@ D dimension of the shared space, K AudioSet classes.
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -173,6 +174,8 @@ def embed_library(
                 file.truncate(4 * width * done)
                 for start in range(done, rows, _EMBEDDED_AT_ONCE):
                     file.write(embed(library.table[start : start + _EMBEDDED_AT_ONCE]).tobytes())
+                file.flush()
+                os.fsync(file.fileno())
             lock.remove()
     return map_rows(path, rows, width)
 

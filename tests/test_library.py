@@ -1,0 +1,241 @@
+import itertools
+import json
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+
+from utils import audio, library
+from utils.audio import UnusableSound, read_header
+from utils.errors import InputError
+from utils.library import cut_passages, update_library
+
+WIDTH, HOP = 3, 2.5
+
+
+class Bar:
+    """Counts what a progress bar would show."""
+
+    def __init__(self, total):
+        self.total, self.done = total, 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def update(self, count):
+        self.done += count
+
+
+class Folder:
+    """A folder of sounds and its index; tags a sound with its level, noting which it was."""
+
+    def __init__(self, path):
+        self.path, self.index = path / "sounds", path / "index"
+        self.path.mkdir()
+        self.tagged = []
+        self.stop_after = None
+        self.bars = []
+
+    def sound(self, name, level, seconds=1.0):
+        path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.full(round(seconds * 8000), level), 8000)
+        return path
+
+    def _tag(self, paths):
+        for path in paths:
+            if self.stop_after is not None and len(self.tagged) >= self.stop_after:
+                raise KeyboardInterrupt
+            self.tagged.append(path.relative_to(self.path).as_posix())
+            try:
+                level = round(float(audio.read_audio(path).mean()), 2)
+            except UnusableSound as error:
+                yield error
+                continue
+            frames, rate = read_header(path)
+            count = 1 if frames <= 10 * rate else int(frames / rate / HOP) + 1
+            windows = np.full((count, WIDTH), level, np.float32)
+            windows[:, 1] = np.arange(count)
+            yield windows
+
+    def update(self):
+        def progress(total):
+            self.bars.append(Bar(total))
+            return self.bars[-1]
+
+        self.tagged.clear()
+        self.library, self.changes = update_library(
+            self.path,
+            self.index,
+            origin={"model": "m"},
+            width=WIDTH,
+            hop_seconds=HOP,
+            start=lambda: self._tag,
+            progress=progress,
+        )
+        return {
+            path: round(float(self.library.table[row][0]), 2)
+            for row in self.library.rows
+            for path in self.library.sounds[self.library.sound_of_row[row]].paths
+        }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = Folder(tmp_path)
+    made.sound("a.wav", 0.1)
+    made.sound("sub/b.FLAC", 0.2)
+    made.sound("sub/deeper/ c, &amp;.ogg", 0.3)
+    return made
+
+
+def test_all_formats_and_sub_folders_are_found_and_tagged_once(folder):
+    (folder.path / "notes.txt").write_text("no sound")
+    folder.sound(".hidden/d.wav", 0.4)
+    folder.sound("._a.wav", 0.4)
+    found = folder.update()
+    assert found == {"a.wav": 0.1, "sub/b.FLAC": 0.2, "sub/deeper/ c, &amp;.ogg": 0.3}
+    assert (folder.bars[0].total, folder.bars[0].done) == (3, 3)
+    assert folder.changes.added == 3
+    assert folder.library.sounds[0].duration == 1.0
+    assert folder.library.path(1) == folder.path / "sub/b.FLAC"
+
+
+def test_nothing_is_tagged_again(folder):
+    first = folder.update()
+    before = {path: path.stat().st_mtime_ns for path in folder.index.rglob("*") if path.is_file()}
+    assert folder.update() == first
+    assert folder.tagged == []
+    assert len(folder.bars) == 1
+    assert before == {p: p.stat().st_mtime_ns for p in folder.index.rglob("*") if p.is_file()}
+
+
+def test_only_what_is_new_or_changed_is_tagged_and_what_is_gone_is_dropped(folder):
+    folder.update()
+    folder.sound("new.wav", 0.5)
+    folder.sound("sub/b.FLAC", 0.6)
+    (folder.path / "a.wav").unlink()
+    found = folder.update()
+    assert found == {"new.wav": 0.5, "sub/b.FLAC": 0.6, "sub/deeper/ c, &amp;.ogg": 0.3}
+    assert sorted(folder.tagged) == ["new.wav", "sub/b.FLAC"]
+    assert (folder.changes.added, folder.changes.gone) == (2, 1)
+    assert len(folder.library.rows) < len(folder.library.table)
+
+
+def test_what_was_renamed_or_comes_back_is_not_tagged(folder):
+    folder.update()
+    (folder.path / "a.wav").rename(folder.path / "sub/z.wav")
+    assert folder.update()["sub/z.wav"] == 0.1
+    (folder.path / "sub/z.wav").rename(folder.path.parent / "away.wav")
+    assert len(folder.update()) == 2
+    (folder.path.parent / "away.wav").rename(folder.path / "a.wav")
+    assert folder.update()["a.wav"] == 0.1
+    assert folder.tagged == []
+
+
+def test_equal_contents_are_one_sound(folder):
+    shutil.copy(folder.path / "a.wav", folder.path / "sub/copy.wav")
+    folder.update()
+    assert len(folder.tagged) == 3
+    assert folder.library.sounds[0].paths == ("a.wav", "sub/copy.wav")
+    assert folder.changes.duplicates == 1
+    (folder.path / "a.wav").unlink()
+    folder.update()
+    assert [sound.paths[0] for sound in folder.library.sounds][-1] == "sub/deeper/ c, &amp;.ogg"
+    assert "sub/copy.wav" in [sound.paths[0] for sound in folder.library.sounds]
+    assert folder.tagged == []
+
+
+def test_sounds_that_differ_only_where_the_fingerprint_does_not_look(folder):
+    samples = np.full(200_000, 0.25)
+    soundfile.write(folder.path / "x.wav", samples, 8000)
+    samples[30_000] = 0.5
+    soundfile.write(folder.path / "y.wav", samples, 8000)
+    paths = [folder.path / name for name in ("x.wav", "y.wav")]
+    assert len({audio.fingerprint(path) for path in paths}) == 1
+    folder.update()
+    assert {"x.wav", "y.wav"} <= {sound.paths[0] for sound in folder.library.sounds}
+    assert folder.changes.duplicates == 0
+
+
+def test_an_interrupted_update_goes_on(folder):
+    folder.stop_after = 2
+    with pytest.raises(KeyboardInterrupt):
+        folder.update()
+    folder.stop_after = None
+    assert len(folder.update()) == 3
+    assert len(folder.tagged) == 1
+
+
+def test_files_that_cannot_be_used_are_told_and_not_tried_again(folder):
+    (folder.path / "text.wav").write_text("no sound")
+    (folder.path / "folder.wav").mkdir()
+    (folder.path / "link.wav").symlink_to("/etc/hostname")
+    folder.update()
+    assert folder.library.failed.keys() == {"text.wav", "link.wav"}
+    assert folder.library.failed["text.wav"].startswith("cannot be read as sound")
+    assert "leads out of" in folder.library.failed["link.wav"]
+    folder.update()
+    assert folder.tagged == []
+    assert folder.library.failed.keys() == {"text.wav", "link.wav"}
+    folder.sound("text.wav", 0.7)
+    assert folder.update()["text.wav"] == 0.7
+    assert folder.library.failed.keys() == {"link.wav"}
+
+
+def test_a_long_sound_has_passages(folder):
+    folder.sound("long.wav", 0.5, seconds=50)
+    folder.update()
+    rows = [r for r in folder.library.rows if folder.library.table[r][0] == 0.5]
+    passages = [folder.library.passages[row] for row in rows]
+    assert [(p.start, p.end) for p in passages] == [(0, 20), (20, 40), (40, 50)]
+    np.testing.assert_allclose(folder.library.table[rows, 1], [3.5, 11.5, 18])
+    assert len({folder.library.sound_of_row[row] for row in rows}) == 1
+
+
+@pytest.mark.parametrize("windows", [1, 5, 13, 14, 19, 20, 21, 100])
+def test_passages_cover_the_sound_without_gaps(windows):
+    outputs = np.random.default_rng(0).standard_normal((windows, 2)).astype(np.float32)
+    duration = HOP * (windows - 1) + 1
+    passages, rows = cut_passages("s", outputs, duration, HOP)
+    assert passages[0].start == 0
+    assert passages[-1].end == duration
+    assert all(one.end == other.start for one, other in itertools.pairwise(passages))
+    assert len(passages) == (1 if windows <= 13 else round(windows / 8))
+    if windows <= 13:
+        np.testing.assert_allclose(rows[0], outputs.mean(axis=0), rtol=1e-5)
+    else:
+        assert all(10 <= passage.end - passage.start <= 30 for passage in passages)
+
+
+def test_half_a_sound_in_the_journal_does_not_count(folder):
+    folder.sound("long.wav", 0.5, seconds=50)
+    folder.update()
+    keys = folder.index / "passages/keys.jsonl"
+    lines = keys.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 6
+    (last_of_long,) = [i for i, line in enumerate(lines) if b", 2, 3, " in line]
+    keys.write_bytes(b"".join(lines[:last_of_long]))
+    assert folder.update()["long.wav"] == 0.5
+    assert "long.wav" in folder.tagged
+    assert sum(folder.library.table[folder.library.rows, 0] == 0.5) == 3
+
+
+def test_a_folder_without_sounds_and_a_foreign_index_are_refused(folder, tmp_path):
+    folder.update()
+    (folder.index / "files.json").write_text(json.dumps({"format": 99, "files": {}}))
+    with pytest.raises(InputError, match=r"files\.json .*format 99, not 1.* Remove .*index"):
+        folder.update()
+    (tmp_path / "empty").mkdir()
+    folder.path = tmp_path / "empty"
+    (folder.index / "files.json").unlink()
+    with pytest.raises(InputError, match=r"no sounds in .*empty: no file there ends in \.aif"):
+        folder.update()
+
+
+def test_the_suffixes_are_those_of_the_audio_library():
+    assert {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"} <= library.SUFFIXES

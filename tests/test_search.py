@@ -1,0 +1,190 @@
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from models.dual_encoder import DualEncoder
+from utils.errors import InputError
+from utils.library import Library, Passage, Sound
+from utils.search import Engine, Filter, embed_library, parse_filter
+
+TAGS = ["Dog", "Bark", "Rain", "Rain on surface"]
+SCENE = 3  # numbers of a scene embedding
+D = 6
+
+
+class Naive:
+    """Compares a query with every vector."""
+
+    def __init__(self, vectors):
+        self.vectors = vectors
+
+    def search(self, queries, k, *, among=None):
+        rows = np.arange(len(self.vectors)) if among is None else among
+        scores = queries @ self.vectors[rows].T
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        return np.take_along_axis(scores, order, axis=1), rows[order]
+
+
+def make_library(passages_of_sounds, *, gone=0, seed=0):
+    """A library with so many passages in each sound, and rows of sounds that are gone first."""
+    rng = np.random.default_rng(seed)
+    sound_of_row = np.repeat(np.arange(len(passages_of_sounds)), passages_of_sounds)
+    sound_of_row = np.concatenate([np.full(gone, -1), sound_of_row])
+    passages = [Passage("gone", 0, 1, 0, 1, 1)] * gone
+    for number, count in enumerate(passages_of_sounds):
+        passages += [
+            Passage(str(number), i, count, 20 * i, 20 * i + 20, 20 * count) for i in range(count)
+        ]
+    table = 2 * rng.standard_normal((len(sound_of_row), len(TAGS) + SCENE)).astype(np.float32)
+    sounds = [Sound((f"{n}.wav",), 20 * count) for n, count in enumerate(passages_of_sounds)]
+    rows = np.flatnonzero(sound_of_row >= 0)
+    return Library(None, sounds, table, rows, sound_of_row, passages, {})
+
+
+def make_engine(library, *, features="logits", with_tags=True):
+    generator = torch.Generator().manual_seed(0)
+    part = {"logits": slice(0, 4), "scene": slice(4, None), "both": slice(None)}[features]
+    table = torch.from_numpy(library.table)
+    tags = F.normalize(torch.randn(len(TAGS), D, generator=generator), dim=-1)
+    model = DualEncoder(
+        audio_size=table[:, part].shape[1],
+        text_size=D,
+        tag_table=tags if with_tags else None,
+        generator=generator,
+    ).requires_grad_(False)
+    embeddings = model.encode_audio(table[:, part], model.embed_tags(table[:, : len(TAGS)]))
+    engine = Engine(
+        library,
+        model=model,
+        encode_text=lambda texts: np.array(
+            [[*text.encode().ljust(D)[:D]] for text in texts], dtype=np.float32
+        ),
+        features_of=lambda rows: rows[:, part],
+        nearest=Naive(embeddings.numpy()),
+        tags=TAGS,
+    )
+    return engine, embeddings.numpy()
+
+
+@pytest.mark.parametrize("features", ["logits", "scene", "both"])
+@pytest.mark.parametrize("with_tags", [True, False])
+def test_hits_come_in_order_and_each_score_is_the_sum_of_its_parts(features, with_tags):
+    library = make_library([1] * 30)
+    engine, embeddings = make_engine(library, features=features, with_tags=with_tags)
+    query = engine.embed_texts(["a dog barks"])
+    assert np.linalg.norm(query) == pytest.approx(1, abs=1e-6)
+    (hits,) = engine.search(query, top=7)
+    expected = embeddings @ query[0]
+    assert [hit.sound for hit in hits] == np.argsort(-expected)[:7].tolist()
+    assert [hit.rank for hit in hits] == list(range(1, 8))
+    for hit in hits:
+        assert hit.score == pytest.approx(expected[hit.sound], abs=1e-6)
+        assert hit.projection + hit.tag_branch == pytest.approx(hit.score, abs=1e-5)
+        # There are only four tags, so that all of them are told.
+        told = sum(reason.contribution for reason in hit.reasons)
+        assert told == pytest.approx(hit.tag_branch, abs=1e-5)
+        assert len(hit.reasons) == (4 if with_tags else 0)
+        contributions = [reason.contribution for reason in hit.reasons]
+        assert contributions == sorted(contributions, reverse=True)
+        assert not hit.is_part
+
+
+def test_tags_are_told_by_probability_if_they_are_likely():
+    library = make_library([1])
+    library.table[0, :4] = [3, -3, 5, 0]
+    engine, _ = make_engine(library)
+    ((hit,),) = engine.search(engine.embed_texts(["rain"]))
+    assert [tag.tag for tag in hit.tags] == ["Rain", "Dog", "Rain on surface"]
+    assert hit.tags[2].probability == pytest.approx(0.5)
+
+
+def test_a_long_sound_stands_once_with_its_best_passage():
+    library = make_library([1, 300, 1, 40, 1])
+    engine, embeddings = make_engine(library)
+    query = engine.embed_texts(["rain on a roof"])
+    (hits,) = engine.search(query, top=4)
+    assert len({hit.sound for hit in hits}) == 4
+    scores = embeddings @ query[0]
+    for hit in hits:
+        rows = np.flatnonzero(library.sound_of_row == hit.sound)
+        best = rows[scores[rows].argmax()]
+        assert hit.score == pytest.approx(scores[best], abs=1e-6)
+        assert (hit.start, hit.end) == (library.passages[best].start, library.passages[best].end)
+        assert hit.is_part == (len(rows) > 1)
+    best_of_each = [scores[library.sound_of_row == sound].max() for sound in range(5)]
+    assert [hit.sound for hit in hits] == np.argsort(best_of_each)[::-1][:4].tolist()
+
+
+def test_what_is_gone_is_not_found():
+    library = make_library([1, 1], gone=50)
+    engine, _ = make_engine(library)
+    (hits,) = engine.search(engine.embed_texts(["rain"]))
+    assert sorted(hit.sound for hit in hits) == [0, 1]
+
+
+def test_filters_hold_for_the_passage_that_is_found():
+    library = make_library([5] * 40)
+    engine, embeddings = make_engine(library)
+    query = engine.embed_texts(["rain"])
+    filters = [Filter("Dog", True, 0.7), Filter("Rain", False, 0.2)]
+    (hits,) = engine.search(query, top=500, filters=filters)
+    probabilities = 1 / (1 + np.exp(-library.table[:, :4]))
+    passing = (probabilities[:, 0] > 0.7) & (probabilities[:, 2] < 0.2)
+    assert {hit.sound for hit in hits} == set(library.sound_of_row[passing])
+    scores = np.where(passing, embeddings @ query[0], -np.inf)
+    assert hits[0].score == pytest.approx(scores.max(), abs=1e-6)
+    assert engine.search(query, filters=[Filter("Dog", True, 1.0)]) == [[]]
+    assert len(engine.search(query, top=500, filters=[Filter("Dog", True, 0.0)])[0]) == 40
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Dog > 0.3", Filter("Dog", True, 0.3)),
+        ("rain on SURFACE<.25", Filter("Rain on surface", False, 0.25)),
+        ("bark >= 1", Filter("Bark", True, 1.0)),
+        ("  Rain ", Filter("Rain", True, 0.5)),
+    ],
+)
+def test_filters_are_read(text, expected):
+    assert parse_filter(text, TAGS) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Dog > 1.5", "'1.5' is no probability from 0 to 1"),
+        ("Dog > 0.3.1", "'0.3.1' is no probability"),
+        ("rai > 0.1", r"no tag 'rai'\. Did you mean 'Rain' or 'Rain on surface'"),
+        ("Dogg", r"no tag 'Dogg'\. Did you mean 'Dog'"),
+        ("> 0.3", "AudioSet has no tag ''"),
+        ("", "AudioSet has no tag ''"),
+    ],
+)
+def test_filters_that_mean_nothing_are_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        parse_filter(text, TAGS)
+
+
+def test_embeddings_are_computed_once_for_each_row(tmp_path):
+    library = make_library([1] * 5)
+    seen = []
+
+    def embed(rows):
+        seen.extend(rows[:, 0].tolist())
+        return rows[:, :2] + 1
+
+    path = tmp_path / "e.f32"
+    np.testing.assert_array_equal(embed_library(library, path, embed), library.table[:, :2] + 1)
+    longer = make_library([1] * 5)
+    more = Library(
+        None, [], np.concatenate([longer.table, longer.table[:2] + 9]), None, None, [], {}
+    )
+    with path.open("ab") as file:
+        file.write(b"half")
+    seen.clear()
+    found = embed_library(more, path, embed)
+    np.testing.assert_array_equal(found, more.table[:, :2] + 1)
+    assert seen == [more.table[0, 0], *more.table[5:, 0].tolist()]  # the first tells the width
+    assert not found.flags.writeable
