@@ -1,0 +1,129 @@
+import io
+import json
+import shutil
+
+import pytest
+
+from tests.conftest import load_script, options, settings_for
+from utils.datasets import load_captions
+from utils.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def model(small_demo, tmp_path_factory):
+    """A checkpoint that was trained on the small demo set."""
+    outputs = tmp_path_factory.mktemp("trained")
+    load_script("main").main(options(settings_for(small_demo, outputs=outputs)))
+    (checkpoint,) = outputs.glob("demo/*/checkpoint_best.pt")
+    return checkpoint
+
+
+@pytest.fixture(scope="module")
+def sounds(small_demo, tmp_path_factory):
+    """A folder of sounds outside the data set, with an odd name and a broken file."""
+    folder = tmp_path_factory.mktemp("library") / "my sounds"
+    shutil.copytree(small_demo / "clotho/evaluation", folder / "sub")
+    shutil.copy(min((folder / "sub").iterdir()), folder / "a <b> & 'c'.wav")
+    (folder / "broken.flac").write_bytes(b"no sound")
+    return folder
+
+
+@pytest.fixture
+def search(model, sounds, tmp_path_factory, capsys):
+    """Run the script; returns its status, what it printed, and what it told beside."""
+    index = sounds.parent / "index"
+
+    def run(*arguments):
+        fixed = ["--audio", str(sounds), "--model", str(model), "--index", str(index)]
+        capsys.readouterr()
+        status = load_script("07_search").main([*fixed, *arguments])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def test_captions_find_their_sounds(search, small_demo):
+    split = load_captions(small_demo / "processed", "evaluation")
+    status, printed, told = search("--json", "--top", "3", *split.captions)
+    assert status == 0
+    answers = [json.loads(line) for line in printed.splitlines()]
+    assert [answer["query"] for answer in answers] == split.captions
+    ranks = []
+    for answer, clip in zip(answers, split.clip_of_caption, strict=True):
+        paths = [path for hit in answer["hits"] for path in hit["paths"]]
+        assert len(answer["hits"]) == 3
+        ranks.append(f"sub/{split.clip_names[clip]}" in paths)
+        for hit in answer["hits"]:
+            assert hit["projection"] + hit["tag_branch"] == pytest.approx(hit["score"], abs=1e-5)
+    assert sum(ranks) > 0.7 * len(ranks)
+    assert "10 sounds in" in told
+    assert "1 duplicates" in told
+    assert "broken.flac cannot be read as sound" in told
+    assert "synthetic sounds alone" in told
+
+
+def test_a_search_after_the_first_tags_nothing(search):
+    search("rain")
+    _, printed, told = search("rain", "a dog")
+    assert "new or changed" not in told
+    assert printed.startswith("rain\n  1.  0.")
+    assert "\na dog\n  1.  0." in printed
+    assert "\033" not in printed
+    assert "also " in search("rain", "--top", "10")[1]
+    assert "learned projection" in search("rain", "--why")[1]
+
+
+def test_a_sound_finds_itself(search, sounds):
+    clip = sorted((sounds / "sub").iterdir())[3]
+    _, printed, _ = search("--like", str(clip), "--json")
+    best = json.loads(printed)["hits"][0]
+    assert best["paths"] == [f"sub/{clip.name}"]
+    assert best["score"] == pytest.approx(1, abs=1e-3)
+    with pytest.raises(InputError, match=r"broken\.flac cannot be read as sound"):
+        search("--like", str(sounds / "broken.flac"))
+
+
+def test_queries_come_from_a_file_or_a_pipe(search, tmp_path, monkeypatch):
+    (tmp_path / "queries.txt").write_text("rain\n\n  \na dog barks\n")
+    _, printed, _ = search("--queries", str(tmp_path / "queries.txt"), "--json")
+    assert [json.loads(line)["query"] for line in printed.splitlines()] == ["rain", "a dog barks"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("thunder\n\nwind\n"))
+    _, printed, _ = search("--json")
+    assert [json.loads(line)["query"] for line in printed.splitlines()] == ["thunder", "wind"]
+
+
+def test_the_prompt_stays_open_until_an_empty_line(search, monkeypatch):
+    typed = iter(["rain", "a dog", ""])
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda prompt: next(typed))
+    _, printed, _ = search("--json")
+    assert len(printed.splitlines()) == 2
+
+
+def test_where_nothing_is_found_the_status_says_so(search):
+    status, printed, _ = search("rain", "--tag", "Bagpipes > 0.99")
+    assert status == 1
+    assert "nothing found" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rain", "--top", "0"], "--top 0: give 1 or more"),
+        (["rain", "--tag", "Dgo"], "AudioSet has no tag 'Dgo'. Did you mean 'Dog'"),
+        (["rain", "--audio", "/nowhere"], r"no folder /nowhere\. Give the folder of your sounds"),
+        (["rain", "--model", "/nowhere.pt"], r"no checkpoint /nowhere\.pt"),
+        (["--queries", "/nowhere.txt"], r"cannot read /nowhere\.txt"),
+        (["--like", "/nowhere.wav"], r"/nowhere\.wav is missing"),
+    ],
+)
+def test_what_cannot_be_is_refused(search, arguments, message):
+    with pytest.raises(InputError, match=message):
+        search(*arguments)
+
+
+def test_without_a_run_the_error_says_what_to_do(sounds, tmp_path):
+    with pytest.raises(InputError, match=r"no finished run in .*demo\. Train first"):
+        load_script("07_search").main(
+            [*options([f"output_path={tmp_path}"]), "--audio", str(sounds), "rain"]
+        )
