@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils import audiocaps, cli, distributed, preprocess
 from utils.errors import shorten
+from utils.locks import only_run
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -38,17 +39,18 @@ def main(argv: list[str] | None = None) -> None:
     summary = cli.Summary()
     summary.reads(data.dataset_path)
     progress = partial(cli.progress, description="durations", unit="files")
-    if args.subset == "audiocaps":
-        preprocessed = audiocaps.preprocess_audiocaps(data.dataset_path, progress=progress)
-    else:
-        preprocessed = preprocess.preprocess_clotho(
-            data.dataset_path, allow_missing=args.allow_missing, progress=progress
-        )
-    if preprocessed.missing:
-        print(f"left out:\n{shorten(preprocessed.missing)}")
-    if preprocessed.extra:
-        print(f"without captions:\n{shorten(preprocessed.extra)}")
-    summary.writes(*preprocess.write_preprocessed(data.input_path, preprocessed))
+    with only_run("01_preprocess", data.input_path):
+        if args.subset == "audiocaps":
+            preprocessed = audiocaps.preprocess_audiocaps(data.dataset_path, progress=progress)
+        else:
+            preprocessed = preprocess.preprocess_clotho(
+                data.dataset_path, allow_missing=args.allow_missing, progress=progress
+            )
+        if preprocessed.missing:
+            print(f"left out:\n{shorten(preprocessed.missing)}")
+        if preprocessed.extra:
+            print(f"without captions:\n{shorten(preprocessed.extra)}")
+        summary.writes(*preprocess.write_preprocessed(data.input_path, preprocessed))
     summary.finish(preprocessed.summary())
 
 

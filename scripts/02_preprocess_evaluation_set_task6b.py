@@ -14,6 +14,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from utils import cli, distributed, files, task6b
+from utils.locks import only_run
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -22,10 +23,11 @@ def main(argv: list[str] | None = None) -> None:
     data = cli.load_config(cli.parser(__doc__).parse_args(argv)).eval_data
     summary = cli.Summary()
     summary.reads(data.audio_path, data.captions_file)
-    contents = task6b.preprocess_task6b(data.audio_path, data.captions_file)
-    for name, content in contents.items():
-        if files.write_if_changed(data.input_path / name, content):
-            summary.writes(data.input_path / name)
+    with only_run("02_preprocess_evaluation_set_task6b", data.input_path):
+        contents = task6b.preprocess_task6b(data.audio_path, data.captions_file)
+        for name, content in contents.items():
+            if files.write_if_changed(data.input_path / name, content):
+                summary.writes(data.input_path / name)
     queries = task6b.load_queries(data.input_path)
     summary.finish(f"{len(queries.captions)} queries, {len(queries.clip_names)} clips")
 

@@ -52,34 +52,35 @@ def hold(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def only_run(path: Path, doing: str) -> Iterator[None]:
-    """Hold a file, which is removed in the end, so that no other process does the same.
+def only_run(script: str, folder: Path) -> Iterator[None]:
+    """Let no other run of a script write to a folder while the block runs.
 
     Parameters
     ----------
-    path : Path
-        Its folder is made if missing, and removed again if it stays empty.
-    doing : str
-        What a run that holds the file is doing, for the message to the other.
+    script : str
+        Its name, without folder and ending.
+    folder : Path
+        Made if missing, and removed again if it stays empty.
 
     Raises
     ------
     InputError
-        If another process holds the file, or it cannot be made.
+        If another run is at work, or the folder cannot be written to.
 
     """
-    is_new = not path.parent.exists()
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    path = folder / f".{script}.lock"
     try:
         descriptor = hold(path)
     except BlockingIOError:
         raise InputError(
-            f"another run is {doing} (it holds {path}). Wait for it, or stop it; this run has "
-            "changed nothing."
+            f"another run of {script} is writing to {folder} (it holds {path}). Wait for it, or "
+            "stop it; this run has changed nothing."
         ) from None
     except OSError as error:
         raise InputError(
-            f"cannot write {path}: {error.strerror or error}. Check that its folder may be written "
-            "to, that the disk has room and that it knows file locks."
+            f"cannot write to {folder}: {error}. Check that it may be written to, that the disk "
+            "has room and that it knows file locks."
         ) from error
     try:
         yield
@@ -87,9 +88,9 @@ def only_run(path: Path, doing: str) -> Iterator[None]:
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
         os.close(descriptor)
-        if is_new:
+        for path in made:
             with contextlib.suppress(OSError):
-                path.parent.rmdir()
+                path.rmdir()
 
 
 class FolderLock:
