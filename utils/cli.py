@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tqdm import tqdm
@@ -103,6 +103,16 @@ def shown(path: Path) -> str:
         return str(Path(path).resolve().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+@contextlib.contextmanager
+def going_on(arguments: str) -> Iterator[None]:
+    """Say, where the block is interrupted, with which arguments main.py goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\nto go on: python main.py {arguments}")
+        raise
 
 
 class Summary:
