@@ -15,6 +15,10 @@ Writes  outputs/<experiment>/<run>/: conf.yaml, checkpoints, history.csv, metric
     python main.py check-submission FILE        say what is wrong with such a CSV
 """
 
+from utils import interrupts
+
+interrupts.end_quietly_until_run(__name__)
+
 import argparse
 import sys
 from pathlib import Path

@@ -14,6 +14,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from utils import interrupts
+
+interrupts.end_quietly_until_run(__name__)
+
 from utils import audiocaps, cli, clotho, distributed, files, leakage
 from utils.config import Config
 from utils.datasets import SPLITS

@@ -38,6 +38,19 @@ class _Request:
 _request = _Request()
 
 
+def end_quietly_until_run(name: str) -> None:
+    """Let Ctrl-C end a program without a traceback while its imports take their seconds.
+
+    Parameters
+    ----------
+    name : str
+        Of the module that calls: in another than ``__main__`` nothing is changed.
+
+    """
+    if name == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def raise_when_asked_to_stop() -> None:
     """Let the signals that ask to stop raise `Stopped` in the main thread, from now on.
 
