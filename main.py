@@ -4,8 +4,9 @@ Reads   conf.yaml and the files of train_data, which scripts 01, 03, 04 and 06 w
 Writes  outputs/<experiment>/<run>/: conf.yaml, checkpoints, history.csv, metrics.json,
         test.output.csv, test.ranks.csv, log.txt
 
-    python main.py                              train, then score the test split once
-    python main.py train --resume RUN_FOLDER    go on with an interrupted run
+    python main.py                              train, then score the test split once; if that was
+                                                interrupted, go on (--new: start over)
+    python main.py train --resume RUN_FOLDER    go on with this run, perhaps for more epochs
     python main.py train-audiocaps              train on AudioCaps, for training.init_checkpoint
     python main.py sweep --recipe FILE          train a grid of settings and seeds, one table
     python main.py evaluate --checkpoint FILE   score a checkpoint
@@ -13,6 +14,10 @@ Writes  outputs/<experiment>/<run>/: conf.yaml, checkpoints, history.csv, metric
     python main.py submit --checkpoint FILE     rank the Task 6b subset: the challenge's CSV
     python main.py check-submission FILE        say what is wrong with such a CSV
 """
+
+from utils import interrupts
+
+interrupts.end_quietly_until_run(__name__)
 
 import argparse
 import sys
@@ -46,17 +51,21 @@ from utils.experiment import (
     load_split,
 )
 from utils.inputs import Inputs
+from utils.locks import only_run
 from utils.mixup import Mixup
+from utils.parallel import require_same_training
 from utils.relevance import read_relevant_csv, read_result_table, relevant_by_caption
-from utils.retrieval import best_clips, score_matrix, write_result_table, write_score_matrix
-from utils.runs import (
-    Run,
+from utils.resuming import (
+    follow,
     load_initial,
     load_into,
     resume,
     settings_of,
+    unfinished_run,
     weights_of,
 )
+from utils.retrieval import best_clips, score_matrix, write_result_table, write_score_matrix
+from utils.runs import Run
 from utils.sweep import Sweep, parse_vary, read_recipe
 from utils.tracking import Tracker
 from utils.training import Schedule, Trainer, spread_seed
@@ -67,6 +76,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_arguments(argv)
     if args.command is not train:
         distributed.refuse_team(f"main.py {args.name}")
+        if args.new:
+            raise InputError(f"--new is for training: {args.name} begins nothing anew. Drop it.")
     args.command(args)
 
 
@@ -74,6 +85,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = cli.parser(__doc__)
     parser.set_defaults(command=train, resume=None, trained_on=CLOTHO)
+    add_new_option(parser, default=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
     def add(name: str, command: Any, help: str) -> argparse.ArgumentParser:
@@ -83,9 +95,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         return added
 
     training = add("train", train, "train, then score the test split once (default)")
-    training.add_argument("--resume", type=Path, metavar="RUN_FOLDER", help="go on with this run")
+    either = training.add_mutually_exclusive_group()
+    either.add_argument("--resume", type=Path, metavar="RUN_FOLDER", help="go on with this run")
+    add_new_option(either)
     pretraining = add("train-audiocaps", train, "train on AudioCaps, to start from afterwards")
     pretraining.set_defaults(trained_on=AUDIOCAPS)
+    add_new_option(pretraining)
     sweeping = add(
         "sweep", sweep, "train a grid of settings and seeds, and compare them in a table"
     )
@@ -130,67 +145,58 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def add_new_option(target: Any, *, default: Any = argparse.SUPPRESS) -> None:
+    """Add --new to the parser or to a subcommand, whose default would silence the parser's."""
+    target.add_argument(
+        "--new",
+        action="store_true",
+        default=default,
+        help="begin a new run, even where the same one was interrupted",
+    )
+
+
 def train(args: argparse.Namespace) -> None:
     """Train, choose the best epoch on validation, then score the test split once."""
     summary = cli.Summary()
-    team = distributed.team()
-    run = Run.existing(args.resume) if args.resume else None
-    config = cli.load_config(args, default=run.settings) if run else cli.load_config(args)
-    plan = PLANS[run.trained_on if run else args.trained_on]
+    team = distributed.team(patience=distributed.PATIENCE_IN_TRAINING)
+    given = Run.existing(args.resume) if args.resume else None
+    config = cli.load_config(args, default=given.settings) if given else cli.load_config(args)
+    trained_on = given.trained_on if given else args.trained_on
     device = devices.choose_device(config.training.device)
-    data = load_data(config, plan, device=device, tag_embedding=tag_embedding, summary=summary)
+    data = load_data(
+        config, PLANS[trained_on], device=device, tag_embedding=tag_embedding, summary=summary
+    )
     trainer = make_trainer(config, data.inputs, device, team)
-    if run:
-        resume(trainer, run, config)
-    else:
+    if not given:
         load_initial(trainer.model, config)
-    require_same_training(team, config, data, trainer)
+    begun_with = data.digests(trainer.model)
+    require_same_training(team, config, begun_with)
     if not team.leads:
+        follow(trainer, team)
         trainer.fit(data.training.pairs, data.validation.pairs)
         return
-    if run:
-        run.save_settings(config)
-    else:
-        run = Run.new(config, trained_on=args.trained_on)
-    summary.writes(run.folder)
-    results = fit_and_score(config, data, trainer, run)
+    run = given
+    if not given and not args.new:
+        run = unfinished_run(config, trained_on=trained_on, begun_with=begun_with)
+    found = run is not given
+    with run or Run.new(config, trained_on=trained_on) as run:
+        if not run.checkpoint_last.exists():
+            run.begin(config, trainer.state_dict(), begun_with)
+        resume(trainer, run, config, begun_with=begun_with, team=team)
+        if found:
+            run.say(
+                f"going on with {cli.shown(run.folder)}, interrupted after epoch "
+                f"{len(trainer.history)}; --new starts over"
+            )
+        run.reopen(config)
+        summary.writes(run.folder)
+        with cli.going_on(f"train --resume {cli.shown(run.folder)}"):
+            results = fit_and_score(config, data, trainer, run)
     scored = f"test mAP@10 {results['scores']['mAP@10']:.3f}; " if "scores" in results else ""
     summary.finish(
         f"trained {len(trainer.history)} epochs, kept epoch {trainer.best_epoch}; "
         f"{scored}results in {cli.shown(run.folder)}"
     )
-
-
-def require_same_training(team: Team, config: Config, data: Data, trainer: Trainer) -> None:
-    """Make sure that the processes of a team train the same model on the same pairs."""
-    if team.size == 1:
-        return
-    if ":" in config.training.device:
-        raise InputError(
-            f"training.device is {config.training.device}, a single device, and {team.size} "
-            "processes are to share the training. Set it to auto, cuda or cpu."
-        )
-    sums = {
-        "features": [data.training.pairs.features],
-        "sentence vectors": [data.training.pairs.sentences],
-        "weights": [parameter.detach() for parameter in trainer.model.parameters()],
-    }
-    team.require_same(
-        {
-            "seed": config.seed,
-            **{f"model.{name}": value for name, value in vars(config.model).items()},
-            **{
-                f"training.{name}": value
-                for name, value in vars(config.training).items()
-                if name != "init_checkpoint"  # its weights count, not where it lies
-            },
-            **{
-                f"sum of {name}": f"{sum(t.double().sum().item() for t in tensors):.6g}"
-                for name, tensors in sums.items()
-            },
-        }
-    )
-    team.wait()  # all have read what one of them is about to write
 
 
 def fit_and_score(config: Config, data: Data, trainer: Trainer, run: Run) -> dict[str, Any]:
@@ -209,12 +215,7 @@ def fit_and_score(config: Config, data: Data, trainer: Trainer, run: Run) -> dic
 
         trained_on = report.captions_and_clips(data.training.split)
         run.say(f"training on {trained_on}, {data.device.type}")
-        try:
-            trainer.fit(data.training.pairs, data.validation.pairs, after_epoch=after_epoch)
-        except KeyboardInterrupt:
-            if trainer.history:
-                run.say(f"\nto go on: python main.py train --resume {cli.shown(run.folder)}")
-            raise
+        trainer.fit(data.training.pairs, data.validation.pairs, after_epoch=after_epoch)
         trainer.model.load_state_dict(trainer.best_state)
         results = {
             "trained_on": run.trained_on,
@@ -239,31 +240,29 @@ def sweep(args: argparse.Namespace) -> None:
     # All data first: what is missing is missed before hours of training.
     loaded = load_all(configs, summary)
     test = loaded[data_settings(configs[0])].test
-    plan.save()
-    summary.writes(plan.folder)
-    for number, config in enumerate(configs, start=1):
-        run = Run(plan.run_folder(config), quiet=True)
-        if not run.finished:
-            data = loaded[data_settings(config)]
-            trainer = make_trainer(config, data.inputs, data.device)
-            if run.checkpoint_last.is_file():
-                resume(trainer, run, config)
-                run.save_settings(config)
-            else:
-                run.folder.mkdir(parents=True, exist_ok=True)
-                run.save_settings(config)
-                load_initial(trainer.model, config)
-            try:
-                fit_and_score(config, data, trainer, run)
-            except KeyboardInterrupt:
-                print(f"\nto go on: python main.py sweep --resume {cli.shown(plan.folder)}")
-                raise
-        validation, _ = run.read_outcome()
-        print(f"run {number}/{len(configs)}  {run.folder.name}  validation {validation:.4f}")
-    for path in plan.write_tables(test.split.clip_of_caption):
-        summary.writes(path)
+    with only_run("sweep", plan.folder), cli.going_on(f"sweep --resume {cli.shown(plan.folder)}"):
+        plan.save()
+        summary.writes(plan.folder)
+        for number, config in enumerate(configs, start=1):
+            with Run(plan.run_folder(config), quiet=True) as run:
+                if not run.finished:
+                    train_one(config, loaded[data_settings(config)], run)
+            validation, _ = run.read_outcome()
+            print(f"run {number}/{len(configs)}  {run.folder.name}  validation {validation:.4f}")
+        for path in plan.write_tables(test.split.clip_of_caption):
+            summary.writes(path)
     print(plan.markdown.read_text(encoding="utf-8"))
     summary.finish(f"compared {len(configs)} runs; the table is in {cli.shown(plan.markdown)}")
+
+
+def train_one(config: Config, data: Data, run: Run) -> None:
+    """Train one run of a sweep to its end."""
+    trainer = make_trainer(config, data.inputs, data.device)
+    if not run.checkpoint_last.exists():
+        load_initial(trainer.model, config)
+        run.begin(config, trainer.state_dict(), data.digests(trainer.model))
+    resume(trainer, run, config, begun_with=data.digests(trainer.model))
+    fit_and_score(config, data, trainer, run)
 
 
 def load_all(configs: list[Config], summary: cli.Summary) -> dict[Config, Data]:

@@ -20,7 +20,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from utils import interrupts
+
+interrupts.end_quietly_until_run(__name__)
+
 from utils import cli, distributed, scenes
+from utils.locks import only_run
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -52,14 +57,15 @@ def main(argv: list[str] | None = None) -> None:
     layout = scenes.AUDIOCAPS if args.audiocaps else scenes.CLOTHO
     data = config.audiocaps if args.audiocaps else config.train_data
     folder = args.output or data.dataset_path
-    report = scenes.write_demo_set(
-        folder,
-        clips=args.clips and tuple(args.clips),
-        seed=args.seed,
-        jobs=args.jobs,
-        layout=layout,
-        progress=partial(cli.progress, description="demo set", unit="clips"),
-    )
+    with only_run("00_make_demo_data", folder):
+        report = scenes.write_demo_set(
+            folder,
+            clips=args.clips and tuple(args.clips),
+            seed=args.seed,
+            jobs=args.jobs,
+            layout=layout,
+            progress=partial(cli.progress, description="demo set", unit="clips"),
+        )
     if report.up_to_date:
         run.finish(
             f"{cli.shown(folder)} holds this demo set already ({report.kept} clips), nothing to do"

@@ -20,8 +20,13 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from utils import interrupts
+
+interrupts.end_quietly_until_run(__name__)
+
 from utils import audiocaps, cli, distributed, preprocess
 from utils.errors import shorten
+from utils.locks import only_run
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,23 +46,24 @@ def main(argv: list[str] | None = None) -> int:
     summary = cli.Summary()
     summary.reads(data.dataset_path)
     progress = partial(cli.progress, description="durations", unit="files")
-    if args.subset == "audiocaps":
-        preprocessed = audiocaps.preprocess_audiocaps(
-            data.dataset_path, strict=args.strict, progress=progress
-        )
-    else:
-        preprocessed = preprocess.preprocess_clotho(
-            data.dataset_path,
-            allow_missing=args.allow_missing,
-            strict=args.strict,
-            progress=progress,
-        )
-    if preprocessed.missing:
-        print(f"missing, and left out:\n{shorten(preprocessed.missing)}")
-    if preprocessed.extra:
-        print(f"without captions:\n{shorten(preprocessed.extra)}")
-    summary.writes(*preprocess.write_preprocessed(data.input_path, preprocessed))
-    status = summary.failed(data.input_path, "01_preprocess", preprocessed.failed)
+    with only_run("01_preprocess", data.input_path):
+        if args.subset == "audiocaps":
+            preprocessed = audiocaps.preprocess_audiocaps(
+                data.dataset_path, strict=args.strict, progress=progress
+            )
+        else:
+            preprocessed = preprocess.preprocess_clotho(
+                data.dataset_path,
+                allow_missing=args.allow_missing,
+                strict=args.strict,
+                progress=progress,
+            )
+        if preprocessed.missing:
+            print(f"missing, and left out:\n{shorten(preprocessed.missing)}")
+        if preprocessed.extra:
+            print(f"without captions:\n{shorten(preprocessed.extra)}")
+        summary.writes(*preprocess.write_preprocessed(data.input_path, preprocessed))
+        status = summary.failed(data.input_path, "01_preprocess", preprocessed.failed)
     summary.finish(preprocessed.summary())
     return status
 

@@ -14,7 +14,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from utils import interrupts
+
+interrupts.end_quietly_until_run(__name__)
+
 from utils import cli, distributed, files, task6b
+from utils.locks import only_run
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,13 +31,14 @@ def main(argv: list[str] | None = None) -> int:
     data = cli.load_config(args).eval_data
     summary = cli.Summary()
     summary.reads(data.audio_path, data.captions_file)
-    contents, failed = task6b.preprocess_task6b(
-        data.audio_path, data.captions_file, strict=args.strict
-    )
-    for name, content in contents.items():
-        if files.write_if_changed(data.input_path / name, content):
-            summary.writes(data.input_path / name)
-    status = summary.failed(data.input_path, "02_preprocess", failed)
+    with only_run("02_preprocess_evaluation_set_task6b", data.input_path):
+        contents, failed = task6b.preprocess_task6b(
+            data.audio_path, data.captions_file, strict=args.strict
+        )
+        for name, content in contents.items():
+            if files.write_if_changed(data.input_path / name, content):
+                summary.writes(data.input_path / name)
+        status = summary.failed(data.input_path, "02_preprocess", failed)
     queries = task6b.load_queries(data.input_path)
     summary.finish(f"{len(queries.captions)} queries, {len(queries.clip_names)} clips")
     return status

@@ -25,6 +25,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from utils import interrupts
+
+interrupts.end_quietly_until_run(__name__)
+
 from models import passt
 from utils import cli, corpora, devices, distributed, extraction, inputs, weights
 from utils.clip_features import Clip, write_clip_features

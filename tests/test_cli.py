@@ -1,10 +1,15 @@
+import contextlib
+import errno
+import os
 import subprocess
 import sys
 
 import pytest
+import torch
 
-from utils import cli
+from utils import cli, distributed
 from utils.config import PROJECT_ROOT
+from utils.distributed import ALONE
 from utils.errors import InputError
 
 
@@ -22,6 +27,49 @@ def test_an_interrupt_leaves_without_a_traceback(capsys):
 
     assert cli.run(main) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_a_full_disk_is_one_message_wherever_it_shows(code, capsys):
+    def main():
+        raise OSError(code, os.strerror(code), "x.wav")
+
+    assert cli.run(main) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: no room on the disk: ")
+    assert "'x.wav'. Make room; run the same command again to go on.\n" in message
+
+
+def test_another_error_of_the_operating_system_is_a_bug(capsys):
+    def main():
+        raise OSError(errno.EBADF, "Bad file descriptor")
+
+    with pytest.raises(OSError, match="Bad file"):
+        cli.run(main)
+
+
+def too_much(where):
+    if where == "torch":
+        torch.empty(1 << 50)
+    if where == "gpu":
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.\nGPU 0 has")
+    return bytearray(1 << 62)
+
+
+@pytest.mark.parametrize("where", ["torch", "gpu", "python"])
+@pytest.mark.parametrize("in_a_team", [False, True])
+def test_too_little_memory_is_one_message_and_no_lost_connection(where, in_a_team, capsys):
+    def main():
+        with ALONE.group() if in_a_team else contextlib.nullcontext():
+            too_much(where)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(distributed, "_group", lambda patience: None)
+        assert cli.run(main) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("error: not enough memory: ")
+    assert message.count("\n") == 1
+    assert "lower passt.batch_size" in message
 
 
 def test_a_reader_that_has_gone_is_neither_success_nor_a_traceback(tmp_path):

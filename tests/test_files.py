@@ -1,12 +1,15 @@
 import collections
+import errno
 import hashlib
 import os
 import pickle
+import shutil
 
 import numpy as np
 import pytest
+from crashes import crashes
 
-from utils import files
+from utils import files, locks
 from utils.errors import InputError
 
 
@@ -74,6 +77,84 @@ def test_atomic_write_reports_a_full_disk(tmp_path):
     ):
         raise OSError(28, "No space left on device")
     assert names_in(tmp_path) == []
+
+
+def write(path, content):
+    with files.atomic_write(path) as file:
+        file.write(content)
+
+
+def test_atomic_write_is_whole_wherever_it_is_killed_and_the_next_clears_up(tmp_path):
+    path = tmp_path / "new" / "f"
+    killed = set()
+    for number in crashes(lambda: write(path, b"first"), tmp_path):
+        assert not path.exists() or path.read_bytes() == b"first"
+        killed.add(number)
+        shutil.rmtree(tmp_path / "new", ignore_errors=True)
+    assert len(killed) >= 6
+    for number in crashes(lambda: write(path, b"second, longer"), tmp_path):
+        assert path.read_bytes() in (b"first", b"second, longer")
+        killed.add(-1 - number)
+        if number % 2:
+            write(path, b"first")
+            assert names_in(path.parent) == ["f"]
+    assert path.read_bytes() == b"second, longer"
+    assert names_in(path.parent) == ["f"]
+
+
+def test_what_a_killed_process_left_is_taken_over_and_never_that_of_a_living_one(tmp_path):
+    path = tmp_path / "f"
+    with files.atomic_write(path) as file:
+        file.write(b"of the living")
+        (temporary,) = tmp_path.iterdir()
+        with pytest.raises(InputError, match=r"another run is writing .*/f at this moment"):
+            write(path, b"of the other")
+        assert list(tmp_path.iterdir()) == [temporary]
+        write(tmp_path / "other", b"")
+    assert path.read_bytes() == b"of the living"
+    temporary.write_bytes(b"left by a killed process, and longer")
+    write(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert names_in(tmp_path) == ["f", "other"]
+
+
+def test_a_file_that_was_just_renamed_is_not_written_into(tmp_path, monkeypatch):
+    """Another process may rename its temporary file between our opening and locking it."""
+    path = tmp_path / "f"
+    flock = locks.fcntl.flock
+    overtaken = []
+
+    def late(descriptor, operation):
+        if not overtaken:
+            overtaken.append(descriptor)
+            write(path, b"of the other")
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(locks.fcntl, "flock", late)
+    with files.atomic_write(path) as file:
+        assert overtaken
+        assert path.read_bytes() == b"of the other"
+        file.write(b"ours")
+    assert path.read_bytes() == b"ours"
+    assert names_in(tmp_path) == ["f"]
+
+
+@pytest.mark.parametrize("fails", ["write", "fsync", "replace"])
+def test_a_write_that_fails_anywhere_leaves_the_old_file_alone(tmp_path, monkeypatch, fails):
+    path = tmp_path / "f"
+    path.write_bytes(b"old")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if fails != "write":
+        monkeypatch.setattr(os, fails, full)
+    with pytest.raises(InputError, match=r"cannot write .*No space"), files.atomic_write(path) as f:
+        f.write(b"new")
+        if fails == "write":
+            full()
+    assert path.read_bytes() == b"old"
+    assert names_in(tmp_path) == ["f"]
 
 
 def test_write_if_changed_leaves_equal_files_alone(tmp_path):

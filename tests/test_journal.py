@@ -1,12 +1,15 @@
+import shutil
 import signal
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from crashes import crashes
 
 from utils.config import PROJECT_ROOT
 from utils.errors import InputError
+from utils.files import atomic_write
 from utils.journal import Journal
 
 ORIGIN = {"model": "a"}
@@ -91,6 +94,50 @@ def test_the_lock_of_a_killed_process_is_gone(path):
     result = subprocess.run([sys.executable, "-c", program, path], cwd=PROJECT_ROOT, check=False)
     assert result.returncode == -signal.SIGKILL
     assert list(kept(path)) == ["a"]
+
+
+def test_wherever_it_is_killed_whole_rows_are_kept_and_in_the_end_all(path):
+    """From the first row to the file that is made of all: opened, appended to twice, removed."""
+    result = path.with_name("x.hdf5")
+    batches = [(["a", "b"], rows(1, 2)), (["c"], rows(3))]
+    expected = {key: row for keys, values in batches for key, row in zip(keys, values, strict=True)}
+
+    def sequence():
+        if result.exists():
+            return
+        with opened(path) as journal:
+            for keys, values in batches:
+                new = [n for n, key in enumerate(keys) if key not in journal.rows]
+                if new:
+                    journal.append([keys[n] for n in new], values[new])
+            with atomic_write(result) as file:
+                file.write(np.stack([journal.rows[key] for key in expected]).tobytes())
+            journal.remove()
+
+    seen = set()
+    for _ in crashes(sequence, path.parent):
+        found = kept(path)
+        for key, row in found.items():
+            np.testing.assert_array_equal(row, expected[key])
+        if result.exists():
+            assert result.read_bytes() == rows(1, 2, 3).tobytes()
+            result.unlink()
+        seen.add(len(found))
+        shutil.rmtree(path)
+    assert seen == {0, 1, 2, 3}
+    assert result.read_bytes() == rows(1, 2, 3).tobytes()
+    assert not path.exists()
+    result.unlink()
+    # Nor does it matter how often: each process goes on from what the last one left.
+    most = 0
+    for _ in crashes(sequence, path.parent):
+        if result.exists():
+            break
+        kept_now = len(kept(path))
+        assert kept_now >= most
+        most = kept_now
+    sequence()
+    assert result.read_bytes() == rows(1, 2, 3).tobytes()
 
 
 def test_a_folder_that_cannot_be_made_is_one_error(tmp_path):

@@ -6,7 +6,7 @@ import pytest
 
 from utils import locks
 from utils.errors import InputError
-from utils.locks import FolderLock
+from utils.locks import FolderLock, only_run
 
 
 @pytest.fixture
@@ -63,6 +63,46 @@ def test_a_folder_removed_just_before_it_is_locked_is_made_again(path, monkeypat
         assert removed
         with pytest.raises(InputError, match="another run"):
             FolderLock(path)
+
+
+def test_folders_in_a_held_folder_are_removed_too(path):
+    with FolderLock(path) as lock:
+        (path / "model").mkdir()
+        (path / "model/a.txt").touch()
+        lock.remove()
+    assert not path.exists()
+
+
+def test_one_run_of_a_script_writes_to_a_folder(tmp_path):
+    folder = tmp_path / "processed"
+    with only_run("01_preprocess", folder):
+        with (
+            pytest.raises(InputError, match=r"another run of 01_preprocess is writing to .*sed \("),
+            only_run("01_preprocess", folder),
+        ):
+            pass
+        with only_run("audit_leakage", folder):
+            (folder / "leakage.csv").touch()
+    assert [p.name for p in folder.iterdir()] == ["leakage.csv"]
+
+
+def test_a_run_that_writes_nothing_leaves_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="no"), only_run("x", tmp_path / "a/b"):
+        raise ValueError("no")
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "mine").mkdir()
+    with only_run("x", tmp_path / "mine"):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_error(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(InputError, match=r"cannot write to .*file/a: .*knows file locks"),
+        only_run("x", tmp_path / "file/a"),
+    ):
+        pass
 
 
 def test_a_folder_that_cannot_be_made_is_one_error(path):

@@ -16,6 +16,7 @@ def test_a_new_run_has_a_folder_of_its_own_and_keeps_its_settings(config, tmp_pa
     runs = [Run.new(config) for _ in range(3)]
     assert len({run.folder for run in runs}) == 3
     for run in runs:
+        run.begin(config, {"history": []}, {})
         assert run.folder.parent == tmp_path / "try"
         assert "_seed7" in run.folder.name
         assert load_config(run.folder / "conf.yaml") == config

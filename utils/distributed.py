@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from utils.errors import InputError
+from utils.errors import InputError, out_of_memory
 
-# Shares take unequal time, and the last may come days after the first.
-_PATIENCE = datetime.timedelta(days=7)
+# How long one process waits for the others. Shares of a large piece of work take unequal time, and
+# the last may come days after the first; the steps of a training go hand in hand.
+PATIENCE = datetime.timedelta(days=7)
+PATIENCE_IN_TRAINING = datetime.timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,15 @@ class Team:
         Number of processes, on all machines together.
     local_rank : int
         Of this process among those of its machine, from 0.
+    patience : timedelta
+        How long to wait for the others before they count as gone.
 
     """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
+    patience: datetime.timedelta = PATIENCE
 
     @property
     def leads(self) -> bool:
@@ -112,8 +117,10 @@ class Team:
 
         """
         try:
-            yield _group()
+            yield _group(self.patience)
         except (RuntimeError, ValueError) as error:  # the latter without torchrun's address
+            if out_of_memory(error):
+                raise
             raise InputError(
                 "no connection to the other processes of this run: one of them has stopped (then "
                 "it or torchrun says why), or they cannot reach each other. Run the same command "
@@ -124,8 +131,13 @@ class Team:
 ALONE = Team()
 
 
-def team() -> Team:
+def team(*, patience: datetime.timedelta = PATIENCE) -> Team:
     """Look up which process of which team this is, in the environment that torchrun makes.
+
+    Parameters
+    ----------
+    patience : timedelta
+        How long to wait for the others.
 
     Returns
     -------
@@ -153,7 +165,7 @@ def team() -> Team:
             f"the environment says {listing}, which is no process of a team. Start it with "
             "torchrun, or unset these variables to run it alone."
         )
-    return Team(rank, size, local_rank)
+    return Team(rank, size, local_rank, patience)
 
 
 def refuse_team(what: str) -> None:
@@ -175,12 +187,12 @@ def label() -> str:
     return f" (rank {rank} on {socket.gethostname()})" if rank and size != "1" else ""
 
 
-def _group() -> Any:
+def _group(patience: datetime.timedelta) -> Any:
     import torch.distributed  # takes a second, which commands that need no group are spared
 
     if not torch.distributed.is_initialized():
         gpus = torch.cuda.is_available() and torch.distributed.is_nccl_available()
         backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
-        torch.distributed.init_process_group(backend, timeout=_PATIENCE)
+        torch.distributed.init_process_group(backend, timeout=patience)
         atexit.register(torch.distributed.destroy_process_group)
     return torch.distributed

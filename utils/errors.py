@@ -25,3 +25,16 @@ def shorten(lines: Sequence[str]) -> str:
 def counted(items: Sequence[str], unit: str) -> str:
     """Write how many there are, with the unit in singular or plural."""
     return f"{len(items)} {unit}{'' if len(items) == 1 else 's'}"
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that the memory, or a GPU's, is not enough.
+
+    PyTorch's own are recognised by name and message: importing it takes seconds, and for a CPU it
+    has no type of error.
+    """
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or any(words in str(error) for words in ("can't allocate memory", "STATUS_ALLOC_FAILED"))
+    )

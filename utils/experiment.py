@@ -3,11 +3,12 @@
 Shapes: C clips, K AudioSet classes, D dimension of the shared space.
 """
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from utils import cli
 from utils.config import Config, Model, Training
@@ -17,6 +18,9 @@ from utils.errors import InputError
 from utils.files import read_text, sha256
 from utils.inputs import Inputs, read_inputs, require_one_source
 from utils.pairs import Pairs
+
+# Under this name digests say which weights a run was begun with.
+INITIAL_WEIGHTS = "initial weights"
 
 TagEmbedding = Callable[[Tensor, Tensor], Tensor]  # (C, K), (K, D) ─► (C, D)
 
@@ -69,6 +73,25 @@ class Data:
     def device(self) -> torch.device:
         """Where the tensors are."""
         return self.training.pairs.features.device
+
+    def digests(self, model: nn.Module) -> dict[str, str]:
+        """Compute the SHA-256 of all that a run begins with, by name: data and untrained weights.
+
+        The data is what is trained on and what the epoch is chosen by.
+
+        Tag embeddings are left out, as a processor may round them differently: they follow from the
+        logits and the vectors of the tags.
+        """
+        tensors = {"tag vectors": self.inputs.tag_table()}
+        for name, part in (("training", self.training), ("validation", self.validation)):
+            tensors[f"{name} features"] = part.pairs.features
+            tensors[f"{name} logits"] = part.pairs.logits
+            tensors[f"{name} sentence vectors"] = part.pairs.sentences
+            tensors[f"{name} clips of the captions"] = part.pairs.clips
+        return {
+            INITIAL_WEIGHTS: _digest(model.parameters()),
+            **{name: _digest([tensor]) for name, tensor in tensors.items() if tensor is not None},
+        }
 
 
 def load_data(
@@ -203,3 +226,12 @@ def load_pairs(
         sentences=inputs.sentences(split).to(device),
         clips=torch.from_numpy(split.clip_of_caption).to(device),
     )
+
+
+def _digest(tensors: Iterable[Tensor]) -> str:
+    """Compute the SHA-256 of tensors, with their types and shapes."""
+    result = hashlib.sha256()
+    for tensor in tensors:
+        result.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
+        result.update(tensor.detach().cpu().contiguous().numpy())
+    return result.hexdigest()

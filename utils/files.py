@@ -8,12 +8,13 @@ import json
 import os
 import pickle
 import pickletools
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, Literal
 
+from utils import interrupts
 from utils.errors import InputError
+from utils.locks import hold
 
 # What a pickle may name. Numbers, texts, lists and dicts need no name; only these containers do.
 _PICKLE_CLASSES = {cls.__name__: cls for cls in (set, frozenset, list, dict, tuple)}
@@ -61,24 +62,47 @@ def atomic_write(
 
     """
     path = Path(path)
-    # Of its own length, because the name of the file itself may already be as long as is allowed.
-    temporary = path.parent / f".{secrets.token_hex(8)}.tmp"
     text_options = {} if "b" in mode else {"encoding": encoding, "newline": ""}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open(mode.replace("w", "x"), **text_options) as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        # Deferred, so that nothing is raised once another process may have the temporary file.
+        with interrupts.deferred(), _temporary(path) as (descriptor, temporary):
+            with open(descriptor, mode, closefd=False, **text_options) as file:
+                yield file
+                file.flush()
+                os.fsync(descriptor)
+            temporary.replace(path)
     except OSError as error:
         raise InputError(
             f"cannot write {path}: {error}. Check that its folder may be written to and that the "
             f"disk has room."
         ) from error
-    finally:
+
+
+@contextlib.contextmanager
+def _temporary(path: Path) -> Iterator[tuple[int, Path]]:
+    """Hold the one temporary file of a file, empty; it is removed if the block raises.
+
+    As every write to the same file takes the same one, none is left behind for good by a process
+    that was killed; and as it is locked, none is taken from a process that is at work.
+    """
+    # Of its own length, because the name of the file itself may already be as long as is allowed.
+    name = hashlib.sha256(path.name.encode(errors="surrogateescape")).hexdigest()[:16]
+    temporary = path.parent / f".{name}.tmp"
+    try:
+        descriptor = hold(temporary)
+    except BlockingIOError:
+        raise InputError(
+            f"another run is writing {path} at this moment. Wait for it, or stop it."
+        ) from None
+    try:
+        os.ftruncate(descriptor, 0)
+        yield descriptor, temporary
+    except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        raise
+    finally:
+        os.close(descriptor)
 
 
 def write_if_changed(path: str | Path, content: bytes) -> bool:

@@ -8,14 +8,53 @@ same batch, up to rounding.
 Shapes: B pairs of a batch, b of one process's part, D dimension.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from utils.config import Config
 from utils.distributed import Team
+from utils.errors import InputError
+
+
+def require_same_training(team: Team, config: Config, begun_with: Mapping[str, str]) -> None:
+    """Make sure that the processes of a team train the same model on the same pairs.
+
+    Parameters
+    ----------
+    team : Team
+    config : Config
+    begun_with : mapping of str to str
+        Digests of data and weights, by name.
+
+    Raises
+    ------
+    InputError
+        On a process that differs from rank 0, and where all would take the same device.
+
+    """
+    if team.size == 1:
+        return
+    if ":" in config.training.device:
+        raise InputError(
+            f"training.device is {config.training.device}, a single device, and {team.size} "
+            "processes are to share the training. Set it to auto, cuda or cpu."
+        )
+    team.require_same(
+        {
+            "seed": config.seed,
+            **{f"model.{name}": value for name, value in vars(config.model).items()},
+            **{
+                f"training.{name}": value
+                for name, value in vars(config.training).items()
+                if name != "init_checkpoint"  # its weights count, not where it lies
+            },
+            **{f"SHA-256 of {name}": digest for name, digest in begun_with.items()},
+        }
+    )
 
 
 def share_of(team: Team, count: int) -> slice:

@@ -1,39 +1,36 @@
 """The folder of one training run: settings, log, history, checkpoints, metrics, results."""
 
-import argparse
 import csv
 import datetime
 import io
 import itertools
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
-from utils import cli
 from utils.checkpoint import load_checkpoint, save_checkpoint
-from utils.config import Config, differing_settings, parse_config, to_plain
+from utils.config import Config, to_plain
 from utils.corpora import CLOTHO
 from utils.errors import InputError
 from utils.files import atomic_write, read_csv, read_json
-from utils.training import SELECTED_BY, Trainer
-
-# Settings that decide the shapes and the meaning of a model's weights.
-_WEIGHT_SETTINGS = (
-    "model.audio_features",
-    "model.text_projection",
-    "passt.arch",
-    "sentence_model.sha256",
-)
+from utils.locks import hold
+from utils.training import SELECTED_BY
 
 
 class Run:
-    """A run folder, ``<output_path>/<experiment>/<run>/``.
+    """A run folder, ``<output_path>/<experiment>/<run>/``; as a context manager it is held.
 
-    Use `Run.new` or `Run.existing`.
+    Use `Run.new`, `Run.existing` or `utils.resuming.unfinished_run`.
+
+    Attributes
+    ----------
+    begun_with : dict of str to str
+        What the run is trained on, by name, each with its SHA-256.
+
     """
 
     def __init__(self, folder: Path, *, trained_on: str = CLOTHO, quiet: bool = False) -> None:
@@ -46,27 +43,29 @@ class Run:
         self.results = folder / "test.output.csv"
         self.ranks = folder / "test.ranks.csv"
         self.metrics = folder / "metrics.json"
+        self.log = folder / "log.txt"
+        self.begun_with: dict[str, str] = {}
+        self._descriptor: int | None = None
 
     @classmethod
     def new(cls, config: Config, *, trained_on: str = CLOTHO) -> "Run":
-        """Make the folder of a new run, named by date, time and seed, and keep the settings.
+        """Make the folder of a new run, named by date, time and seed, and hold it.
 
         `trained_on` names the plan of `utils.experiment` that the run follows.
         """
-        label = "" if trained_on == CLOTHO else f"_{trained_on}"
         while True:
-            run = cls(folder_name(config, f"seed{config.seed}{label}"), trained_on=trained_on)
+            folder = folder_name(config, run_label(config, trained_on))
+            run = cls(folder, trained_on=trained_on)
             try:
                 run.folder.mkdir(parents=True)
-                break
+                if run.try_to_hold():
+                    return run
             except FileExistsError:  # another run took the name in between
                 continue
             except OSError as error:
                 raise InputError(
                     f"cannot make the run folder {run.folder}: {error.strerror}. Mend output_path."
                 ) from None
-        run.save_settings(config)
-        return run
 
     @classmethod
     def existing(cls, folder: Path) -> "Run":
@@ -80,10 +79,53 @@ class Run:
         run.trained_on = load_checkpoint(run.checkpoint_last).get("trained_on", CLOTHO)
         return run
 
+    def try_to_hold(self) -> bool:
+        """Keep other processes from this run; returns False if one of them holds it.
+
+        The lock lies on the log, which stays: so a killed run leaves nothing else behind.
+        """
+        try:
+            self._descriptor = hold(self.log)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise self._unwritable(self.log, error) from error
+        return True
+
+    def release(self) -> None:
+        """Let other processes have the run."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def __enter__(self) -> "Run":
+        if self._descriptor is None and not self.try_to_hold():
+            raise InputError(
+                f"another process is at work on {self.folder}. Wait for it, or stop it; this run "
+                "has changed nothing."
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
     @property
     def finished(self) -> bool:
         """Whether the run has been scored on the test split."""
         return self.metrics.is_file()
+
+    def begin(
+        self, config: Config, state: Mapping[str, Any], begun_with: Mapping[str, str]
+    ) -> None:
+        """Keep all that is needed to go on before the first epoch."""
+        self.begun_with = dict(begun_with)
+        self.save_settings(config)
+        self.save_last(state, to_plain(config))
+
+    def reopen(self, config: Config) -> None:
+        """Prepare to go on, perhaps for more epochs: scores of fewer would be taken for theirs."""
+        self.metrics.unlink(missing_ok=True)
+        self.save_settings(config)
 
     def save_settings(self, config: Config) -> None:
         """Write conf.yaml, with which the run can be repeated."""
@@ -92,8 +134,11 @@ class Run:
 
     def say(self, text: str) -> None:
         """Keep a line in the run's log and, unless the run is quiet, print it."""
-        with (self.folder / "log.txt").open("a", encoding="utf-8") as file:
-            file.write(text + "\n")
+        try:
+            with self.log.open("a", encoding="utf-8") as file:
+                file.write(text + "\n")
+        except OSError as error:
+            raise self._unwritable(self.log, error) from error
         if not self.quiet:
             print(text, flush=True)
 
@@ -114,7 +159,12 @@ class Run:
 
     def save_last(self, state: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         """Keep all that is needed to go on after the epoch just finished."""
-        content = {"settings": settings, "trained_on": self.trained_on, "trainer": state}
+        content = {
+            "settings": settings,
+            "trained_on": self.trained_on,
+            "begun_with": self.begun_with,
+            "trainer": state,
+        }
         save_checkpoint(self.checkpoint_last, content)
 
     def save_best(self, model_state: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
@@ -134,6 +184,18 @@ class Run:
         validation = read_json(self.metrics)["validation"][SELECTED_BY]
         return validation, [int(rank) for _, (_, rank) in read_csv(self.ranks)[1:]]
 
+    @staticmethod
+    def _unwritable(path: Path, error: OSError) -> InputError:
+        return InputError(
+            f"cannot write {path}: {error.strerror or error}. Check that its folder may be written "
+            "to, that the disk has room and that it knows file locks."
+        )
+
+
+def run_label(config: Config, trained_on: str) -> str:
+    """Name a run after its seed and what it is trained on, as its folder is after the date."""
+    return f"seed{config.seed}" + ("" if trained_on == CLOTHO else f"_{trained_on}")
+
 
 def folder_name(config: Config, label: str) -> Path:
     """Name a folder that is not there yet: ``<output_path>/<experiment>/<date>_<time>_<label>``."""
@@ -143,79 +205,3 @@ def folder_name(config: Config, label: str) -> Path:
     return next(
         folder for end in numbered if not (folder := parent / f"{now}_{label}{end}").exists()
     )
-
-
-def resume(trainer: Trainer, run: Run, config: Config) -> None:
-    """Bring a trainer to where a run stopped; half a run under other settings is refused."""
-    checkpoint = load_checkpoint(run.checkpoint_last)
-    begun = _settings_in(checkpoint, run.checkpoint_last)
-    tracking = ("wandb", "wandb_project", "wandb_entity", "wandb_mode")
-    free = ("training.epochs", "training.device", *tracking, "output_path", "experiment")
-    if differing := differing_settings(config, begun, but=free):
-        raise InputError(
-            f"{run.folder} was begun with other settings: {'; '.join(differing)}. Only "
-            "training.epochs, training.device and wandb may change; start a new run for the rest."
-        )
-    load_into(trainer, checkpoint.get("trainer"), run.checkpoint_last)
-    if run.finished and len(trainer.history) >= config.training.epochs:
-        raise InputError(
-            f"{run.folder} is complete: {len(trainer.history)} epochs, and its test scores are in "
-            "metrics.json. To train on, give more epochs: --set training.epochs=N."
-        )
-
-
-def weights_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Take the best weights; checkpoint_last.pt holds them beside the state of the training."""
-    return checkpoint.get("model") or checkpoint.get("trainer", {}).get("best_state")
-
-
-def load_initial(model: torch.nn.Module, config: Config) -> None:
-    """Start from the weights that training.init_checkpoint names, if it names any.
-
-    The tag texts and their ratio may be others than those that the weights were trained with.
-    """
-    path = config.training.init_checkpoint
-    if path is None:
-        return
-    checkpoint = load_checkpoint(path)
-    trained = _settings_in(checkpoint, path)
-    if differing := differing_settings(config, trained, only=_WEIGHT_SETTINGS):
-        raise InputError(
-            f"training.init_checkpoint: {path} was trained with other settings: "
-            f"{'; '.join(differing)}. Train from it with its own, or give another."
-        )
-    weights = dict(weights_of(checkpoint) or {})
-    weights.pop("tag_table", None)
-    load_into(model, {**weights, **dict(model.named_buffers())}, path)
-
-
-def settings_of(checkpoint: dict[str, Any], args: argparse.Namespace) -> Config:
-    """Take the settings a checkpoint was trained with; --config and --set may name other files.
-
-    What the weights were trained for (the model, PaSST, the sentence model) cannot be changed.
-    """
-    trained = _settings_in(checkpoint, args.checkpoint)
-    config = cli.load_config(args, default=trained)
-    fixed = ("model", "passt.arch", "sentence_model.sha256")
-    if differing := differing_settings(config, trained, only=fixed):
-        raise InputError(
-            f"{args.checkpoint} was trained with other settings: {'; '.join(differing)}. "
-            "Drop these --set, or give the --config of that run."
-        )
-    return config
-
-
-def _settings_in(checkpoint: Mapping[str, Any], path: Path) -> Config:
-    if "settings" not in checkpoint:
-        raise InputError(f"{path} holds no settings: train again.")
-    return parse_config(checkpoint["settings"], base=Path(), source=str(path))
-
-
-def load_into(target: Any, state: Any, source: Path) -> None:
-    """Load a state dict; one that does not fit the settings and their vector files is refused."""
-    try:
-        target.load_state_dict(state)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{source} does not fit the settings or the vector files they name: {error}"
-        ) from None

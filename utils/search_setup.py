@@ -23,7 +23,7 @@ from utils.errors import InputError
 from utils.files import sha256
 from utils.library import Changes, Library, TagSounds, update_library
 from utils.nearest import nearest
-from utils.runs import load_into, weights_of
+from utils.resuming import load_into, weights_of
 from utils.search import Engine, embed_library
 from utils.sentences import TextEncoder
 

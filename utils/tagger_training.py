@@ -6,8 +6,6 @@ Shapes: B batch, M mel bands, T frames, K AudioSet classes, N clips.
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from utils.scenes import render_scene, sample_scene, scene_tags
+from utils.workers import worker_pool
 
 HEARD_SECONDS = 0.3  # an event counts as heard in a crop from this duration on
 _OTHER_RATES = (22_050, 44_100, 48_000)  # clips come at many rates; the network must not care
@@ -57,7 +56,7 @@ def render_clips(
     seed: int, count: int, *, sample_rate: int, longest: float, jobs: int
 ) -> Iterator[Clip]:
     """Render clips 0 to count - 1 of a seed in `jobs` processes, in order."""
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with worker_pool(jobs) as pool:
         chunk = 32 * jobs
         for start in range(0, count, chunk):
             indices = range(start, min(start + chunk, count))

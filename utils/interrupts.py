@@ -1,0 +1,95 @@
+"""Signals that ask a command to stop: Ctrl-C, SIGTERM, and SIGHUP when its terminal goes."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+
+_ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# A launcher may pass on the Ctrl-C that the terminal has already sent to all.
+_ONE_REQUEST = 1.0  # seconds
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal has asked this process to stop.
+
+    Attributes
+    ----------
+    status : int
+        The exit status with which shells report that signal.
+
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.status = 128 + number
+
+
+class _Request:
+    """What has been asked for, and whether it has to wait."""
+
+    came_at: float | None = None
+    deferring = 0
+    waiting: int | None = None
+
+
+_request = _Request()
+
+
+def end_quietly_until_run(name: str) -> None:
+    """Let Ctrl-C end a program without a traceback while its imports take their seconds.
+
+    Parameters
+    ----------
+    name : str
+        Of the module that calls: in another than ``__main__`` nothing is changed.
+
+    """
+    if name == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def raise_when_asked_to_stop() -> None:
+    """Let the signals that ask to stop raise `Stopped` in the main thread, from now on.
+
+    Who asks again, after a second, wants no more tidying up: then the process ends at once.
+    """
+    _request.came_at = _request.waiting = None
+    for number in _ASKING:
+        # What is ignored stays so, as SIGHUP is under nohup.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _asked)
+
+
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """Let `Stopped` wait for the end of the block.
+
+    For writes through h5py, libsndfile and PyTorch: they lose an exception that comes up while they
+    call back, or turn it into another. In other threads than the main one nothing is raised anyway.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _request.deferring += 1
+    try:
+        yield
+    finally:
+        _request.deferring -= 1
+        if _request.waiting is not None and not _request.deferring:
+            number, _request.waiting = _request.waiting, None
+            raise Stopped(number)
+
+
+def _asked(number: int, frame: FrameType | None) -> None:
+    now = time.monotonic()
+    if _request.came_at is None:
+        _request.came_at = now
+        if not _request.deferring:
+            raise Stopped(number)
+        _request.waiting = number
+    elif now - _request.came_at > _ONE_REQUEST:
+        os._exit(128 + number)

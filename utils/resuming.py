@@ -1,0 +1,221 @@
+"""Going on with a run, and starting from the weights of another."""
+
+import argparse
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from utils import cli
+from utils.checkpoint import load_checkpoint
+from utils.config import Config, differing_settings, load_config, parse_config
+from utils.distributed import ALONE, Team
+from utils.errors import InputError
+from utils.experiment import INITIAL_WEIGHTS
+from utils.runs import Run, run_label
+from utils.training import Trainer
+
+# Settings that decide the shapes and the meaning of a model's weights.
+_WEIGHT_SETTINGS = (
+    "model.audio_features",
+    "model.text_projection",
+    "passt.arch",
+    "sentence_model.sha256",
+)
+# Settings that change nothing in what is trained, or where it ends.
+_WITHOUT_EFFECT = (
+    "training.device",
+    "wandb",
+    "wandb_project",
+    "wandb_entity",
+    "wandb_mode",
+    "output_path",
+    "experiment",
+)
+
+
+def unfinished_run(config: Config, *, trained_on: str, begun_with: Mapping[str, str]) -> Run | None:
+    """Find the newest run that was begun as a new one would be, and that no process holds.
+
+    Parameters
+    ----------
+    config : Config
+    trained_on : str
+        The plan of `utils.experiment`.
+    begun_with : mapping
+        Digests of what the run would be trained on, as `Run.begun_with`.
+
+    Returns
+    -------
+    Run or None
+        Held by this process.
+
+    """
+    for folder in _newest_first(config, trained_on):
+        run = Run(folder, trained_on=trained_on)
+        if run.finished or not run.try_to_hold():
+            continue
+        # What cannot be read is not to be gone on with; nor is what another has just finished.
+        with contextlib.suppress(InputError):
+            if not run.finished and _begun_alike(run, config, begun_with):
+                return run
+        run.release()
+    return None
+
+
+def _newest_first(config: Config, trained_on: str) -> Iterator[Path]:
+    """List the folders that `Run.new` has named for such a run."""
+    label = re.escape(run_label(config, trained_on))
+    named = re.compile(rf"(\d{{4}}-\d\d-\d\d_\d\d-\d\d-\d\d)_{label}(?:_(\d+))?")
+    found = []
+    with contextlib.suppress(FileNotFoundError):
+        for folder in (config.output_path / config.experiment).iterdir():
+            if (match := named.fullmatch(folder.name)) and folder.is_dir():
+                found.append((match[1], int(match[2] or 1), folder))
+    return (folder for *_, folder in sorted(found, reverse=True))
+
+
+def _begun_alike(run: Run, config: Config, begun_with: Mapping[str, str]) -> bool:
+    if not run.settings.exists() and not run.checkpoint_last.exists():
+        return True  # stopped before it had written anything
+    if differing_settings(config, load_config(run.settings), but=_WITHOUT_EFFECT):
+        return False
+    if not run.checkpoint_last.exists():
+        return True
+    checkpoint = load_checkpoint(run.checkpoint_last)
+    return (
+        checkpoint.get("trained_on") == run.trained_on
+        and checkpoint.get("begun_with") == begun_with
+    )
+
+
+def resume(
+    trainer: Trainer,
+    run: Run,
+    config: Config,
+    *,
+    begun_with: Mapping[str, str],
+    team: Team = ALONE,
+) -> None:
+    """Bring the trainers of a team to where a run stopped; rank 0 calls it.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    run : Run
+    config : Config
+    begun_with : mapping
+        Digests of what the trainer is about to be trained on, as `Run.begun_with`.
+    team : Team
+        The others call `follow`.
+
+    Raises
+    ------
+    InputError
+        If the run was begun with other settings or data, or has nothing left to do.
+
+    """
+    checkpoint = load_checkpoint(run.checkpoint_last)
+    begun = _settings_in(checkpoint, run.checkpoint_last)
+    if differing := differing_settings(config, begun, but=("training.epochs", *_WITHOUT_EFFECT)):
+        raise InputError(
+            f"{run.folder} was begun with other settings: {'; '.join(differing)}. Only "
+            "training.epochs, training.device and wandb may change; start a new run for the rest."
+        )
+    run.begun_with = dict(checkpoint.get("begun_with", begun_with))  # older ones have none
+    # The weights are those of the run, wherever they came from.
+    if others := [
+        name
+        for name, digest in begun_with.items()
+        if name != INITIAL_WEIGHTS and run.begun_with.get(name) != digest
+    ]:
+        raise InputError(
+            f"{run.folder} was begun with other data: {', '.join(others)}. Bring back the files "
+            "that it was trained on, or start a new run."
+        )
+    load_into(trainer, checkpoint.get("trainer"), run.checkpoint_last)
+    done = len(trainer.history)
+    if run.finished and done >= config.training.epochs:
+        raise InputError(
+            f"{run.folder} is complete: {done} epochs, and its test scores are in metrics.json. To "
+            "train on, give more epochs: --set training.epochs=N."
+        )
+    team.told(checkpoint["trainer"])
+
+
+def follow(trainer: Trainer, team: Team) -> None:
+    """Bring the trainer of a rank other than 0 to where rank 0 resumes."""
+    load_into(trainer, team.told(), "the checkpoint of rank 0")
+
+
+def weights_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Take the best weights; checkpoint_last.pt holds them beside the state of the training.
+
+    Raises
+    ------
+    InputError
+        If no epoch was finished yet.
+
+    """
+    training = checkpoint.get("trainer", {})
+    if training and not training.get("history"):
+        raise InputError(
+            "that checkpoint is of a run that was stopped in its first epoch: it has no trained "
+            "weights yet. Go on with the run first."
+        )
+    return checkpoint.get("model") or training.get("best_state")
+
+
+def load_initial(model: torch.nn.Module, config: Config) -> None:
+    """Start from the weights that training.init_checkpoint names, if it names any.
+
+    The tag texts and their ratio may be others than those that the weights were trained with.
+    """
+    path = config.training.init_checkpoint
+    if path is None:
+        return
+    checkpoint = load_checkpoint(path)
+    trained = _settings_in(checkpoint, path)
+    if differing := differing_settings(config, trained, only=_WEIGHT_SETTINGS):
+        raise InputError(
+            f"training.init_checkpoint: {path} was trained with other settings: "
+            f"{'; '.join(differing)}. Train from it with its own, or give another."
+        )
+    weights = dict(weights_of(checkpoint) or {})
+    weights.pop("tag_table", None)
+    load_into(model, {**weights, **dict(model.named_buffers())}, path)
+
+
+def settings_of(checkpoint: dict[str, Any], args: argparse.Namespace) -> Config:
+    """Take the settings a checkpoint was trained with; --config and --set may name other files.
+
+    What the weights were trained for (the model, PaSST, the sentence model) cannot be changed.
+    """
+    trained = _settings_in(checkpoint, args.checkpoint)
+    config = cli.load_config(args, default=trained)
+    fixed = ("model", "passt.arch", "sentence_model.sha256")
+    if differing := differing_settings(config, trained, only=fixed):
+        raise InputError(
+            f"{args.checkpoint} was trained with other settings: {'; '.join(differing)}. "
+            "Drop these --set, or give the --config of that run."
+        )
+    return config
+
+
+def _settings_in(checkpoint: Mapping[str, Any], path: Path) -> Config:
+    if "settings" not in checkpoint:
+        raise InputError(f"{path} holds no settings: train again.")
+    return parse_config(checkpoint["settings"], base=Path(), source=str(path))
+
+
+def load_into(target: Any, state: Any, source: Path | str) -> None:
+    """Load a state dict; one that does not fit the settings and their vector files is refused."""
+    try:
+        target.load_state_dict(state)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{source} does not fit the settings or the vector files they name: {error}"
+        ) from None
