@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from utils import config, distributed
+from utils import config, consistency, distributed
 from utils.errors import InputError
 
 EXIT_BAD_INPUT = 2
@@ -63,11 +63,15 @@ def add_subset_option(target: argparse.ArgumentParser, *choices: str) -> None:
 
 
 def load_config(
-    args: argparse.Namespace, *, default: Path | config.Config = config.DEFAULT_CONFIG
+    args: argparse.Namespace,
+    *,
+    default: Path | config.Config = config.DEFAULT_CONFIG,
+    check: config.Check = consistency.contradictions,
 ) -> config.Config:
     """Load the settings that --config and --set ask for.
 
-    `default` is the file, or the settings themselves, that hold without --config.
+    `default` is the file, or the settings themselves, that hold without --config. `check` finds
+    what contradicts itself in a file, see `utils.consistency`.
     """
     overrides = [*args.overrides, *getattr(args, "command_overrides", [])]
     given = config_file(args, default=default)
@@ -75,7 +79,7 @@ def load_config(
         return config.parse_config(
             config.to_plain(given), overrides, base=Path.cwd(), source="the checkpoint's settings"
         )
-    return config.load_config(given, overrides)
+    return config.load_config(given, overrides, check=check)
 
 
 def config_file(
