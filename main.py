@@ -33,7 +33,7 @@ from utils.consistency import destructive, require_files
 from utils.corpora import AUDIOCAPS, CLOTHO, TASK6B, corpus
 from utils.datasets import CaptionSplit, QuerySplit
 from utils.distributed import ALONE, Team
-from utils.errors import InputError, counted, shorten
+from utils.errors import InputError, refuse
 from utils.evaluation import evaluate
 from utils.experiment import (
     PLANS,
@@ -529,10 +529,7 @@ def check_submission(args: argparse.Namespace) -> None:
     queries = task6b.load_queries(config.eval_data.input_path)
     summary.reads(args.submission)
     problems = task6b.check_submission(args.submission, queries.captions, queries.clip_names)
-    if problems:
-        raise InputError(
-            f"{counted(problems, 'problem')} in {args.submission}:\n{shorten(problems)}"
-        )
+    refuse(problems, args.submission)
     summary.finish(f"{args.submission} is a valid submission of {len(queries.captions)} queries")
 
 

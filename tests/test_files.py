@@ -204,3 +204,63 @@ def test_read_csv_names_the_line_that_is_not_utf8(tmp_path):
     (tmp_path / "c").write_bytes(b"a\r\nb\r\ncaf\xe9\r\n")
     with pytest.raises(InputError, match=r"c, line 3: byte 0xe9 is not UTF-8"):
         files.read_csv(tmp_path / "c")
+
+
+def test_read_csv_can_keep_empty_lines_but_not_the_last(tmp_path):
+    (tmp_path / "c").write_text("a\n\nb\n\n\n")
+    assert files.read_csv(tmp_path / "c", keep_empty=True) == [(1, ["a"]), (2, []), (3, ["b"])]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_read_csv_names_utf16(tmp_path, encoding):
+    (tmp_path / "c").write_bytes("caption\nrain\n".encode(encoding))
+    with pytest.raises(InputError, match=r"c, line 1: .*UTF-8"):
+        files.read_csv(tmp_path / "c")
+
+
+def test_what_write_csv_writes_read_csv_gives_back(tmp_path):
+    cells = [
+        "NA",
+        "",
+        'a "q"',
+        "a\nb",
+        "a\r\nb",
+        "a\rb",
+        "\r",
+        "x,y",
+        " edge ",
+        "é\u2028",
+        "=1",
+        "\\N",
+    ]
+    rows = [["a", cell] for cell in cells]
+    with (tmp_path / "c").open("w", newline="", encoding="utf-8") as file:
+        files.write_csv(file, rows)
+    assert [row for _, row in files.read_csv(tmp_path / "c")] == rows
+    assert (tmp_path / "c").read_bytes().startswith(b'a,NA\na,\na,"a ""q"""\n')
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        *((name, True) for name in ("a.wav", " a .wav", "..wav", "é", "-", "a:b")),
+        *((name, False) for name in ("", ".", "..", "a/b", "/a", "../a", "a\\b", "a\0")),
+    ],
+)
+def test_file_names_are_told_from_paths(name, plain):
+    assert files.is_file_name(name) == plain
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ([], "c is empty: its header must be a,b"),
+        (["x", "y"], "c, line 1: the header is 'x,y', and must be a,b."),
+        (
+            ["a;b"],
+            "line 1: the header is 'a;b', and must be a,b. Its columns look separated by ';'",
+        ),
+    ],
+)
+def test_a_wrong_header_is_described(header, message):
+    assert message in files.header_problem("c", header, "a,b")
