@@ -1,9 +1,6 @@
-import collections
 import hashlib
 import os
-import pickle
 
-import numpy as np
 import pytest
 
 from utils import files
@@ -91,74 +88,6 @@ def test_sha256(tmp_path):
     assert files.sha256(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
     with pytest.raises(InputError, match=r"cannot read .*missing: No such file"):
         files.sha256(tmp_path / "missing")
-
-
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_safe_unpickle_loads_built_in_types(tmp_path, protocol):
-    content = {
-        "set": {"a", "b"},
-        "frozen": frozenset({1}),
-        "rest": [(1, 2.5, None, True, b"x"), "é", {}],
-    }
-    (tmp_path / "p").write_bytes(pickle.dumps(content, protocol=protocol, fix_imports=True))
-    # Protocols 0 to 2 write bytes through _codecs.encode, which is not a container.
-    if protocol < 3:
-        with pytest.raises(InputError, match=r"_codecs\.encode"):
-            files.safe_unpickle(tmp_path / "p")
-        content["rest"][0] = content["rest"][0][:4]
-        (tmp_path / "p").write_bytes(pickle.dumps(content, protocol=protocol, fix_imports=True))
-    assert files.safe_unpickle(tmp_path / "p") == content
-
-
-class Harmful:
-    def __reduce__(self):
-        return os.system, ("echo harm done",)
-
-
-@pytest.mark.parametrize(
-    ("content", "name"),
-    [
-        (Harmful(), r"(posix|nt)\.system"),
-        (np.float64(1.5), r"numpy\S*\.scalar"),
-        (collections.OrderedDict(a=1), r"collections\.OrderedDict"),
-        (print, r"builtins\.print"),
-        (getattr, r"builtins\.getattr"),
-    ],
-)
-def test_safe_unpickle_refuses_everything_else(tmp_path, capfd, content, name):
-    (tmp_path / "p").write_bytes(pickle.dumps(content))
-    with pytest.raises(InputError, match=rf"p asks for {name}, and only built-in types"):
-        files.safe_unpickle(tmp_path / "p")
-    assert "harm" not in capfd.readouterr().out
-
-
-def test_safe_unpickle_reports_damage_whatever_it_is(tmp_path):
-    good = pickle.dumps({"a": [1.5, "text"], "b": {1, 2}, "c": (1, 2, 3)})
-    path = tmp_path / "p"
-    for place in range(len(good)):
-        for content in (good[:place], good[:place] + b"\xff" + good[place + 1 :]):
-            path.write_bytes(content)
-            try:
-                files.safe_unpickle(path)  # Some changes only change a value.
-            except InputError as error:
-                assert str(path) in str(error)
-    with pytest.raises(InputError, match="cannot read"):
-        files.safe_unpickle(tmp_path / "missing")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"no pickle",
-        b"\x80\x04}r\xff\xff\xff\xff.",  # an empty dict, numbered four thousand million
-        b"\x80\x05\x96\xff\xff\xff\xff\xff\x00\x00\x00.",  # a bytearray of a terabyte
-    ],
-)
-def test_safe_unpickle_refuses_damaged_files(tmp_path, content):
-    (tmp_path / "p").write_bytes(content)
-    with pytest.raises(InputError, match="p is not a pickle that can be read, or is damaged"):
-        files.safe_unpickle(tmp_path / "p")
 
 
 def test_read_json(tmp_path):

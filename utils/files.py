@@ -6,8 +6,6 @@ import hashlib
 import io
 import json
 import os
-import pickle
-import pickletools
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,21 +14,6 @@ from typing import IO, Any, Literal
 from utils.errors import InputError
 
 _SHOWN = 200  # characters of a header
-# What a pickle may name. Numbers, texts, lists and dicts need no name; only these containers do.
-_PICKLE_CLASSES = {cls.__name__: cls for cls in (set, frozenset, list, dict, tuple)}
-# What pickle.load raises on a damaged file: its documentation names some and excludes none.
-_PICKLE_ERRORS = (
-    pickle.UnpicklingError,
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
 
 
 @contextlib.contextmanager
@@ -125,31 +108,19 @@ def sha256(path: str | Path) -> str:
         raise _unreadable(path, error) from error
 
 
-def safe_unpickle(path: str | Path) -> Any:
-    """Load a pickle of built-in types, and refuse every other.
-
-    Unpickling runs whatever the file names. Here it may name nothing but the built-in containers,
-    so that a file from somewhere else cannot do harm.
+def read_bytes(path: str | Path) -> bytes:
+    """Read a file.
 
     Raises
     ------
     InputError
-        If the file cannot be read, is no pickle, or names anything but a built-in container.
+        If it cannot be read.
 
     """
-    content = _read_bytes(path)
     try:
-        # A few damaged or hostile bytes can ask for more memory than there is: each length is
-        # checked by genops, and no object can have a higher number than the file has bytes.
-        for opcode, argument, _ in pickletools.genops(content):
-            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(content):
-                raise pickle.UnpicklingError(f"object number {argument} in so small a file")
-        return _ContainerUnpickler(io.BytesIO(content), path).load()
-    except _PICKLE_ERRORS as error:
-        raise InputError(
-            f"{path} is not a pickle that can be read, or is damaged "
-            f"({type(error).__name__}: {error}). Write it again with the script that makes it."
-        ) from error
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def read_text(path: str | Path, *, encoding: str = "utf-8-sig") -> str:
@@ -161,7 +132,7 @@ def read_text(path: str | Path, *, encoding: str = "utf-8-sig") -> str:
         If the file cannot be read or is not in that encoding, UTF-8 unless told.
 
     """
-    content = _read_bytes(path)
+    content = read_bytes(path)
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
@@ -265,30 +236,6 @@ def header_problem(path: str | Path, header: Sequence[str], wanted: str) -> str:
 def is_file_name(name: str) -> bool:
     """Tell the plain name of a file from a path, which could lead out of its folder."""
     return name not in ("", ".", "..") and not any(mark in name for mark in "/\\\0")
-
-
-class _ContainerUnpickler(pickle.Unpickler):
-    """Unpickler that resolves built-in container types and nothing else."""
-
-    def __init__(self, file: IO[bytes], path: str | Path) -> None:
-        super().__init__(file)
-        self._path = path
-
-    def find_class(self, module: str, name: str) -> type:
-        # Pickles for Python 2 call the module of built-ins __builtin__.
-        if module in ("builtins", "__builtin__") and name in _PICKLE_CLASSES:
-            return _PICKLE_CLASSES[name]
-        raise InputError(
-            f"{self._path} asks for {module}.{name}, and only built-in types are loaded: a pickle "
-            f"can run any code. Write the file again with the script that makes it."
-        )
-
-
-def _read_bytes(path: str | Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
 
 
 def _unreadable(path: str | Path, error: OSError) -> InputError:

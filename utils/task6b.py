@@ -22,6 +22,7 @@ from utils.datasets import (
     is_number,
 )
 from utils.errors import InputError, counted, refuse, shorten
+from utils.pickles import safe_unpickle
 from utils.preprocess import read_durations
 from utils.retrieval import RESULTS, result_header
 
@@ -147,7 +148,7 @@ def load_queries(input_path: Path) -> QuerySplit:
     whole = cids.keys() == texts.keys() and all(map(is_caption, texts.values()))
     if not whole or not _numbers(cids):
         raise InputError(f"{path} is no table of queries, each with a number and a text. {_AGAIN}")
-    fids = _part(_part(_part(files.safe_unpickle(info_path)).get("audio_fids")).get(SPLIT))
+    fids = _part(_part(_part(safe_unpickle(info_path)).get("audio_fids")).get(SPLIT))
     if not _numbers(fids) or not all(map(is_name, fids)):
         raise InputError(f"{info_path} holds no clips, each with a name and a number. {_AGAIN}")
     names = sorted(fids, key=fids.get)
