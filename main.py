@@ -34,21 +34,24 @@ from models.sentence_encoder import SentenceEncoder
 from utils import cli, devices, distributed, metrics, report, sentences, task6b
 from utils.checkpoint import load_checkpoint
 from utils.config import Config, Model, Training, to_plain
+from utils.consistency import destructive, require_files
 from utils.corpora import AUDIOCAPS, CLOTHO, TASK6B, corpus
 from utils.datasets import CaptionSplit, QuerySplit
 from utils.distributed import ALONE, Team
-from utils.errors import InputError, counted, shorten
+from utils.errors import InputError, refuse
 from utils.evaluation import evaluate
 from utils.experiment import (
     PLANS,
     Data,
     data_settings,
+    files_of_run,
     leave_out_failed,
     load_clips,
     load_data,
     load_inputs,
     load_pairs,
     load_split,
+    needed_files,
 )
 from utils.inputs import Inputs
 from utils.locks import only_run
@@ -160,8 +163,12 @@ def train(args: argparse.Namespace) -> None:
     summary = cli.Summary()
     team = distributed.team(patience=distributed.PATIENCE_IN_TRAINING)
     given = Run.existing(args.resume) if args.resume else None
-    config = cli.load_config(args, default=given.settings) if given else cli.load_config(args)
+    if given:
+        config = cli.load_config(args, default=given.settings, check=destructive)
+    else:
+        config = cli.load_config(args)
     trained_on = given.trained_on if given else args.trained_on
+    require_files(files_of_run(config, PLANS[trained_on], begins=not given))
     device = devices.choose_device(config.training.device)
     data = load_data(
         config, PLANS[trained_on], device=device, tag_embedding=tag_embedding, summary=summary
@@ -237,7 +244,16 @@ def sweep(args: argparse.Namespace) -> None:
         )
     plan = Sweep.existing(args.resume) if args.resume else new_sweep(args)
     configs = plan.configs()
-    # All data first: what is missing is missed before hours of training.
+    # All files and data first: what is missing is missed before hours of training.
+    require_files(
+        file
+        for config in configs
+        for file in files_of_run(
+            config,
+            PLANS[CLOTHO],
+            begins=not Run(plan.run_folder(config)).checkpoint_last.is_file(),
+        )
+    )
     loaded = load_all(configs, summary)
     test = loaded[data_settings(configs[0])].test
     with only_run("sweep", plan.folder), cli.going_on(f"sweep --resume {cli.shown(plan.folder)}"):
@@ -295,7 +311,7 @@ def new_sweep(args: argparse.Namespace) -> Sweep:
         raise InputError("nothing to compare: give --recipe FILE or --vary KEY=VALUE1,VALUE2.")
     if len(set(args.seeds)) < len(args.seeds):
         raise InputError(f"--seeds {' '.join(map(str, args.seeds))}: a seed stands there twice.")
-    config = cli.load_config(args)
+    config = cli.load_config(args, check=destructive)
     return Sweep.new(config, questions, args.seeds, base=cli.config_file(args).resolve().parent)
 
 
@@ -381,7 +397,8 @@ def score_test(config: Config, data: Data, model: DualEncoder, run: Run) -> dict
 def evaluate_checkpoint(args: argparse.Namespace) -> None:
     """Score a checkpoint on one split, by its captions or by queries of the user's own."""
     summary = cli.Summary()
-    model, inputs, config = load_model(args, args.subset, summary)
+    splits = [args.split or PLANS[args.subset].test[1]]
+    model, inputs, config = load_model(args, args.subset, splits, summary)
     split = load_chosen_split(args, config, summary)
     if args.relevant:
         relevant = read_relevant_csv(args.relevant, split.clip_names)
@@ -468,13 +485,15 @@ def print_scores(
 
 
 def load_model(
-    args: argparse.Namespace, subset: str, summary: cli.Summary
+    args: argparse.Namespace, subset: str, splits: list[str], summary: cli.Summary
 ) -> tuple[DualEncoder, Inputs, Config]:
     """Read a checkpoint's model, and the vector files of a data set."""
     checkpoint = load_checkpoint(args.checkpoint)
     summary.reads(args.checkpoint)
     config = settings_of(checkpoint, args)
-    inputs = load_inputs(config, corpus(config, subset), summary)
+    of = corpus(config, subset)
+    require_files(needed_files(config, of, [split for split in splits if split in of.splits]))
+    inputs = load_inputs(config, of, summary)
     model = build_model(config.model, inputs, seed=0)
     load_into(model, weights_of(checkpoint), args.checkpoint)
     return model.to(devices.choose_device(config.training.device)).eval(), inputs, config
@@ -483,7 +502,7 @@ def load_model(
 def submit(args: argparse.Namespace) -> None:
     """Rank the clips of the official Task 6b subset for each of its queries."""
     summary = cli.Summary()
-    model, inputs, config = load_model(args, TASK6B, summary)
+    model, inputs, config = load_model(args, TASK6B, [task6b.SPLIT], summary)
     queries = task6b.load_queries(config.eval_data.input_path)
     queries = leave_out_failed(queries, inputs, summary)
     scores = score_queries(model, queries, inputs, inputs.sentences(queries))
@@ -514,10 +533,7 @@ def check_submission(args: argparse.Namespace) -> None:
     queries = task6b.load_queries(config.eval_data.input_path)
     summary.reads(args.submission)
     problems = task6b.check_submission(args.submission, queries.captions, queries.clip_names)
-    if problems:
-        raise InputError(
-            f"{counted(problems, 'problem')} in {args.submission}:\n{shorten(problems)}"
-        )
+    refuse(problems, args.submission)
     summary.finish(f"{args.submission} is a valid submission of {len(queries.captions)} queries")
 
 

@@ -33,6 +33,7 @@ from models import passt
 from utils import cli, corpora, devices, distributed, extraction, inputs, weights
 from utils.clip_features import Clip, write_clip_features
 from utils.config import PROJECT_ROOT, Config, DataFiles
+from utils.consistency import require_files
 from utils.files import sha256
 from utils.sounds import read_fingerprints
 
@@ -54,6 +55,10 @@ def main(argv: list[str] | None = None) -> int:
     config = cli.load_config(args)
     summary = cli.Summary()
     corpus = corpora.corpus(config, args.subset)
+    given = config.passt.weights if args.kind == "passt" else None
+    advice = "Set it to null for the architecture's own weights."
+    needed = corpus.needed_captions(corpus.splits)
+    require_files([("passt.weights", given, advice), *needed])
     fids, paths = {}, {}  # by split/file name
     for split, folder in corpus.audio_folders.items():
         summary.reads(corpus.captions_file(split), folder)

@@ -90,7 +90,19 @@ def test_missing_captions_name_the_script(tmp_path):
         (lambda t: t["fid"].update({"1": 0}), "row 1: fid is 0"),
         (lambda t: t["fid"].update({"1": 2**63}), "row 1: fid is 9223372036854775808"),
         (lambda t: t["original"].update({"3": None}), "row 3: original is None, and must be a t"),
-        (lambda t: t["fname"].update({"0": 5}), "row 0: fname is 5, and must be a text"),
+        (
+            lambda t: t["fname"].update({"0": 5}),
+            "row 0: fname is 5, and must be the name of a file",
+        ),
+        (
+            lambda t: t["original"].update({"3": "a\0b"}),
+            r"original is 'a\\x00b', and must be a text",
+        ),
+        (lambda t: t["original"].update({"3": "\ud800"}), r"original is '\\ud800', and must be a"),
+        *(
+            (lambda t, name=name: t["fname"].update({"3": name}), "must be the name of a file")
+            for name in ("../../etc/x.wav", "/x.wav", "a\\b.wav", "..", "", "x\0.wav")
+        ),
         (lambda t: t["cid"].update({"1": 1}), "cid 1 stands for two captions"),
         (lambda t: t["fname"].update({"0": "c.wav"}), "fid 7 stands for two clips"),
         (lambda t: t["fid"].update({"0": 8}), r"fname 'b\.wav' stands for two clips"),

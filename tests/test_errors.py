@@ -1,4 +1,6 @@
-from utils.errors import counted, shorten
+import pytest
+
+from utils.errors import InputError, counted, refuse, shorten, shown
 
 
 def test_shorten_shows_ten_lines():
@@ -9,3 +11,28 @@ def test_shorten_shows_ten_lines():
 
 def test_counted_fits_the_unit_to_the_number():
     assert [counted(["x"] * n, "clip") for n in range(3)] == ["0 clips", "1 clip", "2 clips"]
+
+
+def test_refuse_counts_the_problems_and_is_silent_without_any():
+    refuse([], "x.csv", "Mend it.")
+    with pytest.raises(InputError) as caught:
+        refuse([f"line {i}: wrong" for i in range(12)], "x.csv", "Mend it.")
+    lines = str(caught.value).splitlines()
+    assert lines[0] == "12 problems in x.csv:"
+    assert lines[1] == "  - line 0: wrong"
+    assert lines[-2:] == ["  ... and 2 more", "Mend it."]
+    with pytest.raises(InputError, match=r"^1 problem in x\.csv:\n  - a$"):
+        refuse(["a"], "x.csv")
+
+
+def test_shown_is_short_whatever_the_value():
+    assert shown({"a": [1, "é", None]}) == "{'a': [1, 'é', None]}"
+    bomb = "x"
+    for _ in range(40):
+        bomb = [bomb] * 10
+    itself = []
+    itself.append(itself)
+    for value in (bomb, itself, "x" * 10**6, list(range(10**6)), {i: i for i in range(10**5)}):
+        assert len(shown(value)) < 5000
+    assert shown(16**5000) == "a whole number of 20001 bits"
+    assert shown("\ud800") == r"'\ud800'"

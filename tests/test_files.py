@@ -1,11 +1,8 @@
-import collections
 import errno
 import hashlib
 import os
-import pickle
 import shutil
 
-import numpy as np
 import pytest
 from crashes import crashes
 
@@ -174,74 +171,6 @@ def test_sha256(tmp_path):
         files.sha256(tmp_path / "missing")
 
 
-@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_safe_unpickle_loads_built_in_types(tmp_path, protocol):
-    content = {
-        "set": {"a", "b"},
-        "frozen": frozenset({1}),
-        "rest": [(1, 2.5, None, True, b"x"), "é", {}],
-    }
-    (tmp_path / "p").write_bytes(pickle.dumps(content, protocol=protocol, fix_imports=True))
-    # Protocols 0 to 2 write bytes through _codecs.encode, which is not a container.
-    if protocol < 3:
-        with pytest.raises(InputError, match=r"_codecs\.encode"):
-            files.safe_unpickle(tmp_path / "p")
-        content["rest"][0] = content["rest"][0][:4]
-        (tmp_path / "p").write_bytes(pickle.dumps(content, protocol=protocol, fix_imports=True))
-    assert files.safe_unpickle(tmp_path / "p") == content
-
-
-class Harmful:
-    def __reduce__(self):
-        return os.system, ("echo harm done",)
-
-
-@pytest.mark.parametrize(
-    ("content", "name"),
-    [
-        (Harmful(), r"(posix|nt)\.system"),
-        (np.float64(1.5), r"numpy\S*\.scalar"),
-        (collections.OrderedDict(a=1), r"collections\.OrderedDict"),
-        (print, r"builtins\.print"),
-        (getattr, r"builtins\.getattr"),
-    ],
-)
-def test_safe_unpickle_refuses_everything_else(tmp_path, capfd, content, name):
-    (tmp_path / "p").write_bytes(pickle.dumps(content))
-    with pytest.raises(InputError, match=rf"p asks for {name}, and only built-in types"):
-        files.safe_unpickle(tmp_path / "p")
-    assert "harm" not in capfd.readouterr().out
-
-
-def test_safe_unpickle_reports_damage_whatever_it_is(tmp_path):
-    good = pickle.dumps({"a": [1.5, "text"], "b": {1, 2}, "c": (1, 2, 3)})
-    path = tmp_path / "p"
-    for place in range(len(good)):
-        for content in (good[:place], good[:place] + b"\xff" + good[place + 1 :]):
-            path.write_bytes(content)
-            try:
-                files.safe_unpickle(path)  # Some changes only change a value.
-            except InputError as error:
-                assert str(path) in str(error)
-    with pytest.raises(InputError, match="cannot read"):
-        files.safe_unpickle(tmp_path / "missing")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"no pickle",
-        b"\x80\x04}r\xff\xff\xff\xff.",  # an empty dict, numbered four thousand million
-        b"\x80\x05\x96\xff\xff\xff\xff\xff\x00\x00\x00.",  # a bytearray of a terabyte
-    ],
-)
-def test_safe_unpickle_refuses_damaged_files(tmp_path, content):
-    (tmp_path / "p").write_bytes(content)
-    with pytest.raises(InputError, match="p is not a pickle that can be read, or is damaged"):
-        files.safe_unpickle(tmp_path / "p")
-
-
 def test_read_json(tmp_path):
     path = tmp_path / "j"
     path.write_bytes(b'\xef\xbb\xbf{"a": "2012-01-01"}')
@@ -285,3 +214,63 @@ def test_read_csv_names_the_line_that_is_not_utf8(tmp_path):
     (tmp_path / "c").write_bytes(b"a\r\nb\r\ncaf\xe9\r\n")
     with pytest.raises(InputError, match=r"c, line 3: byte 0xe9 is not UTF-8"):
         files.read_csv(tmp_path / "c")
+
+
+def test_read_csv_can_keep_empty_lines_but_not_the_last(tmp_path):
+    (tmp_path / "c").write_text("a\n\nb\n\n\n")
+    assert files.read_csv(tmp_path / "c", keep_empty=True) == [(1, ["a"]), (2, []), (3, ["b"])]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_read_csv_names_utf16(tmp_path, encoding):
+    (tmp_path / "c").write_bytes("caption\nrain\n".encode(encoding))
+    with pytest.raises(InputError, match=r"c, line 1: .*UTF-8"):
+        files.read_csv(tmp_path / "c")
+
+
+def test_what_write_csv_writes_read_csv_gives_back(tmp_path):
+    cells = [
+        "NA",
+        "",
+        'a "q"',
+        "a\nb",
+        "a\r\nb",
+        "a\rb",
+        "\r",
+        "x,y",
+        " edge ",
+        "é\u2028",
+        "=1",
+        "\\N",
+    ]
+    rows = [["a", cell] for cell in cells]
+    with (tmp_path / "c").open("w", newline="", encoding="utf-8") as file:
+        files.write_csv(file, rows)
+    assert [row for _, row in files.read_csv(tmp_path / "c")] == rows
+    assert (tmp_path / "c").read_bytes().startswith(b'a,NA\na,\na,"a ""q"""\n')
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        *((name, True) for name in ("a.wav", " a .wav", "..wav", "é", "-", "a:b")),
+        *((name, False) for name in ("", ".", "..", "a/b", "/a", "../a", "a\\b", "a\0")),
+    ],
+)
+def test_file_names_are_told_from_paths(name, plain):
+    assert files.is_file_name(name) == plain
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ([], "c is empty: its header must be a,b"),
+        (["x", "y"], "c, line 1: the header is 'x,y', and must be a,b."),
+        (
+            ["a;b"],
+            "line 1: the header is 'a;b', and must be a,b. Its columns look separated by ';'",
+        ),
+    ],
+)
+def test_a_wrong_header_is_described(header, message):
+    assert message in files.header_problem("c", header, "a,b")

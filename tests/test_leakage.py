@@ -114,7 +114,7 @@ def test_columns_of_metadata_are_found_by_their_names(metadata_file):
 
 @pytest.mark.parametrize("content", ["", "file_name;sound_id\na.wav;1\n", "file_name,sound_link\n"])
 def test_metadata_without_the_columns_are_refused(metadata_file, content):
-    with pytest.raises(InputError, match=r"development\.csv, line 1: the header is .*sound_id"):
+    with pytest.raises(InputError, match=r"development\.csv.* header .*sound_id"):
         leakage.read_metadata_csv(metadata_file(content))
 
 

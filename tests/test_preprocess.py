@@ -14,9 +14,10 @@ import pytest
 import soundfile
 import yaml
 
-from utils import datasets, files, preprocess
+from utils import datasets, preprocess
 from utils.audio import UnusableSound
 from utils.errors import InputError
+from utils.pickles import safe_unpickle
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "01_preprocess.py"
 RATE = 1000
@@ -124,7 +125,7 @@ def test_written_files_read_back(clotho, tmp_path):
     out = tmp_path / "new" / "folder"
     written = preprocess.write_preprocessed(out, result)
     assert sorted(path.name for path in written) == sorted(path.name for path in out.iterdir())
-    assert files.safe_unpickle(out / "audio_info.pkl") == result.audio_info
+    assert safe_unpickle(out / "audio_info.pkl") == result.audio_info
     split = datasets.load_captions(out, "development")
     assert split.cids.tolist() == [1, 2, 3, 4, 5, 6]
     assert split.captions == [text for table in CAPTIONS["development"].values() for text in table]
@@ -372,7 +373,7 @@ def test_real_captions(shared_data, tmp_path, capsys):
         "evaluation": (4885, 5929, 24421, 29645),
     }
     seen = Counter()
-    info = files.safe_unpickle(out / "audio_info.pkl")
+    info = safe_unpickle(out / "audio_info.pkl")
     for split, (first_fid, last_fid, first_cid, last_cid) in ranges.items():
         table = tables[split]
         captions = datasets.load_captions(out, split)

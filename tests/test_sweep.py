@@ -125,7 +125,7 @@ def test_a_sweep_without_a_question_or_with_a_seed_twice_is_refused(tmp_path):
         main(["sweep", "--resume", str(tmp_path), "--vary", "training.margin=1,2"])
     with pytest.raises(InputError, match=r"holds no sweep\.yaml"):
         main(["sweep", "--resume", str(tmp_path)])
-    with pytest.raises(InputError, match="no file "):
+    with pytest.raises(InputError, match=r"no recipe of a sweep .*none\.yaml"):
         main(["sweep", "--recipe", str(tmp_path / "none.yaml")])
 
 

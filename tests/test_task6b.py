@@ -1,5 +1,6 @@
 import csv
 import json
+import pickle
 import shutil
 
 import h5py
@@ -45,7 +46,9 @@ def test_the_form_with_tabs_is_read_and_its_file_names_are_not(tmp_path):
         ("", "line 1: the header is ''"),
         ("captions\nrain", "line 1: the header is 'captions'"),
         ("file_name,caption_1,caption_2\na,b,c", "line 1: the header"),
-        ("caption\n", "no queries"),
+        ("caption\n", "has a header and no queries"),
+        ("caption\nrain\n\nwind\n", "line 3: the caption is empty"),
+        ("caption\nra\0in\n", r"line 2: the caption holds a NUL character: 'ra\x00in'"),
         ('caption\nrain\n" "\n', "line 3: the caption is empty"),
         ("caption\nrain, and wind\n", "line 2: 2 columns where the header has 1"),
     ],
@@ -89,6 +92,33 @@ def test_clips_and_queries_are_numbered_each_by_itself(folder):
     assert not hasattr(loaded, "clip_of_caption")
     table = json.loads((folder / "processed/test_captions.json").read_text())
     assert set(table) == {"cid", "original", "caption", "tokens"}  # no clip beside a caption
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t, i: t.clear(), r"test_captions\.json is no table of queries"),
+        (lambda t, i: t["cid"].update({"0": 2}), r"test_captions\.json is no table of queries"),
+        (lambda t, i: t["cid"].update({"0": True}), r"test_captions\.json is no table of queries"),
+        (lambda t, i: t["cid"].pop("0"), r"test_captions\.json is no table of queries"),
+        (lambda t, i: t["original"].update({"0": None}), "is no table of queries"),
+        (lambda t, i: t["original"].update({"0": "a\0"}), "is no table of queries"),
+        (lambda t, i: i.clear(), r"audio_info\.pkl holds no clips"),
+        (lambda t, i: i["audio_fids"].update(test=[]), r"audio_info\.pkl holds no clips"),
+        (lambda t, i: i["audio_fids"]["test"].update({"x.wav": 10**30}), "holds no clips"),
+        (lambda t, i: i["audio_fids"]["test"].update({"x.wav": 1}), "holds no clips"),
+        (lambda t, i: i["audio_fids"]["test"].update({"../../x.wav": 9}), "holds no clips"),
+        (lambda t, i: i["audio_fids"]["test"].update({5: 9}), "holds no clips"),
+    ],
+)
+def test_other_tables_are_refused(folder, change, message):
+    captions, info = folder / "processed/test_captions.json", folder / "processed/audio_info.pkl"
+    table, clips = json.loads(captions.read_text()), pickle.loads(info.read_bytes())
+    change(table, clips)
+    captions.write_text(json.dumps(table))
+    info.write_bytes(pickle.dumps(clips))
+    with pytest.raises(InputError, match=message):
+        task6b.load_queries(folder / "processed")
 
 
 def test_a_broken_clip_is_left_out_by_reason(folder):

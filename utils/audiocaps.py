@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from utils import files
-from utils.errors import InputError, counted, shorten
+from utils.errors import InputError, counted, refuse, shorten
 from utils.preprocess import Caption, Preprocessed, none_usable, number
 from utils.sounds import read_sounds
 
@@ -26,9 +26,9 @@ SOURCE = (
 HEADER = ["audiocap_id", "youtube_id", "start_time", "caption"]
 SUFFIXES = (".wav", ".flac")  # the first counts where a clip has both
 _CELLS = (
-    re.compile(r"\d+"),
+    re.compile(r"[0-9]+"),
     re.compile(r"[\w-]{11}", re.ASCII),
-    re.compile(r"\d+"),
+    re.compile(r"[0-9]+"),
     re.compile(r".*\S.*", re.DOTALL),
 )
 _WANTED = ("a whole number", "11 letters, digits, - and _", "whole seconds", "a text")
@@ -68,18 +68,15 @@ def read_captions_csv(path: str | Path) -> list[Caption]:
     rows = files.read_csv(path)
     header = rows[0][1] if rows else []
     if header != HEADER:
-        raise InputError(
-            f"{path}, line 1: the header is {','.join(header)[:200]!r}, and must be "
-            f"{','.join(HEADER)}. {SOURCE}."
-        )
-    problems = [
-        f"line {line}: {problem}" for line, cells in rows[1:] for problem in _row_problems(cells)
-    ]
-    if problems:
-        raise InputError(
-            f"{counted(problems, 'problem')} in {path}:\n{shorten(problems)}\n"
-            f"Mend the file, or take it as published. {SOURCE}."
-        )
+        raise InputError(f"{files.header_problem(path, header, ','.join(HEADER))} {SOURCE}.")
+    first_line: dict[str, int] = {}
+    problems = []
+    for line, cells in rows[1:]:
+        problems += [f"line {line}: {problem}" for problem in _row_problems(cells)]
+        first = first_line.setdefault(cells[0], line)
+        if first != line:
+            problems.append(f"line {line}: {HEADER[0]} {cells[0]!r} stands on line {first} already")
+    refuse(problems, path, f"Mend the file, or take it as published. {SOURCE}.")
     if len(rows) < 2:
         raise InputError(f"{path} has a header and no captions. {SOURCE}.")
     return [(f"{youtube_id}_{start}", caption) for _, (_, youtube_id, start, caption) in rows[1:]]

@@ -6,8 +6,9 @@ from typing import Any
 
 import torch
 
-from utils.errors import InputError, out_of_memory
+from utils.errors import InputError, shown
 from utils.files import atomic_write
+from utils.tensor_files import load_tensors
 
 FORMAT = 1
 
@@ -33,18 +34,20 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"no checkpoint {path}. A run writes them to outputs/<experiment>/<run>/.")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle and zip raise a dozen kinds, with unhelpful advice
-        if out_of_memory(error):
-            raise
-        raise InputError(
-            f"cannot read the checkpoint {path}: it is damaged, no checkpoint, or holds more "
-            "than tensors and plain values, which is refused because loading it could run code."
-        ) from None
+        content = load_tensors(path)
+    except ValueError as error:
+        raise InputError(f"cannot read the checkpoint {path}: {error}.") from None
     found = content.get("format") if isinstance(content, dict) else None
     if found != FORMAT:
         raise InputError(
-            f"{path} is no checkpoint of this program, or of another version (format {found!r}, "
+            f"{path} is no checkpoint of this program, or of another version (format "
+            f"{shown(found)}, "
             f"not {FORMAT}). Train again with python main.py."
         )
+    for part in ("settings", "model", "trainer"):
+        if not isinstance(content.get(part, {}), dict):
+            raise InputError(
+                f"{path} is no checkpoint: {shown(content[part])} stands where its {part} should "
+                "be. Train again with python main.py."
+            )
     return content

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from utils import config, distributed, errors, interrupts, sounds
+from utils import config, consistency, distributed, errors, interrupts, sounds
 from utils.errors import InputError, shorten
 
 EXIT_BAD_INPUT = 2
@@ -76,11 +76,15 @@ def add_strict_option(target: argparse.ArgumentParser) -> None:
 
 
 def load_config(
-    args: argparse.Namespace, *, default: Path | config.Config = config.DEFAULT_CONFIG
+    args: argparse.Namespace,
+    *,
+    default: Path | config.Config = config.DEFAULT_CONFIG,
+    check: config.Check = consistency.contradictions,
 ) -> config.Config:
     """Load the settings that --config and --set ask for.
 
-    `default` is the file, or the settings themselves, that hold without --config.
+    `default` is the file, or the settings themselves, that hold without --config. `check` finds
+    what contradicts itself in a file, see `utils.consistency`.
     """
     overrides = [*args.overrides, *getattr(args, "command_overrides", [])]
     given = config_file(args, default=default)
@@ -88,7 +92,7 @@ def load_config(
         return config.parse_config(
             config.to_plain(given), overrides, base=Path.cwd(), source="the checkpoint's settings"
         )
-    return config.load_config(given, overrides)
+    return config.load_config(given, overrides, check=check)
 
 
 def config_file(

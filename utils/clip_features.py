@@ -26,6 +26,7 @@ from utils.audio import UnusableSound, mono_blocks, read_header
 from utils.errors import InputError, shorten
 from utils.extraction import Update, ahead
 from utils.files import atomic_write
+from utils.hdf5 import Contents, read_attributes
 from utils.locks import FolderLock
 
 Kind = Literal["logmel", "waveform"]
@@ -268,12 +269,10 @@ def _entries(path: Path, parameters: Mapping[str, Any]) -> dict[str, tuple[str, 
         return {}
     try:
         with h5py.File(path, "r") as file:
-            attributes = dict(file.attrs)
-            entries = {
-                fid: (dataset.attrs.get("id"), dataset.attrs.get("source"))
-                for fid, dataset in file.items()
-            }
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+            attributes, contents = read_attributes(file), Contents(file)
+            of_clips = {fid: read_attributes(contents.dataset(fid)) for fid in file}
+            entries = {fid: (of.get("id"), of.get("source")) for fid, of in of_clips.items()}
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
         raise InputError(
             f"{path} is not an HDF5 file that can be read ({error}), and would be overwritten. "
             "Remove it, move it away, or name another file."

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from utils import files
-from utils.errors import InputError, counted, shorten
+from utils.errors import InputError, counted, refuse, shorten
 
 WAV_SUFFIX = ".wav"
 SOURCE = (
@@ -45,7 +45,8 @@ def read_captions_csv(path: str | Path) -> dict[str, list[str]]:
     rows = files.read_csv(path)
     header = rows[0][1] if rows else []
     if len(header) < 2 or header != caption_header(len(header) - 1):
-        raise InputError(_header_problem(path, header))
+        wanted = "file_name,caption_1,caption_2 and so on"
+        raise InputError(f"{files.header_problem(path, header, wanted)} {SOURCE}.")
     captions: dict[str, list[str]] = {}
     first_line: dict[str, int] = {}
     problems = []
@@ -56,11 +57,7 @@ def read_captions_csv(path: str | Path) -> dict[str, list[str]]:
             problems.append(f"line {line}: {name!r} stands on line {first_line[name]} already")
         first_line.setdefault(name, line)
         captions[name] = cells[1:]
-    if problems:
-        raise InputError(
-            f"{counted(problems, 'problem')} in {path}:\n{shorten(problems)}\n"
-            f"Mend the file, or take it as published. {SOURCE}."
-        )
+    refuse(problems, path, f"Mend the file, or take it as published. {SOURCE}.")
     if not captions:
         raise InputError(f"{path} has a header and no clips. {SOURCE}.")
     return captions
@@ -169,18 +166,6 @@ def require_audio(folder: str | Path, names: Sequence[str]) -> list[Path]:
     return [found[name] for name in names]
 
 
-def _header_problem(path: Path, header: list[str]) -> str:
-    if not header:
-        return f"{path} is empty. {SOURCE}."
-    shown = ",".join(header)[:_SHOWN_CHARACTERS]
-    other = next((mark for mark in "\t;|" if len(header) == 1 and mark in shown), None)
-    hint = f" Its columns look separated by {other!r}: save it with commas." if other else ""
-    return (
-        f"{path}, line 1: the header is {shown!r}, and must be file_name,caption_1,caption_2 and "
-        f"so on.{hint} {SOURCE}."
-    )
-
-
 def _row_problems(cells: list[str], header: list[str]) -> list[str]:
     name = cells[0]
     problems = []
@@ -189,7 +174,7 @@ def _row_problems(cells: list[str], header: list[str]) -> list[str]:
             f"{name[:_SHOWN_CHARACTERS]!r} has {len(cells)} columns where the header has "
             f"{len(header)}; a text with a comma needs quotes around it"
         )
-    if "/" in name or "\\" in name or "\0" in name or name == "..":
+    if name and not files.is_file_name(name):
         problems.append(f"{name!r} is no plain file name")
     elif not name.lower().endswith(WAV_SUFFIX):
         problems.append(f"{name!r} does not end in {WAV_SUFFIX}")

@@ -4,24 +4,26 @@ The dataclasses below are the schema: the type of a field says what may stand th
 what holds where the file is silent. ``conf.yaml`` documents each key beside its value.
 """
 
-import copy
 import dataclasses
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
-from utils.errors import InputError
+from utils.consistency import Contradiction, contradictions
+from utils.errors import InputError, counted, shown
 from utils.schema import build, limited, section_names
+from utils.yaml_files import parse_yaml, read_yaml
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_CONFIG = PROJECT_ROOT / "conf.yaml"
 # Patterns of texts, and how to say in an error what they allow.
-_DEVICE = (r"auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda or cuda:N")
+_DEVICE = (r"auto|cpu|mps|cuda(:(0|[1-9][0-9]?))?", "auto, cpu, mps, cuda or cuda:N")
 _SHA256 = (r"[0-9a-f]{64}", "a SHA-256 of 64 hexadecimal digits in lower case")
-_FOLDER_NAME = (r"[\w.+-]*\w[\w.+-]*", "a folder name of letters, digits and . + - _")
+_FOLDER_NAME = (
+    r"(?=.{1,100}$)[.+-]*\w[\w.+-]*",
+    "a folder name of at most 100 letters, digits and . + - _",
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Passt:
 
     arch: Literal["demo", "passt_s_swa_p16_128_ap476", "passt_20sec", "passt_30sec"] = "demo"
     weights: Path | None = None
-    batch_size: int | None = limited(None, low=1)
+    batch_size: int | None = limited(None, low=1, high=10_000)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class SentenceModel:
         "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
         pattern=_SHA256,
     )
-    batch_size: int = limited(64, low=1)
+    batch_size: int = limited(64, low=1, high=100_000)
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,8 @@ class Training:
     """Loss, optimiser and schedule."""
 
     init_checkpoint: Path | None = None
-    epochs: int = limited(30, low=1)
-    batch_size: int = limited(32, low=2)
+    epochs: int = limited(30, low=1, high=1_000_000)
+    batch_size: int = limited(32, low=2, high=1_000_000)
     criterion: Literal[
         "TripletRankingLoss", "MixupTripletRankingLoss", "HardTripletRankingLoss", "InfoNCE"
     ] = "TripletRankingLoss"
@@ -113,7 +115,7 @@ class Training:
     learning_rate: float = limited(1e-3, above=0.0)
     weight_decay: float = limited(0.0, low=0.0)
     scheduler_factor: float = limited(0.1, above=0.0, high=0.999)
-    scheduler_patience: int = limited(5, low=0)
+    scheduler_patience: int = limited(5, low=0, high=1_000_000)
     scheduler_threshold: float = limited(0.01, low=0.0)
     device: str = limited("auto", pattern=_DEVICE)
 
@@ -145,7 +147,15 @@ class Config:
         return Path(path.replace("{audioset_info}", self.model.audioset_info))
 
 
-def load_config(path: str | Path = DEFAULT_CONFIG, overrides: typing.Sequence[str] = ()) -> Config:
+Check = typing.Callable[[Config], list[Contradiction]]
+
+
+def load_config(
+    path: str | Path = DEFAULT_CONFIG,
+    overrides: typing.Sequence[str] = (),
+    *,
+    check: Check = contradictions,
+) -> Config:
     """Read settings from a YAML file and apply ``key.path=value`` overrides.
 
     Parameters
@@ -154,6 +164,8 @@ def load_config(path: str | Path = DEFAULT_CONFIG, overrides: typing.Sequence[st
         The YAML file. Relative paths inside it, and in overrides, start from its folder.
     overrides : sequence of str
         Each ``section.key=value``; the value is read as YAML.
+    check : callable
+        Finds what contradicts itself: see `utils.consistency`.
 
     Returns
     -------
@@ -162,20 +174,28 @@ def load_config(path: str | Path = DEFAULT_CONFIG, overrides: typing.Sequence[st
     Raises
     ------
     InputError
-        If the file is missing, is no YAML mapping, or has unknown keys, wrong types or values out
-        of range: one message that lists them all.
+        If the file is missing, is no YAML mapping, or has unknown keys, wrong types, values out of
+        range or settings that contradict each other: one message that lists them all.
 
     """
     path = Path(path)
-    return parse_config(
-        read_yaml(path, dict), overrides, base=path.resolve().parent, source=str(path)
-    )
+    hint = f"Give one with --config FILE; the project's own is {DEFAULT_CONFIG}."
+    values = read_yaml(path, dict, what="settings file", hint=hint)
+    base = path.resolve().parent
+    return parse_config(values, overrides, base=base, source=str(path), check=check)
 
 
 def parse_config(
-    values: dict[str, Any], overrides: typing.Sequence[str] = (), *, base: Path, source: str
+    values: dict[str, Any],
+    overrides: typing.Sequence[str] = (),
+    *,
+    base: Path,
+    source: str,
+    check: Check | None = None,
 ) -> Config:
     """Check settings that come as nested dicts; `base` is where relative paths start.
+
+    Without a `check` they may contradict each other, as those of a checkpoint may: it is trained.
 
     Raises
     ------
@@ -183,16 +203,23 @@ def parse_config(
         One message that lists all problems and names their `source`.
 
     """
-    values = copy.deepcopy(values)
+    if not isinstance(values, dict):
+        raise InputError(f"{source}: {shown(values)} stands where the settings should be.")
+    # Overrides go into copies, of each section too: an alias may stand for two of them.
+    values = {key: dict(part) if isinstance(part, dict) else part for key, part in values.items()}
     problems: list[str] = []
     for override in overrides:
         _apply_override(values, override, problems)
     config = build(Config, values, base=base, problems=problems)
+    for keys, text in check(config) if check else ():
+        # Where one of them is wrong by itself, a default has stood in for it.
+        if not any(problem.startswith(f"{key}:") for problem in problems for key in keys):
+            problems.append(f"{keys[0]}: {text}")
     if problems:
-        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         listing = "\n".join(f"  - {problem}" for problem in problems)
         raise InputError(
-            f"{count} in the settings ({source}{' and --set' if overrides else ''}):\n{listing}\n"
+            f"{counted(problems, 'problem')} in the settings "
+            f"({source}{' and --set' if overrides else ''}):\n{listing}\n"
             f"Mend them and run again; {DEFAULT_CONFIG.name} explains every key."
         )
     return config
@@ -243,62 +270,15 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> typing.Iterator[tuple[s
             yield prefix + key, value
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """The safe loader, but a key that stands twice is an error instead of the last one winning."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        lines: dict[Any, int] = {}
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            line = key_node.start_mark.line + 1
-            if isinstance(key, str) and key in lines:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} stands on line {lines[key]} and again on line {line}"
-                )
-            if isinstance(key, str):
-                lines[key] = line
-        return super().construct_mapping(node, deep=deep)
-
-
-def read_yaml(path: Path, kind: type[dict] | type[list]) -> Any:
-    """Read a YAML file that holds a mapping or a list; an empty file is an empty one.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, is no YAML, has a key twice, or holds something else.
-
-    """
-    try:
-        values = yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)
-    except FileNotFoundError:
-        raise InputError(
-            f"no settings file {path}. Give one with --config FILE; the project's own is "
-            f"{DEFAULT_CONFIG}."
-            if kind is dict
-            else f"no file {path}."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"cannot read {path}: {error}.") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not valid YAML: {error}") from None
-    if values is None:
-        return kind()
-    if not isinstance(values, kind):
-        wanted = "settings are a mapping of keys to values" if kind is dict else "a list is needed"
-        raise InputError(f"{path} holds a {type(values).__name__}, but {wanted}.")
-    return values
-
-
 def _apply_override(values: dict, override: str, problems: list[str]) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
-        problems.append(f"--set {override!r}: write it as section.key=value")
+        problems.append(f"--set {shown(override)}: write it as section.key=value")
         return
     try:
-        value = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        problems.append(f"--set {override!r}: {text!r} is not a valid YAML value")
+        value = parse_yaml(text)
+    except ValueError:
+        problems.append(f"--set {shown(override)}: {shown(text)} is not a valid YAML value")
         return
     *sections, last = key.strip().split(".")
     for section in sections:
@@ -306,9 +286,10 @@ def _apply_override(values: dict, override: str, problems: list[str]) -> None:
             values[section] = {}
         values = values[section]
         if not isinstance(values, dict):
-            problems.append(f"--set {override!r}: {section!r} is a value, not a section")
+            problems.append(f"--set {shown(override)}: {shown(section)} is a value, not a section")
             return
     if isinstance(values.get(last), dict) or (not sections and last in section_names(Config)):
-        problems.append(f"--set {override!r}: {key.strip()!r} is a section; name a key in it")
+        name = shown(key.strip())
+        problems.append(f"--set {shown(override)}: {name} is a section; name a key in it")
         return
     values[last] = value

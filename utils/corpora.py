@@ -4,15 +4,17 @@ Each has its splits, its sound files, the files that the scripts write for it, a
 that write them, to be named in errors.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from utils import audiocaps, clotho, datasets, task6b
 from utils.config import Config, DataFiles
+from utils.consistency import Needed
 from utils.datasets import QuerySplit
 
 CLOTHO, AUDIOCAPS, TASK6B = "clotho", "audiocaps", "task6b"
+_SECTIONS = {CLOTHO: "train_data", AUDIOCAPS: "audiocaps", TASK6B: "eval_data"}
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Corpus:
         What the scripts write for it.
     audio_folders : dict of str to Path
         For each split the folder of its sound files.
+    preprocess_script : str
+        What writes its preprocessed captions.
     audio_script, caption_script : str
         What writes its vector files.
 
@@ -37,6 +41,7 @@ class Corpus:
     folder: Path
     files: DataFiles
     audio_folders: dict[str, Path]
+    preprocess_script: str
     audio_script: str
     caption_script: str
 
@@ -44,6 +49,11 @@ class Corpus:
     def synthetic_note(self) -> str | None:
         """The sentence that says that its sounds are synthetic, if they are."""
         return datasets.synthetic_note(self.folder)
+
+    @property
+    def section(self) -> str:
+        """The section of the settings that is about it."""
+        return _SECTIONS[self.subset]
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -54,14 +64,22 @@ class Corpus:
         """Read the preprocessed captions of a split: a `CaptionSplit` where clips are known."""
         if self.subset == TASK6B:
             return task6b.load_queries(self.files.input_path)
-        script = "scripts/01_preprocess.py"
-        if self.subset == AUDIOCAPS:
-            script += " --subset audiocaps"
-        return datasets.load_captions(self.files.input_path, split, made_by=script)
+        return datasets.load_captions(self.files.input_path, split, made_by=self.preprocess_script)
 
     def captions_file(self, split: str) -> Path:
         """Return the path of the preprocessed captions of a split."""
         return datasets.captions_file(self.files.input_path, split)
+
+    def needed_captions(self, splits: Iterable[str]) -> list[Needed]:
+        """List the files that `load` reads."""
+        return [
+            (
+                f"{self.section}.input_path",
+                self.captions_file(split),
+                f"Run {self.preprocess_script}, which writes it.",
+            )
+            for split in splits
+        ]
 
     def require_audio(self, split: str, names: Sequence[str]) -> list[Path]:
         """Find the sound files of clips, every one of them."""
@@ -77,6 +95,7 @@ def corpus(config: Config, subset: str) -> Corpus:
             config.eval_data.audio_path,
             config.eval_data,
             {task6b.SPLIT: config.eval_data.audio_path},
+            "scripts/02_preprocess_evaluation_set_task6b.py",
             "scripts/03_audio_features.py --subset task6b",
             "scripts/05_sentence_embeddings_evaluation_set_task6b.py",
         )
@@ -87,6 +106,7 @@ def corpus(config: Config, subset: str) -> Corpus:
             folder,
             config.audiocaps,
             {split: audiocaps.audio_folder(folder, split) for split in audiocaps.SPLITS},
+            "scripts/01_preprocess.py --subset audiocaps",
             "scripts/03_audio_features.py --subset audiocaps",
             "scripts/04_sentence_embeddings.py --subset audiocaps",
         )
@@ -95,6 +115,7 @@ def corpus(config: Config, subset: str) -> Corpus:
         config.train_data.dataset_path,
         config.train_data,
         {split: config.train_data.dataset_path / split for split in datasets.SPLITS},
+        "scripts/01_preprocess.py",
         "scripts/03_audio_features.py",
         "scripts/04_sentence_embeddings.py",
     )

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from utils import files
-from utils.errors import InputError
+from utils.errors import InputError, shown
 
 SPLITS = ("development", "validation", "evaluation")
 CAPTION_COLUMNS = ("cid", "fid", "fname", "original", "caption", "tokens")
@@ -201,6 +201,27 @@ def synthetic_note(dataset_path: str | Path) -> str | None:
     return _SYNTHETIC_NOTE if (Path(dataset_path) / DEMO_MANIFEST).exists() else None
 
 
+def is_number(value: Any) -> bool:
+    """Tell a number of a clip or a caption."""
+    return type(value) is int and 1 <= value <= np.iinfo(np.int64).max
+
+
+def is_name(value: Any) -> bool:
+    """Tell the name of a sound file; one with a folder could lead anywhere."""
+    return is_caption(value) and files.is_file_name(value)
+
+
+def is_caption(value: Any) -> bool:
+    """Tell a text that can be embedded and kept in files."""
+    if not isinstance(value, str) or "\0" in value:
+        return False
+    try:
+        value.encode()  # JSON can name halves of characters
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _read_columns(path: Path, run_again: str) -> dict[str, list]:
     """Read what ``DataFrame.to_json`` wrote: each column in the order of the table's rows."""
     # Not by pandas.read_json: it turns texts that look like dates or numbers into such.
@@ -218,15 +239,16 @@ def _read_columns(path: Path, run_again: str) -> dict[str, list]:
                 f"{path}: column {column} does not have the same rows as cid. {run_again}"
             )
     for column, fits, wanted in (
-        ("cid", _is_number, "a whole number from 1"),
-        ("fid", _is_number, "a whole number from 1"),
-        ("fname", _is_text, "a text"),
-        ("original", _is_text, "a text"),
+        ("cid", is_number, "a whole number from 1"),
+        ("fid", is_number, "a whole number from 1"),
+        ("fname", is_name, "the name of a file, without a folder"),
+        ("original", is_caption, "a text of Unicode characters, none of them NUL"),
     ):
         for row, cell in table[column].items():
             if not fits(cell):
                 raise InputError(
-                    f"{path}, row {row}: {column} is {cell!r}, and must be {wanted}. {run_again}"
+                    f"{path}, row {row[:20]}: {column} is {shown(cell)}, and must be {wanted}. "
+                    f"{run_again}"
                 )
     return {column: [table[column][row] for row in rows] for column in CAPTION_COLUMNS}
 
@@ -248,11 +270,3 @@ def _check_ids(
                 f"{path}: {what} {twice!r} stands for two "
                 f"{'captions' if what == 'cid' else 'clips'}. {run_again}"
             )
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is int and 1 <= value <= np.iinfo(np.int64).max
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str)

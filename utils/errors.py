@@ -1,8 +1,10 @@
 """The one exception that means: what was given is wrong, and here is what to do about it."""
 
+import reprlib
 from collections.abc import Sequence
 
 _SHOWN = 10  # lines of a listing
+_MAX_BITS = 256  # of a whole number that is written out
 
 
 class InputError(Exception):
@@ -38,3 +40,42 @@ def out_of_memory(error: BaseException) -> bool:
         or type(error).__name__ == "OutOfMemoryError"
         or any(words in str(error) for words in ("can't allocate memory", "STATUS_ALLOC_FAILED"))
     )
+
+
+def refuse(problems: Sequence[str], where: object, advice: str = "") -> None:
+    """Raise an InputError that counts the problems of a file and shows the first ten.
+
+    Parameters
+    ----------
+    problems : sequence of str
+        Each with its line. Without any, nothing happens.
+    where : Path or str
+        The file.
+    advice : str
+        What to do about them.
+
+    """
+    if problems:
+        text = f"{counted(problems, 'problem')} in {where}:\n{shorten(problems)}\n{advice}"
+        raise InputError(text.rstrip())
+
+
+def shown(value: object) -> str:
+    """Write any value so that it fits into an error message: as `repr` does, but never long."""
+    return _SHORT.repr(value)
+
+
+class _Short(reprlib.Repr):
+    """Repr of bounded length, also of values that hold themselves and of enormous numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxlist, self.maxdict, self.maxset, self.maxtuple = 3, 8, 8, 8, 8
+        self.maxstring = self.maxother = 200
+
+    def repr_int(self, value: int, level: int) -> str:
+        bits = value.bit_length()
+        return repr(value) if bits <= _MAX_BITS else f"a whole number of {bits} bits"
+
+
+_SHORT = _Short()

@@ -4,7 +4,7 @@ Shapes: C clips, K AudioSet classes, D dimension of the shared space.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from utils import cli
 from utils.config import Config, Model, Training
-from utils.corpora import AUDIOCAPS, CLOTHO, Corpus, corpus
+from utils.consistency import Needed
+from utils.corpora import AUDIOCAPS, CLOTHO, TASK6B, Corpus, corpus
 from utils.datasets import CaptionSplit, QuerySplit, Split, without_clips
 from utils.errors import InputError
 from utils.files import read_text, sha256
-from utils.inputs import Inputs, read_inputs, require_one_source
+from utils.inputs import TAG_SCRIPT, Inputs, needed_vectors, read_inputs, require_one_source
 from utils.pairs import Pairs
 
 # Under this name digests say which weights a run was begun with.
@@ -143,6 +144,45 @@ def load_data(
     return Data(training, validation, part(*plan.test), inputs[plan.training[0]])
 
 
+def needed_files(config: Config, of: Corpus, splits: Sequence[str]) -> list[Needed]:
+    """List the files that splits of a data set, and their vectors, are read from."""
+    scripts = {
+        "audio_logits": of.audio_script,
+        "audio_scene": of.audio_script,
+        "caption_embeddings": of.caption_script,
+    }
+    names = {"logits": "audio_logits", "scene": "audio_scene", "captions": "caption_embeddings"}
+    needed = of.needed_captions(splits)
+    for kind in needed_vectors(config.model.audio_features, config.model.audioset_info):
+        if kind == "tags":
+            key, path, script = "train_data.tag_embeddings", config.tag_embeddings, TAG_SCRIPT
+        else:
+            name = names[kind]
+            key, path, script = f"{of.section}.{name}", getattr(of.files, name), scripts[name]
+        needed.append((key, path, f"Run {script}, which writes it."))
+    if of.subset != TASK6B and not all(_is_test(of, split) for split in splits):
+        listed = config.train_data.excluded_clips
+        advice = "Run scripts/audit_leakage.py, which writes such a list, or set it to null."
+        needed.append(("train_data.excluded_clips", listed, advice))
+    return needed
+
+
+def files_of_run(config: Config, plan: Plan, *, begins: bool) -> list[Needed]:
+    """List the files that a run reads; only one that `begins` starts from other weights."""
+    splits: dict[str, list[str]] = {}
+    for subset, split in (plan.training, plan.validation, plan.test):
+        splits.setdefault(subset, []).append(split)
+    needed = [
+        file
+        for subset, names in splits.items()
+        for file in needed_files(config, corpus(config, subset), names)
+    ]
+    if begins:
+        advice = "Give a checkpoint of a run, or set it to null."
+        needed.append(("training.init_checkpoint", config.training.init_checkpoint, advice))
+    return needed
+
+
 def data_settings(config: Config) -> Config:
     """Keep the settings that `load_data` depends on, for telling whether data can be used again."""
     defaults = Model()
@@ -163,8 +203,7 @@ def load_split(config: Config, of: Corpus, name: str, summary: cli.Summary) -> C
     summary.reads(of.captions_file(name))
     split = of.load(name)
     listed = config.train_data.excluded_clips
-    # Scores stay comparable: the test splits are untouched.
-    if listed is not None and (of.subset, name) not in {plan.test for plan in PLANS.values()}:
+    if listed is not None and not _is_test(of, name):
         summary.reads(listed)
         split = without_clips(split, set(read_text(listed).split("\n")))
     return split
@@ -179,6 +218,11 @@ def leave_out_failed(split: Split, inputs: Inputs, summary: cli.Summary) -> Spli
             f"files {inputs.audio_script} could not use (see failed_files.csv)"
         )
     return usable
+
+
+def _is_test(of: Corpus, split: str) -> bool:
+    """Tell the test splits, which stay as they are, so that scores stay comparable."""
+    return (of.subset, split) in {plan.test for plan in PLANS.values()}
 
 
 def load_inputs(config: Config, of: Corpus, summary: cli.Summary) -> Inputs:

@@ -6,9 +6,7 @@ import hashlib
 import io
 import json
 import os
-import pickle
-import pickletools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -16,21 +14,7 @@ from utils import interrupts
 from utils.errors import InputError
 from utils.locks import hold
 
-# What a pickle may name. Numbers, texts, lists and dicts need no name; only these containers do.
-_PICKLE_CLASSES = {cls.__name__: cls for cls in (set, frozenset, list, dict, tuple)}
-# What pickle.load raises on a damaged file: its documentation names some and excludes none.
-_PICKLE_ERRORS = (
-    pickle.UnpicklingError,
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    TypeError,
-    ValueError,
-)
+_SHOWN = 200  # characters of a header
 
 
 @contextlib.contextmanager
@@ -148,31 +132,19 @@ def sha256(path: str | Path) -> str:
         raise _unreadable(path, error) from error
 
 
-def safe_unpickle(path: str | Path) -> Any:
-    """Load a pickle of built-in types, and refuse every other.
-
-    Unpickling runs whatever the file names. Here it may name nothing but the built-in containers,
-    so that a file from somewhere else cannot do harm.
+def read_bytes(path: str | Path) -> bytes:
+    """Read a file.
 
     Raises
     ------
     InputError
-        If the file cannot be read, is no pickle, or names anything but a built-in container.
+        If it cannot be read.
 
     """
-    content = _read_bytes(path)
     try:
-        # A few damaged or hostile bytes can ask for more memory than there is: each length is
-        # checked by genops, and no object can have a higher number than the file has bytes.
-        for opcode, argument, _ in pickletools.genops(content):
-            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(content):
-                raise pickle.UnpicklingError(f"object number {argument} in so small a file")
-        return _ContainerUnpickler(io.BytesIO(content), path).load()
-    except _PICKLE_ERRORS as error:
-        raise InputError(
-            f"{path} is not a pickle that can be read, or is damaged "
-            f"({type(error).__name__}: {error}). Write it again with the script that makes it."
-        ) from error
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def read_text(path: str | Path, *, encoding: str = "utf-8-sig") -> str:
@@ -184,7 +156,7 @@ def read_text(path: str | Path, *, encoding: str = "utf-8-sig") -> str:
         If the file cannot be read or is not in that encoding, UTF-8 unless told.
 
     """
-    content = _read_bytes(path)
+    content = read_bytes(path)
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
@@ -211,7 +183,11 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_csv(
-    path: str | Path, *, delimiter: str = ",", encoding: str = "utf-8-sig"
+    path: str | Path,
+    *,
+    delimiter: str = ",",
+    encoding: str = "utf-8-sig",
+    keep_empty: bool = False,
 ) -> list[tuple[int, list[str]]]:
     """Read the rows of a CSV file, every cell verbatim.
 
@@ -223,11 +199,14 @@ def read_csv(
         What stands between cells.
     encoding : str
         UTF-8, with or without a byte order mark, unless told.
+    keep_empty : bool
+        Whether an empty line before the last row counts as a row without cells; else it is left
+        out.
 
     Returns
     -------
     list of (int, list of str)
-        The line on which a row begins, counted from 1, and its cells. Empty lines are left out.
+        The line on which a row begins, counted from 1, and its cells.
 
     Raises
     ------
@@ -235,16 +214,18 @@ def read_csv(
         If the file cannot be read, is not UTF-8, or has a quote that is never closed.
 
     """
-    reader = csv.reader(
-        io.StringIO(read_text(path, encoding=encoding), newline=""),
-        delimiter=delimiter,
-        strict=True,
-    )
+    text = read_text(path, encoding=encoding)
+    if "\0" in text.split("\n", 1)[0]:
+        raise InputError(
+            f"{path}, line 1: it holds NUL characters, as UTF-16 does. Save the file with the "
+            "encoding UTF-8."
+        )
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows = []
     line = 1
     try:
         for cells in reader:
-            if cells:
+            if cells or keep_empty:
                 rows.append((line, cells))
             line = reader.line_num + 1
     except csv.Error as error:
@@ -252,31 +233,33 @@ def read_csv(
             f"{path}, line {line}: the row that begins here is not valid CSV ({error}). A cell "
             f"with quotes inside needs quotes around it, and each inner one doubled."
         ) from error
+    while rows and not rows[-1][1]:
+        rows.pop()
     return rows
 
 
-class _ContainerUnpickler(pickle.Unpickler):
-    """Unpickler that resolves built-in container types and nothing else."""
-
-    def __init__(self, file: IO[bytes], path: str | Path) -> None:
-        super().__init__(file)
-        self._path = path
-
-    def find_class(self, module: str, name: str) -> type:
-        # Pickles for Python 2 call the module of built-ins __builtin__.
-        if module in ("builtins", "__builtin__") and name in _PICKLE_CLASSES:
-            return _PICKLE_CLASSES[name]
-        raise InputError(
-            f"{self._path} asks for {module}.{name}, and only built-in types are loaded: a pickle "
-            f"can run any code. Write the file again with the script that makes it."
-        )
+def write_csv(file: IO[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write rows of a CSV file so that `read_csv` gives every cell back verbatim."""
+    plain = csv.writer(file, lineterminator="\n")
+    # A lone carriage return ends a line for those who read it, and the writer does not quote it.
+    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    for row in rows:
+        (quoted if any("\r" in str(cell) for cell in row) else plain).writerow(row)
 
 
-def _read_bytes(path: str | Path) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
+def header_problem(path: str | Path, header: Sequence[str], wanted: str) -> str:
+    """Say what is wrong with the header of a CSV file, and how its columns seem to be separated."""
+    if not header:
+        return f"{path} is empty: its header must be {wanted}."
+    found = ",".join(header)
+    other = next((mark for mark in "\t;|" if len(header) == 1 and mark in found), None)
+    hint = f" Its columns look separated by {other!r}: save it with commas." if other else ""
+    return f"{path}, line 1: the header is {found[:_SHOWN]!r}, and must be {wanted}.{hint}"
+
+
+def is_file_name(name: str) -> bool:
+    """Tell the plain name of a file from a path, which could lead out of its folder."""
+    return name not in ("", ".", "..") and not any(mark in name for mark in "/\\\0")
 
 
 def _unreadable(path: str | Path, error: OSError) -> InputError:

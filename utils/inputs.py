@@ -21,7 +21,7 @@ LOGITS = "AudioSet logits of clips, mean over windows"
 SCENE = "PaSST scene embeddings of clips, mean over windows"
 CAPTIONS = "sentence vectors of captions"
 
-_TAG_SCRIPT = "scripts/06_audioset_tag_embeddings.py"
+TAG_SCRIPT = "scripts/06_audioset_tag_embeddings.py"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Inputs:
             )
         classes = [str(index) for index in range(count)]
         return torch.from_numpy(
-            select(self.tags, classes, original_ids=classes, made_by=_TAG_SCRIPT)
+            select(self.tags, classes, original_ids=classes, made_by=TAG_SCRIPT)
         )
 
     def usable(self, split: Split) -> Split:
@@ -118,6 +118,18 @@ class Inputs:
             made_by=self.audio_script,
             made_from=split.clip_sources and ("sources", split.clip_sources),
         )
+
+
+def needed_vectors(audio_features: str, audioset_info: str) -> list[str]:
+    """Name the vector files that a model needs: captions, logits, scene, tags."""
+    with_tags = audioset_info != "none"
+    needed = {
+        "captions": True,
+        "logits": with_tags or audio_features != "scene",
+        "scene": audio_features != "logits",
+        "tags": with_tags,
+    }
+    return [name for name, is_needed in needed.items() if is_needed]
 
 
 def read_inputs(
@@ -161,16 +173,14 @@ def read_inputs(
         If a file is missing, damaged, or was made by other models or in another precision.
 
     """
-    with_tags = audioset_info != "none"
+    needed = needed_vectors(audio_features, audioset_info)
+    with_tags = "tags" in needed
     computed = {} if precision == "auto" else {"precision": precision}
     network = {"model": arch, **({} if arch_sha256 is None else {"weights_sha256": arch_sha256})}
     audio = {
         name: read_vectors(path, made_by=audio_script)
-        for name, path, needed in (
-            ("logits", logits, with_tags or audio_features != "scene"),
-            ("scene", scene, audio_features != "logits"),
-        )
-        if needed
+        for name, path in (("logits", logits), ("scene", scene))
+        if name in needed
     }
     for name, what in (("logits", LOGITS), ("scene", SCENE)):
         if name in audio:
@@ -179,10 +189,10 @@ def read_inputs(
     sentence_model = {"weights_sha256": sentence_model_sha256, **computed}
     caption_file = read_vectors(captions, made_by=caption_script)
     require(caption_file, {"what": CAPTIONS, **sentence_model}, made_by=caption_script)
-    tag_file = read_vectors(tags, made_by=_TAG_SCRIPT) if with_tags else None
+    tag_file = read_vectors(tags, made_by=TAG_SCRIPT) if with_tags else None
     if tag_file is not None:
         tag_texts = {"what": tags_of(audioset_info), **sentence_model}
-        require(tag_file, tag_texts, made_by=_TAG_SCRIPT)
+        require(tag_file, tag_texts, made_by=TAG_SCRIPT)
         _require_one_dimension(caption_file, tag_file, caption_script)
     projected = ("logits", "scene") if audio_features == "both" else (audio_features,)
     return Inputs(
@@ -227,5 +237,5 @@ def _require_one_dimension(captions: VectorFile, tags: VectorFile, script: str) 
     if dimensions[0] != dimensions[1]:
         raise InputError(
             f"{captions.path} holds vectors of {dimensions[0]} numbers and {tags.path} of "
-            f"{dimensions[1]}: two sentence models. Run {script} and {_TAG_SCRIPT} again."
+            f"{dimensions[1]}: two sentence models. Run {script} and {TAG_SCRIPT} again."
         )

@@ -16,7 +16,7 @@ from typing import Literal
 from utils import audiocaps, files, text
 from utils.clotho import SOURCE
 from utils.datasets import SPLITS
-from utils.errors import InputError, counted, shorten
+from utils.errors import InputError, counted, refuse, shorten
 
 Kind = Literal["file name", "sound id", "caption"]
 KINDS: tuple[Kind, ...] = ("file name", "sound id", "caption")
@@ -80,10 +80,8 @@ def read_metadata_csv(path: str | Path) -> dict[str, str]:
     rows = files.read_csv(path, encoding="iso-8859-1")
     header = rows[0][1] if rows else []
     if not {"file_name", "sound_id"} <= set(header):
-        raise InputError(
-            f"{path}, line 1: the header is {','.join(header)[:200]!r}, and must name the columns "
-            f"file_name and sound_id. Take the file as published: {SOURCE}."
-        )
+        problem = files.header_problem(path, header, "such that it names file_name and sound_id")
+        raise InputError(f"{problem} Take the file as published: {SOURCE}.")
     name_column, id_column = header.index("file_name"), header.index("sound_id")
     sound_ids: dict[str, str] = {}
     problems = []
@@ -98,11 +96,7 @@ def read_metadata_csv(path: str | Path) -> dict[str, str]:
         if name in sound_ids:
             problems.append(f"line {line}: {name!r} has a row already")
         sound_ids[name] = cells[id_column]
-    if problems:
-        raise InputError(
-            f"{counted(problems, 'problem')} in {path}:\n{shorten(problems)}\n"
-            f"Mend the file, or take it as published. {SOURCE}."
-        )
+    refuse(problems, path, f"Mend the file, or take it as published. {SOURCE}.")
     return sound_ids
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from utils import files
 from utils.datasets import CaptionSplit
-from utils.errors import InputError, counted, shorten
+from utils.errors import InputError, refuse
 from utils.retrieval import RESULTS, result_header
 
 RELEVANT_HEADER = ["query", "audio_filenames"]
+_ADVICE = "Each row is a query and a list of file names: \"['a.wav', 'b.wav']\", in quotes."
 
 
 def read_relevant_csv(path: Path, clip_names: list[str]) -> dict[str, set[str]]:
@@ -40,10 +41,9 @@ def read_relevant_csv(path: Path, clip_names: list[str]) -> dict[str, set[str]]:
     rows = files.read_csv(path)
     header = rows[0][1] if rows else []
     if header != RELEVANT_HEADER:
-        raise InputError(
-            f"{path}, line 1: the header is {','.join(header)[:200]!r}, and must be "
-            f"{','.join(RELEVANT_HEADER)}."
-        )
+        raise InputError(files.header_problem(path, header, ",".join(RELEVANT_HEADER)))
+    if len(rows) < 2:
+        raise InputError(f"{path} has a header and no queries. {_ADVICE}")
     relevant: dict[str, set[str]] = {}
     problems = []
     known = set(clip_names)
@@ -56,11 +56,7 @@ def read_relevant_csv(path: Path, clip_names: list[str]) -> dict[str, set[str]]:
         if problem:
             problems.append(f"line {line}: {problem}")
         relevant[query] = set(names)
-    if problems or not relevant:
-        raise InputError(
-            f"{counted(problems, 'problem')} in {path}:\n{shorten(problems or ['no queries'])}\n"
-            "Each row is a query and a list of file names: \"['a.wav', 'b.wav']\", in quotes."
-        )
+    refuse(problems, path, _ADVICE)
     return relevant
 
 
@@ -89,11 +85,10 @@ def read_result_table(path: Path) -> tuple[list[str], list[list[str]]]:
     """
     rows = files.read_csv(path)
     header = rows[0][1] if rows else []
-    if header != result_header(max(1, len(header) - 1)) or len(rows) < 2:
-        raise InputError(
-            f"{path}, line 1: the header is {','.join(header)[:200]!r}, and must be "
-            f"{','.join(result_header(RESULTS))}, with a row for each query below."
-        )
+    if header != result_header(max(1, len(header) - 1)):
+        raise InputError(files.header_problem(path, header, ",".join(result_header(RESULTS))))
+    if len(rows) < 2:
+        raise InputError(f"{path} has a header and no row of a query.")
     problems = [
         f"line {line}: {len(cells)} columns, not {len(header)}"
         if len(cells) != len(header)
@@ -101,8 +96,7 @@ def read_result_table(path: Path) -> tuple[list[str], list[list[str]]]:
         for line, cells in rows[1:]
         if len(cells) != len(header) or len(set(cells[1:])) < len(cells) - 1
     ]
-    if problems:
-        raise InputError(f"{counted(problems, 'problem')} in {path}:\n{shorten(problems)}")
+    refuse(problems, path)
     return [cells[0] for _, cells in rows[1:]], [cells[1:] for _, cells in rows[1:]]
 
 

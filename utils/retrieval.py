@@ -1,6 +1,5 @@
 """Embeddings ─► scores ─► ranks ─► result rows. Shapes: N captions, C clips, D dimension."""
 
-import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from utils import onednn
-from utils.files import atomic_write
+from utils.files import atomic_write, write_csv
 
 RESULTS = 10  # file names per row of the result table
 _CHUNK_SCORES = 1_000_000  # scores held at once: few enough for the caches
@@ -168,10 +167,9 @@ def write_result_table(
 
     """
     with atomic_write(path, "w") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(result_header(best.shape[1]))
-        for caption, row in zip(captions, best, strict=True):
-            writer.writerow([caption, *(names[i] for i in row)])
+        write_csv(file, [result_header(best.shape[1])])
+        rows = zip(captions, best, strict=True)
+        write_csv(file, ([caption, *(names[i] for i in row)] for caption, row in rows))
 
 
 def _score_chunks(targets: Tensor, queries: Tensor, own: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

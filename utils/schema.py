@@ -14,6 +14,10 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
+from utils.errors import shown
+
+_LONGEST_PATH, _LONGEST_NAME = 4095, 255  # bytes, of Linux
+
 
 def limited(default, *, low=None, above=None, high=None, pattern=None, folder=None):
     """Declare a field with limits: low <= value, above < value, value <= high, or a pattern.
@@ -60,12 +64,13 @@ def build(
     """
     root = root or schema
     if not isinstance(values, dict):
-        problems.append(f"{'.'.join(keys)}: {values!r} stands where a section of keys should be")
+        name = ".".join(keys) or "the whole"
+        problems.append(f"{name}: {shown(values)} stands where a section of keys should be")
         return schema()
     fields = {f.name: f for f in dataclasses.fields(schema)}
     for key in values:
         if key not in fields:
-            problems.append(_unknown_key(str(key), keys, root))
+            problems.append(_unknown_key(key, keys, root))
     hints = typing.get_type_hints(schema)
     built: dict[str, Any] = {}
     for name, spec in fields.items():
@@ -100,7 +105,9 @@ def build(
     return schema(**built)
 
 
-def _unknown_key(key: str, section: tuple[str, ...], root: type) -> str:
+def _unknown_key(key: Any, section: tuple[str, ...], root: type) -> str:
+    if not isinstance(key, str) or not key.isprintable() or len(key) > _LONGEST_NAME:
+        key = shown(key)
     full = ".".join((*section, key))
     known = [*_all_keys(root), *([] if section else section_names(root))]
     # A key in the wrong section is as common a slip as a misspelt one.
@@ -129,11 +136,10 @@ def _convert(value: Any, hint: Any, limits: typing.Mapping[str, Any]) -> Any:
         choices = typing.get_args(hint)
         if value is None and "none" in choices:
             value = "none"  # YAML reads a bare `null` or `~` as nothing, which is what none means
-        if value not in choices:
-            shown = " | ".join(choices)
-            guess = difflib.get_close_matches(str(value), choices, n=1)
+        if not isinstance(value, str) or value not in choices:
+            guess = difflib.get_close_matches(shown(value), choices, n=1)
             hint_text = f"; did you mean {guess[0]}?" if guess else ""
-            raise ValueError(f"{value!r} is not one of {shown}{hint_text}")
+            raise ValueError(f"{shown(value)} is not one of {' | '.join(choices)}{hint_text}")
         return value
     if isinstance(hint, types.UnionType):
         if value is None:
@@ -146,55 +152,69 @@ def _convert(value: Any, hint: Any, limits: typing.Mapping[str, Any]) -> Any:
 
 def _check_limits(value: Any, limits: typing.Mapping[str, Any]) -> None:
     if "low" in limits and value < limits["low"]:
-        raise ValueError(f"{value} is too small; the least is {limits['low']}")
+        raise ValueError(f"{shown(value)} is too small; the least is {limits['low']}")
     if "above" in limits and value <= limits["above"]:
-        raise ValueError(f"{value} is too small; it must be more than {limits['above']}")
+        raise ValueError(f"{shown(value)} is too small; it must be more than {limits['above']}")
     if "high" in limits and value > limits["high"]:
-        raise ValueError(f"{value} is too large; the most is {limits['high']}")
+        raise ValueError(f"{shown(value)} is too large; the most is {limits['high']}")
     if "pattern" in limits:
         pattern, meaning = limits["pattern"]
         if not re.fullmatch(pattern, value):
-            raise ValueError(f"{value!r} is not {meaning}")
+            raise ValueError(f"{shown(value)} is not {meaning}")
 
 
 def _to_bool(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError(f"{value!r} is not True or False")
+        raise ValueError(f"{shown(value)} is not True or False")
     return value
 
 
 def _to_int(value: Any) -> int:
+    number = value
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
-            value = float(value)  # YAML 1.1 takes 1e3 for a string
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise ValueError(f"{value!r} is not a whole number")
-    return value
+            number = float(value)  # YAML 1.1 takes 1e3 for a string
+    if isinstance(number, float) and number.is_integer():
+        number = int(number)
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise ValueError(f"{shown(value)} is not a whole number")
+    return number
 
 
 def _to_float(value: Any) -> float:
-    if isinstance(value, str):
-        # YAML 1.1 takes 1e-3 (no dot) for a string; people mean the number.
-        try:
-            value = float(value)
-        except ValueError:
-            raise ValueError(f"{value!r} is not a number") from None
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is not a finite number")
-    return float(value)
+    if not isinstance(value, int | float | str) or isinstance(value, bool):
+        raise ValueError(f"{shown(value)} is not a number")
+    try:
+        number = float(value)  # YAML 1.1 takes 1e-3 (no dot) for a string; people mean the number
+    except ValueError:
+        raise ValueError(f"{shown(value)} is not a number") from None
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"{shown(value)} is not a finite number")
+    return number
 
 
 def _to_str(value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{value!r} is not a text; put it in quotes if it should be one")
+        raise ValueError(f"{shown(value)} is not a text; put it in quotes if it should be one")
+    if not value.isprintable():
+        raise ValueError(f"{shown(value)} holds characters that cannot be printed")
     return value
 
 
 def _to_path(value: Any) -> Path:
     if not isinstance(value, str) or not value or "\0" in value:
-        raise ValueError(f"{value!r} is not a path")
+        raise ValueError(f"{shown(value)} is not a path")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise ValueError(f"{shown(value)} is not a path: it is not Unicode") from None
+    if size > _LONGEST_PATH or any(len(part.encode()) > _LONGEST_NAME for part in value.split("/")):
+        raise ValueError(
+            f"{shown(value)} is too long: a path has at most {_LONGEST_PATH} bytes, each name in "
+            f"it {_LONGEST_NAME}"
+        )
     return Path(value)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,13 +14,16 @@ import yaml
 from numpy.typing import NDArray
 
 from utils.comparison import Outcome, compare, table_csv, table_markdown
-from utils.config import Config, parse_config, read_yaml, to_plain
-from utils.errors import InputError, shorten
+from utils.config import Config, parse_config, to_plain
+from utils.consistency import destructive
+from utils.errors import InputError, shorten, shown
 from utils.files import atomic_write
 from utils.runs import Run, folder_name
+from utils.yaml_files import parse_yaml, read_yaml
 
 _PLAN = "sweep.yaml"
 _KEYS = {"question", "vary", "set"}
+_MAX_COMBINATIONS = 10_000  # of a question; more are a slip
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,19 @@ class Sweep:
                 f"{folder} holds no {_PLAN}, so there is no sweep to resume. Give the folder that "
                 "the interrupted sweep named."
             )
-        return cls(folder, read_yaml(folder / _PLAN, dict))
+        path = folder / _PLAN
+        plan = read_yaml(path, dict, what="plan of a sweep", hint="Begin a new one.")
+        kinds = {"questions": list, "seeds": list, "base": str, "settings": dict}
+        if not (
+            all(isinstance(plan.get(key), kind) for key, kind in kinds.items())
+            and plan["seeds"]
+            and all(type(seed) is int for seed in plan["seeds"])
+        ):
+            raise InputError(
+                f"{path} is no plan of a sweep: it holds lists of questions and of whole numbers "
+                "as seeds, a folder as base, and settings. Begin a new sweep."
+            )
+        return cls(folder, plan)
 
     def save(self) -> None:
         """Write down what is asked, so that the sweep can be resumed."""
@@ -155,7 +171,8 @@ class Sweep:
             self.plan["settings"],
             [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in settings.items()],
             base=Path(self.plan["base"]),
-            source=f"the question {question.question!r}, {label(combination)}",
+            source=f"the question {shown(question.question)}, {label(combination)}",
+            check=destructive,
         )
 
 
@@ -168,7 +185,10 @@ def read_recipe(path: Path) -> list[Question]:
         If the file is missing or is no such list: one message with all problems.
 
     """
-    return parse_questions(read_yaml(path, list), source=str(path))
+    hint = "data/sweeps/paper.yaml is one."
+    return parse_questions(
+        read_yaml(path, list, what="recipe of a sweep", hint=hint), source=str(path)
+    )
 
 
 def parse_questions(content: Sequence[Any], *, source: str) -> list[Question]:
@@ -204,13 +224,13 @@ def parse_vary(options: Sequence[str]) -> Question:
     for option in options:
         key, equals, text = option.partition("=")
         try:
-            values = yaml.safe_load(f"[{text}]")
-        except (yaml.YAMLError, ValueError, RecursionError):
+            values = parse_yaml(f"[{text}]")
+        except ValueError:
             values = None
         if not equals or not values or key.strip() in vary:
             raise InputError(
-                f"--vary {option!r}: write it as section.key=value1,value2 with a key that is not "
-                "varied yet."
+                f"--vary {shown(option)}: write it as section.key=value1,value2 with a key that is "
+                "not varied yet."
             )
         vary[key.strip()] = values
     entry = {"question": " and ".join(vary), "vary": vary}
@@ -224,21 +244,48 @@ def label(values: Mapping[str, Any]) -> str:
 
 def _problems(entry: Any) -> list[str]:
     if not isinstance(entry, dict):
-        return [f"{entry!r} is no mapping"]
-    problems = [f"unknown key {key!r}" for key in entry if key not in _KEYS]
-    if not isinstance(entry.get("question"), str) or not entry["question"].strip():
-        problems.append(f"question is {entry.get('question')!r}, and must be a text")
+        return [f"{shown(entry)} is no mapping"]
+    problems = [f"unknown key {shown(key)}" for key in entry if key not in _KEYS]
+    question = entry.get("question")
+    if not isinstance(question, str) or not question.strip() or not question.isprintable():
+        problems.append(f"question is {shown(question)}, and must be a text")
     vary, fixed = entry.get("vary"), entry.get("set", {})
     if not isinstance(vary, dict) or not vary:
-        return [*problems, f"vary is {vary!r}, and must name keys with lists of values"]
-    for key, values in vary.items():
-        if not isinstance(values, list) or not values:
-            problems.append(f"{key} is {values!r}, and must be a list of values")
-        elif len({json.dumps(value, default=str) for value in values}) < len(values):
-            problems.append(f"{key} has a value twice: {values!r}")
+        return [*problems, f"vary is {shown(vary)}, and must name keys with lists of values"]
     if not isinstance(fixed, dict):
-        problems.append(f"set is {fixed!r}, and must be a mapping of keys to values")
+        return [*problems, f"set is {shown(fixed)}, and must be a mapping of keys to values"]
+    if unusable := [key for key in (*vary, *fixed) if not _is_key(key)]:
+        return [*problems, *(f"{shown(key)} is no key; write section.key" for key in unusable)]
+    problems += [f"{key} is varied and set" for key in vary if key in fixed]
+    if "seed" in vary or "seed" in fixed:
+        problems.append("seed is no key to vary or set: every run is repeated with --seeds")
+    values_of = {**vary, **{key: [value] for key, value in fixed.items()}}
+    for key, values in values_of.items():
+        if not isinstance(values, list) or not values:
+            problems.append(f"{key} is {shown(values)}, and must be a list of values")
+        elif not all(_is_plain(value) for value in values):
+            problems.append(f"{key} is {shown(values)}, and must be numbers, texts, True or False")
+        elif len({json.dumps(value) for value in values}) < len(values):
+            problems.append(f"{key} has a value twice: {shown(values)}")
+    if not problems and math.prod(map(len, vary.values())) > _MAX_COMBINATIONS:
+        problems.append(
+            f"{math.prod(map(len, vary.values()))} combinations of values are more than "
+            f"{_MAX_COMBINATIONS}"
+        )
     return problems
+
+
+def _is_key(key: Any) -> bool:
+    return isinstance(key, str) and bool(key.strip()) and "=" not in key and key.isprintable()
+
+
+def _is_plain(value: Any) -> bool:
+    """Tell what a setting can be from dates, lists and what cannot be written in a table."""
+    if isinstance(value, str):
+        return value.isprintable()
+    if isinstance(value, int):
+        return value.bit_length() <= 64
+    return value is None or isinstance(value, float)
 
 
 def _shown(value: Any) -> str:

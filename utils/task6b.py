@@ -18,9 +18,13 @@ from utils.datasets import (
     SOURCES_FILE,
     QuerySplit,
     captions_file,
+    is_caption,
+    is_name,
+    is_number,
     load_sources,
 )
-from utils.errors import InputError, counted, shorten
+from utils.errors import InputError, refuse
+from utils.pickles import safe_unpickle
 from utils.preprocess import none_usable, sources_json
 from utils.retrieval import RESULTS, result_header
 from utils.sounds import read_sounds
@@ -57,7 +61,8 @@ def read_queries_csv(path: Path) -> list[str]:
     lines = files.read_text(path).splitlines()
     first = lines[0] if lines else ""
     delimiter = "\t" if "\t" in first else ","
-    rows = files.read_csv(path, delimiter=delimiter)
+    # The official form has a single column: there an empty line is an empty query.
+    rows = files.read_csv(path, delimiter=delimiter, keep_empty=True)
     header = rows[0][1] if rows else []
     columns = {"caption": 1, "caption_1": 2}
     if not header or columns.get(header[-1]) != len(header):
@@ -65,18 +70,15 @@ def read_queries_csv(path: Path) -> list[str]:
             f"{path}, line 1: the header is {first[:200]!r}, and must be `caption`, or `file_name` "
             f"and `caption_1` separated by a tab. {SOURCE}."
         )
+    if len(rows) < 2:
+        raise InputError(f"{path} has a header and no queries. {SOURCE}.")
     problems = [
-        f"line {line}: {len(cells)} columns where the header has {len(header)}"
-        if len(cells) != len(header)
-        else f"line {line}: the caption is empty"
+        f"line {line}: {problem}"
         for line, cells in rows[1:]
-        if len(cells) != len(header) or not cells[-1].strip()
+        if (problem := _row_problem(cells, len(header)))
     ]
-    if problems or len(rows) < 2:
-        raise InputError(
-            f"{counted(problems, 'problem')} in {path}:\n{shorten(problems or ['no queries'])}\n"
-            f"A caption with a {'tab' if delimiter != ',' else 'comma'} needs quotes. {SOURCE}."
-        )
+    mark = "comma" if delimiter == "," else "tab"
+    refuse(problems, path, f"A caption with a {mark} needs quotes. {SOURCE}.")
     return [cells[-1] for _, cells in rows[1:]]
 
 
@@ -157,25 +159,21 @@ def load_queries(input_path: Path) -> QuerySplit:
     for needed in (path, info_path):
         if not needed.is_file():
             raise InputError(f"no {needed}. {_AGAIN}")
-    table: Any = files.read_json(path)
-    info = files.safe_unpickle(info_path)
-    try:
-        rows = list(table["cid"])
-        cids = np.array([table["cid"][row] for row in rows], dtype=np.int64)
-        captions = [str(table["original"][row]) for row in rows]
-        fids = info["audio_fids"][SPLIT]
-        names = sorted(fids, key=fids.get)
-        clip_fids = np.array([fids[name] for name in names], dtype=np.int64)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(
-            f"{path} and {info_path} are no queries and clips ({error!r}). {_AGAIN}"
-        ) from None
+    table = _part(files.read_json(path))
+    cids, texts = _part(table.get("cid")), _part(table.get("original"))
+    whole = cids.keys() == texts.keys() and all(map(is_caption, texts.values()))
+    if not whole or not _numbers(cids):
+        raise InputError(f"{path} is no table of queries, each with a number and a text. {_AGAIN}")
+    fids = _part(_part(_part(safe_unpickle(info_path)).get("audio_fids")).get(SPLIT))
+    if not _numbers(fids) or not all(map(is_name, fids)):
+        raise InputError(f"{info_path} holds no clips, each with a name and a number. {_AGAIN}")
+    names = sorted(fids, key=fids.get)
     return QuerySplit(
         split=SPLIT,
-        cids=cids,
-        captions=captions,
+        cids=np.array(list(cids.values()), dtype=np.int64),
+        captions=[texts[row] for row in cids],
         clip_names=names,
-        clip_fids=clip_fids,
+        clip_fids=np.array([fids[name] for name in names], dtype=np.int64),
         clip_sources=load_sources(input_path, SPLIT, names),
     )
 
@@ -226,3 +224,24 @@ def check_submission(path: Path, queries: list[str], names: list[str]) -> list[s
         repeated = sorted({name for name in cells[1:] if cells[1:].count(name) > 1})
         problems += [f"line {line}: {name!r} stands there more than once" for name in repeated]
     return problems
+
+
+def _part(value: Any) -> dict:
+    """Take a part of a file where it is a mapping; anything else holds nothing."""
+    return value if isinstance(value, dict) else {}
+
+
+def _numbers(numbered: dict[Any, Any]) -> bool:
+    """Tell whether there are items, each with a number of its own."""
+    values = list(numbered.values())
+    return bool(values) and all(map(is_number, values)) and len(set(values)) == len(values)
+
+
+def _row_problem(cells: list[str], columns: int) -> str | None:
+    if cells and len(cells) != columns:
+        return f"{len(cells)} columns where the header has {columns}"
+    if not cells or not cells[-1].strip():
+        return "the caption is empty"
+    if "\0" in cells[-1]:
+        return f"the caption holds a NUL character: {cells[-1][:200]!r}"
+    return None

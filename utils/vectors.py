@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 
 from utils.errors import InputError
 from utils.files import atomic_write
+from utils.hdf5 import Contents, read_attributes
 
 _VOLATILE = ("created", "versions")  # attributes that do not make a file another one
 _RECORDED_PACKAGES = ("torch", "numpy", "transformers", "hear21passt", "soxr", "soundfile")
-_FAILED = "failed"  # a group
+_FAILED = ("failed_keys", "failed_reasons")  # datasets
 _SHOWN = 5
 
 
@@ -116,9 +117,8 @@ def write_vectors(
         for name, values in {"ids": ids, **columns}.items():
             file.create_dataset(name, data=list(values), shape=(len(ids),), dtype=utf8)
         if failed:
-            group = file.create_group(_FAILED)
-            group.create_dataset("keys", data=list(failed), dtype=utf8)
-            group.create_dataset("reasons", data=list(failed.values()), dtype=utf8)
+            for name, values in zip(_FAILED, (failed, failed.values()), strict=True):
+                file.create_dataset(name, data=list(values), dtype=utf8)
         file.attrs.update(attributes)
         file.attrs["created"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         file.attrs["versions"] = json.dumps(
@@ -145,10 +145,10 @@ def read_vectors(path: Path, *, made_by: str) -> VectorFile:
         raise InputError(f"no vector file {path}. Run {made_by}, which writes it.")
     try:
         with h5py.File(path, "r") as file:
-            if "vectors" in file:
+            if "vectors" in list(file):  # a link is not followed
                 return _read_ours(path, file)
             return _read_original(path, file)
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
         raise InputError(
             f"cannot read the vector file {path}: {error}. Remove it and run {made_by} again."
         ) from None
@@ -262,32 +262,43 @@ def require(file: VectorFile, expected: Mapping[str, Any], *, made_by: str) -> N
 
 
 def _read_ours(path: Path, file: h5py.File) -> VectorFile:
-    vectors = np.asarray(file["vectors"], dtype=np.float32)
-    columns = {
-        name: list(dataset.asstr()[:])
-        for name, dataset in file.items()
-        if name not in ("vectors", _FAILED)
-    }
+    contents = Contents(file)
+    vectors = contents.numbers("vectors", dimensions=2)
+    columns = {name: contents.texts(name) for name in ("ids", *file) if name != "vectors"}
+    failed = dict(zip(*(columns.pop(name, []) for name in _FAILED), strict=True))
     ids = columns.pop("ids")
-    if vectors.ndim != 2 or any(len(c) != len(vectors) for c in (ids, *columns.values())):
+    if any(len(column) != len(vectors) for column in (ids, *columns.values())):
         raise ValueError(f"vectors have shape {vectors.shape}, but there are {len(ids)} ids")
-    attributes = {
-        name: value.item() if isinstance(value, np.generic) else value
-        for name, value in file.attrs.items()
-    }
-    failed = {}
-    if _FAILED in file:
-        keys, reasons = (file[_FAILED][name].asstr()[:] for name in ("keys", "reasons"))
-        failed = dict(zip(keys, reasons, strict=True))
-    return VectorFile(path, ids, vectors, columns, attributes, failed=failed)
+    return VectorFile(
+        path,
+        _distinct(ids),
+        _finite(vectors),
+        columns,
+        read_attributes(file),
+        failed=failed,
+    )
 
 
 def _read_original(path: Path, file: h5py.File) -> VectorFile:
-    if not len(file) or not all(name.isdecimal() for name in file):
+    if not len(file) or not all(name.isascii() and name.isdigit() for name in file):
         raise ValueError("it holds neither `vectors` and `ids` nor one dataset per number")
     ids = sorted(file, key=int)
-    vectors = np.stack([np.asarray(file[name], dtype=np.float32).reshape(-1) for name in ids])
-    return VectorFile(path, ids, vectors, original_layout=True)
+    contents = Contents(file)
+    vectors = np.stack([contents.numbers(name).reshape(-1) for name in ids])
+    return VectorFile(path, ids, _finite(vectors), original_layout=True)
+
+
+def _distinct(ids: list[str]) -> list[str]:
+    if len(set(ids)) < len(ids):
+        raise ValueError("an id stands in it twice")
+    return ids
+
+
+def _finite(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    # Sums, because they need no second array of that size; they overflow for no sane vector.
+    if not np.isfinite(vectors.sum(axis=1)).all():
+        raise ValueError("vectors hold NaN or infinite numbers")
+    return vectors
 
 
 def _listing(names: Sequence[str]) -> str:

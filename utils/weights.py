@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import huggingface_hub
+import huggingface_hub.constants
+import huggingface_hub.errors
 import safetensors
 import safetensors.torch
 import torch
 
 from utils.errors import InputError
 from utils.files import read_json, sha256
+from utils.tensor_files import load_tensors
 
 SENTENCE_MODEL_FILES = (
     "config.json",
@@ -89,17 +92,13 @@ def load_weights(model: _Loadable, path: Path) -> None:
 
     """
     try:
-        if path.suffix == ".safetensors":
-            state = safetensors.torch.load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # pickle, zip and safetensors raise a dozen kinds, with unhelpful advice
+        # Not by its suffix, which may be anything.
+        state = safetensors.torch.load_file(path) if _is_safetensors(path) else load_tensors(path)
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise InputError(
-            f"cannot read weights from {path}: it is damaged (a broken download?), no weights file "
-            "(.safetensors, or a PyTorch state dict), or holds more than tensors, which is refused "
-            "because loading it could run code."
+            f"cannot read weights from {path} (safetensors, or a PyTorch state dict): {error}."
         ) from None
-    if not isinstance(state, dict):
+    if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):
         raise InputError(f"{path} holds a {type(state).__name__}, not a dict of tensors.")
     try:
         model.load_weights(state)
@@ -205,6 +204,12 @@ def check_sha256(path: Path, expected: str) -> None:
             f"{path} has SHA-256 {found}, not {expected}: a broken download or another model. "
             "Remove it and get it again, or set the expected hash if you mean this file."
         )
+
+
+def _is_safetensors(path: Path) -> bool:
+    """Tell by its beginning: the length of a header, and a brace that opens it."""
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{"
 
 
 def _is_top(name: str) -> bool:

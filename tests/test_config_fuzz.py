@@ -1,0 +1,318 @@
+"""Whatever stands in a settings file, a recipe or an option: settings, or one InputError."""
+
+import datetime
+import io
+import math
+import string
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.conftest import DEMO_CONFIG
+from utils.config import DEFAULT_CONFIG, Config, load_config, to_plain
+from utils.errors import InputError
+from utils.sweep import Question, Sweep, label, parse_questions, parse_vary, read_recipe
+
+SHIPPED = yaml.safe_load(DEFAULT_CONFIG.read_text(encoding="utf-8"))
+KEYS = [key for section in SHIPPED.values() if isinstance(section, dict) for key in section]
+LONGEST_MESSAGE = 100_000  # characters
+
+
+def fuzz(examples: int):
+    """The same examples in every run."""
+    return settings(
+        max_examples=examples,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+odd_texts = st.sampled_from(
+    [
+        *("", " ", "~", "null", "None", "NA", "no", "1e3", "1e400", "0x", "0b_", "1_0", "-", "="),
+        *("<<", "é\x85\u2028", "\ud800", "~\ud800", "\0", "\x1b[31m", "..", "{audioset_info}"),
+        *("a/" * 3000, "x" * 5000, "9" * 5000, "1:59" + ":59" * 300 + ".0", "0x" + "f" * 9000),
+        *("cuda:٣", "cuda:999", "&a [*a]", "!!bool x", "!!int ''", "!!python/name:os.system"),
+        *("2020-13-45", "{a: 1, a: 2}"),
+    ]
+)
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.sampled_from([2**63, 2**64, 10**400, -(10**400), 16**900, 0, -1]),
+    st.floats(),
+    st.text(max_size=20),
+    st.text(string.printable, max_size=40),
+    odd_texts,
+    st.binary(max_size=8),
+    st.dates(),
+    st.datetimes(),
+)
+keys = st.one_of(st.sampled_from([*SHIPPED, *KEYS]), st.text(max_size=8), odd_texts, scalars)
+values = st.recursive(
+    scalars,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.dictionaries(keys, inner, max_size=4),
+        st.sets(scalars, max_size=3),
+    ),
+    max_leaves=12,
+)
+
+
+@st.composite
+def nearly_valid(draw):
+    """The shipped settings with some keys renamed, dropped, doubled or given other values."""
+    document = {k: dict(v) if isinstance(v, dict) else v for k, v in SHIPPED.items()}
+    for _ in range(draw(st.integers(1, 4))):
+        section = draw(st.sampled_from([None, *(k for k, v in SHIPPED.items() if type(v) is dict)]))
+        part = document if section is None else document.get(section)
+        if not isinstance(part, dict) or not part:
+            continue
+        key = draw(st.sampled_from(list(part)))
+        change = draw(st.sampled_from(["value", "value", "value", "rename", "drop", "move"]))
+        if change == "value":
+            part[key] = draw(values)
+        else:
+            value = part.pop(key)
+            if change == "rename":
+                part[draw(keys)] = value
+            elif change == "move":
+                document[key] = value
+    return document
+
+
+def dumped(document) -> bytes:
+    text = io.StringIO()
+    yaml.dump(document, text, allow_unicode=True)
+    return text.getvalue().encode("utf-8", "surrogatepass")
+
+
+@st.composite
+def damaged(draw):
+    """The bytes of the shipped settings with a few pieces replaced by others."""
+    content = draw(st.sampled_from([DEFAULT_CONFIG, DEMO_CONFIG])).read_bytes()
+    for _ in range(draw(st.integers(1, 3))):
+        start = draw(st.integers(0, len(content)))
+        length = draw(st.integers(0, 40))
+        piece = draw(
+            st.one_of(
+                st.binary(max_size=6),
+                st.text("\t\n :[]{}&*!|>%@`'\"#-?,<=a1.", max_size=12).map(str.encode),
+                odd_texts.map(lambda text: text.encode("utf-8", "surrogatepass")),
+            )
+        )
+        content = content[:start] + piece + content[start + length :]
+    return content
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    return tmp_path_factory.mktemp("fuzz") / "conf.yaml"
+
+
+def config_or_error(read, *arguments, **options):
+    """Settings that can be written and read back, or None for an InputError that can be shown."""
+    try:
+        config = read(*arguments, **options)
+    except InputError as error:
+        assert 0 < len(str(error)) < LONGEST_MESSAGE
+        str(error).encode()  # as it is printed
+        return None
+    assert isinstance(config, Config)
+    assert 1 <= config.training.epochs <= 10**6
+    assert math.isfinite(config.training.learning_rate)
+    yaml.safe_dump(to_plain(config), allow_unicode=True).encode()
+    return config
+
+
+@fuzz(250)
+@given(content=st.one_of(values.map(dumped), st.binary(max_size=60)))
+def test_any_document(path, content):
+    path.write_bytes(content)
+    config_or_error(load_config, path)
+
+
+@fuzz(400)
+@given(document=nearly_valid())
+def test_nearly_valid_settings(path, document):
+    path.write_bytes(dumped(document))
+    config_or_error(load_config, path)
+
+
+@fuzz(150)
+@given(content=damaged())
+def test_damaged_settings(path, content):
+    path.write_bytes(content)
+    config_or_error(load_config, path)
+
+
+all_keys = [f"{s}.{k}" for s, v in SHIPPED.items() if isinstance(v, dict) for k in v]
+written = st.one_of(
+    st.text(max_size=12),
+    odd_texts,
+    values.map(lambda value: yaml.dump(value, default_flow_style=True)),
+)
+options = st.one_of(
+    st.text(max_size=20),
+    st.builds("{}={}".format, st.one_of(st.sampled_from(all_keys), st.text(max_size=9)), written),
+)
+
+
+@fuzz(250)
+@given(overrides=st.lists(options, min_size=1, max_size=3))
+def test_set(path, overrides):
+    path.write_bytes(DEMO_CONFIG.read_bytes())
+    config_or_error(load_config, path, overrides)
+
+
+def planned(questions: list[Question], path) -> None:
+    """Settle the runs of questions, as a sweep does before any work."""
+    sweep = Sweep.new(Config(), questions, [1], base=path.parent)
+    for question in questions:
+        for combination in question.combinations[:20]:
+            label(combination).encode("utf-8", "backslashreplace")
+    if sum(len(question.combinations) for question in questions) < 50:
+        sweep.configs()
+
+
+def plan_or_error(read, path) -> None:
+    try:
+        planned(read(), path)
+    except InputError as error:
+        assert 0 < len(str(error)) < LONGEST_MESSAGE
+        str(error).encode()
+
+
+entries = st.fixed_dictionaries(
+    {},
+    optional={
+        "question": st.one_of(st.text(min_size=1, max_size=5), values),
+        "vary": st.one_of(
+            values,
+            st.dictionaries(
+                st.one_of(st.sampled_from(all_keys), keys),
+                st.lists(scalars, min_size=1, max_size=3),
+                min_size=1,
+                max_size=3,
+            ),
+        ),
+        "set": st.one_of(values, st.dictionaries(st.sampled_from(all_keys), scalars, max_size=2)),
+        "sett": values,
+    },
+)
+
+
+@fuzz(250)
+@given(recipe=st.one_of(st.lists(st.one_of(entries, entries, values), max_size=3), values))
+def test_recipes(path, recipe):
+    path.write_bytes(dumped(recipe))
+    plan_or_error(lambda: read_recipe(path), path)
+
+
+@fuzz(200)
+@given(given_options=st.lists(options, min_size=1, max_size=3))
+def test_vary(path, given_options):
+    plan_or_error(lambda: [parse_vary(given_options)], path)
+
+
+@fuzz(100)
+@given(plan=st.one_of(values, st.fixed_dictionaries(
+    {key: st.one_of(values, st.just(good)) for key, good in {
+        "questions": [{"question": "a", "vary": {"training.margin": [0.1]}}],
+        "seeds": [1], "base": "/", "settings": {}}.items()})))  # fmt: skip
+def test_plans_of_sweeps(path, plan):
+    (path.parent / "sweep.yaml").write_bytes(dumped(plan))
+    try:
+        Sweep.existing(path.parent).configs()
+    except InputError as error:
+        str(error).encode()
+
+
+def laughs(levels: int, *, merge: bool = False) -> str:
+    """Aliases of aliases: 10 ** levels values in a few hundred characters."""
+    lines = ["a0: &a0 {k: v}" if merge else "a0: &a0 [x]"]
+    for level in range(1, levels + 1):
+        below = ",".join([f"*a{level - 1}"] * 10)
+        lines.append(f"a{level}: &a{level} " + (f"{{<<: [{below}]}}" if merge else f"[{below}]"))
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (laughs(9), "stands for more than 50000 values"),
+        (laughs(9) + "experiment: *a9", "stands for more than 50000 values"),
+        (laughs(9, merge=True), "stands for more than 50000 values"),
+        ("training: &a [*a]", "an alias stands for something that holds it"),
+        ("training: &a {x: *a}", "an alias stands for something that holds it"),
+        ("training: " + "{a: " * 60 + "1" + "}" * 60, "nested more than 30 deep"),
+        ("[" * 5000, "nested more than 30 deep"),
+        ("training: {epochs: !!bool x}", r"does not fit its tag \(KeyError"),
+        ("training: {epochs: !!int ''}", r"does not fit its tag \(IndexError"),
+        ("training: {epochs: !!timestamp x}", r"does not fit its tag \(AttributeError"),
+        ("training: !!map [1]", "expected a mapping node"),
+        ("a: 1:59" + ":59" * 300 + ".0", r"does not fit its tag \(OverflowError"),
+        ("seed: 0x" + "f" * 9000, "seed: a whole number of 36000 bits is too large"),
+        ("training: {margin: 1" + "0" * 400 + "}", "a whole number of 1329 bits is not a finite"),
+        ("training: {epochs: " + "9" * 5000 + "}", "not valid YAML: Exceeds the limit"),
+        ("training: {device: 'cuda:٣'}", "is not auto, cpu, mps, cuda or cuda:N"),
+        (r'output_path: "~\ud800"', "is not a path: it is not Unicode"),
+        (r'experiment: "a\e[31m"', "is not a folder name|cannot be printed"),
+        (r'"\ud800": 1', r"'\\ud800': unknown key"),
+        ("output_path: " + "x" * 300, "each name in it 255"),
+        ("experiment: " + "a" * 200_000 + "!", "is not a folder name of at most 100"),
+        ("#" * 300_000, "has more than 262144 bytes: that is no settings file"),
+        ("seed: 1\0", "not valid YAML"),
+        ("training:\n\tepochs: 1", "not valid YAML"),
+        ("1: 2\n[a]: 3", "found unhashable key"),
+    ],
+)  # fmt: skip
+def test_what_was_found_stays_mended(path, text, message):
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=message):
+        load_config(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_other_encodings_are_named(path, encoding):
+    path.write_bytes("seed: 1\nexperiment: café".encode(encoding))
+    with pytest.raises(InputError, match=r"on line \d\. Save it with the encoding UTF-8"):
+        load_config(path)
+
+
+def test_aliases_and_merge_keys_are_read(path):
+    path.write_text(
+        "training: &t {epochs: 3, margin: 0.1}\n"
+        "model: {ratio_embed1: &r 0.5}\npasst: &p {batch_size: 4}\nsentence_model: *p\n"
+    )
+    config = load_config(path, ["passt.batch_size=5"])
+    assert (config.training.epochs, config.model.ratio_embed1) == (3, 0.5)
+    # An override of a section does not reach the other that the alias stands for.
+    assert (config.passt.batch_size, config.sentence_model.batch_size) == (5, 4)
+    path.write_text("passt: &p {batch_size: 4}\nsentence_model: {<<: *p, batch_size: 6}\n")
+    assert load_config(path).sentence_model.batch_size == 6
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"vary": {5: [1]}}, r"5 is no key; write section\.key"),
+        ({"vary": {"a=b": [1]}}, r"'a=b' is no key"),
+        ({"vary": {"k": [datetime.date(2020, 1, 1)]}}, r"must be numbers, texts, True or False"),
+        ({"vary": {"k": [[1]]}}, "must be numbers, texts, True or False"),
+        ({"vary": {"k": [16**5000]}}, r"a whole number of 20001 bits\], and must be numbers"),
+        ({"vary": {f"k{i}": list(range(9)) for i in range(9)}}, "387420489 combinations"),
+        ({"vary": {"seed": [1, 2]}}, "every run is repeated with --seeds"),
+        ({"vary": {"k": [1]}, "set": {"k": 2}}, "k is varied and set"),
+        ({"vary": {"k": [1]}, "set": {"s": datetime.date(2020, 1, 1)}}, "s is .* and must be num"),
+    ],
+)
+def test_recipes_that_cannot_be_run(entry, message):
+    with pytest.raises(InputError, match=message):
+        parse_questions([{"question": "q", **entry}], source="x")

@@ -1,0 +1,126 @@
+"""Settings that are right each by itself and wrong together, and files that settings name.
+
+A contradiction is a pair: the keys that it is about, and what is wrong.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from utils.errors import InputError
+
+if TYPE_CHECKING:  # utils.config imports this module
+    from utils.config import Config
+
+Contradiction = tuple[tuple[str, ...], str]
+# A key of the settings, the file that it names (None: none is named), and what to do without it.
+Needed = tuple[str, Path | None, str]
+
+
+def destructive(config: Config) -> list[Contradiction]:
+    """List settings under which one file takes another's place, or nothing is left to train."""
+    found = [*_shared_paths(config)]
+    model = config.model
+    if model.ratio_embed1 == 0 and model.audioset_info != "none" and not model.text_projection:
+        keys = ("model.ratio_embed1", "model.audioset_info", "model.text_projection")
+        found.append(
+            (
+                keys,
+                "it is 0, so that the tag embedding is all of a clip's and nothing is left to train"
+                " (tag embeddings alone are scored beside every run); give the projection a weight",
+            )
+        )
+    return found
+
+
+def contradictions(config: Config) -> list[Contradiction]:
+    """List what `destructive` does, and what is asked for and would silently not be done.
+
+    A sweep varies settings over a common base, and a setting may be meant for some of its runs:
+    there only `destructive` is asked.
+    """
+    found = destructive(config)
+    training = config.training
+    if training.learnable_temperature and training.criterion != "InfoNCE":
+        found.append(
+            (
+                ("training.learnable_temperature", "training.criterion"),
+                f"it is True, and {training.criterion} has no temperature; set training.criterion "
+                "to InfoNCE, or this to False",
+            )
+        )
+    if training.criterion == "MixupTripletRankingLoss" and training.mixup_rate == 0:
+        found.append(
+            (
+                ("training.mixup_rate", "training.criterion"),
+                "it is 0, so that MixupTripletRankingLoss mixes nothing; raise it, or set "
+                "training.criterion to TripletRankingLoss",
+            )
+        )
+    return found
+
+
+def require_files(needed: Iterable[Needed]) -> None:
+    """Refuse to begin where files are missing that the settings name: one message for all.
+
+    Parameters
+    ----------
+    needed : iterable of (str, Path or None, str)
+        Key of the settings, file, and what to do where it is missing. A file that several need is
+        told once.
+
+    Raises
+    ------
+    InputError
+        Listing key and path of each.
+
+    """
+    missing: dict[str, None] = {}
+    for key, path, advice in needed:
+        if path is not None and not path.is_file():
+            what = "is a folder, not a file" if path.is_dir() else "no such file"
+            missing[f"{key}: {path}: {what}. {advice}"] = None
+    if len(missing) == 1:
+        raise InputError(next(iter(missing)))
+    if missing:
+        listing = "\n".join(f"  - {line}" for line in missing)
+        raise InputError(f"{len(missing)} files are missing:\n{listing}")
+
+
+def _shared_paths(config: Config) -> list[Contradiction]:
+    """Find files, and folders of preprocessed data, that two settings name."""
+    folders, files = {}, {}
+    for section in ("train_data", "eval_data", "audiocaps"):
+        of_section = getattr(config, section)
+        folders[f"{section}.input_path"] = of_section.input_path
+        for field in dataclasses.fields(of_section):
+            if "folder" in field.metadata:
+                files[f"{section}.{field.name}"] = getattr(of_section, field.name)
+    files |= {
+        "train_data.tag_embeddings": config.tag_embeddings,
+        "train_data.excluded_clips": config.train_data.excluded_clips,
+        "eval_data.captions_file": config.eval_data.captions_file,
+        "passt.weights": config.passt.weights,
+        "training.init_checkpoint": config.training.init_checkpoint,
+    }
+    return [
+        *_at_one_place(folders, "the preprocessed files of one data set would replace the other's"),
+        *_at_one_place(files, "one file would be written, or read, in place of the other"),
+    ]
+
+
+def _at_one_place(paths: dict[str, Path | None], consequence: str) -> list[Contradiction]:
+    keys_of = defaultdict(list)
+    for key, path in paths.items():
+        if path is not None:
+            keys_of[os.path.realpath(path)].append(key)
+    return [
+        (tuple(keys), f"it is the same as {' and '.join(keys[1:])} ({place}): {consequence}")
+        for place, keys in keys_of.items()
+        if len(keys) > 1
+    ]
