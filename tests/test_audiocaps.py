@@ -190,7 +190,7 @@ def test_training_starts_from_the_pretrained_weights(pretrained, tmp_path, monke
     assert models[0].ratio == 0.5
     with pytest.raises(InputError, match=r"init_checkpoint.*text_projection: True, not False"):
         module.main(options([*settings, start, "model.text_projection=True"]))
-    with pytest.raises(InputError, match="no checkpoint"):
+    with pytest.raises(InputError, match=r"init_checkpoint: /nowhere\.pt: no such file"):
         module.main(options([*settings, "training.init_checkpoint=/nowhere.pt"]))
 
 

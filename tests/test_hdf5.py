@@ -2,6 +2,7 @@ import h5py
 import numpy as np
 import pytest
 
+from utils.audio import fingerprint
 from utils.clip_features import Clip, write_clip_features
 from utils.errors import InputError
 from utils.hdf5 import Contents, read_attributes
@@ -181,6 +182,6 @@ def test_clip_features_that_are_not_in_the_file_are_not_copied(folder, fault):
     with h5py.File(folder / "x.hdf5", "w") as file:
         make(file, folder, "1")
     (folder / "a.wav").touch()
-    clips = [Clip(1, "split/a.wav", folder / "a.wav")]
+    clips = [Clip(1, "split/a.wav", folder / "a.wav", fingerprint(folder / "a.wav"))]
     with pytest.raises(InputError, match=message):
         write_clip_features(folder / "x.hdf5", clips, kind="waveform")

@@ -254,9 +254,13 @@ def test_a_run_that_diverges_stops_with_one_error(own_outputs):
 @pytest.mark.parametrize(
     ("key", "name"), [("audio_logits", "audio_scene_passt"), ("audio_scene", "audio_logits_passt")]
 )
-def test_logits_and_scene_files_are_not_taken_for_each_other(own_outputs, key, name):
-    settings = [*own_outputs, f"train_data.{key}={name}.hdf5", "model.audio_features=both"]
-    with pytest.raises(InputError, match=rf"{name}\.hdf5 does not fit the settings: what is"):
+def test_logits_and_scene_files_are_not_taken_for_each_other(
+    small_demo, own_outputs, tmp_path, key, name
+):
+    copied = tmp_path / "copied.hdf5"
+    shutil.copy(small_demo / f"processed/{name}.hdf5", copied)
+    settings = [*own_outputs, f"train_data.{key}={copied}", "model.audio_features=both"]
+    with pytest.raises(InputError, match=r"copied\.hdf5 does not fit the settings: what is"):
         train(settings)
 
 
