@@ -34,7 +34,6 @@ from utils import cli, corpora, devices, distributed, extraction, inputs, weight
 from utils.clip_features import Clip, write_clip_features
 from utils.config import PROJECT_ROOT, Config, DataFiles
 from utils.consistency import require_files
-from utils.files import sha256
 from utils.sounds import read_fingerprints
 
 BUNDLED_WEIGHTS = PROJECT_ROOT / "data/demo/tagger.safetensors"
@@ -103,8 +102,11 @@ def tag(
     device = devices.choose_device(config.training.device)
     precision = devices.choose_precision(config.precision, device)
     architecture = passt.ARCHITECTURES[config.passt.arch]
-    weights_file = weights.find_passt_weights(
-        config.passt.weights, url=architecture.weights_url, bundled=BUNDLED_WEIGHTS
+    weights_file, weights_sha256 = weights.find_passt_weights(
+        config.passt.weights,
+        url=architecture.weights_url,
+        bundled=BUNDLED_WEIGHTS,
+        sha256_expected=architecture.weights_sha256,
     )
     summary.reads(weights_file)
 
@@ -126,7 +128,7 @@ def tag(
 
     made_by = {
         "model": config.passt.arch,
-        "weights_sha256": sha256(weights_file),
+        "weights_sha256": weights_sha256,
         "precision": precision,
         "sample_rate": passt.SAMPLE_RATE,
         "window_seconds": architecture.window_seconds,

@@ -119,6 +119,7 @@ def main(argv: list[str] | None = None) -> None:
     with atomic_write(args.output / "tagger.json", "w") as file:
         file.write(json.dumps(card, indent=2) + "\n")
     summary.writes(weights_file, args.output / "tagger.json")
+    print(f"ARCHITECTURES in models/passt.py must name its SHA-256: {card['weights_sha256']}")
     summary.finish(
         f"trained on {args.clips} clips; held-out mAP {mean:.3f} over {len(occurring)} tags"
     )

@@ -10,6 +10,8 @@ from hear21passt.base import get_basic_model
 from models import passt
 from utils import weights
 from utils.audio import cut_windows
+from utils.config import PROJECT_ROOT
+from utils.files import sha256
 
 OFFICIAL = "passt_s_swa_p16_128_ap476"
 
@@ -33,8 +35,11 @@ def torch_home(tmp_path_factory):
 @pytest.fixture(scope="module")
 def ours(torch_home):
     """Our network, with the weights found in the hub cache."""
-    path = weights.find_passt_weights(
-        None, url=passt.ARCHITECTURES[OFFICIAL].weights_url, bundled=torch_home / "none"
+    path, _ = weights.find_passt_weights(
+        None,
+        url=passt.ARCHITECTURES[OFFICIAL].weights_url,
+        bundled=torch_home / "none",
+        sha256_expected=None,  # the weights are random
     )
     model = passt.Passt(arch=OFFICIAL)
     weights.load_weights(model, path)
@@ -142,3 +147,9 @@ def test_what_is_no_passt_is_said_to_be_none():
 def test_unknown_architecture():
     with pytest.raises(ValueError, match="unknown architecture 'passt_xl'"):
         passt.Passt(arch="passt_xl")
+
+
+def test_the_pinned_hash_is_that_of_the_bundled_tagger():
+    """scripts/train_demo_tagger.py makes it anew; then ARCHITECTURES must name the new hash."""
+    tagger = PROJECT_ROOT / "data/demo/tagger.safetensors"
+    assert passt.ARCHITECTURES["demo"].weights_sha256 == sha256(tagger)

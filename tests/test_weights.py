@@ -4,6 +4,7 @@ import pickle
 import time
 import urllib.error
 import zipfile
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -32,39 +33,61 @@ def hub(tmp_path, monkeypatch):
     return tmp_path / "home/hub/checkpoints"
 
 
-def test_a_given_file_comes_first(tmp_path, hub):
+def find(given=None, *, url=URL, bundled=Path("none"), sha256_expected=None):
+    return weights.find_passt_weights(
+        given, url=url, bundled=bundled, sha256_expected=sha256_expected
+    )
+
+
+def test_a_given_file_comes_first_whatever_it_holds(tmp_path, hub):
     given = tmp_path / "mine.pt"
-    given.touch()
-    assert weights.find_passt_weights(given, url=URL, bundled=tmp_path / "b") == given
+    given.write_bytes(b"mine")
+    assert find(given, sha256_expected="0" * 64) == (given, hashlib.sha256(b"mine").hexdigest())
     with pytest.raises(InputError, match=r"no PaSST weights at .*gone\.pt.*passt\.weights"):
-        weights.find_passt_weights(tmp_path / "gone.pt", url=URL, bundled=tmp_path / "b")
+        find(tmp_path / "gone.pt")
 
 
-def test_the_hub_cache_comes_before_a_download(tmp_path, hub, monkeypatch):
-    def download(url, target):
-        assert url == URL
-        torch.save({"w": torch.ones(3)}, target)
+def test_the_hub_cache_comes_before_a_download(hub, monkeypatch):
+    def download(url, target, hash_prefix):
+        assert (url, hash_prefix) == (URL, expected)
+        Path(target).write_bytes(b"official")
 
+    expected = hashlib.sha256(b"official").hexdigest()
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    found = weights.find_passt_weights(None, url=URL, bundled=tmp_path / "b")
-    assert found == hub / "net.pt"
+    assert find(sha256_expected=expected) == (hub / "net.pt", expected)
     monkeypatch.setattr(torch.hub, "download_url_to_file", None)
-    assert weights.find_passt_weights(None, url=URL, bundled=tmp_path / "b") == found
+    assert find(sha256_expected=expected) == (hub / "net.pt", expected)
+    (hub / "net.pt").write_bytes(b"officiaI")
+    message = rf"net\.pt has SHA-256 .*, not {expected}: a broken .* name it in passt\.weights"
+    with pytest.raises(InputError, match=message):
+        find(sha256_expected=expected)
 
 
-def test_a_failed_download_says_where_to_put_the_file(tmp_path, hub, monkeypatch):
-    def download(url, target):
+def test_a_download_of_something_else_is_not_kept(hub, tmp_path, monkeypatch):
+    (tmp_path / "net.pt").write_bytes(b"something else")
+    with pytest.raises(InputError, match=r"cannot download .*invalid hash value.*put it at"):
+        find(url=(tmp_path / "net.pt").as_uri(), sha256_expected="0" * 64)
+    assert list(hub.iterdir()) == []
+    found, _ = find(url=(tmp_path / "net.pt").as_uri())
+    assert found.read_bytes() == b"something else"
+
+
+def test_a_failed_download_says_where_to_put_the_file(hub, monkeypatch):
+    def download(url, target, hash_prefix):
         raise urllib.error.URLError("no route")
 
     monkeypatch.setattr(torch.hub, "download_url_to_file", download)
     with pytest.raises(InputError, match=r"no route.*put it at .*net\.pt"):
-        weights.find_passt_weights(None, url=URL, bundled=tmp_path / "b")
+        find()
 
 
 def test_the_bundled_file_is_for_networks_without_official_weights(tmp_path):
     bundled = tmp_path / "tagger.safetensors"
-    bundled.touch()
-    assert weights.find_passt_weights(None, url=None, bundled=bundled) == bundled
+    bundled.write_bytes(b"tagger")
+    expected = hashlib.sha256(b"tagger").hexdigest()
+    assert find(url=None, bundled=bundled, sha256_expected=expected) == (bundled, expected)
+    with pytest.raises(InputError, match=r"tagger\.safetensors has SHA-256"):
+        find(url=None, bundled=bundled, sha256_expected="0" * 64)
 
 
 @pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])

