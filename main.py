@@ -2,13 +2,14 @@
 
 Reads   conf.yaml and the files of train_data, which scripts 01, 03, 04 and 06 write
 Writes  outputs/<experiment>/<run>/: conf.yaml, checkpoints, history.csv, metrics.json,
-        test.output.csv, test.ranks.csv, log.txt
+        test.output.csv, test.ranks.csv, log.txt, report.html, plots/
 
     python main.py                              train, then score the test split once
     python main.py train --resume RUN_FOLDER    go on with an interrupted run
     python main.py train-audiocaps              train on AudioCaps, for training.init_checkpoint
     python main.py sweep --recipe FILE          train a grid of settings and seeds, one table
     python main.py evaluate --checkpoint FILE   score a checkpoint
+    python main.py report RUN_FOLDER            write the report of a finished run again
     python main.py score RESULTS.csv            score any table of results
     python main.py submit --checkpoint FILE     rank the Task 6b subset: the challenge's CSV
     python main.py check-submission FILE        say what is wrong with such a CSV
@@ -26,7 +27,7 @@ from numpy.typing import NDArray
 from models.dual_encoder import DualEncoder, tag_embedding, tags_alone
 from models.losses import make_loss
 from models.sentence_encoder import SentenceEncoder
-from utils import cli, devices, distributed, metrics, report, sentences, task6b
+from utils import cli, devices, distributed, environment, metrics, report, sentences, task6b
 from utils.checkpoint import load_checkpoint
 from utils.config import Config, Model, Training, to_plain
 from utils.corpora import AUDIOCAPS, CLOTHO, TASK6B, corpus
@@ -37,7 +38,9 @@ from utils.evaluation import evaluate
 from utils.experiment import (
     PLANS,
     Data,
+    Part,
     data_settings,
+    describe_data,
     load_clips,
     load_data,
     load_inputs,
@@ -48,6 +51,7 @@ from utils.inputs import Inputs
 from utils.mixup import Mixup
 from utils.relevance import read_relevant_csv, read_result_table, relevant_by_caption
 from utils.retrieval import best_clips, score_matrix, write_result_table, write_score_matrix
+from utils.run_report import write_report
 from utils.runs import (
     Run,
     load_initial,
@@ -104,6 +108,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     sweeping.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with this sweep")
     scoring = add("evaluate", evaluate_checkpoint, "score a checkpoint")
     scoring.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
+    reporting = add("report", report_run, "write the report of a finished run again")
+    reporting.add_argument("run", type=Path, metavar="RUN_FOLDER")
     table = add("score", score_results, "score a table of results: caption,file_name_1,...")
     table.add_argument("results", type=Path, metavar="RESULTS.csv")
     for command in (scoring, table):
@@ -219,11 +225,32 @@ def fit_and_score(config: Config, data: Data, trainer: Trainer, run: Run) -> dic
             "trained_on": run.trained_on,
             "best_epoch": trainer.best_epoch,
             "validation": trainer.history[trainer.best_epoch - 1],
+            "data": describe_data(config, PLANS[run.trained_on], data),
+            "environment": environment.describe(data.device),
             **score_test(config, data, trainer.model, run),
         }
         run.save_metrics(results)
         tracker.summarise(results)
+    if not run.quiet:  # a sweep has many runs, and a table to compare them
+        try:
+            save_report(config, data.inputs, trainer.model, data.test, run)
+        except InputError as error:  # a report must not cost the run
+            run.say(f"no report: {error}\nto try again: python main.py report {run.folder}")
     return results
+
+
+def save_report(
+    config: Config, inputs: Inputs, model: DualEncoder, test: Part | None, run: Run
+) -> None:
+    """Write report.html of a run that has its metrics."""
+    write_report(
+        run,
+        model,
+        test,
+        inputs=inputs,
+        audio_features=config.model.audio_features,
+        seed=config.seed,
+    )
 
 
 def sweep(args: argparse.Namespace) -> None:
@@ -403,6 +430,23 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
     summary.finish(
         f"scored {report.captions_and_clips(split)} ({split.split}): mAP@10 {scores['mAP@10']:.3f}"
     )
+
+
+def report_run(args: argparse.Namespace) -> None:
+    """Write the report of a finished run, from its folder and the vector files."""
+    summary = cli.Summary()
+    run = Run.complete(args.run)
+    args.checkpoint = run.checkpoint_best
+    subset, name = PLANS[run.trained_on].test
+    model, inputs, config = load_model(args, subset, summary)
+    split = load_split(config, corpus(config, subset), name, summary)
+    test = None
+    if split.captions:
+        device = model.audio_projection.weight.device
+        test = Part(split, load_pairs(split, inputs, tag_embedding, device))
+    save_report(config, inputs, model, test, run)
+    summary.writes(run.report, run.plots)
+    summary.finish(f"reported on {cli.shown(run.folder)}")
 
 
 def score_results(args: argparse.Namespace) -> None:

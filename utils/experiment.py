@@ -5,6 +5,7 @@ Shapes: C clips, K AudioSet classes, D dimension of the shared space.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -117,6 +118,24 @@ def load_data(
                 "sound files in place and run scripts/01_preprocess.py again."
             )
     return Data(training, validation, part(*plan.test), inputs[plan.training[0]])
+
+
+def describe_data(config: Config, plan: Plan, data: Data) -> dict[str, dict[str, Any]]:
+    """Say what a run is trained on and chooses its epoch by: splits, counts, synthetic or not."""
+    parts = {
+        "training": (plan.training, data.training),
+        "validation": (plan.validation, data.validation),
+    }
+    return {
+        role: {
+            "subset": subset,
+            "split": split,
+            "captions": len(part.split.captions),
+            "clips": len(part.split.clip_names),
+            "note": corpus(config, subset).synthetic_note,
+        }
+        for role, ((subset, split), part) in parts.items()
+    }
 
 
 def data_settings(config: Config) -> Config:
