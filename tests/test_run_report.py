@@ -231,6 +231,18 @@ def test_one_epoch_is_drawn_as_dots():
         assert [line for line in axes.lines if line.get_marker() == "o"], plot
 
 
+@pytest.mark.parametrize("ends", [[1, 1, 1, 0.99], [0, 0, 0, 0], [0.1, 0.5, 0.9, 0.7]])
+def test_labels_at_the_ends_of_curves_do_not_overlap(ends):
+    spread = plots._spread(ends)
+    assert (np.diff(np.sort(spread)) >= plots._LABEL_HEIGHT - 1e-9).all()
+    assert max(spread) <= 1
+    assert np.argsort(spread, kind="stable").tolist() == np.argsort(ends, kind="stable").tolist()
+
+
+def test_labels_that_do_not_overlap_stay_where_they_are():
+    assert plots._spread([0.1, 0.5, 0.9, 0.7]) == [0.1, 0.5, 0.9, 0.7]
+
+
 def test_names_with_dollar_signs_are_drawn_as_they_are():
     written = figures.svg(
         figures.draw(lambda axes: axes.set_title("$a_1$ & <b>")), name="x", label="$ & <"
@@ -265,7 +277,9 @@ def test_training_leaves_a_report_that_the_command_writes_again(finished, capsys
     text = Reader(written.decode()).text
     metrics = json.loads(finished.metrics.read_text())
     assert metrics["note"] in text
-    assert "Trained on 150 captions of 30 clips (Clotho, development)" in text
+    assert (
+        "Trained on 150 captions of 30 clips (development; synthetic, in Clotho's layout)" in text
+    )
     assert f"{metrics['scores']['mAP@10']:.3f}" in text
     assert metrics["environment"]["torch"] in text
 

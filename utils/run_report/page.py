@@ -123,9 +123,11 @@ def _header(numbers: Numbers) -> Html:
 def _lead(metrics: Mapping[str, Any]) -> Iterator[str]:
     for role, verb in (("training", "Trained on"), ("validation", "its epoch chosen on")):
         if part := metrics.get("data", {}).get(role):
+            name = _NAMES[part["subset"]]
+            source = f"synthetic, in {name}'s layout" if part["note"] else name
             yield (
                 f"{verb} {part['captions']} captions of {part['clips']} clips "
-                f"({_NAMES[part['subset']]}, {part['split']}), "
+                f"({part['split']}; {source}), "
             )
     if "scores" in metrics:
         yield (

@@ -12,6 +12,8 @@ from utils.run_report.figures import HUES, LIGHT
 from utils.run_report.findings import RankBin, RecallCurve
 from utils.run_report.space import SpaceMap
 
+_LABEL_HEIGHT = 0.09  # of the height of the axes
+
 
 def losses(axes: Axes, history: Sequence[Mapping[str, float]], best_epoch: int) -> None:
     """Draw training and validation loss by epoch."""
@@ -32,18 +34,23 @@ def validation(axes: Axes, history: Sequence[Mapping[str, float]], best_epoch: i
     epochs = [row["epoch"] for row in history]
     for name in METRICS:
         foremost = name == METRICS[-1]
-        values = [row[name] for row in history]
         colour = LIGHT["accent" if foremost else "muted"]
+        values = [row[name] for row in history]
         _curve(axes, epochs, values, None, colour, width=1.8 if foremost else 0.9)
+    low, high = axes.get_ylim()
+    ends = [(history[-1][name] - low) / (high - low) for name in METRICS]
+    for name, place in zip(METRICS, _spread(ends), strict=True):
         axes.annotate(
             name,
-            (epochs[-1], values[-1]),
-            (4, 0),
+            (1, place),
+            (3, 0),
+            xycoords="axes fraction",
             textcoords="offset points",
             va="center",
-            color=colour,
+            color=LIGHT["accent" if name == METRICS[-1] else "muted"],
             annotation_clip=False,
         )
+    axes.margins(x=0.02)
     axes.set_ylabel("validation score")
     _mark_best(axes, best_epoch)
 
@@ -144,7 +151,7 @@ def recall(axes: Axes, curve: RecallCurve) -> None:
     axes.set_ylim(0, 1.02)
     axes.set_xlabel("k, number of clips listened to")
     axes.set_ylabel("R@k")
-    axes.legend(loc="center right")
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, columnspacing=1.0)
 
 
 def space(axes: Axes, places: SpaceMap) -> None:
@@ -180,6 +187,20 @@ def _curve(
 ) -> None:
     marker = "o" if len(x) == 1 else None  # a line needs two points
     axes.plot(x, y, marker=marker, markersize=4, color=colour, linewidth=width, label=label)
+
+
+def _spread(places: Sequence[float]) -> list[float]:
+    """Move the places of labels, as shares of the height, apart until no two overlap."""
+    order = np.argsort(places, kind="stable")
+    spread = np.array(places, dtype=float)[order]
+    for i in range(1, len(spread)):
+        spread[i] = max(spread[i], spread[i - 1] + _LABEL_HEIGHT)
+    spread[-1] = min(spread[-1], 1.0)
+    for i in range(len(spread) - 2, -1, -1):
+        spread[i] = min(spread[i], spread[i + 1] - _LABEL_HEIGHT)
+    moved = np.empty(len(spread))
+    moved[order] = spread
+    return moved.tolist()
 
 
 def _mark_best(axes: Axes, best_epoch: int) -> None:
