@@ -10,6 +10,7 @@ Writes  outputs/<experiment>/<run>/: conf.yaml, checkpoints, history.csv, metric
     python main.py sweep --recipe FILE          train a grid of settings and seeds, one table
     python main.py evaluate --checkpoint FILE   score a checkpoint
     python main.py report RUN_FOLDER            write the report of a finished run again
+    python main.py export --checkpoint FILE --output DIR    write a model folder to share
     python main.py score RESULTS.csv            score any table of results
     python main.py submit --checkpoint FILE     rank the Task 6b subset: the challenge's CSV
     python main.py check-submission FILE        say what is wrong with such a CSV
@@ -28,8 +29,9 @@ from models.dual_encoder import DualEncoder, tag_embedding, tags_alone
 from models.losses import make_loss
 from models.sentence_encoder import SentenceEncoder
 from utils import cli, devices, distributed, environment, metrics, report, sentences, task6b
+from utils.audioset import read_labels
 from utils.checkpoint import load_checkpoint
-from utils.config import Config, Model, Training, to_plain
+from utils.config import PROJECT_ROOT, Config, Model, Training, to_plain
 from utils.corpora import AUDIOCAPS, CLOTHO, TASK6B, corpus
 from utils.datasets import CaptionSplit, QuerySplit
 from utils.distributed import ALONE, Team
@@ -47,8 +49,11 @@ from utils.experiment import (
     load_pairs,
     load_split,
 )
+from utils.exporting import exported_config, require_empty, write_exported
+from utils.files import read_json, read_text
 from utils.inputs import Inputs
 from utils.mixup import Mixup
+from utils.model_card import model_card, sources_of
 from utils.relevance import read_relevant_csv, read_result_table, relevant_by_caption
 from utils.retrieval import best_clips, score_matrix, write_result_table, write_score_matrix
 from utils.run_report import write_report
@@ -127,6 +132,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
             default="cutoff",
             help="AP@10 over min(relevant clips, 10), or over all relevant clips",
         )
+    exporting = add("export", export, "write a model folder to share")
+    exporting.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
+    exporting.add_argument("--output", type=Path, required=True, metavar="DIR")
     submitting = add("submit", submit, "rank the Task 6b clips for each query")
     submitting.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
     submitting.add_argument("--output", type=Path, metavar="DIR", help="default: the checkpoint's")
@@ -545,6 +553,35 @@ def score_queries(
         audio = model.encode_audio(features, tags)
         text = model.encode_text(queries.to(device))
         return score_matrix(audio, text)
+
+
+def export(args: argparse.Namespace) -> None:
+    """Write the model of a checkpoint into a folder of its own, with a card."""
+    summary = cli.Summary()
+    require_empty(args.output)
+    trained_on = load_checkpoint(args.checkpoint).get("trained_on", CLOTHO)
+    model, inputs, config = load_model(args, PLANS[trained_on].training[0], summary)
+    described = exported_config(
+        config.model,
+        audio_size=inputs.audio_size,
+        text_size=inputs.text_size,
+        passt=inputs.projected[0].attributes,
+        sentence_model=inputs.captions.attributes,
+        trained_on=trained_on,
+    )
+    metrics_file = args.checkpoint.parent / "metrics.json"
+    scored = read_json(metrics_file) if metrics_file.is_file() else None
+    card = model_card(described, scored, sources_of(config, trained_on))
+    write_exported(
+        args.output,
+        described,
+        model.state_dict(),
+        tags=read_labels(),
+        card=card,
+        licence=read_text(PROJECT_ROOT / "LICENSE"),
+    )
+    summary.writes(args.output)
+    summary.finish(f"exported {args.checkpoint.name}; what it is says README.md in that folder")
 
 
 def check_submission(args: argparse.Namespace) -> None:
