@@ -2,7 +2,7 @@
 
 Reads   conf.yaml and the files of train_data, which scripts 01, 03, 04 and 06 write
 Writes  outputs/<experiment>/<run>/: conf.yaml, checkpoints, history.csv, metrics.json,
-        test.output.csv, test.ranks.csv, log.txt
+        test.output.csv, test.ranks.csv, log.txt, report.html, plots/
 
     python main.py                              train, then score the test split once; if that was
                                                 interrupted, go on (--new: start over)
@@ -10,6 +10,8 @@ Writes  outputs/<experiment>/<run>/: conf.yaml, checkpoints, history.csv, metric
     python main.py train-audiocaps              train on AudioCaps, for training.init_checkpoint
     python main.py sweep --recipe FILE          train a grid of settings and seeds, one table
     python main.py evaluate --checkpoint FILE   score a checkpoint
+    python main.py report RUN_FOLDER            write the report of a finished run again
+    python main.py export --checkpoint FILE --output DIR    write a model folder to share
     python main.py score RESULTS.csv            score any table of results
     python main.py submit --checkpoint FILE     rank the Task 6b subset: the challenge's CSV
     python main.py check-submission FILE        say what is wrong with such a CSV
@@ -31,9 +33,10 @@ from numpy.typing import NDArray
 from models.dual_encoder import DualEncoder, tag_embedding, tags_alone
 from models.losses import make_loss
 from models.sentence_encoder import SentenceEncoder
-from utils import cli, devices, distributed, metrics, report, sentences, task6b
+from utils import cli, devices, distributed, environment, metrics, report, sentences, task6b
+from utils.audioset import read_labels
 from utils.checkpoint import load_checkpoint
-from utils.config import Config, Model, Training, to_plain
+from utils.config import PROJECT_ROOT, Config, Model, Training, to_plain
 from utils.consistency import destructive, require_files
 from utils.corpora import AUDIOCAPS, CLOTHO, TASK6B, corpus
 from utils.datasets import CaptionSplit, QuerySplit
@@ -43,7 +46,9 @@ from utils.evaluation import evaluate
 from utils.experiment import (
     PLANS,
     Data,
+    Part,
     data_settings,
+    describe_data,
     files_of_run,
     leave_out_failed,
     load_clips,
@@ -53,9 +58,12 @@ from utils.experiment import (
     load_split,
     needed_files,
 )
+from utils.exporting import exported_config, require_empty, write_exported
+from utils.files import read_json, read_text
 from utils.inputs import Inputs
 from utils.locks import only_run
 from utils.mixup import Mixup
+from utils.model_card import model_card, sources_of
 from utils.parallel import require_same_training
 from utils.relevance import read_relevant_csv, read_result_table, relevant_by_caption
 from utils.resuming import (
@@ -68,6 +76,7 @@ from utils.resuming import (
     weights_of,
 )
 from utils.retrieval import best_clips, score_matrix, write_result_table, write_score_matrix
+from utils.run_report import write_report
 from utils.runs import Run
 from utils.sweep import Sweep, parse_vary, read_recipe
 from utils.tracking import Tracker
@@ -123,6 +132,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     sweeping.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with this sweep")
     scoring = add("evaluate", evaluate_checkpoint, "score a checkpoint")
     scoring.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
+    reporting = add("report", report_run, "write the report of a finished run again")
+    reporting.add_argument("run", type=Path, metavar="RUN_FOLDER")
     table = add("score", score_results, "score a table of results: caption,file_name_1,...")
     table.add_argument("results", type=Path, metavar="RESULTS.csv")
     for command in (scoring, table):
@@ -140,6 +151,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
             default="cutoff",
             help="AP@10 over min(relevant clips, 10), or over all relevant clips",
         )
+    exporting = add("export", export, "write a model folder to share")
+    exporting.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
+    exporting.add_argument("--output", type=Path, required=True, metavar="DIR")
     submitting = add("submit", submit, "rank the Task 6b clips for each query")
     submitting.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
     submitting.add_argument("--output", type=Path, metavar="DIR", help="default: the checkpoint's")
@@ -228,11 +242,32 @@ def fit_and_score(config: Config, data: Data, trainer: Trainer, run: Run) -> dic
             "trained_on": run.trained_on,
             "best_epoch": trainer.best_epoch,
             "validation": trainer.history[trainer.best_epoch - 1],
+            "data": describe_data(config, PLANS[run.trained_on], data),
+            "environment": environment.describe(data.device),
             **score_test(config, data, trainer.model, run),
         }
         run.save_metrics(results)
         tracker.summarise(results)
+    if not run.quiet:  # a sweep has many runs, and a table to compare them
+        try:
+            save_report(config, data.inputs, trainer.model, data.test, run)
+        except InputError as error:  # a report must not cost the run
+            run.say(f"no report: {error}\nto try again: python main.py report {run.folder}")
     return results
+
+
+def save_report(
+    config: Config, inputs: Inputs, model: DualEncoder, test: Part | None, run: Run
+) -> None:
+    """Write report.html of a run that has its metrics."""
+    write_report(
+        run,
+        model,
+        test,
+        inputs=inputs,
+        audio_features=config.model.audio_features,
+        seed=config.seed,
+    )
 
 
 def sweep(args: argparse.Namespace) -> None:
@@ -425,6 +460,24 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
     )
 
 
+def report_run(args: argparse.Namespace) -> None:
+    """Write the report of a finished run, from its folder and the vector files."""
+    summary = cli.Summary()
+    run = Run.complete(args.run)
+    args.checkpoint = run.checkpoint_best
+    subset, name = PLANS[run.trained_on].test
+    model, inputs, config = load_model(args, subset, [name], summary)
+    split = load_split(config, corpus(config, subset), name, summary)
+    split = leave_out_failed(split, inputs, summary)
+    test = None
+    if split.captions:
+        device = model.audio_projection.weight.device
+        test = Part(split, load_pairs(split, inputs, tag_embedding, device))
+    save_report(config, inputs, model, test, run)
+    summary.writes(run.report, run.plots)
+    summary.finish(f"reported on {cli.shown(run.folder)}")
+
+
 def score_results(args: argparse.Namespace) -> None:
     """Score a table of results, of whatever system."""
     summary = cli.Summary()
@@ -524,6 +577,35 @@ def score_queries(
         audio = model.encode_audio(features, tags)
         text = model.encode_text(queries.to(device))
         return score_matrix(audio, text)
+
+
+def export(args: argparse.Namespace) -> None:
+    """Write the model of a checkpoint into a folder of its own, with a card."""
+    summary = cli.Summary()
+    require_empty(args.output)
+    trained_on = load_checkpoint(args.checkpoint).get("trained_on", CLOTHO)
+    model, inputs, config = load_model(args, PLANS[trained_on].training[0], [], summary)
+    described = exported_config(
+        config.model,
+        audio_size=inputs.audio_size,
+        text_size=inputs.text_size,
+        passt=inputs.projected[0].attributes,
+        sentence_model=inputs.captions.attributes,
+        trained_on=trained_on,
+    )
+    metrics_file = args.checkpoint.parent / "metrics.json"
+    scored = read_json(metrics_file) if metrics_file.is_file() else None
+    card = model_card(described, scored, sources_of(config, trained_on))
+    write_exported(
+        args.output,
+        described,
+        model.state_dict(),
+        tags=read_labels(),
+        card=card,
+        licence=read_text(PROJECT_ROOT / "LICENSE"),
+    )
+    summary.writes(args.output)
+    summary.finish(f"exported {args.checkpoint.name}; what it is says README.md in that folder")
 
 
 def check_submission(args: argparse.Namespace) -> None:

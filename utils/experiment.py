@@ -6,6 +6,7 @@ Shapes: C clips, K AudioSet classes, D dimension of the shared space.
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -181,6 +182,24 @@ def files_of_run(config: Config, plan: Plan, *, begins: bool) -> list[Needed]:
         advice = "Give a checkpoint of a run, or set it to null."
         needed.append(("training.init_checkpoint", config.training.init_checkpoint, advice))
     return needed
+
+
+def describe_data(config: Config, plan: Plan, data: Data) -> dict[str, dict[str, Any]]:
+    """Say what a run is trained on and chooses its epoch by: splits, counts, synthetic or not."""
+    parts = {
+        "training": (plan.training, data.training),
+        "validation": (plan.validation, data.validation),
+    }
+    return {
+        role: {
+            "subset": subset,
+            "split": split,
+            "captions": len(part.split.captions),
+            "clips": len(part.split.clip_names),
+            "note": corpus(config, subset).synthetic_note,
+        }
+        for role, ((subset, split), part) in parts.items()
+    }
 
 
 def data_settings(config: Config) -> Config:

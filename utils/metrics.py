@@ -142,16 +142,36 @@ def bootstrap_interval(
     level: float = 0.95,
     resamples: int = 2000,
 ) -> tuple[float, float]:
-    """Estimate a confidence interval of a mean, by the percentile bootstrap over groups.
+    """Estimate a confidence interval of a mean: `bootstrap_intervals` of values of shape (N,)."""
+    low, high = bootstrap_intervals(
+        np.asarray(values, dtype=float)[..., np.newaxis],
+        groups,
+        seed=seed,
+        level=level,
+        resamples=resamples,
+    )
+    return float(low[0]), float(high[0])
+
+
+def bootstrap_intervals(
+    values: ArrayLike,
+    groups: ArrayLike,
+    *,
+    seed: int,
+    level: float = 0.95,
+    resamples: int = 2000,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Estimate confidence intervals of means, by the percentile bootstrap over groups.
 
     The captions of a clip share its fate, so whole clips are resampled (Efron and Tibshirani,
     "An introduction to the bootstrap", 1993, chapters 8 and 13).
 
     Parameters
     ----------
-    values : array_like, shape (N,)
+    values : array_like, shape (N, M)
+        M measures of each query; all are resampled together.
     groups : array_like, shape (N,), int
-        Which clip each value belongs to.
+        Which clip each query belongs to.
     seed : int
     level : float
         Of confidence, in (0, 1).
@@ -159,8 +179,7 @@ def bootstrap_interval(
 
     Returns
     -------
-    tuple of float
-        Lower and upper bound.
+    low, high : ndarray, shape (M,)
 
     Raises
     ------
@@ -169,18 +188,20 @@ def bootstrap_interval(
 
     """
     values, groups = np.asarray(values, dtype=float), np.asarray(groups)
-    if not len(values) or values.shape != groups.shape or values.ndim != 1:
+    if values.ndim != 2 or not len(values) or values.shape[:1] != groups.shape:
         raise ValueError(f"{values.shape} values in {groups.shape} groups")
     _, group = np.unique(groups, return_inverse=True)
     sizes = np.bincount(group)
-    sums = np.bincount(group, weights=values)
+    sums = np.zeros((len(sizes), values.shape[1]))
+    np.add.at(sums, group, values)
     rng = np.random.default_rng(seed)
-    means = np.empty(resamples)
+    means = np.empty((resamples, values.shape[1]))
     for i in range(resamples):
         drawn = rng.integers(len(sizes), size=len(sizes))
-        means[i] = sums[drawn].sum() / sizes[drawn].sum()
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+        times = np.bincount(drawn, minlength=len(sizes)).astype(float)
+        means[i] = (times @ sums) / (times @ sizes)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return low, high
 
 
 def score_result_rows(

@@ -43,6 +43,9 @@ class Run:
         self.results = folder / "test.output.csv"
         self.ranks = folder / "test.ranks.csv"
         self.metrics = folder / "metrics.json"
+        self.history = folder / "history.csv"
+        self.report = folder / "report.html"
+        self.plots = folder / "plots"
         self.log = folder / "log.txt"
         self.begun_with: dict[str, str] = {}
         self._descriptor: int | None = None
@@ -109,6 +112,20 @@ class Run:
     def __exit__(self, *_: object) -> None:
         self.release()
 
+    @classmethod
+    def complete(cls, folder: Path) -> "Run":
+        """Open the folder of a run that was trained to its end."""
+        run = cls(folder)
+        wanted = (run.metrics, run.history, run.settings, run.checkpoint_best)
+        if missing := [path.name for path in wanted if not path.is_file()]:
+            raise InputError(
+                f"{folder} is no folder of a finished run: {', '.join(missing)} missing. Give the "
+                "folder that main.py named; an interrupted run is finished by "
+                "python main.py train --resume FOLDER."
+            )
+        run.trained_on = read_json(run.metrics)["trained_on"]
+        return run
+
     @property
     def finished(self) -> bool:
         """Whether the run has been scored on the test split."""
@@ -148,7 +165,7 @@ class Run:
         writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        with atomic_write(self.folder / "history.csv", "w") as file:
+        with atomic_write(self.history, "w") as file:
             file.write(text.getvalue())
 
     def save_metrics(self, metrics: Mapping[str, Any]) -> None:
@@ -178,6 +195,12 @@ class Run:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("cid", "rank"))
             writer.writerows(zip(cids, ranks, strict=True))
+
+    def read_history(self) -> list[dict[str, float]]:
+        """Read back history.csv."""
+        (_, header), *rows = read_csv(self.history)
+        history = [dict(zip(header, map(float, cells), strict=True)) for _, cells in rows]
+        return [{**row, "epoch": int(row["epoch"])} for row in history]
 
     def read_outcome(self) -> tuple[float, list[int]]:
         """Read back a finished run: validation mAP@10 of its best epoch, and the test ranks."""

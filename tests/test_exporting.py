@@ -1,0 +1,140 @@
+import subprocess
+
+import pytest
+import torch
+from conftest import load_script, options, settings_for
+from test_exported import make_model, write
+
+from models.dual_encoder import DualEncoder
+from utils import exporting
+from utils.datasets import load_captions
+from utils.errors import InputError
+from utils.exported import load_exported, require_compatible
+from utils.vectors import read_vectors
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    write(folder, make_model())  # an empty one will do
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(InputError, match=r"model is not empty.*--output"):
+        write(folder, make_model())
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file is not empty"):
+        write(tmp_path / "file", make_model())
+
+
+def test_nothing_is_left_of_an_export_that_fails(tmp_path, monkeypatch):
+    real, written = exporting.atomic_write, []
+
+    def full(path, *arguments):
+        written.append(path)
+        if len(written) == 3:
+            raise InputError("cannot write: no space left")
+        return real(path, *arguments)
+
+    monkeypatch.setattr(exporting, "atomic_write", full)
+    with pytest.raises(InputError, match="no space left"):
+        write(tmp_path / "model", make_model())
+    assert len(written) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_that_is_another_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match=r"audio_norm\.weight is .*\(12,\), not .*\(13,\)"):
+        write(tmp_path / "model", make_model(), audio_size=13)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_equal_models_give_equal_folders(tmp_path):
+    for name in ("one", "two"):
+        write(tmp_path / name, make_model())
+    for path in (tmp_path / "one").iterdir():
+        assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def exported(small_demo, tmp_path_factory):
+    """The folder of an exported model, the run that it came from, and the run's metrics."""
+    outputs = tmp_path_factory.mktemp("export")
+    main = load_script("main")
+    main.main(options(settings_for(small_demo, outputs=outputs)))
+    (run,) = (outputs / "demo").iterdir()
+    checkpoint = run / "checkpoint_best.pt"
+    main.main(["export", "--checkpoint", str(checkpoint), "--output", str(outputs / "model")])
+    return outputs / "model", run
+
+
+def test_an_exported_run_scores_as_before(exported, small_demo):
+    folder, run = exported
+    model = load_exported(folder).build(DualEncoder)
+    processed = small_demo / "processed"
+    logits, texts = (
+        read_vectors(processed / f"{name}.hdf5", made_by="")
+        for name in ("audio_logits_passt", "sentence_embeddings_mpnet")
+    )
+    require_compatible(
+        load_exported(folder),
+        passt=logits.attributes,
+        sentence_model=texts.attributes,
+        source=processed,
+    )
+    split = load_captions(processed, "evaluation")
+
+    def rows(file, ids):
+        return torch.from_numpy(file.vectors[[file.ids.index(i) for i in ids]])
+
+    with torch.no_grad():
+        features = rows(logits, split.audio_ids)
+        audio = model.encode_audio(features, model.embed_tags(features))
+        scores = model.encode_text(rows(texts, split.caption_ids)) @ audio.T
+    order = scores.argsort(dim=1, descending=True, stable=True)
+    ranks = [
+        1 + row.tolist().index(clip)
+        for row, clip in zip(order, split.clip_of_caption.tolist(), strict=True)
+    ]
+    listed = [int(line.split(",")[1]) for line in (run / "test.ranks.csv").read_text().split()[1:]]
+    assert ranks == listed
+
+
+def test_the_weights_are_those_of_the_checkpoint(exported):
+    folder, run = exported
+    state = torch.load(run / "checkpoint_best.pt", weights_only=True)["model"]
+    again = load_exported(folder).state
+    assert again.keys() == state.keys()
+    assert all(torch.equal(state[name], again[name]) for name in state)
+
+
+def test_the_sums_are_those_that_sha256sum_checks(exported):
+    folder, _ = exported
+    checked = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert checked.returncode == 0, checked.stdout
+    assert checked.stdout.count(": OK") == 6
+
+
+def test_the_card_is_filled_in(exported):
+    folder, _ = exported
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    for part in (
+        "**Synthetic sounds.**",
+        "50 captions of 10 clips",
+        "| **this model** |",
+        "`demo`",
+    ):
+        assert part in card
+
+
+def test_the_command_refuses_before_it_reads(tmp_path, exported):
+    folder, _ = exported
+    arguments = ["export", "--checkpoint", str(tmp_path / "gone.pt"), "--output"]
+    with pytest.raises(InputError, match="is not empty"):
+        load_script("main").main([*arguments, str(folder)])
+    with pytest.raises(InputError, match=r"no checkpoint .*gone\.pt"):
+        load_script("main").main([*arguments, str(tmp_path / "new")])

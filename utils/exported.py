@@ -1,0 +1,300 @@
+"""A model folder to share: weights, settings and names, checked when they are read.
+
+Nothing in such a folder is run: weights are safetensors, everything else is JSON or text.
+
+Shapes: F audio numbers, K AudioSet classes, D dimension of the shared space.
+"""
+
+import dataclasses
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from utils.audioset import NUM_TAGS
+from utils.config import Model
+from utils.errors import InputError, shorten
+from utils.schema import build, limited
+
+FORMAT = 1
+WEIGHTS, TAG_TABLE = "model.safetensors", "tag_table.safetensors"
+CONFIG, TAGS, CARD, LICENCE = "config.json", "audioset_tags.json", "README.md", "LICENSE"
+SUMS = "SHA256SUMS"
+_SUM_LINE = re.compile(r"([0-9a-f]{64})  ([\w-][\w.-]*)")  # no path can lead out of the folder
+
+# What must be the same for a new sound or text. Precisions may differ, and a sentence model has
+# several names.
+_PASST_MATTERS = ("model", "weights_sha256", "sample_rate", "window_seconds", "hop_seconds")
+_TEXT_MATTERS = ("weights_sha256",)
+
+
+@dataclass(frozen=True)
+class PasstUsed:
+    """The PaSST that the model was trained with, as its vector files tell; None: not recorded."""
+
+    model: str | None = None
+    weights_sha256: str | None = None
+    precision: str | None = None
+    sample_rate: int | None = None
+    window_seconds: float | None = None
+    hop_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class SentenceModelUsed:
+    """The sentence model, likewise."""
+
+    model: str | None = None
+    weights_sha256: str | None = None
+    precision: str | None = None
+
+
+@dataclass(frozen=True)
+class ExportedConfig:
+    """What config.json holds."""
+
+    format: int = FORMAT
+    audio_size: int = limited(1, low=1)
+    text_size: int = limited(1, low=1)
+    model: Model = field(default_factory=Model)
+    passt: PasstUsed = field(default_factory=PasstUsed)
+    sentence_model: SentenceModelUsed = field(default_factory=SentenceModelUsed)
+    trained_on: Literal["clotho", "audiocaps"] = "clotho"
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The tensors of the model, by name."""
+        audio, space = self.audio_size, self.text_size
+        shapes: dict[str, tuple[int, ...]] = {
+            "audio_norm.weight": (audio,),
+            "audio_norm.bias": (audio,),
+            "audio_projection.weight": (space, audio),
+            "audio_projection.bias": (space,),
+        }
+        if self.model.text_projection:
+            shapes["text_projection.weight"] = (space, space)
+            shapes["text_projection.bias"] = (space,)
+        if self.model.audioset_info != "none":
+            shapes["tag_table"] = (NUM_TAGS, space)
+        return shapes
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A model folder, read and checked.
+
+    Attributes
+    ----------
+    folder : Path
+    config : ExportedConfig
+    state : dict of str to Tensor
+        All tensors of the dual encoder, float32.
+    tags : list of K str
+        Display names of the AudioSet tags, in the order of the logits.
+
+    """
+
+    folder: Path
+    config: ExportedConfig
+    state: dict[str, Tensor]
+    tags: list[str]
+
+    def build(self, dual_encoder: Callable[..., nn.Module]) -> nn.Module:
+        """Make the network: ``load_exported(folder).build(DualEncoder)``.
+
+        Parameters
+        ----------
+        dual_encoder : callable
+            `models.dual_encoder.DualEncoder`.
+
+        """
+        model = dual_encoder(
+            audio_size=self.config.audio_size,
+            text_size=self.config.text_size,
+            tag_table=self.state.get("tag_table"),
+            ratio=self.config.model.ratio_embed1,
+            text_projection=self.config.model.text_projection,
+        )
+        model.load_state_dict(self.state)
+        return model.eval()
+
+
+def load_exported(folder: str | Path) -> Exported:
+    """Read a model folder and check it: every file by its SHA-256, version, shapes, numbers.
+
+    Parameters
+    ----------
+    folder : str or Path
+
+    Returns
+    -------
+    Exported
+
+    Raises
+    ------
+    InputError
+        If a file is missing, added or changed, or the folder is of another version or not
+        consistent. Names that begin with a dot are passed over: file systems and git leave such.
+
+    """
+    folder = Path(folder)
+    contents = _read_checked(folder)
+    values = _parse(folder / CONFIG, contents.get(CONFIG))
+    found = values.get("format") if isinstance(values, dict) else None
+    if found != FORMAT:
+        raise InputError(
+            f"{folder} is of format {found!r}, and this version reads {FORMAT}. Export the model "
+            "again, or use the version of the project that wrote it."
+        )
+    config = _config(folder / CONFIG, values)
+    wanted = {WEIGHTS, CONFIG, TAGS, CARD, LICENCE}
+    if config.model.audioset_info != "none":
+        wanted.add(TAG_TABLE)
+    if contents.keys() != wanted:
+        differing = ", ".join(sorted(contents.keys() ^ wanted))
+        raise InputError(
+            f"{folder} does not hold the files of a model ({differing}). Get it again."
+        )
+    state = _tensors(folder / WEIGHTS, contents[WEIGHTS])
+    if TAG_TABLE in contents:
+        state |= _tensors(folder / TAG_TABLE, contents[TAG_TABLE])
+    if problems := misfits(config, state):
+        raise InputError(
+            f"the weights in {folder} do not fit its {CONFIG}:\n{shorten(problems)}\nGet it again."
+        )
+    tags = _parse(folder / TAGS, contents[TAGS])
+    if not isinstance(tags, list) or len(tags) != NUM_TAGS or set(map(type, tags)) != {str}:
+        raise InputError(f"{folder / TAGS} is not a list of {NUM_TAGS} names. Get it again.")
+    return Exported(folder, config, state, tags)
+
+
+def require_compatible(
+    exported: Exported,
+    *,
+    passt: Mapping[str, Any] | None = None,
+    sentence_model: Mapping[str, Any] | None = None,
+    source: str | Path,
+) -> None:
+    """Refuse sounds or texts that were embedded otherwise than those the model was trained on.
+
+    Parameters
+    ----------
+    exported : Exported
+    passt, sentence_model : mapping, optional
+        How sounds and texts are embedded, in the words of vector files: the `attributes` of a
+        `utils.vectors.VectorFile` serve as they are. What either side does not tell is not
+        compared.
+    source : str or Path
+        The file or setting where they come from, named in the error.
+
+    Raises
+    ------
+    InputError
+        Listing each difference.
+
+    """
+    differing = [
+        f"{what}: {name} is {given[name]!r}, the model needs {getattr(trained, name)!r}"
+        for what, trained, given, names in (
+            ("PaSST", exported.config.passt, passt or {}, _PASST_MATTERS),
+            ("sentence model", exported.config.sentence_model, sentence_model or {}, _TEXT_MATTERS),
+        )
+        for name in names
+        if None not in (getattr(trained, name), given.get(name))
+        and getattr(trained, name) != given[name]
+    ]
+    if differing:
+        raise InputError(
+            f"{source} does not go with the model in {exported.folder}:\n{shorten(differing)}\n"
+            "Embed sounds and texts with the networks that its README.md names."
+        )
+
+
+def misfits(config: ExportedConfig, state: Mapping[str, Tensor]) -> list[str]:
+    """List the tensors that are missing, too many, of another shape or type, or not finite."""
+    shapes = config.shapes
+    problems = [f"{name} is missing" for name in shapes if name not in state]
+    for name, tensor in state.items():
+        if name not in shapes:
+            problems.append(f"{name} is unknown")
+        elif tuple(tensor.shape) != shapes[name] or tensor.dtype != torch.float32:
+            problems.append(
+                f"{name} is {tensor.dtype} of shape {tuple(tensor.shape)}, not float32 of "
+                f"{shapes[name]}"
+            )
+        elif not tensor.isfinite().all():
+            problems.append(f"{name} holds NaN or infinite numbers")
+    return problems
+
+
+def digest(content: bytes) -> str:
+    """Compute the SHA-256 of bytes, as 64 lower-case hexadecimal digits."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read_checked(folder: Path) -> dict[str, bytes]:
+    """Read the listed files of a folder, each exactly as listed."""
+    if not (folder / SUMS).is_file():
+        raise InputError(
+            f"{folder} is no model folder: it has no {SUMS}. main.py export writes such folders."
+        )
+    listed = {}
+    for number, line in enumerate(_read(folder / SUMS).decode("utf-8", "replace").splitlines(), 1):
+        if not (match := _SUM_LINE.fullmatch(line)):
+            raise InputError(f"{folder / SUMS}, line {number}: {line!r} is no sum and file name.")
+        listed[match[2]] = match[1]
+    there = {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {SUMS}
+    problems = [f"{name} is missing" for name in sorted(listed.keys() - there)]
+    problems += [f"{name} is not listed in {SUMS}" for name in sorted(there - listed.keys())]
+    contents = {name: _read(folder / name) for name in sorted(listed.keys() & there)}
+    problems += [
+        f"{name} was changed: its SHA-256 is another"
+        for name, content in contents.items()
+        if digest(content) != listed[name]
+    ]
+    if problems:
+        raise InputError(
+            f"{folder} is not as it was exported:\n{shorten(problems)}\nGet it again from where "
+            "you trust it."
+        )
+    return contents
+
+
+def _config(path: Path, values: dict[str, Any]) -> ExportedConfig:
+    problems: list[str] = []
+    config = build(ExportedConfig, values, base=path.parent, problems=problems)
+    # A setting that is left out would silently be the default.
+    if not problems and dataclasses.asdict(config) != values:
+        problems.append("a setting is missing")
+    if problems:
+        raise InputError(f"{path} does not describe a model:\n{shorten(problems)}\nGet it again.")
+    return config
+
+
+def _tensors(path: Path, content: bytes) -> dict[str, Tensor]:
+    try:
+        return safetensors.torch.load(content)
+    except safetensors.SafetensorError as error:
+        raise InputError(f"{path} is no safetensors file ({error}). Get it again.") from None
+
+
+def _parse(path: Path, content: bytes | None) -> Any:
+    try:
+        return json.loads(content or b"")
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not valid JSON: {error}. Get it again.") from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}.") from None

@@ -1,0 +1,137 @@
+"""Write a model folder to share, which `utils.exported` reads."""
+
+import dataclasses
+import json
+import secrets
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from utils.config import Model
+from utils.errors import InputError
+from utils.exported import (
+    CARD,
+    CONFIG,
+    LICENCE,
+    SUMS,
+    TAG_TABLE,
+    TAGS,
+    WEIGHTS,
+    ExportedConfig,
+    PasstUsed,
+    SentenceModelUsed,
+    digest,
+    misfits,
+)
+from utils.files import atomic_write
+
+
+def exported_config(
+    model: Model,
+    *,
+    audio_size: int,
+    text_size: int,
+    passt: Mapping[str, Any],
+    sentence_model: Mapping[str, Any],
+    trained_on: str,
+) -> ExportedConfig:
+    """Describe a model.
+
+    Parameters
+    ----------
+    model : Model
+    audio_size, text_size : int
+        F and D.
+    passt, sentence_model : mapping
+        Attributes of the vector files that it was trained on; none where they are not recorded.
+    trained_on : {'clotho', 'audiocaps'}
+
+    """
+
+    def used(kind: type, attributes: Mapping[str, Any]) -> Any:
+        return kind(**{f.name: attributes.get(f.name) for f in dataclasses.fields(kind)})
+
+    return ExportedConfig(
+        audio_size=audio_size,
+        text_size=text_size,
+        model=model,
+        passt=used(PasstUsed, passt),
+        sentence_model=used(SentenceModelUsed, sentence_model),
+        trained_on=trained_on,
+    )
+
+
+def require_empty(folder: Path) -> None:
+    """Refuse a folder that holds something, with an InputError."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(
+            f"{folder} is not empty, and nothing in it is to be overwritten. Remove it, or name "
+            "another with --output."
+        )
+
+
+def write_exported(
+    folder: Path,
+    config: ExportedConfig,
+    state: Mapping[str, Tensor],
+    *,
+    tags: Sequence[str],
+    card: str,
+    licence: str,
+) -> None:
+    """Write a model folder; it appears under its name only when all of it is on the disk.
+
+    Parameters
+    ----------
+    folder : Path
+        New, or empty.
+    config : ExportedConfig
+    state : mapping of str to Tensor
+        State dict of the dual encoder.
+    tags : sequence of K str
+    card, licence : str
+        Texts of README.md and LICENSE.
+
+    Raises
+    ------
+    InputError
+        If the folder holds something, or cannot be written.
+    ValueError
+        If the state dict does not fit `config`.
+
+    """
+    require_empty(folder)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    if problems := misfits(config, tensors):
+        raise ValueError("; ".join(problems))
+    table = {name: tensors.pop(name) for name in ("tag_table",) if name in tensors}
+    contents = {
+        WEIGHTS: safetensors.torch.save(tensors, metadata={"format": "pt"}),
+        CONFIG: _json(dataclasses.asdict(config)),
+        TAGS: _json(list(tags)),
+        CARD: card.encode(),
+        LICENCE: licence.encode(),
+    }
+    if table:
+        contents[TAG_TABLE] = safetensors.torch.save(table, metadata={"format": "pt"})
+    sums = "".join(f"{digest(contents[name])}  {name}\n" for name in sorted(contents))
+    temporary = folder.absolute().parent / f".{secrets.token_hex(8)}.tmp"
+    try:
+        for name, content in {**contents, SUMS: sums.encode()}.items():
+            with atomic_write(temporary / name) as file:
+                file.write(content)
+        temporary.rename(folder)
+    except OSError as error:
+        raise InputError(
+            f"cannot write {folder}: {error.strerror or error}. Name another with --output."
+        ) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
