@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import os
 from pathlib import Path
 
@@ -10,6 +11,12 @@ from utils.scenes import write_demo_set
 
 DEMO_CONFIG = PROJECT_ROOT / "data/demo/conf.yaml"
 GOLDEN = Path(__file__).parent / "golden"
+FILES = {
+    "audio_logits": "audio_logits_passt.hdf5",
+    "audio_scene": "audio_scene_passt.hdf5",
+    "caption_embeddings": "sentence_embeddings_mpnet.hdf5",
+    "tag_embeddings": "audioset_527_tags_embeddings_mpnet.hdf5",
+}
 
 
 @pytest.fixture(scope="session")
@@ -81,3 +88,21 @@ def settings_for(folder: Path, *, outputs: Path | None = None) -> list[str]:
         "training.epochs=2",
         "training.device=cpu",
     ]
+
+
+@pytest.fixture
+def own_outputs(small_demo, tmp_path):
+    """Settings for the small demo set that write their runs into a folder of the test's own."""
+    return settings_for(small_demo, outputs=tmp_path / "outputs")
+
+
+def train(settings: list[str], *arguments: str):
+    """Run main.py in this process; returns the run folder and its metrics."""
+    load_script("main").main([*arguments, *options(settings)])
+    (output,) = (s.partition("=")[2] for s in settings if s.startswith("output_path="))
+    run = max((PROJECT_ROOT / output / "demo").iterdir(), key=lambda p: p.stat().st_mtime_ns)
+    return run, json.loads((run / "metrics.json").read_text())
+
+
+def scores(metrics: dict) -> dict:
+    return {key: metrics[key] for key in ("scores", "intervals_95", "median_rank", "best_epoch")}

@@ -1,5 +1,6 @@
-"""Processes that are killed before each of their file operations in turn."""
+"""Processes that are killed, or meet a full disk, at each of their file operations in turn."""
 
+import errno
 import itertools
 import os
 import signal
@@ -10,58 +11,103 @@ from pathlib import Path
 
 # What Python tells an audit hook before it does it; writes are not among them.
 CHANGES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "fcntl.flock")
+NEEDS_ROOM = ("open", "os.rename", "os.mkdir")
 
-
-def kill_before(number: int, folder: Path) -> None:
-    """Have this process killed before its operation `number`, from 0, on a file below a folder.
-
-    Operations are those of CHANGES, and fsync, which counts twice: before the first, half of what
-    the file holds is cut off, as if the process had been killed while it was written.
-    """
-    done = itertools.count()
-    fsync = os.fsync
-
-    def die() -> None:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def told(event: str, arguments: tuple) -> None:
-        if event in CHANGES and _below(arguments[0], folder) and next(done) == number:
-            die()
-
-    def torn_fsync(descriptor: int) -> None:
-        if _below(descriptor, folder):
-            if next(done) == number:
-                os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
-                die()
-            if next(done) == number:
-                die()
-        fsync(descriptor)
-
-    os.fsync = torn_fsync
-    sys.addaudithook(told)
+_HARMLESS = 100  # exit status where the error made no difference
 
 
 def crashes(sequence: Callable[[], object], folder: Path) -> Iterator[int]:
     """Run a sequence in processes of its own, killed before the first, second, ... operation.
 
-    Yields the number after each; the last process is not killed, and comes to the end.
+    Operations are those of CHANGES on files below the folder, and fsync, which counts twice: before
+    the first, half of what the file holds is cut off, as if the process had been killed while it
+    was written. Yields the number after each; the last process comes to the end.
     """
+
+    def die(event: str, descriptor: int | None) -> None:
+        if event == "half written":
+            os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+
     for number in itertools.count():
-        pid = os.fork()
-        if pid == 0:
-            try:
-                kill_before(number, folder)
-                sequence()
-                os._exit(0)
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(1)
-        _, status = os.waitpid(pid, 0)
-        if os.waitstatus_to_exitcode(status) == 0:
+        status = _status_of(sequence, folder, number, (*CHANGES, "half written", "fsync"), die)
+        if status == 0:
             return
-        assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+        assert status == -signal.SIGKILL
         yield number
+
+
+def full_disks(sequence: Callable[[], int], folder: Path) -> Iterator[int]:
+    """Run a sequence with a disk that is full at the first, second, ... operation, and only then.
+
+    The sequence returns its exit status, which must be 2. Yields the number after each.
+    """
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    for number in itertools.count():
+        status = _status_of(sequence, folder, number, (*NEEDS_ROOM, "fsync"), fail)
+        if status == 0:
+            return
+        assert status in (2, _HARMLESS)
+        yield number
+
+
+def in_child(sequence: Callable[[], object]) -> int:
+    """Run a sequence in a process of its own; returns its exit status."""
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            status = sequence() or 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def _status_of(
+    sequence: Callable[[], object],
+    folder: Path,
+    number: int,
+    events: tuple[str, ...],
+    strike: Callable[[str, int | None], object],
+) -> int:
+    """Run a sequence that is struck at an operation; 0 if it ends before."""
+
+    def run() -> int:
+        done = itertools.count()
+        struck = []
+        fsync = os.fsync
+
+        def told(event: str, target: object) -> None:
+            if event in events and _below(target, folder) and next(done) == number:
+                struck.append(event)
+                strike(event, target)
+
+        def told_fsync(descriptor: int) -> None:
+            told("half written", descriptor)
+            told("fsync", descriptor)
+            fsync(descriptor)
+
+        os.fsync = told_fsync
+        sys.addaudithook(lambda event, arguments: _changes(arguments) and told(event, arguments[0]))
+        status = sequence() or 0
+        if not struck:
+            assert status == 0
+            return 0
+        return status or _HARMLESS
+
+    return in_child(run)
+
+
+def _changes(arguments: tuple) -> bool:
+    """Leave out what a file is only read by: the third argument of "open" is its flags."""
+    if len(arguments) == 3 and isinstance(arguments[2], int):
+        return bool(arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
+    return bool(arguments)
 
 
 def _below(target: object, folder: Path) -> bool:

@@ -1,7 +1,9 @@
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -118,18 +120,22 @@ def alone(name, arguments):
 
 def torchrun(*command, check=True):
     """Run a program in two processes."""
+    process = start_torchrun(*command)
+    output, errors = process.communicate(timeout=TIMEOUT)
+    assert not check or process.returncode == 0, errors
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def start_torchrun(*command):
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    result = subprocess.run(
+    return subprocess.Popen(
         [*launcher, "--nproc-per-node", "2", *command],
         cwd=PROJECT_ROOT,
         env={name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=TIMEOUT,
-        check=False,
     )
-    assert not check or result.returncode == 0, result.stderr
-    return result
 
 
 @pytest.fixture(scope="module")
@@ -264,3 +270,29 @@ def test_two_processes_train_one_run_that_a_single_one_can_go_on_with(small_demo
     rows = [np.genfromtxt(f / "history.csv", delimiter=",", names=True) for f in (run, alone)]
     for name in set(rows[0].dtype.names) - {"seconds"}:
         np.testing.assert_allclose(rows[0][name], rows[1][name], rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_asked_to_stop_do_and_the_same_command_goes_on(small_demo, tmp_path):
+    def settings(name):
+        return options([*settings_for(small_demo, outputs=tmp_path / name), "training.epochs=40"])
+
+    process = start_torchrun("main.py", *settings("cut"))
+    end = time.monotonic() + TIMEOUT
+    while not (histories := list((tmp_path / "cut").glob("demo/*/history.csv"))):
+        assert time.monotonic() < end
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=TIMEOUT)
+    assert process.returncode != 0
+    assert "interrupted" in errors
+    done = len(histories[0].read_text().splitlines()) - 1
+    assert done < 40
+    result = torchrun("main.py", *settings("cut"))
+    assert result.stdout.count("going on with ") == 1
+    torchrun("main.py", *settings("whole"))
+    (run,), (whole,) = ((tmp_path / name / "demo").iterdir() for name in ("cut", "whole"))
+    tables = [np.genfromtxt(f / "history.csv", delimiter=",", names=True) for f in (run, whole)]
+    for name in set(tables[0].dtype.names) - {"seconds"}:
+        np.testing.assert_array_equal(tables[0][name], tables[1][name])
+    assert (run / "test.ranks.csv").read_bytes() == (whole / "test.ranks.csv").read_bytes()

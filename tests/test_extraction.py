@@ -5,10 +5,14 @@ import pytest
 import soundfile
 import torch
 
+from models import passt
 from utils import extraction
 from utils.audio import UnusableSound
+from utils.config import PROJECT_ROOT
 from utils.errors import InputError
+from utils.extraction import clip_batches, clip_units, tagger
 from utils.vectors import read_vectors
+from utils.weights import load_weights
 
 SETTINGS = {"sample_rate": 1000, "window": 100, "hop": 25, "shortest": 16, "batch_size": 3}
 
@@ -202,3 +206,33 @@ def test_journals_that_a_finished_run_could_not_remove_go(update):
     update(["x", "y"], ["1", "22"])
     assert not left_over.exists()
     assert [path.stat().st_mtime_ns for path in update.paths] == before
+
+
+def test_how_many_windows_go_at_once_changes_the_numbers_by_rounding_alone(small_demo):
+    """Of the demo's tagger, in fp32, on clips of one to several windows."""
+    network = passt.Passt(arch="demo")
+    load_weights(network, PROJECT_ROOT / "data/demo/tagger.safetensors")
+    tag_windows = tagger(network, torch.device("cpu"), "fp32")
+    paths = sorted((small_demo / "clotho/evaluation").glob("*.wav"))
+    rows = [
+        np.concatenate(
+            [
+                row
+                for _, row in clip_batches(
+                    paths,
+                    clip_units(len(paths)),
+                    tag_windows,
+                    sample_rate=passt.SAMPLE_RATE,
+                    window=network.window,
+                    hop=network.hop,
+                    shortest=passt.MIN_SAMPLES,
+                    batch_size=batch_size,
+                )
+            ]
+        )
+        for batch_size in (1, 2, 5)
+    ]
+    assert rows[0].shape == (10, 527 + 144)
+    assert not np.array_equal(rows[0][0], rows[0][1])
+    for other in rows[1:]:
+        np.testing.assert_allclose(other, rows[0], rtol=0, atol=1e-5)

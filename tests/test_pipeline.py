@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import load_script, options, run_pipeline, settings_for
+from conftest import FILES, load_script, options, run_pipeline, scores, settings_for, train
 
 from models import passt
 from utils import datasets
@@ -25,30 +25,6 @@ from utils.vectors import read_vectors
 from utils.weights import load_weights
 
 SPLITS = datasets.SPLITS
-FILES = {
-    "audio_logits": "audio_logits_passt.hdf5",
-    "audio_scene": "audio_scene_passt.hdf5",
-    "caption_embeddings": "sentence_embeddings_mpnet.hdf5",
-    "tag_embeddings": "audioset_527_tags_embeddings_mpnet.hdf5",
-}
-
-
-def train(settings: list[str], *arguments: str):
-    """Run main.py in this process; returns the run folder and its metrics."""
-    load_script("main").main([*arguments, *options(settings)])
-    (output,) = (s.partition("=")[2] for s in settings if s.startswith("output_path="))
-    run = max((PROJECT_ROOT / output / "demo").iterdir(), key=lambda p: p.stat().st_mtime_ns)
-    return run, json.loads((run / "metrics.json").read_text())
-
-
-def scores(metrics: dict) -> dict:
-    return {key: metrics[key] for key in ("scores", "intervals_95", "median_rank", "best_epoch")}
-
-
-@pytest.fixture
-def own_outputs(small_demo, tmp_path):
-    """Settings for the small demo set that write their runs into a folder of the test's own."""
-    return settings_for(small_demo, outputs=tmp_path / "outputs")
 
 
 def test_a_run_leaves_everything_it_should(small_demo, own_outputs, capsys):

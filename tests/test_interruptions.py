@@ -1,0 +1,538 @@
+"""Nothing is lost: what is interrupted is gone on with by the same command, to the same end."""
+
+import contextlib
+import csv
+import json
+import multiprocessing
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from conftest import DEMO_CONFIG, FILES, load_script, options, scores, settings_for, train
+from crashes import crashes, full_disks, in_child
+
+from models.dual_encoder import tag_embedding
+from utils import cli
+from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.config import PROJECT_ROOT, load_config
+from utils.errors import InputError
+from utils.experiment import Data, Part, load_pairs
+from utils.runs import Run
+from utils.vectors import VectorFile, read_vectors
+
+MOMENTS = 12
+SIGNALS = [signal.SIGKILL] * 4 + [signal.SIGTERM, signal.SIGINT]
+TIMEOUT = 120  # seconds, after which a run that hangs is a failure
+
+
+def interrupt(settings: list[str], monkeypatch, *, after: int) -> None:
+    """Run main.py, and press Ctrl-C after some epochs."""
+    module = load_script("main")
+    real = module.report.epoch_line
+
+    def line(row, *arguments, **options):
+        if row["epoch"] == after:
+            raise KeyboardInterrupt
+        return real(row, *arguments, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module.report, "epoch_line", line)
+        module.main(options(settings))
+
+
+def runs_in(settings: list[str]) -> list[Path]:
+    (output,) = (Path(s.partition("=")[2]) for s in settings if s.startswith("output_path="))
+    return sorted((output / "demo").iterdir())
+
+
+def test_the_same_command_goes_on_with_an_interrupted_run(own_outputs, monkeypatch, capsys):
+    settings = [*own_outputs, "training.epochs=4"]
+    interrupt(settings, monkeypatch, after=2)
+    (run,) = runs_in(settings)
+    assert f"to go on: python main.py train --resume {run}" in capsys.readouterr().out
+    _, resumed = train(settings)
+    assert f"going on with {run}, interrupted after epoch 2; --new" in capsys.readouterr().out
+    assert runs_in(settings) == [run]
+    # A finished run is left alone, and the next one begins from the start.
+    _, whole = train(settings)
+    assert scores(resumed) == scores(whole)
+    first, second = (list(csv.DictReader((r / "history.csv").open())) for r in runs_in(settings))
+    assert [{**row, "seconds": 0} for row in first] == [{**row, "seconds": 0} for row in second]
+
+
+def test_new_and_other_settings_begin_a_new_run(own_outputs, monkeypatch, capsys):
+    interrupt(own_outputs, monkeypatch, after=1)
+    (run,) = runs_in(own_outputs)
+    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    train([*own_outputs, "seed=2"])
+    train([*own_outputs, "training.epochs=1"])
+    train(own_outputs, "--new")
+    train(own_outputs, "train", "--new")
+    assert "going on" not in capsys.readouterr().out
+    assert len(runs_in(own_outputs)) == 5
+    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
+    with pytest.raises(InputError, match="--new is for training: score begins nothing"):
+        load_script("main").main(["--new", "score", "x.csv"])
+
+
+def test_a_run_goes_on_with_the_data_it_was_begun_with_alone(
+    small_demo, own_outputs, tmp_path, monkeypatch
+):
+    vectors = tmp_path / "sentences.hdf5"
+    shutil.copy(small_demo / "processed" / FILES["caption_embeddings"], vectors)
+    settings = [*own_outputs, f"train_data.caption_embeddings={vectors}"]
+    interrupt(settings, monkeypatch, after=1)
+    (run,) = runs_in(settings)
+    content = vectors.read_bytes()
+    with h5py.File(vectors, "r+") as file:
+        file["vectors"][0] = np.roll(file["vectors"][0], 1)
+    with pytest.raises(InputError, match=r"begun with other data: training sentence vectors\. "):
+        load_script("main").main(["train", "--resume", str(run)])
+    train(settings)
+    assert len(runs_in(settings)) == 2
+    vectors.write_bytes(content)
+    load_script("main").main(["train", "--resume", str(run)])
+    assert (run / "metrics.json").exists()
+
+
+def test_a_run_without_digests_is_gone_on_with_where_asked_for(own_outputs, monkeypatch):
+    """Those of an older version have none."""
+    interrupt(own_outputs, monkeypatch, after=1)
+    (run,) = runs_in(own_outputs)
+    checkpoint = load_checkpoint(run / "checkpoint_last.pt")
+    del checkpoint["begun_with"], checkpoint["format"]
+    save_checkpoint(run / "checkpoint_last.pt", checkpoint)
+    train(own_outputs)
+    assert len(runs_in(own_outputs)) == 2
+    load_script("main").main(["train", "--resume", str(run)])
+    assert (run / "metrics.json").exists()
+
+
+def test_a_run_is_held_by_one_process(own_outputs, monkeypatch):
+    interrupt(own_outputs, monkeypatch, after=1)
+    (run,) = runs_in(own_outputs)
+    with Run(run):
+        with pytest.raises(InputError, match=rf"another process is at work on {run}"):
+            load_script("main").main(["train", "--resume", str(run)])
+        train(own_outputs)
+    assert len(runs_in(own_outputs)) == 2
+    assert not (run / "metrics.json").exists()
+
+
+def test_a_run_that_goes_on_for_more_epochs_has_no_scores_until_it_ends(own_outputs, monkeypatch):
+    run, _ = train(own_outputs)
+    module = load_script("main")
+
+    def line(row, *arguments, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(module.report, "epoch_line", line)
+        module.main(["train", "--resume", str(run), "--set", "training.epochs=4"])
+    assert not (run / "metrics.json").exists()
+    _, metrics = train([*own_outputs, "training.epochs=4"])
+    assert runs_in(own_outputs) == [run]
+    assert metrics["validation"]["epoch"] <= 4
+    assert len((run / "history.csv").read_text().splitlines()) == 5
+
+
+@pytest.fixture(scope="module")
+def starter():
+    """Starts processes that have imported everything already, which else takes seconds each."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{PROJECT_ROOT}:{Path(__file__).parent}")
+        context = multiprocessing.get_context("forkserver")
+        # PyTorch imports the last of these when an optimiser is made.
+        context.set_forkserver_preload(["test_interruptions", "main", "torch._dynamo"])
+
+        def start(function: Callable, *arguments) -> multiprocessing.Process:
+            process = context.Process(target=function, args=arguments)
+            process.start()
+            return process
+
+        yield start
+
+
+def run_script(name: str, arguments: list[str], log: Path, limit: int | None = None) -> None:
+    """Run a script in this process as its command line does; what it prints goes to a file.
+
+    With a limit, a file cannot grow beyond as many bytes.
+    """
+    if limit is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    with contextlib.chdir(PROJECT_ROOT), log.open("a") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        sys.exit(cli.run(lambda: load_script(name).main(arguments)))
+
+
+def disturb(start, arguments: tuple, progress: Callable[[], int], *, end: int, seed: int) -> list:
+    """Run a command, stopped at random moments, again and again until it ends by itself.
+
+    Parameters
+    ----------
+    arguments : tuple
+        Of `run_script`.
+    progress : callable
+        Counts what is finished.
+    end : int
+        What it counts in the end: it is stopped there too.
+
+    """
+    rng = random.Random(seed)
+    stops = []
+    while True:
+        process = start(run_script, *arguments)
+        if len(stops) < MOMENTS:
+            # Before, while and after something gets finished.
+            target = end if len(stops) >= MOMENTS - 3 else progress() + rng.choice([0, 1, 1, 2])
+            while process.is_alive() and progress() < target:
+                time.sleep(0.002)
+            time.sleep(rng.uniform(0, 0.1))
+            number = rng.choice(SIGNALS)
+            if process.is_alive():
+                os.kill(process.pid, number)
+                stops.append((number.name, progress()))
+        process.join(TIMEOUT)
+        assert process.exitcode is not None, "it hangs"
+        if process.exitcode == 0:
+            break
+        assert process.exitcode in (-number, 128 + number)
+    printed = arguments[-1].read_text()
+    assert "Traceback" not in printed, printed
+    assert len(stops) >= MOMENTS - 2, stops
+    return stops
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "keys", "names"),
+    [
+        ("03_audio_features", ["audio_logits", "audio_scene"], ["logits.hdf5", "scene.hdf5"]),
+        ("04_sentence_embeddings", ["caption_embeddings"], ["captions.hdf5"]),
+    ],
+)
+def test_extraction_stopped_at_random_moments_ends_with_the_same_bits(
+    small_demo, tmp_path, starter, script, keys, names
+):
+    def arguments(folder):
+        folder.mkdir()
+        files = [f"train_data.{key}={folder / name}" for key, name in zip(keys, names, strict=True)]
+        settings = [*settings_for(small_demo), *files, "sentence_model.batch_size=8"]
+        return script, options(settings), tmp_path / f"{folder.name}.log"
+
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    reference = starter(run_script, *arguments(whole))
+    reference.join(TIMEOUT)
+    assert reference.exitcode == 0
+    expected = [read_vectors(whole / name, made_by="") for name in names]
+
+    def kept() -> int:
+        if (cut / names[-1]).exists():
+            return len(expected[0].ids)
+        with contextlib.suppress(FileNotFoundError):
+            return (cut / f"{names[0]}.partial/keys.jsonl").read_bytes().count(b"\n")
+        return 0
+
+    most = [0]
+
+    def growing() -> int:
+        """Nothing that was kept may be lost."""
+        count = kept()
+        assert count >= most[0]
+        most[0] = count
+        return count
+
+    disturb(starter, arguments(cut), growing, end=len(expected[0].ids), seed=1)
+    # A run that was killed when all was written has not yet removed its journal.
+    assert {path.name for path in cut.iterdir()} - {f"{names[0]}.partial"} == set(names)
+    for name, theirs in zip(names, expected, strict=True):
+        ours = read_vectors(cut / name, made_by="")
+        np.testing.assert_array_equal(ours.vectors, theirs.vectors)
+        assert ours.holds(theirs.ids, theirs.columns, theirs.fixed_attributes)
+
+
+def outcome(run: Path) -> dict:
+    """All that a run ends with, without how long it took."""
+    metrics = json.loads((run / "metrics.json").read_text())
+    metrics["validation"].pop("seconds")
+    with (run / "history.csv").open(newline="") as file:
+        history = [{**row, "seconds": None} for row in csv.DictReader(file)]
+    best = load_checkpoint(run / "checkpoint_best.pt")["model"]
+    return {
+        "metrics": metrics,
+        "history": history,
+        "best": {name: tensor.tolist() for name, tensor in best.items()},
+        "files": sorted(path.name for path in run.iterdir()),
+        **{name: (run / name).read_bytes() for name in ("test.output.csv", "test.ranks.csv")},
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("criterion", ["TripletRankingLoss", "MixupTripletRankingLoss"])
+def test_training_stopped_at_random_moments_ends_with_the_same_bits(
+    small_demo, tmp_path, starter, criterion
+):
+    def arguments(outputs):
+        settings = [*settings_for(small_demo, outputs=outputs), "training.epochs=20"]
+        chosen = [f"training.criterion={criterion}", "training.scheduler_patience=1"]
+        return "main", options([*settings, *chosen]), tmp_path / f"{outputs.name}.log"
+
+    reference = starter(run_script, *arguments(tmp_path / "whole"))
+    reference.join(TIMEOUT)
+    assert reference.exitcode == 0
+    (whole,) = (tmp_path / "whole/demo").iterdir()
+
+    def epochs() -> int:
+        """Epochs of the unfinished run; of a finished one all."""
+        for history in (tmp_path / "cut/demo").glob("*/history.csv"):
+            return history.read_bytes().count(b"\n") - 1
+        return 0
+
+    disturb(starter, arguments(tmp_path / "cut"), epochs, end=20, seed=2)
+    for run in (tmp_path / "cut/demo").iterdir():  # several, if one was finished when stopped
+        assert outcome(run) == outcome(whole)
+
+
+def narrow(module, small_demo: Path) -> Data:
+    """The small demo set with but a few numbers per vector, that training takes no time."""
+    config = load_config(DEMO_CONFIG, settings_for(small_demo))
+    data = module.load_data(
+        config,
+        module.PLANS["clotho"],
+        device=torch.device("cpu"),
+        tag_embedding=tag_embedding,
+        summary=cli.Summary(),
+    )
+
+    def cut(file: VectorFile, width: int) -> VectorFile:
+        return replace(file, vectors=np.ascontiguousarray(file.vectors[:, :width]))
+
+    inputs = replace(
+        data.inputs,
+        captions=cut(data.inputs.captions, 8),
+        projected=tuple(cut(file, 16) for file in data.inputs.projected),
+        logits=cut(data.inputs.logits, 16),
+        tags=cut(replace(data.inputs.tags, ids=data.inputs.tags.ids[:16]), 8),
+    )
+    parts = {
+        name: Part(part.split, load_pairs(part.split, inputs, tag_embedding, data.device))
+        for name, part in vars(data).items()
+        if isinstance(part, Part)
+    }
+    return Data(**parts, inputs=inputs)
+
+
+def train_narrow(module, data: Data, small_demo: Path, outputs: Path) -> int:
+    """Train as a command does, but for reading the data."""
+    module.load_data = lambda *_, **__: data
+    settings = settings_for(small_demo, outputs=outputs)
+    return cli.run(lambda: module.main(options(settings)))
+
+
+def check_runs(outputs: Path, whole: dict) -> int:
+    """Check that all runs are finished, as the whole one was; returns their number."""
+    runs = list((outputs / "demo").iterdir())
+    for run in runs:
+        assert outcome(run) == whole
+    return len(runs)
+
+
+def strike_training_everywhere(small_demo: Path, tmp_path: Path, kind: str, log: Path) -> None:
+    """Kill training, or fill its disk, at each file operation; the same command goes on."""
+    torch.set_num_threads(1)  # as a fork has none of the others
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    module = load_script("main")
+    data = narrow(module, small_demo)
+    train_into = partial(train_narrow, module, data, small_demo)
+    assert train_into(tmp_path / "whole") == 0  # here, so that its late imports are for all forks
+    (run,) = (tmp_path / "whole/demo").iterdir()
+    whole = outcome(run)
+    cut = tmp_path / "cut"
+    strike = {"kill": crashes, "full disk": full_disks}[kind]
+    numbers = []
+    for number in strike(lambda: train_into(cut), cut):
+        numbers.append(number)
+        for path in cut.glob("demo/*/*"):  # whatever stands under its name is whole
+            if path.suffix == ".pt":
+                load_checkpoint(path)
+            if path.name == "metrics.json":
+                outcome(path.parent)
+        finished = len(list(cut.glob("demo/*/metrics.json")))
+        assert in_child(lambda: train_into(cut)) == 0
+        assert check_runs(cut, whole) == 1 + finished
+        shutil.rmtree(cut)
+    assert check_runs(cut, whole) == 1
+    print(f"{len(numbers)} operations")
+    assert len(numbers) > 40
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["kill", "full disk"])
+def test_training_struck_at_each_file_operation_goes_on_to_the_same_end(
+    small_demo, tmp_path, starter, kind
+):
+    log = tmp_path / "log"
+    process = starter(strike_training_everywhere, small_demo, tmp_path, kind, log)
+    process.join(5 * TIMEOUT)
+    assert process.exitcode == 0, log.read_text()[-3000:]
+    assert "Traceback" not in log.read_text()
+
+
+def ended(process, log: Path) -> tuple[int, str]:
+    """Wait for a process; returns its exit status and what it printed, which has no traceback."""
+    process.join(TIMEOUT)
+    printed = log.read_text()
+    assert "Traceback" not in printed, printed
+    assert "xception" not in printed, printed
+    return process.exitcode, printed
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files below a folder, without journals and dates."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and ".partial" not in str(path) and path.suffix != ".hdf5"
+    }
+
+
+FULL = {  # what is run, and the size beyond which no file may grow
+    "sounds": ("00_make_demo_data", 200_000),
+    "captions": ("01_preprocess", 12_000),
+    "journal of clips": ("03_audio_features", 100_000),
+    "journal of captions": ("04_sentence_embeddings", 400_000),
+    "sentence vectors": ("04_sentence_embeddings", 770_000),
+    "log-mels": ("03_audio_features", 100_001),
+    "checkpoint": ("main", 1_000_000),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", FULL)
+def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(
+    small_demo, tmp_path, starter, what
+):
+    script, limit = FULL[what]
+    out, log = tmp_path / "out", tmp_path / "log"
+    files = [f"train_data.{key}={out / name}" for key, name in FILES.items()]
+    if script in ("01_preprocess", "main"):
+        files = files[:0]
+    settings = [*settings_for(small_demo, outputs=out), *files]
+    arguments = options(settings)
+    if script == "00_make_demo_data":
+        arguments += ["--output", str(out), "--clips", "4", "2", "2", "--jobs", "2"]
+    if script == "01_preprocess" or what == "log-mels":
+        arguments += ["--set", f"train_data.input_path={out}"]
+    if what == "log-mels":
+        arguments += ["--kind", "logmel"]
+        out.mkdir()
+        for split in ("development", "validation", "evaluation"):
+            shutil.copy(small_demo / f"processed/{split}_captions.json", out)
+    status, printed = ended(starter(run_script, script, arguments, log, limit), log)
+    assert status == 2, printed
+    (error,) = [line for line in printed.splitlines() if line.startswith("error: ")]
+    assert "File too large" in error
+    assert "disk has room" in error
+    half = contents(out)
+    log.unlink()
+    status, printed = ended(starter(run_script, script, arguments, log), log)
+    assert status == 0, printed
+    assert not list(out.rglob("*.tmp"))
+    whole = contents(out)
+    for name, content in half.items():
+        if not name.endswith((".tmp", "unfinished.json", "log.txt", "conf.yaml", ".pt")):
+            assert whole[name] == content
+    if what.startswith("journal"):
+        assert "; 0 were up to date" not in printed
+    if script == "04_sentence_embeddings":
+        ours, theirs = (
+            read_vectors(folder / FILES["caption_embeddings"], made_by="")
+            for folder in (out, small_demo / "processed")
+        )
+        np.testing.assert_allclose(ours.vectors, theirs.vectors, atol=1e-6)
+        assert ours.holds(theirs.ids, theirs.columns, theirs.fixed_attributes)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk in memory, and a function that changes its size."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def resize(size: str, *options: str) -> None:
+        mount = ["mount", "-t", "tmpfs", "-o", ",".join([f"size={size}", *options])]
+        result = subprocess.run([*mount, "none", folder], capture_output=True, check=False)
+        if result.returncode:
+            pytest.skip("a disk in memory may not be mounted here")
+
+    resize("1m")
+    yield folder, lambda size: resize(size, "remount")
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.slow
+def test_training_on_a_disk_that_is_full_time_and_again(small_demo, tmp_path, starter, small_disk):
+    folder, resize = small_disk
+    settings = [*settings_for(small_demo, outputs=folder), "training.epochs=3"]
+    log = tmp_path / "log"
+    sizes = [1, 5, 9, 13, 17, 21, 25, 29, 33, 64]
+    statuses = []
+    for size in sizes:
+        resize(f"{size}m")
+        log.unlink(missing_ok=True)
+        status, printed = ended(starter(run_script, "main", options(settings), log), log)
+        statuses.append(status)
+        if status == 0:
+            break
+        assert "No space left on device" in printed
+        assert not list(folder.rglob("metrics.json"))
+    assert statuses == [2] * (len(statuses) - 1) + [0]
+    assert len(statuses) > 2
+    whole, _ = train([*settings_for(small_demo, outputs=tmp_path), "training.epochs=3"])
+    (run,) = (folder / "demo").iterdir()
+    assert outcome(run)["files"] == outcome(whole)["files"]
+    assert scores(outcome(run)["metrics"]) == scores(outcome(whole)["metrics"])
+
+
+def both(start, name: str, arguments: list[str], logs: list[Path]) -> list[tuple[int, str]]:
+    """Run a command twice at once."""
+    processes = [start(run_script, name, arguments, log) for log in logs]
+    return [ended(process, log) for process, log in zip(processes, logs, strict=True)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "script", ["00_make_demo_data", "01_preprocess", "03_audio_features", "04_sentence_embeddings"]
+)
+def test_of_two_at_once_one_works_and_the_other_says_so(small_demo, tmp_path, starter, script):
+    out = tmp_path / "out"
+    files = [f"train_data.{key}={out / name}" for key, name in FILES.items()]
+    arguments = options([*settings_for(small_demo), *files])
+    if script == "00_make_demo_data":
+        arguments += ["--output", str(out), "--clips", "9", "2", "2", "--jobs", "1"]
+    if script == "01_preprocess":
+        arguments += ["--set", f"train_data.input_path={out}"]
+    results = both(starter, script, arguments, [tmp_path / "log1", tmp_path / "log2"])
+    for status, printed in results:
+        assert status == 0 or (status == 2 and "another run" in printed), printed
+    assert 0 in [status for status, _ in results]
+    assert not list(out.rglob(".*"))
+    status, printed = ended(starter(run_script, script, arguments, tmp_path / "l"), tmp_path / "l")
+    assert status == 0, printed
