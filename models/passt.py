@@ -11,8 +11,6 @@ Shapes: B windows, S samples, T frames, E scene embedding dimension.
 import contextlib
 import io
 import warnings
-from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 import torchaudio
@@ -21,69 +19,18 @@ from hear21passt.models.preprocess import AugmentMelSTFT
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from models.architectures import (
+    ARCHITECTURES,
+    CLASSES,
+    FRAME_HOP,
+    HOP_SECONDS,
+    SAMPLE_RATE,
+    Architecture,
+)
 from utils import onednn
 
-SAMPLE_RATE = 32_000  # Hz
-CLASSES = 527  # AudioSet
-HOP_SECONDS = 2.5  # between the windows of a long clip
-_FRAME_HOP = 320  # samples
 _PREEMPHASIS = 0.97
-_PATCH = 16  # frames and mel bands
 _MAP_NUMBERS = 2**21  # of an attention map that are held at once: few enough for the caches
-MIN_SAMPLES = (_PATCH - 1) * _FRAME_HOP + 1  # fewer give no single patch
-
-
-@dataclass(frozen=True)
-class Architecture:
-    """What distinguishes the supported networks."""
-
-    window_seconds: float
-    embedding_size: int
-    weights_url: str | None = None
-    weights_sha256: str | None = None
-    arguments: dict[str, Any] = field(default_factory=dict)
-
-
-_RELEASES = "https://github.com/kkoutini/PaSST/releases/download"
-ARCHITECTURES = {
-    "passt_s_swa_p16_128_ap476": Architecture(
-        window_seconds=10,
-        embedding_size=768,
-        weights_url=f"{_RELEASES}/v0.0.1-audioset/passt-s-f128-p16-s10-ap.476-swa.pt",
-        # As several projects that use this release have noted; no such note is known of the others.
-        weights_sha256="302903fa8c4aee817b11dc982da0b29aaf8d11a3e722420476d0a12c9db70c2c",
-    ),
-    "passt_20sec": Architecture(
-        window_seconds=20,
-        embedding_size=768,
-        weights_url=f"{_RELEASES}/v0.0.5/passt-s-f128-20sec-p16-s10-ap.474-swa.pt",
-        arguments={"input_tdim": 2000},
-    ),
-    "passt_30sec": Architecture(
-        window_seconds=30,
-        embedding_size=768,
-        weights_url=f"{_RELEASES}/v0.0.5/passt-s-f128-30sec-p16-s10-ap.473-swa.pt",
-        arguments={"input_tdim": 3000},
-    ),
-    # The bundled tagger of the synthetic demo sounds: a PaSST of reduced width and depth.
-    "demo": Architecture(
-        window_seconds=10,
-        embedding_size=144,
-        weights_sha256="11fc80cd073d18674f1a601d379ddef08e2f786d20ca3438fe2a8049e4e2e8c9",
-        arguments={
-            "img_size": (128, 998),
-            "stride": (16, 16),
-            "embed_dim": 144,
-            "depth": 4,
-            "num_heads": 3,
-        },
-    ),
-}
-
-
-def windows_at_once(device: torch.device) -> int:
-    """Tell how many windows to give to a pass: few stay in a CPU's caches, many fill a GPU."""
-    return 2 if device.type == "cpu" else 16
 
 
 class Passt(nn.Module):
@@ -164,7 +111,7 @@ class MelFrontEnd(AugmentMelSTFT):
     def __init__(self) -> None:
         with contextlib.redirect_stdout(io.StringIO()):  # it announces fmax
             super().__init__(
-                n_mels=128, sr=SAMPLE_RATE, win_length=800, hopsize=_FRAME_HOP, n_fft=1024,
+                n_mels=128, sr=SAMPLE_RATE, win_length=800, hopsize=FRAME_HOP, n_fft=1024,
                 freqm=0, timem=0, fmin=0.0, fmax=None, fmin_aug_range=10, fmax_aug_range=2000,
             )  # fmt: skip
         filterbank, _ = torchaudio.compliance.kaldi.get_mel_banks(

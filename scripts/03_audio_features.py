@@ -29,7 +29,7 @@ from utils import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from models import passt
+from models import architectures, passt
 from utils import cli, corpora, devices, distributed, extraction, inputs, weights
 from utils.clip_features import Clip, write_clip_features
 from utils.config import PROJECT_ROOT, Config, DataFiles
@@ -101,7 +101,7 @@ def tag(
     """Bring logits and scene embeddings of clips up to date; returns what was done, in words."""
     device = devices.choose_device(config.training.device)
     precision = devices.choose_precision(config.precision, device)
-    architecture = passt.ARCHITECTURES[config.passt.arch]
+    architecture = architectures.ARCHITECTURES[config.passt.arch]
     weights_file, weights_sha256 = weights.find_passt_weights(
         config.passt.weights,
         url=architecture.weights_url,
@@ -118,11 +118,11 @@ def tag(
             list(paths.values()),
             units,
             tag_windows,
-            sample_rate=passt.SAMPLE_RATE,
+            sample_rate=architectures.SAMPLE_RATE,
             window=model.window,
             hop=model.hop,
-            shortest=passt.MIN_SAMPLES,
-            batch_size=config.passt.batch_size or passt.windows_at_once(device),
+            shortest=architectures.MIN_SAMPLES,
+            batch_size=config.passt.batch_size or architectures.windows_at_once(device.type),
             strict=strict,
         )
 
@@ -130,9 +130,9 @@ def tag(
         "model": config.passt.arch,
         "weights_sha256": weights_sha256,
         "precision": precision,
-        "sample_rate": passt.SAMPLE_RATE,
+        "sample_rate": architectures.SAMPLE_RATE,
         "window_seconds": architecture.window_seconds,
-        "hop_seconds": passt.HOP_SECONDS,
+        "hop_seconds": architectures.HOP_SECONDS,
     }
     with cli.progress(len(paths), "PaSST", "clips") as bar:
         update = extraction.update_vector_files(
@@ -144,7 +144,7 @@ def tag(
             ],
             columns={"sources": [sources.get(id, "") for id in paths]},
             unusable=unusable,
-            widths=[passt.CLASSES, architecture.embedding_size],
+            widths=[architectures.CLASSES, architecture.embedding_size],
             start=start,
             team=distributed.team(),
             advance=bar.update,

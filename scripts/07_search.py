@@ -21,7 +21,6 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -32,26 +31,17 @@ interrupts.end_quietly_until_run(__name__)
 
 import numpy as np
 
-from models import passt
+from models import architectures
 from models.dual_encoder import DualEncoder
 from models.sentence_encoder import SentenceEncoder
 from utils import cli, distributed
-from utils.errors import InputError, shorten
+from utils.errors import InputError
 from utils.files import read_text
 from utils.search import Hit, parse_filter
-from utils.search_setup import Networks, Searcher, newest_run
+from utils.search_cli import add_options, open_searcher, tell
+from utils.search_setup import Networks, Searcher
 
-NETWORKS = Networks(
-    passt=passt.Passt,
-    sentence_encoder=SentenceEncoder,
-    dual_encoder=DualEncoder,
-    architectures=passt.ARCHITECTURES,
-    sample_rate=passt.SAMPLE_RATE,
-    classes=passt.CLASSES,
-    shortest=passt.MIN_SAMPLES,
-    hop_seconds=passt.HOP_SECONDS,
-    windows_at_once=passt.windows_at_once,
-)
+NETWORKS = Networks.of(architectures, sentence_encoder=SentenceEncoder, dual_encoder=DualEncoder)
 EXIT_NOTHING_FOUND = 1
 
 
@@ -59,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     """Answer the queries of the command line, of a file, or of a prompt."""
     args = parse_arguments(argv)
     distributed.refuse_team("scripts/07_search.py")
-    searcher = open_searcher(args)
+    searcher = open_searcher(args, NETWORKS)
     filters = [parse_filter(text, searcher.engine.tags) for text in args.tag]
     found = True
     for query, vector in queries(args, searcher):
@@ -76,7 +66,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = cli.parser(__doc__)
     parser.add_argument("query", nargs="*", help="what to look for, in words")
-    parser.add_argument("--audio", type=Path, metavar="DIR", help="default: the demo set")
+    add_options(parser)
     parser.add_argument("--queries", type=Path, metavar="FILE", help="one query per line")
     parser.add_argument(
         "--like", type=Path, action="append", default=[], metavar="FILE", help="sounds like this"
@@ -91,47 +81,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--why", action="store_true", help="say what each score is a sum of")
     parser.add_argument("--json", action="store_true", help="one JSON object per query")
-    parser.add_argument("--model", type=Path, metavar="FILE", help="a checkpoint of main.py")
-    parser.add_argument("--index", type=Path, metavar="DIR", help="where to keep the index")
     args = parser.parse_args(argv)
     if args.top < 1:
         raise InputError(f"--top {args.top}: give 1 or more.")
     return args
-
-
-def open_searcher(args: argparse.Namespace) -> Searcher:
-    """Load the model and bring the index of the folder up to date; tells about it on stderr."""
-    config = cli.load_config(args)
-    model = args.model or newest_run(config)
-    searcher = Searcher(
-        model,
-        args.audio or config.train_data.dataset_path,
-        index=args.index,
-        networks=NETWORKS,
-        overrides=args.overrides,
-        progress=partial(cli.progress, description="tagging", unit="sounds"),
-    )
-    library, changes = searcher.library, searcher.changes
-    parts = [f"{len(library.sounds)} sounds in {cli.shown(searcher.folder)}"]
-    parts += [
-        f"{count} {what}"
-        for count, what in (
-            (changes.added, "files new or changed"),
-            (changes.gone, "files gone"),
-            (changes.duplicates, "duplicates"),
-        )
-        if count
-    ]
-    tell(f"{', '.join(parts)}; model {cli.shown(model)}")
-    if library.failed:
-        reasons = [f"{name} {reason}" for name, reason in library.failed.items()]
-        tell(f"cannot be used, and left out:\n{shorten(reasons)}")
-    if searcher.config.passt.arch == "demo":
-        tell(
-            "note: this model's tagger knows the demo's synthetic sounds alone. For real "
-            "recordings, train with PaSST's own weights (see README.md)."
-        )
-    return searcher
 
 
 def queries(args: argparse.Namespace, searcher: Searcher) -> Iterator[tuple[str, np.ndarray]]:
@@ -201,11 +154,6 @@ def styled(code: str, text: str) -> str:
     """Colour a text, on terminals alone."""
     plain = "NO_COLOR" in os.environ or not sys.stdout.isatty()
     return text if plain else f"\033[{code}m{text}\033[0m"
-
-
-def tell(text: str) -> None:
-    """Print what is no answer."""
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

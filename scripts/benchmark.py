@@ -43,7 +43,7 @@ import torch
 import yaml
 from torch.nn import functional as F
 
-from models import passt
+from models import architectures, passt
 from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import TripletRankingLoss
 from models.sentence_encoder import SentenceEncoder
@@ -60,8 +60,9 @@ from utils.training import Schedule, Trainer
 from utils.vectors import write_vectors
 
 FULL_SIZE = "passt_s_swa_p16_128_ap476"
-WINDOW = round(passt.ARCHITECTURES[FULL_SIZE].window_seconds * passt.SAMPLE_RATE)  # samples
-HOP = round(passt.HOP_SECONDS * passt.SAMPLE_RATE)
+# In samples.
+WINDOW = round(architectures.ARCHITECTURES[FULL_SIZE].window_seconds * architectures.SAMPLE_RATE)
+HOP = round(architectures.HOP_SECONDS * architectures.SAMPLE_RATE)
 WINDOW_FLOP = 255e9  # of the full-size PaSST as published, for 10 s
 CAPTIONS_PER_CLIP = 5
 CLOTHO = {"development": 3839, "validation": 1045, "evaluation": 1045}  # clips
@@ -309,8 +310,8 @@ def measure_mpnet(config: Config, device: torch.device, *, small: bool) -> list[
 def measure_passt(config: Config, device: torch.device, *, small: bool) -> list[Row]:
     """10 s windows through PaSST; the reference is hear21passt itself."""
     theirs = plain.plain_passt(FULL_SIZE).to(device)
-    count = config.passt.batch_size or passt.windows_at_once(device)
-    samples = passt.SAMPLE_RATE if small else WINDOW
+    count = config.passt.batch_size or architectures.windows_at_once(device.type)
+    samples = architectures.SAMPLE_RATE if small else WINDOW
     windows = 0.1 * torch.randn(count, samples, device=device)
     with torch.inference_mode(), plain.quiet():
         reference = seconds(lambda: theirs(windows[:1]).cpu())
@@ -336,9 +337,9 @@ def measure_extraction(config: Config, device: torch.device, *, small: bool) -> 
 
         @torch.inference_mode()
         def plainly(theirs: torch.nn.Module) -> None:
-            samples, _ = librosa.load(paths[0], sr=passt.SAMPLE_RATE)
+            samples, _ = librosa.load(paths[0], sr=architectures.SAMPLE_RATE)
             windows = extraction.cut_windows(
-                [samples], window=WINDOW, hop=HOP, shortest=passt.MIN_SAMPLES
+                [samples], window=WINDOW, hop=HOP, shortest=architectures.MIN_SAMPLES
             )
             for window in windows:
                 sound = torch.from_numpy(window.copy()).to(device)
@@ -349,11 +350,11 @@ def measure_extraction(config: Config, device: torch.device, *, small: bool) -> 
                 paths,
                 extraction.clip_units(clips),
                 forward,
-                sample_rate=passt.SAMPLE_RATE,
+                sample_rate=architectures.SAMPLE_RATE,
                 window=WINDOW,
                 hop=HOP,
-                shortest=passt.MIN_SAMPLES,
-                batch_size=config.passt.batch_size or passt.windows_at_once(device),
+                shortest=architectures.MIN_SAMPLES,
+                batch_size=config.passt.batch_size or architectures.windows_at_once(device.type),
             ):
                 pass
 
@@ -382,14 +383,14 @@ def our_passt(device: torch.device, precision: str) -> Callable[[torch.Tensor], 
 def learnable_splits(*, small: bool) -> tuple[dict[str, Pairs], torch.Tensor]:
     """Make splits of Clotho's size whose clips and captions share something that can be learnt."""
     generator = torch.Generator().manual_seed(0)
-    table = F.normalize(torch.randn(passt.CLASSES, DIMENSION, generator=generator), dim=-1)
-    to_logits = torch.randn(LATENT, passt.CLASSES, generator=generator)
+    table = F.normalize(torch.randn(architectures.CLASSES, DIMENSION, generator=generator), dim=-1)
+    to_logits = torch.randn(LATENT, architectures.CLASSES, generator=generator)
     to_text = torch.randn(LATENT, DIMENSION, generator=generator)
     splits = {}
     for name, count in CLOTHO.items():
         hidden = torch.randn(count // 60 if small else count, LATENT, generator=generator)
         clips = torch.arange(CAPTIONS_PER_CLIP * len(hidden)) // CAPTIONS_PER_CLIP
-        noise = torch.randn(len(hidden), passt.CLASSES, generator=generator)
+        noise = torch.randn(len(hidden), architectures.CLASSES, generator=generator)
         logits = 0.3 * hidden @ to_logits + noise - 4
         other = torch.randn(len(clips), LATENT, generator=generator)  # captions tell other things
         sentences = (hidden[clips] + other) @ to_text
@@ -421,7 +422,7 @@ def plain_pairs(folder: Path, pairs: Pairs) -> plain.PlainPairs:
 def new_trainer(table: torch.Tensor, device: torch.device, *, seed: int) -> Trainer:
     """Set up the default model and loss."""
     model = DualEncoder(
-        audio_size=passt.CLASSES,
+        audio_size=architectures.CLASSES,
         text_size=DIMENSION,
         tag_table=table,
         generator=torch.Generator().manual_seed(seed),

@@ -24,7 +24,7 @@ interrupts.end_quietly_until_run(__name__)
 import safetensors.torch
 import torch
 
-from models import passt
+from models import architectures, passt
 from utils import audioset, cli, devices, distributed, tagger_training
 from utils.config import PROJECT_ROOT
 from utils.files import atomic_write, sha256
@@ -60,8 +60,8 @@ def main(argv: list[str] | None = None) -> None:
             for clip in tagger_training.render_clips(
                 seed,
                 count,
-                sample_rate=passt.SAMPLE_RATE,
-                longest=tagger.window / passt.SAMPLE_RATE,
+                sample_rate=architectures.SAMPLE_RATE,
+                longest=tagger.window / architectures.SAMPLE_RATE,
                 jobs=args.jobs,
             ):
                 bar.update()

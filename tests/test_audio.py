@@ -1,4 +1,6 @@
+import io
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -204,3 +206,16 @@ def test_what_is_no_regular_file_is_told_from_what_is(tmp_path):
     (elsewhere / "b.wav").symlink_to("a.wav")
     check_sound_file(root / "linked/a.wav", root=root)
     check_sound_file(root / "linked/b.wav", root=root)
+
+
+def test_a_file_that_is_open_already_is_read_and_called_by_the_path_given(tmp_path):
+    path = tmp_path / "tone.flac"
+    soundfile.write(path, np.linspace(-0.5, 0.5, 2000), 16_000)
+    with path.open("rb") as source, audio.opened(Path("gone.flac"), source=source) as file:
+        assert (file.frames, file.samplerate) == (2000, 16_000)
+    with (
+        io.BytesIO(b"no sound") as source,
+        pytest.raises(UnusableSound, match=r"^gone\.flac cannot be read as sound"),
+        audio.opened(Path("gone.flac"), source=source),
+    ):
+        pass

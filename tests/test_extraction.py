@@ -5,7 +5,7 @@ import pytest
 import soundfile
 import torch
 
-from models import passt
+from models import architectures, passt
 from utils import extraction
 from utils.audio import UnusableSound
 from utils.config import PROJECT_ROOT
@@ -222,10 +222,10 @@ def test_how_many_windows_go_at_once_changes_the_numbers_by_rounding_alone(small
                     paths,
                     clip_units(len(paths)),
                     tag_windows,
-                    sample_rate=passt.SAMPLE_RATE,
+                    sample_rate=architectures.SAMPLE_RATE,
                     window=network.window,
                     hop=network.hop,
-                    shortest=passt.MIN_SAMPLES,
+                    shortest=architectures.MIN_SAMPLES,
                     batch_size=batch_size,
                 )
             ]

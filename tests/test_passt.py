@@ -7,7 +7,7 @@ import pytest
 import torch
 from hear21passt.base import get_basic_model
 
-from models import passt
+from models import architectures, passt
 from utils import weights
 from utils.audio import cut_windows
 from utils.config import PROJECT_ROOT
@@ -26,7 +26,9 @@ def torch_home(tmp_path_factory):
         torch.manual_seed(1)
         state = passt.Passt(arch=OFFICIAL).net.state_dict()
         state = {key: value + 0.02 * torch.randn_like(value) for key, value in state.items()}
-    torch.save(state, checkpoints / passt.ARCHITECTURES[OFFICIAL].weights_url.rsplit("/", 1)[-1])
+    torch.save(
+        state, checkpoints / architectures.ARCHITECTURES[OFFICIAL].weights_url.rsplit("/", 1)[-1]
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCH_HOME", str(home))
         yield home
@@ -37,7 +39,7 @@ def ours(torch_home):
     """Our network, with the weights found in the hub cache."""
     path, _ = weights.find_passt_weights(
         None,
-        url=passt.ARCHITECTURES[OFFICIAL].weights_url,
+        url=architectures.ARCHITECTURES[OFFICIAL].weights_url,
         bundled=torch_home / "none",
         sha256_expected=None,  # the weights are random
     )
@@ -55,9 +57,9 @@ def theirs(torch_home):
 
 def sound(seconds: float) -> np.ndarray:
     """Noise and tones, at a changing level."""
-    samples = round(seconds * passt.SAMPLE_RATE)
+    samples = round(seconds * architectures.SAMPLE_RATE)
     rng = np.random.default_rng(round(100 * seconds))
-    time = np.arange(samples) / passt.SAMPLE_RATE
+    time = np.arange(samples) / architectures.SAMPLE_RATE
     tone = np.sin(2 * np.pi * (300 + 50 * time) * time)
     level = 0.3 + 0.25 * np.sin(2 * np.pi * 0.31 * time)
     return (level * (0.5 * tone + 0.3 * rng.standard_normal(samples))).astype(np.float32)
@@ -76,7 +78,7 @@ def sound(seconds: float) -> np.ndarray:
 def test_features_equal_hear21passts_own_wrapper(ours, theirs, seconds):
     samples = sound(seconds)
     windows = list(
-        cut_windows([samples], window=ours.window, hop=ours.hop, shortest=passt.MIN_SAMPLES)
+        cut_windows([samples], window=ours.window, hop=ours.hop, shortest=architectures.MIN_SAMPLES)
     )
     assert len(windows) == {4: 1, 10: 1, 10.01: 5, 22: 9, 30: 13}[seconds]
     with torch.inference_mode():
@@ -95,7 +97,7 @@ def test_the_shortest_clip_passes_and_a_batch_equals_its_windows_one_by_one():
     model = passt.Passt(arch="demo").eval()
     windows = torch.from_numpy(np.stack([sound(2.0), sound(2.0)[::-1].copy()]))
     with torch.inference_mode():
-        logits, scene = model(windows[:, : passt.MIN_SAMPLES])
+        logits, scene = model(windows[:, : architectures.MIN_SAMPLES])
         assert logits.shape == (2, 527)
         assert scene.shape == (2, model.embedding_size)
         together = model(windows)
@@ -128,7 +130,7 @@ def test_building_prints_nothing(capsys):
     model = passt.Passt(arch=OFFICIAL)
     model.net.blocks = model.net.blocks[:1]
     with torch.inference_mode():
-        model(torch.zeros(1, passt.MIN_SAMPLES))
+        model(torch.zeros(1, architectures.MIN_SAMPLES))
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "")
 
@@ -152,4 +154,4 @@ def test_unknown_architecture():
 def test_the_pinned_hash_is_that_of_the_bundled_tagger():
     """scripts/train_demo_tagger.py makes it anew; then ARCHITECTURES must name the new hash."""
     tagger = PROJECT_ROOT / "data/demo/tagger.safetensors"
-    assert passt.ARCHITECTURES["demo"].weights_sha256 == sha256(tagger)
+    assert architectures.ARCHITECTURES["demo"].weights_sha256 == sha256(tagger)

@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import FILES, load_script, options, run_pipeline, scores, settings_for, train
 
-from models import passt
+from models import architectures, passt
 from utils import datasets
 from utils.audio import cut_windows, read_audio
 from utils.audioset import read_labels
@@ -289,7 +289,7 @@ def test_every_branch_trains(own_outputs, features, info):
     settings = [*own_outputs, f"model.audio_features={features}", f"model.audioset_info={info}"]
     run, metrics = train(settings)
     state = torch.load(run / "checkpoint_best.pt", weights_only=True)["model"]
-    embedding = passt.ARCHITECTURES["demo"].embedding_size
+    embedding = architectures.ARCHITECTURES["demo"].embedding_size
     width = {"logits": 527, "scene": embedding, "both": 527 + embedding}[features]
     assert state["audio_projection.weight"].shape == (768, width)
     assert ("tag_table" in state) == (info == "tags")
@@ -397,7 +397,9 @@ def test_vectors_belong_to_their_clips(small_demo):
     model.eval()
     file = read_vectors(small_demo / "processed/audio_logits_passt.hdf5", made_by="")
     for i in range(0, len(file.ids), 7):
-        samples = read_audio(small_demo / "clotho" / file.ids[i], sample_rate=passt.SAMPLE_RATE)
+        samples = read_audio(
+            small_demo / "clotho" / file.ids[i], sample_rate=architectures.SAMPLE_RATE
+        )
         windows = cut_windows([samples], window=model.window, hop=model.hop, shortest=5000)
         with torch.inference_mode():
             logits = torch.cat([model(torch.from_numpy(w.copy()))[0] for w in windows])
@@ -490,7 +492,7 @@ def test_the_bundled_tagger_is_small_and_as_good_as_its_card_says():
     load_weights(tagger, path)
     labels = read_labels()
     clips = [
-        render_clip(card["held_out"]["seed"], i, sample_rate=passt.SAMPLE_RATE, longest=10)
+        render_clip(card["held_out"]["seed"], i, sample_rate=architectures.SAMPLE_RATE, longest=10)
         for i in range(100)
     ]
     sounds, tags = zip(*clips, strict=True)

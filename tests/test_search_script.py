@@ -127,3 +127,24 @@ def test_without_a_run_the_error_says_what_to_do(sounds, tmp_path):
         load_script("07_search").main(
             [*options([f"output_path={tmp_path}"]), "--audio", str(sounds), "rain"]
         )
+
+
+def test_a_model_folder_searches_as_its_checkpoint_does(search, model, tmp_path, small_demo):
+    settings = options(settings_for(small_demo))
+    folder = tmp_path / "shared"
+    load_script("main").main(
+        ["export", "--checkpoint", str(model), "--output", str(folder), *settings]
+    )
+    _, expected, _ = search("--json", "rain", "a dog barks")
+    fixed = [*options(["precision=fp32"]), "--model"]
+    for place in (folder, model.parent):
+        _, found, _ = search("--json", "rain", "a dog barks", *fixed, str(place))
+        assert [json.loads(a) for a in found.splitlines()] == [
+            json.loads(a) for a in expected.splitlines()
+        ]
+    other = "sentence_model.sha256=" + "f" * 64
+    with pytest.raises(InputError, match=r"sentence_model in the settings does not go with the"):
+        search("rain", *fixed, str(folder), "--set", other)
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(InputError, match=r"config\.json was changed"):
+        search("rain", *fixed, str(folder))

@@ -7,6 +7,7 @@ import re
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -115,7 +116,7 @@ def mono_blocks(path: Path, *, sample_rate: int | None = None) -> Iterator[NDArr
         that it has an absurd sample rate.
 
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         resampler = None
         if sample_rate is not None and sample_rate != file.samplerate:
             resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32")
@@ -143,7 +144,7 @@ def read_header(path: Path) -> tuple[int, int]:
         sample rate.
 
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         if file.frames == 0:
             raise UnusableSound(path, "holds no samples")
         return file.frames, file.samplerate
@@ -228,10 +229,24 @@ def cut_windows(
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Open a sound file whose header makes sense; turn what goes wrong with it into our error."""
+def opened(path: Path, *, source: BinaryIO | None = None) -> Iterator[soundfile.SoundFile]:
+    """Open a sound file whose header makes sense; turn what goes wrong with it into our error.
+
+    Parameters
+    ----------
+    path : Path
+    source : binary file, optional
+        The same file, where it is open already; `path` is then only what messages call it.
+
+    Raises
+    ------
+    UnusableSound
+        If the file cannot be opened as sound, is cut off, or says that it has an absurd sample
+        rate; and where the block raises an error of the operating system or of libsndfile.
+
+    """
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(source or path) as file:
             if not _LOWEST_RATE <= file.samplerate <= _HIGHEST_RATE:
                 raise UnusableSound(
                     path,

@@ -4,6 +4,7 @@ The classes of the networks come as arguments.
 """
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,15 +17,14 @@ from torch import Tensor, nn
 
 from utils import audioset, extraction, weights
 from utils.audio import UnusableSound, check_sound_file
-from utils.checkpoint import load_checkpoint
-from utils.config import PROJECT_ROOT, Config, parse_config
+from utils.config import PROJECT_ROOT, Config
 from utils.devices import choose_device, choose_precision
 from utils.errors import InputError
 from utils.library import Changes, Library, TagSounds, update_library
 from utils.nearest import nearest
-from utils.resuming import load_into, weights_of
 from utils.search import Engine, embed_library
 from utils.sentences import TextEncoder
+from utils.trained_model import TrainedModel
 
 _BUNDLED_WEIGHTS = PROJECT_ROOT / "data/demo/tagger.safetensors"
 _PROBES = 200  # tag names that an approximate index is tuned with, as queries
@@ -37,14 +37,14 @@ class Networks:
     Attributes
     ----------
     passt, sentence_encoder, dual_encoder : callable
-        Classes.
+        Classes, or what makes their instances.
     architectures : mapping
         Of PaSST, by name.
     sample_rate, classes, shortest : int
         Of PaSST: in Hz; numbers of logits; and samples.
     hop_seconds : float
     windows_at_once : callable
-        Device ─► windows per pass.
+        Type of the device ─► windows per pass.
 
     """
 
@@ -56,7 +56,28 @@ class Networks:
     classes: int
     shortest: int
     hop_seconds: float
-    windows_at_once: Callable[[torch.device], int]
+    windows_at_once: Callable[[str], int]
+
+    @classmethod
+    def of(
+        cls,
+        architectures: Any,
+        *,
+        sentence_encoder: Callable[[Path], nn.Module],
+        dual_encoder: Callable[..., nn.Module],
+    ) -> "Networks":
+        """Take what is needed of the module `models.architectures`, beside two classes."""
+        return cls(
+            passt=architectures.make_passt,
+            sentence_encoder=sentence_encoder,
+            dual_encoder=dual_encoder,
+            architectures=architectures.ARCHITECTURES,
+            sample_rate=architectures.SAMPLE_RATE,
+            classes=architectures.CLASSES,
+            shortest=architectures.MIN_SAMPLES,
+            hop_seconds=architectures.HOP_SECONDS,
+            windows_at_once=architectures.windows_at_once,
+        )
 
 
 class Tagger:
@@ -65,6 +86,11 @@ class Tagger:
     def __init__(self, config: Config, networks: Networks) -> None:
         self._config = config
         self._networks = networks
+        if config.passt.arch not in networks.architectures:
+            raise InputError(
+                f"the model needs the PaSST {config.passt.arch!r}, and this version knows "
+                f"{', '.join(networks.architectures)}."
+            )
         self._architecture = networks.architectures[config.passt.arch]
         self._device = choose_device(config.training.device)
         self._weights, weights_sha256 = weights.find_passt_weights(
@@ -79,6 +105,7 @@ class Tagger:
             "precision": choose_precision(config.precision, self._device),
         }
         self._tag: Callable[[Tensor], Tensor] | None = None
+        self._loading = threading.Lock()
 
     @property
     def width(self) -> int:
@@ -87,10 +114,11 @@ class Tagger:
 
     def start(self) -> TagSounds:
         """Load the network; returns what tags sounds."""
-        if self._tag is None:
-            model = self._networks.passt(arch=self._config.passt.arch)
-            weights.load_weights(model, self._weights)
-            self._tag = extraction.tagger(model, self._device, self.origin["precision"])
+        with self._loading:
+            if self._tag is None:
+                model = self._networks.passt(arch=self._config.passt.arch)
+                weights.load_weights(model, self._weights)
+                self._tag = extraction.tagger(model, self._device, self.origin["precision"])
         return self._outputs
 
     def _outputs(self, paths: Sequence[Path]) -> Iterator[NDArray[np.float32] | UnusableSound]:
@@ -103,7 +131,7 @@ class Tagger:
             hop=round(self._networks.hop_seconds * rate),
             shortest=self._networks.shortest,
             batch_size=self._config.passt.batch_size
-            or self._networks.windows_at_once(self._device),
+            or self._networks.windows_at_once(self._device.type),
         )
         for outputs in tagged:
             yield outputs if isinstance(outputs, UnusableSound) else outputs.cpu().numpy()
@@ -114,16 +142,13 @@ class Searcher:
 
     Parameters
     ----------
-    model : Path
-        A checkpoint.
+    model : TrainedModel
     folder : Path
         The sounds.
     index : Path or None
         Where to keep what is computed about them; None for a folder of their own below
         ``<output_path>/indexes``.
     networks : Networks
-    overrides : sequence of str
-        ``key=value`` settings, over those that the model was trained with.
     progress : callable
         Called with a number of sounds, if any are to be tagged; see `update_library`.
 
@@ -138,23 +163,20 @@ class Searcher:
 
     def __init__(
         self,
-        model: Path,
+        model: TrainedModel,
         folder: Path,
         *,
         index: Path | None = None,
         networks: Networks,
-        overrides: Sequence[str] = (),
         progress: Callable[[int], Any],
     ) -> None:
         if not folder.is_dir():
             raise InputError(f"no folder {folder}. Give the folder of your sounds with --audio.")
         self.folder = folder.resolve()
-        checkpoint = load_checkpoint(model)
-        self.config = parse_config(
-            checkpoint["settings"], overrides, base=Path.cwd(), source=str(model)
-        )
-        self._dual = _dual_encoder(weights_of(checkpoint), self.config, networks, model)
+        self.config = model.config
+        self._dual = model.network
         self._tagger = Tagger(self.config, networks)
+        model.require_networks(passt=self._tagger.origin)
         self._features = _features_of(self.config.model.audio_features, networks.classes)
         self.index = index or _index_folder(self.config, self.folder, self._tagger.origin)
         self._encode_text = TextEncoder(config=self.config, load_encoder=networks.sentence_encoder)
@@ -176,7 +198,7 @@ class Searcher:
             progress=progress,
         )
         embeddings = embed_library(
-            self.library, self.index / f"embeddings-{_digest(self._dual)}.f32", self._embed
+            self.library, self.index / f"embeddings-{_digest(self._dual)}.f32", self.embed_rows
         )
         tags = audioset.read_labels()
         self.engine = Engine(
@@ -187,6 +209,11 @@ class Searcher:
             nearest=nearest(embeddings),
             tags=tags,
         )
+
+    @property
+    def knows_only_the_demo(self) -> bool:
+        """Whether the tagger was trained on the demo's synthetic sounds alone."""
+        return self.config.passt.arch == "demo"
 
     def embed_sound(self, path: Path) -> NDArray[np.float32]:
         """Embed a sound file, to search for such sounds: shape (D,).
@@ -201,49 +228,14 @@ class Searcher:
         (windows,) = self._tagger.start()([path])
         if isinstance(windows, UnusableSound):
             raise windows
-        return self._embed(windows.mean(axis=0, keepdims=True))[0]
+        return self.embed_rows(windows.mean(axis=0, keepdims=True))[0]
 
     @torch.inference_mode()
-    def _embed(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    def embed_rows(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Embed rows of a library's table, or means of them: (B, ...) ─► unit vectors (B, D)."""
         table = torch.from_numpy(np.array(rows))  # a copy, because the file is read-only
         tags = self._dual.embed_tags(table[:, : self._networks.classes])
         return self._dual.encode_audio(self._features(table), tags).numpy()
-
-
-def newest_run(config: Config) -> Path:
-    """Find the best checkpoint of the newest finished run of an experiment.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-
-    """
-    folder = config.output_path / config.experiment
-    finished = sorted(path.parent for path in folder.glob("*/metrics.json"))
-    if not finished:
-        raise InputError(
-            f"no finished run in {folder}. Train first (`make demo`, or python main.py), or name a "
-            "checkpoint with --model."
-        )
-    return finished[-1] / "checkpoint_best.pt"
-
-
-def _dual_encoder(
-    state: Mapping[str, Tensor] | None, config: Config, networks: Networks, source: Path
-) -> nn.Module:
-    if not state or "audio_projection.weight" not in state:
-        raise InputError(f"{source} holds no trained model. Give a checkpoint of main.py.")
-    text_size, audio_size = state["audio_projection.weight"].shape
-    model = networks.dual_encoder(
-        audio_size=audio_size,
-        text_size=text_size,
-        tag_table=state.get("tag_table"),
-        ratio=config.model.ratio_embed1,
-        text_projection=config.model.text_projection,
-    )
-    load_into(model, state, source)
-    return model.eval()
 
 
 def _features_of(audio_features: str, classes: int) -> Callable[[Tensor], Tensor]:

@@ -1,0 +1,75 @@
+"""What is known of the PaSST networks before one is loaded.
+
+Apart from `models.passt`, whose imports take seconds: a search in sounds that are tagged already
+needs these facts and no network.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SAMPLE_RATE = 32_000  # Hz
+CLASSES = 527  # AudioSet
+HOP_SECONDS = 2.5  # between the windows of a long clip
+FRAME_HOP = 320  # samples between the frames of the spectrogram
+_PATCH = 16  # frames and mel bands
+MIN_SAMPLES = (_PATCH - 1) * FRAME_HOP + 1  # fewer give no single patch
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What distinguishes the supported networks."""
+
+    window_seconds: float
+    embedding_size: int
+    weights_url: str | None = None
+    weights_sha256: str | None = None
+    arguments: dict[str, Any] = field(default_factory=dict)
+
+
+_RELEASES = "https://github.com/kkoutini/PaSST/releases/download"
+ARCHITECTURES = {
+    "passt_s_swa_p16_128_ap476": Architecture(
+        window_seconds=10,
+        embedding_size=768,
+        weights_url=f"{_RELEASES}/v0.0.1-audioset/passt-s-f128-p16-s10-ap.476-swa.pt",
+        # As several projects that use this release have noted; no such note is known of the others.
+        weights_sha256="302903fa8c4aee817b11dc982da0b29aaf8d11a3e722420476d0a12c9db70c2c",
+    ),
+    "passt_20sec": Architecture(
+        window_seconds=20,
+        embedding_size=768,
+        weights_url=f"{_RELEASES}/v0.0.5/passt-s-f128-20sec-p16-s10-ap.474-swa.pt",
+        arguments={"input_tdim": 2000},
+    ),
+    "passt_30sec": Architecture(
+        window_seconds=30,
+        embedding_size=768,
+        weights_url=f"{_RELEASES}/v0.0.5/passt-s-f128-30sec-p16-s10-ap.473-swa.pt",
+        arguments={"input_tdim": 3000},
+    ),
+    # The bundled tagger of the synthetic demo sounds: a PaSST of reduced width and depth.
+    "demo": Architecture(
+        window_seconds=10,
+        embedding_size=144,
+        weights_sha256="11fc80cd073d18674f1a601d379ddef08e2f786d20ca3438fe2a8049e4e2e8c9",
+        arguments={
+            "img_size": (128, 998),
+            "stride": (16, 16),
+            "embed_dim": 144,
+            "depth": 4,
+            "num_heads": 3,
+        },
+    ),
+}
+
+
+def windows_at_once(device_type: str) -> int:
+    """Tell how many windows to give to a pass: few stay in a CPU's caches, many fill a GPU."""
+    return 2 if device_type == "cpu" else 16
+
+
+def make_passt(arch: str) -> Any:
+    """Make a `models.passt.Passt`, importing it, which takes seconds, only now."""
+    from models.passt import Passt
+
+    return Passt(arch=arch)

@@ -1,0 +1,70 @@
+"""What the scripts that search a folder of sounds have in common on the command line."""
+
+import argparse
+import sys
+from functools import partial
+from pathlib import Path
+
+from utils import cli
+from utils.errors import shorten
+from utils.search_setup import Networks, Searcher
+from utils.trained_model import newest_run, open_model
+
+DEMO_NOTE = (
+    "this model's tagger knows the demo's synthetic sounds alone. For real recordings, train with "
+    "PaSST's own weights (see README.md)."
+)
+
+
+def add_options(target: argparse.ArgumentParser) -> None:
+    """Add --audio, --model and --index, which say what to search in and with which model."""
+    target.add_argument("--audio", type=Path, metavar="DIR", help="default: the demo set")
+    target.add_argument(
+        "--model",
+        type=Path,
+        metavar="PATH",
+        help="a model folder (main.py export), a run folder or a checkpoint; default: the newest "
+        "finished run",
+    )
+    target.add_argument("--index", type=Path, metavar="DIR", help="where to keep the index")
+
+
+def open_searcher(args: argparse.Namespace, networks: Networks) -> Searcher:
+    """Load the model and bring the index of the folder up to date; tells about it on stderr."""
+    config = cli.load_config(args)
+    model = open_model(
+        args.model or newest_run(config),
+        here=config,
+        overrides=args.overrides,
+        dual_encoder=networks.dual_encoder,
+    )
+    searcher = Searcher(
+        model,
+        args.audio or config.train_data.dataset_path,
+        index=args.index,
+        networks=networks,
+        progress=partial(cli.progress, description="tagging", unit="sounds"),
+    )
+    library, changes = searcher.library, searcher.changes
+    parts = [f"{len(library.sounds)} sounds in {cli.shown(searcher.folder)}"]
+    parts += [
+        f"{count} {what}"
+        for count, what in (
+            (changes.added, "files new or changed"),
+            (changes.gone, "files gone"),
+            (changes.duplicates, "duplicates"),
+        )
+        if count
+    ]
+    tell(f"{', '.join(parts)}; model {cli.shown(model.source)}")
+    if library.failed:
+        reasons = [f"{name} {reason}" for name, reason in library.failed.items()]
+        tell(f"cannot be used, and left out:\n{shorten(reasons)}")
+    if searcher.knows_only_the_demo:
+        tell(f"note: {DEMO_NOTE}")
+    return searcher
+
+
+def tell(text: str) -> None:
+    """Print what is no answer."""
+    print(text, file=sys.stderr, flush=True)
