@@ -1,6 +1,6 @@
 """Measure each stage against a plain reference, in the same process and run.
 
-Reads   sentence_model.path; features, sentence vectors, sounds and PaSST's weights are random
+Reads   sentence_model.path, data/audioset; all else (features, sounds, PaSST's weights) is random
 Writes  <output_path>/benchmark.json
 
     python scripts/benchmark.py                               # all stages, at Clotho's size
@@ -16,7 +16,6 @@ that the process held while it was measured.
 """
 
 import concurrent.futures
-import contextlib
 import json
 import multiprocessing
 import random
@@ -25,10 +24,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -47,15 +45,29 @@ from models import architectures, passt
 from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import TripletRankingLoss
 from models.sentence_encoder import SentenceEncoder
-from utils import cli, devices, distributed, extraction, inputs, onednn, plain, weights
+from utils import (
+    audioset,
+    cli,
+    devices,
+    distributed,
+    extraction,
+    imagined,
+    inputs,
+    nearest,
+    onednn,
+    plain,
+    weights,
+)
 from utils.config import PROJECT_ROOT, Config
 from utils.errors import InputError
 from utils.evaluation import evaluate
+from utils.exact import as_tensor
 from utils.files import atomic_write
 from utils.metrics import single_relevant
 from utils.pairs import Pairs
-from utils.retrieval import rank_and_retrieve, rank_clips
-from utils.sentences import text_work
+from utils.retrieval import rank_clips
+from utils.sentences import encode, text_work
+from utils.timing import HEADER, Row, latencies, once, peak_memory, seconds, timed_with, with_peak
 from utils.training import Schedule, Trainer
 from utils.vectors import write_vectors
 
@@ -67,46 +79,9 @@ WINDOW_FLOP = 255e9  # of the full-size PaSST as published, for 10 s
 CAPTIONS_PER_CLIP = 5
 CLOTHO = {"development": 3839, "validation": 1045, "evaluation": 1045}  # clips
 EPOCHS, BATCH, DIMENSION, MARGIN = 30, 32, 768, 0.4
+PASSES = 10  # over the pairs that make the model for a million clips
 LATENT = 24  # numbers that clip and caption have in common
 WORDS = ["rain", "falls", "on", "a", "tin", "roof", "while", "the", "dog", "barks", "far", "away"]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One stage: seconds per unit and MB of memory, ours and the reference's."""
-
-    stage: str
-    unit: str
-    ours: float
-    reference: float
-    share_of_ceiling: float | None = None
-    ours_mb: float | None = None
-    reference_mb: float | None = None
-    note: str = ""
-
-    @property
-    def ratio(self) -> float:
-        """How many times faster ours is."""
-        return self.reference / self.ours
-
-    def line(self) -> str:
-        """Set out the row below `HEADER`."""
-
-        def or_blank(value: float | None, text: str) -> str:
-            return "" if value is None else text.format(value)
-
-        return (
-            f"{self.stage:28}{self.unit:>12}{1e3 * self.ours:>12.3f}{1e3 * self.reference:>12.1f}"
-            f"{self.ratio:>8.1f}{or_blank(self.share_of_ceiling, '{:.0%}'):>12}"
-            f"{or_blank(self.ours_mb, '{:.0f}'):>9}{or_blank(self.reference_mb, '{:.0f}'):>11}"
-            f"  {self.note}"
-        )
-
-
-HEADER = (
-    f"{'stage':28}{'unit':>12}{'ours, ms':>12}{'reference':>12}{'ratio':>8}{'of ceiling':>12}"
-    f"{'MB':>9}{'reference':>11}"
-)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -165,24 +140,77 @@ def measure_ranking(config: Config, device: torch.device, *, small: bool) -> lis
     return [Row("ranks and metrics", f"{len(queries)}x{clips}", ours, reference)]
 
 
-def measure_search(config: Config, device: torch.device, *, small: bool) -> list[Row]:
-    """Find the ten best of a million clips; the reference scores and sorts query by query."""
-    clips, queries = (2000, 70) if small else (1_000_000, 128)
-    generator = torch.Generator().manual_seed(0)
-    audio = torch.empty(clips, DIMENSION)
-    for part in audio.split(100_000):
-        part.copy_(F.normalize(torch.randn(part.shape, generator=generator), dim=-1))
-    audio = audio.to(device)
-    text = F.normalize(torch.randn(queries, DIMENSION, generator=generator), dim=-1).to(device)
-    own = torch.zeros(queries, dtype=torch.int64, device=device)
+def measure_million(config: Config, device: torch.device, *, small: bool) -> list[Row]:
+    """Find the ten best of a million clips for captions, both as a trained model embeds them."""
+    clips, paired, asked = (3000, 40, 60) if small else (1_000_000, 2000, 500)
+    names = audioset.read_labels()
+    embed = partial(encode, config=config, load_encoder=SentenceEncoder)
+    table = embed(names)
+    world = imagined.ImaginedClips(names, table, rng=np.random.default_rng(0))
+    trainer = new_trainer(torch.from_numpy(table), device, seed=1)
+    model = trainer.model
+    logits, tags = world.draw(paired)
+    captions = [world.describe(tags[i // 2]) for i in range(2 * paired)]
+    asked_for = [world.describe(tags) for tags in world.draw(asked)[1]]
+    told = torch.from_numpy(embed([*captions, *asked_for])).to(device)
+    features = torch.from_numpy(logits).to(device)
+    pairs = Pairs(
+        features=features,
+        logits=features,
+        tags=model.embed_tags(features),
+        sentences=told[: len(captions)],
+        clips=torch.arange(len(captions), device=device) // 2,
+    )
+    for _ in range(PASSES):
+        trainer.train_epoch(pairs)
+    with tempfile.TemporaryDirectory() as name, torch.no_grad():
+        path = Path(name) / "vectors.npy"
+        shape = (clips, DIMENSION)
+        vectors = np.lib.format.open_memmap(path, "w+", dtype=np.float32, shape=shape)
+        for first in range(0, clips, 20_000):
+            part = vectors[first : first + 20_000]
+            features = torch.from_numpy(world.draw(len(part))[0]).to(device)
+            part[:] = model.encode_audio(features, model.embed_tags(features)).cpu().numpy()
+        queries = model.encode_text(told[len(captions) :]).cpu().numpy()
+        sample = model.encode_text(model.tag_table).cpu().numpy()
+        return search_rows(np.load(path, mmap_mode="r"), queries, sample, folder=Path(name))
 
-    def plainly() -> None:
-        for query in text[:4]:
-            (audio @ query).argsort(descending=True)[:10].cpu()
 
-    ours, memory = with_peak(lambda: once(lambda: rank_and_retrieve(audio, text, own)))
-    unit = f"query of {clips:.0e}"
-    return [Row("top ten", unit, ours / queries, once(plainly) / 4, ours_mb=memory)]
+def search_rows(
+    vectors: np.ndarray, queries: np.ndarray, sample: np.ndarray, *, folder: Path
+) -> list[Row]:
+    """Time exact and approximate search; the reference scores and sorts all for each query."""
+    exact = nearest.ExactSearch(vectors)
+    audio = as_tensor(vectors)
+    best, _ = exact.search(queries, 10)  # also reads the file
+    reference, _ = latencies(
+        lambda query: (audio @ query).argsort(descending=True)[:10], torch.from_numpy(queries[:4])
+    )
+    one, one_p99 = latencies(lambda query: exact.search(query[None], 10), queries[:100])
+    many = queries[:100]
+    together = seconds(lambda: exact.search(many, 10)) / len(many)
+
+    def build() -> tuple[nearest.ApproximateSearch, float]:
+        started = time.perf_counter()
+        search = nearest.ApproximateSearch.build(vectors, sample=sample, seed=0)
+        return search, time.perf_counter() - started
+
+    (search, took), memory = with_peak(build)
+    search.save(folder / "index")
+    quick, quick_p99 = latencies(lambda query: search.search(query[None], 10), queries)
+    quick_together = seconds(lambda: search.search(many, 10)) / len(many)
+    recall = nearest.recall_of(search.search(queries, 10)[0], best)
+    unit = f"query of {len(vectors):.0e}"
+    note = (
+        f"p99 {1e3 * quick_p99:.1f} ms; {recall:.1%} of the ten best, {search.recall:.1%} told; "
+        f"built in {took:.0f} s, {(folder / 'index').stat().st_size / 1e6:.0f} MB"
+    )
+    return [
+        Row("exact, one query", unit, one, reference, note=f"p99 {1e3 * one_p99:.1f} ms"),
+        Row(f"exact, {len(many)} at once", unit, together, reference),
+        Row("approximate, one query", unit, quick, reference, ours_mb=memory, note=note),
+        Row(f"approximate, {len(many)} at once", unit, quick_together, reference),
+    ]
 
 
 def measure_training(config: Config, device: torch.device, *, small: bool) -> list[Row]:
@@ -500,48 +528,6 @@ def whole_run(
     return time.perf_counter() - started, memory
 
 
-def seconds(function: Callable[[], object], *, at_least: float = 0.3) -> float:
-    """Time a call after one to warm up: the fastest of five rounds."""
-    function()
-    rounds = []
-    for _ in range(5):
-        started, calls = time.perf_counter(), 0
-        while time.perf_counter() - started < at_least:
-            function()
-            calls += 1
-        rounds.append((time.perf_counter() - started) / calls)
-    return min(rounds)
-
-
-def once(function: Callable[[], object]) -> float:
-    """Time a single call, for what takes long."""
-    started = time.perf_counter()
-    function()
-    return time.perf_counter() - started
-
-
-def timed_with(load: Callable[[], Any], function: Callable[[Any], object]) -> float:
-    """Time a single call with what is loaded for it alone; the loading is not timed."""
-    loaded = load()
-    return once(lambda: function(loaded))
-
-
-def with_peak(function: Callable[[], Any]) -> tuple[Any, float | None]:
-    """Call a function, and tell the most memory that this process held meanwhile, in MB."""
-    with contextlib.suppress(FileNotFoundError):  # not Linux
-        Path("/proc/self/clear_refs").write_text("5")  # forget the highest so far
-    return function(), peak_memory("self")
-
-
-def peak_memory(process: int | str) -> float | None:
-    """Read the most memory that a process has held, in MB; None where it can't be read."""
-    with contextlib.suppress(OSError):
-        for line in Path(f"/proc/{process}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) / 1024
-    return None
-
-
 def matmul_rate(precision: str, device: torch.device) -> float:
     """Measure what a large matrix product reaches, in FLOP/s."""
     kind = torch.bfloat16 if precision == "bf16" else torch.float32
@@ -557,7 +543,7 @@ def precisions(device: torch.device) -> list[str]:
 
 STAGES = {
     "ranking": measure_ranking,
-    "search": measure_search,
+    "million": measure_million,
     "training": measure_training,
     "agreement": measure_agreement,
     "mpnet": measure_mpnet,

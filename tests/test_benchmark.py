@@ -1,8 +1,10 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 from conftest import load_script, options
+from test_exact import unit
 from test_losses import places
 
 from utils import plain
@@ -10,7 +12,6 @@ from utils.evaluation import evaluate
 
 STAGES = {
     "ranking": ["ranks and metrics"],
-    "search": ["top ten"],
     "training": [
         "training pass",
         "pass and validation",
@@ -38,10 +39,29 @@ def test_every_measured_stage_is_written_down(tmp_path, capsys):
 @pytest.mark.slow
 def test_the_networks_are_measured(tmp_path, sentence_model):
     script = load_script("benchmark")
-    stages = ["mpnet", "passt", "extraction"]
+    stages = ["mpnet", "passt", "extraction", "million"]
     script.main(["--small", "--stages", *stages, *options([f"output_path={tmp_path}"])])
     rows = json.loads((tmp_path / "benchmark.json").read_text())
-    assert {row["stage"].split(",")[0] for row in rows} == {"MPNet", "PaSST", "wavs to logits"}
+    names = {row["stage"].split(",")[0] for row in rows}
+    assert names == {"MPNet", "PaSST", "wavs to logits", "exact", "approximate"}
+
+
+def test_search_is_measured_on_any_vectors(tmp_path):
+    vectors = unit(np.random.default_rng(0), 3000, 16)
+    rows = load_script("benchmark").search_rows(
+        vectors, vectors[:20], vectors[20:60], folder=tmp_path
+    )
+    stages = [row.stage for row in rows]
+    assert stages == [
+        "exact, one query",
+        "exact, 20 at once",
+        "approximate, one query",
+        "approximate, 20 at once",
+    ]
+    assert all(row.unit == "query of 3e+03" and row.ours > 0 < row.reference for row in rows)
+    size = (tmp_path / "index").stat().st_size
+    assert f"{size / 1e6:.0f} MB" in rows[2].note
+    assert "% of the ten best" in rows[2].note
 
 
 @pytest.fixture

@@ -1,0 +1,305 @@
+import json
+
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+from test_exact import unit
+
+from utils import index_file, nearest
+from utils.errors import InputError
+from utils.exact import ExactSearch
+from utils.index_file import UnfitIndexError
+from utils.nearest import ApproximateSearch, Tuning, recall_of
+
+COUNT, DIMENSION = 8000, 48
+
+
+@pytest.fixture(scope="module")
+def data():
+    """Vectors around some centres, of less dimensions than they have numbers; and queries."""
+    rng = np.random.default_rng(0)
+    centres = unit(rng, 60, 12)
+    spread = rng.standard_normal((12, DIMENSION))
+
+    def draw(count, noise):
+        hidden = centres[rng.integers(60, size=count)] + 0.2 * rng.standard_normal((count, 12))
+        vectors = hidden @ spread + noise * rng.standard_normal((count, DIMENSION))
+        return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+    return draw(COUNT, 0.2), draw(300, 1.0)
+
+
+@pytest.fixture(scope="module")
+def index(data):
+    vectors, queries = data
+    return ApproximateSearch.build(vectors, sample=queries[:200], seed=1)
+
+
+@pytest.fixture
+def _no_short_cut(monkeypatch):
+    """Search through the lists for any filter."""
+    monkeypatch.setattr(nearest, "_FEW", 0)
+
+
+def test_recall_is_what_a_recount_finds_and_what_was_wanted(data, index):
+    vectors, queries = data
+    held_out = queries[1:200:2]
+    _, found = index.search(held_out, 10)
+    _, best = ExactSearch(vectors).search(held_out, 10)
+    recount = np.mean([len(set(f) & set(b)) / 10 for f, b in zip(found, best, strict=True)])
+    assert index.recall == pytest.approx(recount)
+    assert 0.95 <= index.recall <= 1
+    assert index.tuning.probes < index._lists.count
+    new, _ = index.search(queries[200:], 10)
+    assert recall_of(new, ExactSearch(vectors).search(queries[200:], 10)[0]) > 0.93
+
+
+def test_no_fewer_probes_would_do(data, index):
+    vectors, queries = data
+    chosen_by = queries[:200:2]
+    best, _ = ExactSearch(vectors).search(chosen_by, 10)
+    for probes, enough in ((index.tuning.probes, True), (index.tuning.probes - 1, False)):
+        tuning = Tuning(probes, index.tuning.candidates, 0.0)
+        search = ApproximateSearch(vectors, index._lists, tuning)
+        assert (recall_of(search.search(chosen_by, 10)[0], best) >= 0.97) == enough
+
+
+def test_more_recall_takes_more_probes(data, index):
+    vectors, queries = data
+    more = ApproximateSearch.build(vectors, sample=queries[:200], seed=1, wanted=0.99)
+    less = ApproximateSearch.build(vectors, sample=queries[:200], seed=1, wanted=0.5)
+    assert less.tuning.probes < index.tuning.probes < more.tuning.probes
+    assert less.recall < index.recall < more.recall
+
+
+def test_what_cannot_be_reached_is_not_promised():
+    """Vectors all alike but for what the projection drops: no list or byte tells them apart."""
+    rng = np.random.default_rng(4)
+    vectors = np.hstack([np.ones((4000, 1)), 0.02 * rng.standard_normal((4000, 63))])
+    vectors = vectors.astype(np.float32)
+    sample = np.hstack([np.zeros((40, 1)), unit(rng, 40, 63)]).astype(np.float32)
+    search = ApproximateSearch.build(vectors, sample=sample, seed=0)
+    assert search.tuning.probes == search._lists.count
+    best, _ = ExactSearch(vectors).search(sample[1::2], 10)
+    assert search.recall == recall_of(search.search(sample[1::2], 10)[0], best) < 0.95
+
+
+def test_scores_are_exact_and_in_order(data, index):
+    vectors, queries = data
+    scores, rows = index.search(queries, 10)
+    exact = np.einsum("qkd,qd->qk", vectors[rows].astype(float), queries.astype(float))
+    assert scores.tolist() == exact.astype(np.float32).tolist()
+    assert (np.diff(scores, axis=1) <= 0).all()
+    one = index.search(queries[3:4], 10)
+    assert (one[0].tolist(), one[1].tolist()) == ([scores[3].tolist()], [rows[3].tolist()])
+
+
+@pytest.mark.usefixtures("_no_short_cut")
+@pytest.mark.parametrize("step", [2, 7, 30])
+def test_a_filter_is_kept_to_and_costs_no_recall(data, index, step):
+    vectors, queries = data
+    among = np.arange(1, COUNT, step)
+    scores, rows = index.search(queries, 10, among=among)
+    assert np.isin(rows, among).all()
+    assert all(len(set(row)) == 10 for row in rows.tolist())
+    best, _ = ExactSearch(vectors).search(queries, 10, among=among)
+    assert recall_of(scores, best) > 0.95
+
+
+@pytest.mark.usefixtures("_no_short_cut")
+def test_where_the_lists_hold_too_few_all_rows_are_scored(data, index):
+    vectors, queries = data
+    search = ApproximateSearch(vectors, index._lists, Tuning(1, 10, 0.0))
+    scores, rows = search.search(queries, 150)
+    assert rows.shape == (300, 150)
+    assert (rows >= 0).all()
+    expected, _ = ExactSearch(vectors).search(queries, 150)
+    alike = (scores == expected).all(axis=1)
+    assert alike.any()
+    assert not alike.all()
+
+
+def test_a_small_filter_and_a_large_wish_are_answered_exactly(data, index):
+    vectors, queries = data
+    exact = ExactSearch(vectors)
+    among = np.array([5, 6, 4000])
+    for k, some in ((10, among), (10, among[:0]), (1000, None), (9000, None)):
+        found, expected = (s.search(queries[:3], k, among=some) for s in (index, exact))
+        assert [part.tolist() for part in found] == [part.tolist() for part in expected]
+
+
+def test_wrong_arguments_are_refused_as_exact_search_does(data, index):
+    with pytest.raises(ValueError, match="k is 0"):
+        index.search(data[1], 0)
+    with pytest.raises(ValueError, match="in rising order"):
+        index.search(data[1], 1, among=np.array([2, 1]))
+
+
+@pytest.mark.parametrize(("count", "sample", "wanted"), [(0, 5, 0.9), (9, 1, 0.9), (9, 5, 1.1)])
+def test_nothing_to_build_from_is_refused(count, sample, wanted):
+    with pytest.raises(ValueError, match=f"not {count}, {sample} and {wanted}"):
+        ApproximateSearch.build(
+            np.ones((count, 4), np.float32),
+            sample=np.ones((sample, 4), np.float32),
+            seed=0,
+            wanted=wanted,
+        )
+
+
+def test_vectors_that_are_not_finite_are_not_indexed():
+    vectors = np.ones((50, 4), np.float32)
+    vectors[11] = np.nan
+    with pytest.raises(InputError, match="row 11"):
+        ApproximateSearch.build(vectors, sample=np.ones((2, 4), np.float32), seed=0)
+
+
+def test_copies_of_one_vector_are_found(index):
+    vectors = np.tile(unit(np.random.default_rng(5), 32), (3000, 1))
+    search = ApproximateSearch.build(vectors, sample=vectors[:4], seed=0)
+    assert search.recall == 1
+    assert len(set(search.search(vectors[:1], 10)[1][0].tolist())) == 10
+
+
+def test_a_seed_decides_all_and_progress_counts_every_vector(data, index, tmp_path, monkeypatch):
+    vectors, queries = data
+    monkeypatch.setattr("utils.inverted._CHUNK", 3000)
+    seen = []
+    again = ApproximateSearch.build(vectors, sample=queries[:200], seed=1, progress=seen.append)
+    assert seen == [3000, 3000, 2000]
+    for name, search in (("one", index), ("other", again)):
+        search.save(tmp_path / name)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+    different = ApproximateSearch.build(vectors, sample=queries[:200], seed=2)
+    different.save(tmp_path / "different")
+    assert (tmp_path / "one").read_bytes() != (tmp_path / "different").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def saved(index, tmp_path_factory):
+    path = tmp_path_factory.mktemp("index") / "nearest.safetensors"
+    index.save(path)
+    return path
+
+
+def test_a_saved_index_searches_as_before(data, index, saved):
+    vectors, queries = data
+    loaded = ApproximateSearch.load(saved, vectors)
+    assert loaded.tuning == index.tuning
+    among = np.arange(0, COUNT, 3)
+    for some in (None, among):
+        found, expected = (s.search(queries, 10, among=some) for s in (loaded, index))
+        assert [part.tolist() for part in found] == [part.tolist() for part in expected]
+
+
+def test_an_index_of_other_vectors_is_refused(data, saved):
+    vectors, _ = data
+    changed, swapped = vectors.copy(), vectors.copy()
+    changed[-1, 0] += 1e-6
+    swapped[[10, 20]] = swapped[[20, 10]]
+    for other, message in (
+        (vectors[:-1], "its number of vectors is 8000, not 7999"),
+        (np.ascontiguousarray(vectors[:, 1:]), "its dimension is 48, not 47"),
+        (changed, "its digest of the vectors is"),
+        (swapped, "its digest of the vectors is"),
+    ):
+        with pytest.raises(UnfitIndexError, match=message) as error:
+            ApproximateSearch.load(saved, other)
+        assert str(error.value).endswith("Build it again.")
+
+
+@pytest.mark.parametrize("place", [3, 400, 20_000, -1])
+def test_a_damaged_file_is_refused(data, saved, tmp_path, place):
+    content = bytearray(saved.read_bytes())
+    content[place] ^= 4
+    (tmp_path / "bad").write_bytes(content)
+    with pytest.raises(UnfitIndexError, match="damaged"):
+        ApproximateSearch.load(tmp_path / "bad", data[0])
+
+
+def test_a_cut_file_another_file_and_none_are_refused(data, saved, tmp_path):
+    (tmp_path / "cut").write_bytes(saved.read_bytes()[:-10])
+    (tmp_path / "text").write_text("rows, codes")
+    safetensors.numpy.save_file({"rows": np.zeros(3)}, tmp_path / "other")
+    for name in ("cut", "text", "other"):
+        with pytest.raises(UnfitIndexError, match="damaged"):
+            ApproximateSearch.load(tmp_path / name, data[0])
+    with pytest.raises(InputError, match=r"cannot read .*gone"):
+        ApproximateSearch.load(tmp_path / "gone", data[0])
+
+
+@pytest.fixture
+def forged(data, saved, tmp_path):
+    """Write the index with changed arrays or metadata, and a SHA-256 that fits them."""
+
+    def write(about=None, **changes):
+        with safetensors.safe_open(saved, framework="np") as file:
+            _, _, text = file.metadata()["index"].partition(" ")
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        text = about(json.loads(text)) if about else text
+        arrays = {name: changes.get(name, lambda a: a)(array) for name, array in arrays.items()}
+        metadata = {"index": f"{index_file._sha256(text, arrays)} {text}"}
+        path = tmp_path / "forged"
+        safetensors.numpy.save_file(arrays, path, metadata)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rows": lambda a: a + 1}, "do not hold every row once"),
+        ({"rows": lambda a: a * 0}, "do not hold every row once"),
+        ({"sizes": lambda a: a + 1}, "do not add up to 8000 rows"),
+        ({"sizes": lambda a: np.where(np.arange(len(a)) < 2, [-1, 1] @ a[:2], a)}, "add up"),
+        ({"codes": lambda a: a[:, 1:].copy()}, "codes are uint8 of shape"),
+        ({"codes": lambda a: a.astype(np.int8)}, "codes are int8"),
+        ({"centroids": lambda a: a[1:].copy()}, "centroids are float32 of shape"),
+        ({"ranges": lambda a: a[1:].copy()}, "ranges are float32 of shape"),
+        ({"projection": lambda a: a[:0].copy()}, "centroids are float32 of shape"),
+    ],
+)
+def test_arrays_that_do_not_fit_never_reach_faiss(data, forged, changes, message):
+    with pytest.raises(UnfitIndexError, match=message):
+        ApproximateSearch.load(forged(**changes), data[0])
+
+
+@pytest.mark.parametrize(
+    ("about", "message"),
+    [
+        (lambda a: json.dumps({**a, "format": 2}), "its format is 2, not 1"),
+        (lambda a: json.dumps({**a, "tuning": {}}), "missing 3 required"),
+        (lambda a: json.dumps({**a, "tuning": 3}), "does not say how to search"),
+        (lambda a: json.dumps([a]), "does not say how to search"),
+        (lambda a: "[" * 10_000, "does not say how to search"),
+        (lambda a: json.dumps({**a, "tuning": {**a["tuning"], "probes": 0}}), r"are \(0, 10\)"),
+        (lambda a: json.dumps({**a, "tuning": {**a["tuning"], "recall": 2.0}}), "recall is 2.0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(data, forged, about, message):
+    with pytest.raises(UnfitIndexError, match=message):
+        ApproximateSearch.load(forged(about), data[0])
+
+
+def test_an_index_is_made_where_there_are_many_vectors_and_kept(data, tmp_path, monkeypatch):
+    vectors, queries = data
+    path = tmp_path / "index"
+    assert isinstance(nearest.nearest(vectors, path=path, sample=queries), ExactSearch)
+    assert not path.exists()
+    monkeypatch.setattr(nearest, "EXACT_BELOW", 8000)
+    built, seen = [], []
+    for some in (vectors, vectors, vectors[:7999], np.roll(vectors, 1, axis=0), vectors):
+        seen.clear()
+        search = nearest.nearest(some, path=path, sample=queries, progress=seen.append)
+        built.append(bool(seen))
+        assert isinstance(search, ExactSearch if len(some) < 8000 else ApproximateSearch)
+    # Kept, not asked for, of other vectors, and of other vectors again.
+    assert built == [True, False, False, True, True]
+
+
+def test_an_index_that_cannot_be_read_is_not_replaced(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(nearest, "EXACT_BELOW", 0)
+    (tmp_path / "index").mkdir()
+    with pytest.raises(InputError, match="cannot read"):
+        nearest.nearest(data[0], path=tmp_path / "index", sample=data[1])
