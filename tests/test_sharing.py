@@ -174,7 +174,7 @@ def together(size, run):
 
     def member(rank):
         try:
-            return run(Thread(rank, size, rank, meeting))
+            return run(Thread(rank, size, rank, meeting=meeting))
         except InputError as error:
             meeting.barrier.abort()  # as the others lose the connection
             return error

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
@@ -70,6 +71,9 @@ def deferred() -> Iterator[None]:
     For writes through h5py, libsndfile and PyTorch: they lose an exception that comes up while they
     call back, or turn it into another.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals come to the main thread alone
+        return
     _request.deferring += 1
     try:
         yield
