@@ -204,7 +204,7 @@ def together(size, run):
 
     def member(rank):
         try:
-            return run(Thread(rank, size, rank, meeting))
+            return run(Thread(rank, size, rank, meeting=meeting))
         except (InputError, PowerCut) as error:
             meeting.barrier.abort()  # as the others lose the connection
             return error

@@ -69,10 +69,10 @@ def deferred() -> Iterator[None]:
     """Let `Stopped` wait for the end of the block.
 
     For writes through h5py, libsndfile and PyTorch: they lose an exception that comes up while they
-    call back, or turn it into another. In other threads than the main one nothing is raised anyway.
+    call back, or turn it into another.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield  # signals come to the main thread alone
         return
     _request.deferring += 1
     try:
