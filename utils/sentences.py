@@ -54,7 +54,9 @@ def embed(
     precision = choose_precision(config.precision, device)
 
     def start() -> tuple[Units, Callable[[Units], Batches]]:
-        encoder = for_inference(load_encoder(folder), device, precision)
+        encoder = for_inference(
+            weights.load_sentence_model(load_encoder, folder), device, precision
+        )
         return text_work(encoder, texts, device, precision, model.batch_size)
 
     with cli.progress(len(ids), "MPNet", unit) as bar:
@@ -106,7 +108,7 @@ def encode(
     folder = weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
     device = choose_device(config.training.device)
     precision = choose_precision(config.precision, device)
-    encoder = for_inference(load_encoder(folder), device, precision)
+    encoder = for_inference(weights.load_sentence_model(load_encoder, folder), device, precision)
     vectors = np.empty((len(texts), weights.sentence_dimension(folder)), dtype=np.float32)
     units, batches = text_work(encoder, texts, device, precision, model.batch_size)
     for rows, values in batches(units):
