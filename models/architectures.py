@@ -32,9 +32,9 @@ ARCHITECTURES = {
         window_seconds=10,
         embedding_size=768,
         weights_url=f"{_RELEASES}/v0.0.1-audioset/passt-s-f128-p16-s10-ap.476-swa.pt",
-        # As several projects that use this release have noted; no such note is known of the others.
         weights_sha256="302903fa8c4aee817b11dc982da0b29aaf8d11a3e722420476d0a12c9db70c2c",
     ),
+    # Of the longer windows' weights no hash is published that we know: they stay unverified.
     "passt_20sec": Architecture(
         window_seconds=20,
         embedding_size=768,
@@ -51,6 +51,7 @@ ARCHITECTURES = {
     "demo": Architecture(
         window_seconds=10,
         embedding_size=144,
+        # scripts/train_demo_tagger.py prints it.
         weights_sha256="11fc80cd073d18674f1a601d379ddef08e2f786d20ca3438fe2a8049e4e2e8c9",
         arguments={
             "img_size": (128, 998),

