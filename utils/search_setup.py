@@ -21,13 +21,13 @@ from utils.config import PROJECT_ROOT, Config
 from utils.devices import choose_device, choose_precision
 from utils.errors import InputError
 from utils.library import Changes, Library, TagSounds, update_library
-from utils.nearest import nearest
+from utils.nearest import EXACT_BELOW, nearest
 from utils.search import Engine, embed_library
 from utils.sentences import TextEncoder
 from utils.trained_model import TrainedModel
 
 _BUNDLED_WEIGHTS = PROJECT_ROOT / "data/demo/tagger.safetensors"
-_PROBES = 200  # tag names that an approximate index is tuned with, as queries
+_NO_SAMPLE = np.empty((0, 0), np.float32)  # an exact search is not tuned
 
 
 @dataclass(frozen=True)
@@ -197,18 +197,30 @@ class Searcher:
             start=self._tagger.start,
             progress=progress,
         )
+        tags, digest = audioset.read_labels(), _digest(self._dual)
         embeddings = embed_library(
-            self.library, self.index / f"embeddings-{_digest(self._dual)}.f32", self.embed_rows
+            self.library, self.index / f"embeddings-{digest}.f32", self.embed_rows
         )
-        tags = audioset.read_labels()
         self.engine = Engine(
             self.library,
             model=self._dual,
             encode_text=self._encode_text,
             features_of=self._features,
-            nearest=nearest(embeddings),
+            nearest=nearest(
+                embeddings,
+                path=self.index / f"nearest-{digest}.safetensors",
+                sample=self._sample_queries(tags) if len(embeddings) >= EXACT_BELOW else _NO_SAMPLE,
+            ),
             tags=tags,
         )
+
+    @torch.inference_mode()
+    def _sample_queries(self, tags: Sequence[str]) -> NDArray[np.float32]:
+        """Embed the names of the tags, as queries that an approximate index is tuned by."""
+        vectors = self._dual.tag_table
+        if vectors is None:
+            vectors = torch.from_numpy(self._encode_text(tags))
+        return self._dual.encode_text(vectors).numpy()
 
     @property
     def knows_only_the_demo(self) -> bool:
