@@ -294,6 +294,8 @@ def test_every_branch_trains(own_outputs, features, info):
     assert state["audio_projection.weight"].shape == (768, width)
     assert ("tag_table" in state) == (info == "tags")
     assert ("tag embeddings alone, untrained" in metrics["compared_with"]) == (info == "tags")
+    told = (run / "report.html").read_text(encoding="utf-8")
+    assert ('class="small tags"' in told) == (info == "tags" or features != "scene")
 
 
 @pytest.mark.parametrize(
