@@ -66,7 +66,7 @@ from utils.files import atomic_write
 from utils.metrics import single_relevant
 from utils.pairs import Pairs
 from utils.retrieval import rank_clips
-from utils.sentences import encode, text_work
+from utils.sentences import TextEncoder, text_work
 from utils.timing import HEADER, Row, latencies, once, peak_memory, seconds, timed_with, with_peak
 from utils.training import Schedule, Trainer
 from utils.vectors import write_vectors
@@ -144,7 +144,7 @@ def measure_million(config: Config, device: torch.device, *, small: bool) -> lis
     """Find the ten best of a million clips for captions, both as a trained model embeds them."""
     clips, paired, asked = (3000, 40, 60) if small else (1_000_000, 2000, 500)
     names = audioset.read_labels()
-    embed = partial(encode, config=config, load_encoder=SentenceEncoder)
+    embed = TextEncoder(config=config, load_encoder=SentenceEncoder)
     table = embed(names)
     world = imagined.ImaginedClips(names, table, rng=np.random.default_rng(0))
     trainer = new_trainer(torch.from_numpy(table), device, seed=1)

@@ -35,7 +35,7 @@ from utils.vectors import VectorFile, read_vectors
 
 MOMENTS = 12
 SIGNALS = [signal.SIGKILL] * 4 + [signal.SIGTERM, signal.SIGINT]
-TIMEOUT = 120  # seconds, after which a run that hangs is a failure
+TIMEOUT = 300  # seconds, after which a run that hangs is a failure
 
 
 def interrupt(settings: list[str], monkeypatch, *, after: int) -> None:
@@ -180,7 +180,7 @@ def run_script(name: str, arguments: list[str], log: Path, limit: int | None = N
         sys.exit(cli.run(lambda: load_script(name).main(arguments)))
 
 
-def disturb(start, arguments: tuple, progress: Callable[[], int], *, end: int, seed: int) -> list:
+def disturb(start, arguments: tuple, progress: Callable[[], int], *, end: int, seed: int) -> None:
     """Run a command, stopped at random moments, again and again until it ends by itself.
 
     Parameters
@@ -202,7 +202,7 @@ def disturb(start, arguments: tuple, progress: Callable[[], int], *, end: int, s
             target = end if len(stops) >= MOMENTS - 3 else progress() + rng.choice([0, 1, 1, 2])
             while process.is_alive() and progress() < target:
                 time.sleep(0.002)
-            time.sleep(rng.uniform(0, 0.1))
+            time.sleep(rng.uniform(0, 0.05))
             number = rng.choice(SIGNALS)
             if process.is_alive():
                 os.kill(process.pid, number)
@@ -214,8 +214,7 @@ def disturb(start, arguments: tuple, progress: Callable[[], int], *, end: int, s
         assert process.exitcode in (-number, 128 + number)
     printed = arguments[-1].read_text()
     assert "Traceback" not in printed, printed
-    assert len(stops) >= MOMENTS - 2, stops
-    return stops
+    assert len(stops) >= MOMENTS - 3, stops  # it may end just before the last ones
 
 
 @pytest.mark.slow
@@ -288,7 +287,7 @@ def test_training_stopped_at_random_moments_ends_with_the_same_bits(
     small_demo, tmp_path, starter, criterion
 ):
     def arguments(outputs):
-        settings = [*settings_for(small_demo, outputs=outputs), "training.epochs=20"]
+        settings = [*settings_for(small_demo, outputs=outputs), "training.epochs=60"]
         chosen = [f"training.criterion={criterion}", "training.scheduler_patience=1"]
         return "main", options([*settings, *chosen]), tmp_path / f"{outputs.name}.log"
 
@@ -303,7 +302,7 @@ def test_training_stopped_at_random_moments_ends_with_the_same_bits(
             return history.read_bytes().count(b"\n") - 1
         return 0
 
-    disturb(starter, arguments(tmp_path / "cut"), epochs, end=20, seed=2)
+    disturb(starter, arguments(tmp_path / "cut"), epochs, end=60, seed=2)
     for run in (tmp_path / "cut/demo").iterdir():  # several, if one was finished when stopped
         assert outcome(run) == outcome(whole)
 
