@@ -471,7 +471,8 @@ def test_missing_vectors_are_refused_naming_the_script(own_outputs, tmp_path):
         ("caption_embeddings", "04_sentence_embeddings"),
         ("tag_embeddings", "06_audioset_tag_embeddings"),
     ):
-        with pytest.raises(InputError, match=rf"no vector file .*gone.*{script}\.py"):
+        message = rf"train_data\.{key}: .*gone.*no such file.*{script}\.py"
+        with pytest.raises(InputError, match=message):
             train([*own_outputs, f"train_data.{key}={tmp_path / 'gone.hdf5'}"])
 
 
