@@ -1,5 +1,6 @@
 """Texts ─► sentence vectors, in a file or in memory. Shapes: N texts, B batch, D numbers."""
 
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,7 @@ def embed(
 
 
 class TextEncoder:
-    """The sentence model, loaded once, for texts that come as they come.
+    """The sentence model, loaded once, for texts that come as they come, from any thread.
 
     Parameters
     ----------
@@ -108,15 +109,17 @@ class TextEncoder:
         )
         self._batch_size = config.sentence_model.batch_size
         self._dimension = weights.sentence_dimension(folder)
+        self._lock = threading.Lock()  # the tokeniser keeps settings of a call in itself
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed N texts: unit vectors, shape (N, D)."""
-        units, batches = text_work(
-            self._encoder, texts, self._device, self._precision, self._batch_size
-        )
-        vectors = np.empty((len(texts), self._dimension), dtype=np.float32)
-        for rows, values in batches(units):
-            vectors[rows] = values
+        with self._lock:
+            units, batches = text_work(
+                self._encoder, texts, self._device, self._precision, self._batch_size
+            )
+            vectors = np.empty((len(texts), self._dimension), dtype=np.float32)
+            for rows, values in batches(units):
+                vectors[rows] = values
         return vectors
 
 

@@ -1,0 +1,75 @@
+"""Search a folder of sounds in the browser: a page that this script serves until Ctrl-C.
+
+Reads   a folder of sounds (--audio; any format, sub-folders too), a model (--model)
+Writes  an index of the folder: <output_path>/indexes/, or --index DIR; shared with script 07
+
+    python scripts/08_serve.py --audio my_sounds/ --open
+    python scripts/08_serve.py --audio my_sounds/ --port 9000
+
+Only this machine can reach the page, unless --host names another address; there is no password.
+The folder is brought up to date at the start, and where the page is asked to look for new sounds.
+Exit status: 0 when stopped, 2 for bad input.
+"""
+
+import argparse
+import contextlib
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from utils import interrupts
+
+interrupts.end_quietly_until_run(__name__)
+
+from models import architectures
+from models.dual_encoder import DualEncoder
+from models.sentence_encoder import SentenceEncoder
+from utils import cli, distributed
+from utils.search_cli import add_options, open_searcher, tell
+from utils.search_setup import Networks
+from utils.web.app import create_app
+from utils.web.guard import LOOPBACK
+from utils.web.server import address_of, listen, open_in_browser, serve
+from utils.web.service import Service
+
+NETWORKS = Networks.of(architectures, sentence_encoder=SentenceEncoder, dual_encoder=DualEncoder)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Serve the page until somebody stops it."""
+    args = parse_arguments(argv)
+    distributed.refuse_team("scripts/08_serve.py")
+    listener = listen(args.host, args.port)  # first, because the rest takes its time
+    address = address_of(listener, args.host)
+    if args.host not in LOOPBACK:
+        tell(
+            f"warning: on {args.host}, everybody who can reach this machine can listen to the "
+            "sounds and have clips analysed; there is no password."
+        )
+    service = Service(open_searcher(args, NETWORKS))
+
+    def ready() -> None:
+        print(f"{address}   (Ctrl-C stops)", flush=True)
+        if args.open:
+            open_in_browser(address)
+
+    with contextlib.suppress(KeyboardInterrupt):  # that is how it is stopped
+        serve(create_app(service, host=args.host), listener, ready=ready)
+    service.updates.stop()
+    tell("\nstopped")
+    return 0
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = cli.parser(__doc__)
+    add_options(parser)
+    parser.add_argument("--host", default="127.0.0.1", help="address to serve on: %(default)s")
+    parser.add_argument("--port", type=int, default=8000, help="0 for any free: %(default)s")
+    parser.add_argument("--open", action="store_true", help="open the page in the browser")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main))

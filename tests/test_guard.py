@@ -1,0 +1,88 @@
+import socket
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from utils.web.guard import Guard
+
+
+def client(host="127.0.0.1"):
+    methods = ["GET", "POST", "DELETE"]
+    route = Route("/", lambda request: PlainTextResponse("answered"), methods=methods)
+    return TestClient(Guard(Starlette(routes=[route]), host=host), base_url="http://127.0.0.1:8000")
+
+
+OWN = ["127.0.0.1", "127.0.0.1:8000", "localhost", "LOCALHOST:1", "[::1]:8000", "[::1]"]
+FOREIGN = [
+    "evil.example",
+    "127.0.0.1.evil.example",
+    "localhost.evil.example:8000",
+    "localhost@evil.example",
+    "192.168.1.5",
+    "localhost:8000:9",
+    "localhost:port",
+    "",
+    ":8000",
+]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_names_of_this_machine_are_answered(name):
+    assert client().get("/", headers={"host": name}).status_code == 200
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_other_names_are_not_because_they_may_have_been_made_to_lead_here(name):
+    answer = client().get("/", headers={"host": name})
+    assert answer.status_code == 421
+    assert "does not answer to the name" in answer.json()["error"]
+
+
+def test_a_host_that_was_asked_for_is_answered_beside_loopback():
+    for name, expected in (("sounds.lan", 200), ("Sounds.LAN:80", 200), ("localhost", 200)):
+        assert client("sounds.lan").get("/", headers={"host": name}).status_code == expected
+    assert client("sounds.lan").get("/", headers={"host": "10.0.0.1"}).status_code == 421
+
+
+def test_on_all_addresses_every_address_is_answered_and_no_foreign_name():
+    for name in ("10.0.0.1:8000", "[fe80::1]:8000", socket.gethostname()):
+        assert client("0.0.0.0").get("/", headers={"host": name}).status_code == 200
+    assert client("0.0.0.0").get("/", headers={"host": "evil.example"}).status_code == 421
+
+
+def test_two_hosts_are_refused():
+    answer = client().get("/", headers=[("host", "localhost"), ("host", "evil.example")])
+    assert answer.status_code == 421
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_only_the_own_page_may_change_something(method):
+    def ask(**headers):
+        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        return client().request(method, "/", headers=given)
+
+    assert ask(origin="http://127.0.0.1:8000").status_code == 200
+    assert ask().status_code == 200  # a program: pages cannot leave it out
+    assert ask(sec_fetch_site="none").status_code == 200
+    for origin in ("http://evil.example", "null", "https://127.0.0.1:8000", "http://127.0.0.1:9"):
+        answer = ask(origin=origin)
+        assert answer.status_code == 403
+        assert answer.json() == {"error": "This request comes from another site's page."}
+    assert ask(sec_fetch_site="cross-site").status_code == 403
+
+
+def test_every_answer_has_the_headers_refusals_too():
+    for answer in (client().get("/"), client().get("/", headers={"host": "evil.example"})):
+        policy = answer.headers["content-security-policy"].split("; ")
+        assert "default-src 'none'" in policy
+        assert "script-src 'self'" in policy
+        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in " ".join(policy)
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert answer.headers["cross-origin-resource-policy"] == "same-origin"
+        assert answer.headers["cache-control"] == "no-store"
+        assert "access-control-allow-origin" not in answer.headers

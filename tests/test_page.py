@@ -1,0 +1,511 @@
+"""The page in a real browser, served by the script, with a small model and a folder of sounds."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import urllib.request
+from contextlib import contextmanager
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+import soundfile
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser import DESKTOP, PHONE, Page, chromium
+from tests.conftest import load_script, options, settings_for
+from utils.audio import read_audio
+from utils.config import PROJECT_ROOT
+
+pytestmark = pytest.mark.slow
+
+LONG = "long walk.aiff"
+ODD = [
+    "<img src=x onerror=document.title=1>.wav",
+    "a \"b\" & 'c'.wav",
+    "line\nbreak.wav",
+    "\u202egnp.wav",
+    "🐕 犬.wav",
+]
+
+
+@pytest.fixture(scope="module")
+def model(small_demo, tmp_path_factory):
+    outputs = tmp_path_factory.mktemp("trained")
+    load_script("main").main(options(settings_for(small_demo, outputs=outputs)))
+    (checkpoint,) = outputs.glob("demo/*/checkpoint_best.pt")
+    return checkpoint
+
+
+@pytest.fixture(scope="module")
+def sounds(small_demo, tmp_path_factory):
+    """Ten clips, five odd names, a copy, a broken file, and a sound of several passages."""
+    folder = tmp_path_factory.mktemp("library") / "my sounds"
+    shutil.copytree(small_demo / "clotho/evaluation", folder / "sub")
+    clips = sorted((folder / "sub").iterdir())
+    for name, clip in zip(ODD, sorted((small_demo / "clotho/validation").iterdir()), strict=False):
+        shutil.copy(clip, folder / name)
+    shutil.copy(clips[0], folder / "copy of the first.wav")
+    (folder / "broken.flac").write_bytes(b"no sound")
+    heard = [read_audio(clip, sample_rate=32_000) for clip in clips]
+    soundfile.write(folder / LONG, np.concatenate(heard), 32_000)
+    return folder
+
+
+@contextmanager
+def serving(sounds, model, *arguments):
+    """Run the script; yields its address and the process."""
+    command = [sys.executable, PROJECT_ROOT / "scripts/08_serve.py", "--audio", sounds]
+    command += ["--model", model, "--index", sounds.parent / "index", "--port", "0", *arguments]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=sounds.parent
+    )
+    try:
+        yield process.stdout.readline().split(" ")[0].rstrip("/"), process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture(scope="module")
+def address(sounds, model):
+    with serving(sounds, model) as (address, _):
+        yield address
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    with chromium(tmp_path_factory.mktemp("profile"), DESKTOP) as driver:
+        yield driver
+
+
+@pytest.fixture
+def page(driver, address):
+    page = Page(driver, address)
+    page.errors()  # those of an earlier test
+    yield page
+    driver.get("about:blank")
+
+
+def names_of(sounds):
+    first = min(path.name for path in (sounds / "sub").iterdir())
+    usable = {str(path.relative_to(sounds)) for path in sounds.rglob("*.*") if path.is_file()}
+    return usable - {"broken.flac", f"sub/{first}"}  # whose copy comes first
+
+
+def test_words_find_sounds_and_the_address_holds_the_search(page, sounds):
+    page.open()
+    assert page.run("document.activeElement.id") == "query"
+    assert page.one("#welcome").is_displayed()
+    assert page.one("#demo").is_displayed()
+    assert page.one("#library-name").text == "16 sounds in my sounds"
+    page.one("#query").send_keys("a dog barks", Keys.ENTER)
+    names = page.found()
+    assert set(names) == names_of(sounds)
+    assert page.one("#status").text.startswith("16 sounds, best first · ")
+    assert urlsplit(page.driver.current_url).query == "q=a+dog+barks"
+    scores = [float(score.text.replace("−", "-")) for score in page.all(".score")]
+    assert scores == sorted(scores, reverse=True)
+    other = page.search("rain and wind")
+    assert page.driver.title == "rain and wind – Sound search"
+    page.driver.back()
+    page.wait(lambda: page.names() == names)
+    assert page.one("#query").get_attribute("value") == "a dog barks"
+    page.driver.forward()
+    page.wait(lambda: page.names() == other)
+    assert page.errors() == []
+
+
+def test_names_are_text_whatever_they_hold(page):
+    page.open("/?q=anything")
+    names = page.found()
+    assert set(ODD) <= set(names)
+    assert page.all("#results img, #results script") == []
+    assert page.driver.title == "anything – Sound search"
+    assert page.run("getComputedStyle(document.querySelector('.name')).unicodeBidi") == "isolate"
+    page.one("#failed summary").click()
+    assert page.one("#failed li").text == (
+        "broken.flac cannot be read as sound (Format not recognised.)"
+    )
+    assert page.errors() == []
+
+
+def test_pictures_are_drawn_and_a_sound_is_played(page):
+    page.open("/?q=anything")
+    page.found()
+    page.wait(lambda: page.all(".hit:first-child .ink.drawn"))
+    play = page.one(".hit .play")
+    assert page.playing() is None
+    play.click()
+    page.wait(lambda: (page.playing() or 0) > 0.3)
+    assert play.get_attribute("aria-pressed") == "true"
+    assert play.get_attribute("aria-label").startswith("Pause ")
+    assert " / " in page.one(".hit .time").text
+    page.all(".hit .play")[1].click()  # one sound at a time
+    page.wait(lambda: page.playing() is not None and play.get_attribute("aria-pressed") == "false")
+    page.all(".hit .play")[1].click()
+    page.wait(lambda: page.playing() is None)
+    assert page.errors() == []
+
+
+def test_a_long_sound_is_played_from_where_it_was_found(page):
+    page.open("/?q=anything")
+    page.found()
+    row = page.row(LONG)
+    passage = row.find_element(By.CSS_SELECTOR, ".passage")
+    start = float(passage.get_attribute("style").split("left: ")[1].split("%")[0]) / 100
+    play, slider = (
+        row.find_element(By.CSS_SELECTOR, ".play"),
+        row.find_element(By.TAG_NAME, "input"),
+    )
+    play.click()
+    page.wait(lambda: page.playing() is not None and page.run("player.duration > 30"))
+    duration = page.run("player.duration")
+    page.wait(lambda: page.playing() > start * duration)
+    assert page.playing() == pytest.approx(start * duration, abs=3)
+    webdriver.ActionChains(page.driver).move_to_element(slider).click().perform()  # its middle
+    page.wait(lambda: page.playing() == pytest.approx(duration / 2, abs=3))
+    assert page.run("player.currentSrc").endswith("/audio")
+    assert page.errors() == []
+
+
+def test_what_the_browser_cannot_play_is_asked_for_decoded(page, sounds):
+    page.open("/?q=anything")
+    page.found()
+    page.run(
+        "player.addEventListener('loadstart', () => {"
+        "  if (!player.src.includes('as=wav')) player.dispatchEvent(new Event('error'));"
+        "})"
+    )
+    page.one(".hit .play").click()
+    page.wait(lambda: (page.playing() or 0) > 0.2)
+    assert page.run("player.currentSrc").endswith("/audio?as=wav")
+
+
+def test_a_file_that_has_gone_is_told_when_it_is_played(page, sounds):
+    page.open("/?q=anything")
+    page.found()
+    gone = sounds / ODD[4]
+    gone.rename(sounds.parent / "elsewhere.wav")
+    try:
+        page.row(ODD[4]).find_element(By.CSS_SELECTOR, ".play").click()
+        page.wait(lambda: page.one("#alert").is_displayed())
+        assert page.one("#alert").text == f"{ODD[4]} is no longer there. Look for new sounds."
+    finally:
+        (sounds.parent / "elsewhere.wav").rename(gone)
+
+
+def test_a_recording_finds_itself(page, sounds):
+    clip = sorted((sounds / "sub").iterdir())[3]
+    page.open()
+    page.one("#file").send_keys(str(clip))
+    names = page.found()
+    assert names[0] == f"sub/{clip.name}"
+    assert float(page.one(".score").text) > 0.99
+    assert page.one("#example .name").text.strip() == clip.name.strip()
+    page.one("#example .play").click()
+    page.wait(lambda: (page.playing() or 0) > 0.2)
+    assert page.run("player.currentSrc").startswith("blob:")
+    page.driver.refresh()
+    assert page.wait(page.names) == names  # the server knows it still
+    page.one("#example .drop").click()
+    page.wait(lambda: not page.names())
+    assert page.errors() == []
+
+
+def test_a_recording_is_dropped_on_the_page(page, sounds):
+    clip = sorted((sounds / "sub").iterdir())[4]
+    page.open()
+    page.run(
+        """(async ([name, bytes]) => {
+            const data = new DataTransfer();
+            data.items.add(new File([new Uint8Array(bytes)], name));
+            for (const type of ['dragover', 'drop']) {
+                document.body.dispatchEvent(
+                    new DragEvent(type, { dataTransfer: data, bubbles: true, cancelable: true }));
+                if (type === 'dragover') window.shown = !document.getElementById('drop').hidden;
+            }
+        })(arguments[0])""",
+        [clip.name, list(clip.read_bytes())],
+    )
+    assert page.found()[0] == f"sub/{clip.name}"
+    assert page.run("window.shown") is True
+    assert not page.one("#drop").is_displayed()
+
+
+def test_what_is_no_recording_is_told(page, sounds):
+    page.open()
+    page.one("#file").send_keys(str(sounds / "broken.flac"))
+    page.wait(lambda: page.one("#alert").is_displayed())
+    assert page.one("#alert").text.startswith("The clip cannot be read as sound")
+    page.one("#query").send_keys("rain", Keys.ENTER)
+    assert page.found()
+    assert not page.one("#alert").is_displayed()
+
+
+def test_more_like_a_sound_leaves_it_out(page):
+    page.open("/?q=anything")
+    first = page.found()[0]
+    page.run("window.old = document.querySelector('.hit')")
+    page.one(".hit .like").click()
+    assert first not in page.found()
+    assert page.one("#example .name").text == first
+    assert len(page.names()) == 15
+    page.driver.refresh()
+    page.wait(page.names)
+    assert page.one("#example .name").text == first
+    assert page.errors() == []
+
+
+def test_why_a_sound_was_found_is_a_sum(page):
+    page.open("/?q=a+dog")
+    page.found()
+    page.one(".hit .why").click()
+    assert page.one(".hit .why").get_attribute("aria-expanded") == "true"
+    learned, tagged = (
+        float(page.one(f".sum .{part}").text.replace("−", "-")) for part in ("learned", "tagged")
+    )
+    assert learned + tagged == pytest.approx(float(page.one(".score").text), abs=0.002)
+    assert len(page.all(".hit:first-child .reasons tbody tr")) == 5
+    page.row("copy of the first.wav").find_element(By.CSS_SELECTOR, ".copies").click()
+    assert page.one(".paths:not([hidden])").text.startswith("sub/")
+
+
+def test_tags_filter(page):
+    page.open("/?q=anything")
+    everything = page.found()
+    chip = page.one(".chip")
+    tag = page.run("arguments[0].firstChild.textContent", chip)
+    page.run("window.old = document.querySelector('.hit')")
+    chip.click()
+    some = page.found()
+    assert 0 < len(some) < len(everything)
+    assert page.one("#filters li span").text == tag
+    assert page.run("new URLSearchParams(location.search).get('tag')") == f"{tag} > 0.3"
+    assert page.one(".chip[aria-pressed=true]").text.startswith(tag)
+    page.run("window.old = document.querySelector('.hit')")
+    page.one("#filters option[value='< 0.3']").click()
+    assert sorted(page.found() + some) == sorted(everything)
+    page.run("window.old = document.querySelector('.hit')")
+    page.one("#filters button").click()
+    assert page.found() == everything
+    field = page.one("#tag")
+    below = {"xoffset": 0, "yoffset": 60}  # where the list will open, which must not choose
+    webdriver.ActionChains(page.driver).move_to_element_with_offset(field, **below).perform()
+    field.send_keys("WIND")
+    page.wait(lambda: page.all("#tags:not([hidden])"))
+    assert field.get_attribute("aria-activedescendant") == "tag-0"
+    assert [option.text for option in page.all("#tags li")][:2] == ["Wind", "Wind chime"]
+    field.send_keys(Keys.ARROW_DOWN)
+    assert field.get_attribute("aria-activedescendant") == "tag-1"
+    field.send_keys(Keys.ARROW_UP, Keys.ENTER)
+    page.wait(lambda: page.one("#filters li span").text == "Wind")
+    assert not page.all("#tags:not([hidden])")
+    assert page.errors() == []
+
+
+def test_filters_that_no_sound_passes_and_tags_that_do_not_exist_are_told(page):
+    page.open("/?q=a&tag=Accordion+>+1")
+    page.wait(lambda: page.one("#status").text == "No sound passes these filters.")
+    page.open("/?q=a&tag=Dgo")
+    page.wait(lambda: page.one("#alert").is_displayed())
+    assert "Did you mean 'Dog'?" in page.one("#alert").text
+    page.one("#filters button").click()
+    assert page.found()
+
+
+def test_a_search_of_an_older_library_is_told(page):
+    page.open("/?like=1&library=0123")
+    page.wait(lambda: page.one("#alert").is_displayed())
+    assert "The library has changed since this page was loaded." in page.one("#alert").text
+
+
+def test_everything_can_be_done_with_the_keyboard(page):
+    page.open("/?q=anything")
+    names = page.found()
+
+    def focused():
+        row = page.run("document.activeElement.closest('.hit')?.querySelector('.name').textContent")
+        return row and names.index(row)
+
+    page.press(Keys.ARROW_DOWN)
+    assert focused() == 0
+    page.press("jj", Keys.ARROW_DOWN, "k")
+    assert focused() == 2
+    page.press(" ")
+    page.wait(lambda: (page.playing() or 0) > 0.1)
+    page.press(Keys.ESCAPE)
+    page.wait(lambda: page.playing() is None)
+    page.press("w")
+    assert page.all(".hit")[2].find_element(By.CSS_SELECTOR, ".reasons").is_displayed()
+    page.press("kkk")
+    assert page.run("document.activeElement.id") == "query"
+    page.press("jk ")
+    assert page.one("#query").get_attribute("value") == "anythingjk "  # typing is typing
+    page.press(Keys.ARROW_DOWN, "/")
+    assert page.run("getSelection().toString()") == "anythingjk "
+    page.press(Keys.ARROW_DOWN)
+    page.run("window.old = document.querySelector('.hit')")
+    page.press("m")
+    assert names[0] not in page.found()
+    assert page.errors() == []
+
+
+def test_a_phone_shows_all_of_it_without_scrolling_sideways(page):
+    page.open("/?q=anything", size=PHONE)
+    page.found()
+    page.one(".hit .why").click()
+    page.one("#tag").send_keys("wind")
+    for _ in range(2):
+        assert page.run("document.documentElement.scrollWidth") == PHONE[0]
+        wide = "[...document.querySelectorAll('body *')].filter(x => x.checkVisibility() && "
+        wide += "x.getBoundingClientRect().right > innerWidth + 1).map(x => x.outerHTML)"
+        assert page.run(wide) == []
+        page.open("/", size=PHONE)
+        page.wait(lambda: page.one("#demo").is_displayed())
+    page.open("/?q=anything", size=PHONE)
+    page.found()
+    heights = [control.size["height"] for control in page.all(".hit .play, .strong")]
+    assert min(heights) >= 44
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_stand_out_in_light_and_in_dark(page, scheme):
+    feature = {"name": "prefers-color-scheme", "value": scheme}
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+    page.open("/?q=anything&tag=Speech+<+0.9")
+    page.found()
+    page.one(".hit .why").click()
+    colours = """(() => {
+        const paper = (x) => {
+            const colour = getComputedStyle(x).backgroundColor;
+            return colour === 'rgba(0, 0, 0, 0)' ? paper(x.parentElement) : colour;
+        };
+        const texts = [...document.querySelectorAll('body *')].filter((x) => x.checkVisibility() &&
+            [...x.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim()));
+        return texts.map((x) => [x.textContent, getComputedStyle(x).color, paper(x)]);
+    })()"""
+    page.wait(lambda: page.run("getComputedStyle(results).opacity") == "1")
+    seen = page.run(colours)
+    assert len(seen) > 100
+    low = [(text, ink, paper) for text, ink, paper in seen if contrast(ink, paper) < 4.5]
+    assert low == []
+
+
+def contrast(ink, paper):
+    """WCAG 2: from 1 to 21; texts need 4.5."""
+
+    def luminance(colour):
+        values = np.array([float(v) for v in colour[colour.index("(") + 1 : -1].split(",")[:3]])
+        linear = np.where(values <= 10.3, values / 3295, ((values / 255 + 0.055) / 1.055) ** 2.4)
+        return linear @ [0.2126, 0.7152, 0.0722]
+
+    light, dark = sorted([luminance(ink), luminance(paper)], reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_everything_that_can_be_used_has_a_name(page):
+    page.open("/?q=anything&tag=Speech+<+0.9")
+    page.found()
+    nodes = page.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    roles = {"button", "link", "slider", "combobox", "searchbox", "textbox", "listbox"}
+    used = [node for node in nodes if node.get("role", {}).get("value") in roles]
+    assert len(used) > 60
+    assert [node for node in used if not node["name"].get("value", "").strip()] == []
+
+
+def test_two_users_at_once_see_each_their_own(page, driver, address):
+    page.open("/?q=anything")
+    page.found()
+    first = driver.current_window_handle
+    driver.switch_to.new_window("window")
+    try:
+        other = Page(driver, address).open("/?q=rain")
+        other.found()
+        there = other.search("a car horn")
+        driver.switch_to.window(first)
+        here = page.search("birds at dawn")
+        assert page.driver.title == "birds at dawn – Sound search"
+        driver.switch_to.window(driver.window_handles[1])
+        assert other.names() == there
+        assert driver.title == "a car horn – Sound search"
+        assert set(here) == set(there)
+    finally:
+        driver.switch_to.window(driver.window_handles[1])
+        driver.close()
+        driver.switch_to.window(first)
+    assert page.errors() == []
+
+
+def test_new_sounds_are_found_without_a_restart(page, sounds):
+    page.open("/?q=anything")
+    names = page.found()
+    source = sorted((sounds / "sub").iterdir())[2]
+    new = sounds / "a new one.wav"
+    samples, rate = soundfile.read(source)
+    soundfile.write(new, samples[::-1], rate)
+    page.run("window.old = document.querySelector('.hit')")
+    try:
+        page.one("#update").click()
+        page.wait(lambda: page.one("#update-state").text == "Now 17 sounds (+1).")
+        assert set(page.found()) - set(names) == {"a new one.wav"}
+        assert page.one("#library-name").text == "17 sounds in my sounds"
+    finally:
+        new.unlink()
+    page.one("#update").click()
+    page.wait(lambda: page.one("#update-state").text == "Now 16 sounds (-1).")
+    page.wait(lambda: set(page.names()) == set(names))
+    page.one("#update").click()
+    page.wait(lambda: page.one("#update-state").text == "Nothing has changed.")
+    assert page.errors() == []
+
+
+def test_the_same_hits_as_in_the_terminal(address, sounds, model, capsys):
+    text = "a dog barks and it rains"
+    with urllib.request.urlopen(f"{address}/api/search?top=5&q={text.replace(' ', '+')}") as answer:
+        page = json.load(answer)["hits"]
+    place = ["--audio", str(sounds), "--model", str(model), "--index", str(sounds.parent / "index")]
+    load_script("07_search").main([*place, "--top", "5", "--json", text])
+    terminal = json.loads(capsys.readouterr().out)["hits"]
+    assert [hit["paths"] for hit in page] == [hit["paths"] for hit in terminal]
+    assert [hit["score"] for hit in page] == pytest.approx([hit["score"] for hit in terminal])
+
+
+@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_stops_the_server_also_while_a_sound_is_being_sent(asked, sounds, model):
+    with serving(sounds, model) as (address, process):
+        with urllib.request.urlopen(f"{address}/api/library") as answer:
+            token = json.load(answer)["library"]
+        open_still = urllib.request.urlopen(f"{address}/sounds/{token}/2/audio")
+        assert open_still.read(10)
+        process.send_signal(asked)
+        printed, told = process.communicate(timeout=30)
+        assert process.returncode == 0
+        assert told.endswith("\nstopped\n")
+        assert "Traceback" not in printed + told
+
+
+def test_a_port_in_use_is_one_error_before_anything_is_loaded(address, sounds, model):
+    port = str(urlsplit(address).port)
+    with serving(sounds, model, "--port", port) as (printed, process):
+        _, told = process.communicate()
+    assert printed == ""
+    assert process.returncode == 2
+    assert told.startswith(f"error: cannot listen on port {port} of 127.0.0.1: ")
+    assert "choose another with --port" in told
+    assert told.count("\n") == 1
+
+
+def test_a_host_that_others_can_reach_is_warned_of(sounds, model):
+    with serving(sounds, model, "--host", "0.0.0.0") as (address, process):
+        assert address.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(f"{address}/api/library") as answer:
+            assert json.load(answer)["sounds"] == 16
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+    assert told.startswith("warning: on 0.0.0.0, everybody who can reach this machine can listen")
+    assert "16 sounds in my sounds" in told

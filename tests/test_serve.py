@@ -1,0 +1,522 @@
+"""The addresses of the page, with an engine that finds what a test tells it to find."""
+
+import os
+import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
+import anyio
+import numpy as np
+import pytest
+import soundfile
+from starlette.testclient import TestClient
+
+from utils.audioset import read_labels
+from utils.errors import InputError
+from utils.library import Library, Passage, Sound
+from utils.search import Filter, Hit, Reason
+from utils.web import clips
+from utils.web.app import create_app
+from utils.web.service import Service
+
+RATE = 8_000
+ODD = [
+    "<img src=x onerror=alert(1)>.wav",
+    "a \"b\" & 'c'.wav",
+    "line\nbreak.wav",
+    "\u202egnp.wav",
+    os.fsdecode(b"caf\xe9.wav"),
+]
+ADDRESS = "http://127.0.0.1:8000"
+
+
+def make_library(folder: Path, names: list[str], seconds=2.0) -> Library:
+    """A library of sounds that are there, each with one passage and a row of its own number."""
+    folder.mkdir(exist_ok=True)
+    for number, name in enumerate(names):
+        (folder / name).parent.mkdir(exist_ok=True)
+        if not (folder / name).exists():
+            time = np.arange(round(seconds * RATE)) / RATE
+            samples = 0.4 * np.sin(2e3 * (number + 1) * time)
+            with (folder / name).open("w+b") as file:  # libsndfile opens UTF-8 names alone
+                soundfile.write(file, samples, RATE, format=Path(name).suffix[1:])
+    count = len(names)
+    return Library(
+        folder=folder.resolve(),
+        sounds=[Sound((name,), seconds) for name in names],
+        table=np.arange(count, dtype=np.float32)[:, None],
+        rows=np.arange(count),
+        sound_of_row=np.arange(count),
+        passages=[Passage(str(i), 0, 1, 0.0, seconds, seconds) for i in range(count)],
+        failed={"broken \udcff.wav": "cannot be read as sound"},
+    )
+
+
+class FakeEngine:
+    """Finds all sounds, in their order; notes what it was asked."""
+
+    def __init__(self, library):
+        self.library = library
+        self.tags = read_labels()
+        self.asked = []
+
+    def embed_texts(self, texts):
+        (text,) = texts
+        return np.array([[float(len(text))]], np.float32)
+
+    def search(self, vectors, *, top, filters):
+        self.asked.append(SimpleNamespace(vector=float(vectors[0, 0]), top=top, filters=filters))
+        reason = Reason("Dog", 0.9, 0.1)
+        return [
+            [
+                Hit(7, 0.5, i, sound.paths, sound.duration, 0.0, 2.0, False, [reason], 0.3, 0.2, [])
+                for i, sound in enumerate(self.library.sounds[:top])
+            ]
+        ]
+
+
+class FakeSearcher:
+    knows_only_the_demo = True
+
+    def __init__(self, library):
+        self.engine = FakeEngine(library)
+        self.heard = []
+
+    def embed_sound(self, path):
+        self.heard.append(path)
+        return np.array([soundfile.info(path).duration], np.float32)
+
+    def embed_rows(self, rows):
+        return 100 + rows
+
+    def update(self, progress):
+        with progress(2) as bar:
+            bar.update(1)
+            bar.update(1)
+
+
+@pytest.fixture
+def searcher(tmp_path):
+    return FakeSearcher(make_library(tmp_path / "sounds", ["sub/a.wav", "b.aiff", "c.flac", *ODD]))
+
+
+@pytest.fixture
+def page(searcher):
+    with TestClient(create_app(Service(searcher), host="127.0.0.1"), base_url=ADDRESS) as client:
+        yield client
+
+
+@pytest.fixture
+def token(page):
+    return page.get("/api/library").json()["library"]
+
+
+def refused(answer, status, message):
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/json"
+    assert re.search(message, answer.json()["error"]), answer.json()
+    return True
+
+
+def test_the_page_and_its_parts_are_served_and_nothing_beside(page):
+    html = page.get("/")
+    assert html.headers["content-type"] == "text/html; charset=utf-8"
+    parts = re.findall(r'(?:src|href)="([\w.]+\.\w+)"', html.text)
+    assert set(parts) == {"icon.svg", "style.css", "app.js"}
+    scripts = re.findall(r"from '\./(\w+\.js)'", page.get("/app.js").text)
+    for name in (*parts, *scripts):
+        assert page.get(f"/{name}").status_code == 200
+    for name in ("app.py", "../app.py", "%2e%2e/app.py", "page", "index.html/", "sounds"):
+        refused(page.get(f"/{name}"), 404, "Not Found")
+    refused(page.post("/"), 405, "Method Not Allowed: POST /")
+
+
+def test_the_page_asks_no_other_host_and_builds_no_html_from_text():
+    for path in (Path(clips.__file__).parent / "page").iterdir():
+        text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert "//" not in re.sub(r"^\s*//.*$|\s// .*$", "", text, flags=re.MULTILINE), path.name
+        assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval", text)
+        assert not re.search(r"\son\w+=|style=\"|<script>|<style>", text), path.name
+
+
+def test_the_library_is_told(page):
+    about = page.get("/api/library").json()
+    assert (about["sounds"], about["folder"], about["demo"]) == (8, "sounds", True)
+    assert about["failed"] == [{"name": "broken \\udcff.wav", "reason": "cannot be read as sound"}]
+    assert len(about["tags"]) == 527
+
+
+def test_messages_may_hold_what_is_not_utf8(page, searcher):
+    reason = "is a link that leads out (to /caf\udce9)"
+    searcher.engine.library.failed["b.wav"] = reason
+    assert page.get("/api/library").json()["failed"][1] == {"name": "b.wav", "reason": reason}
+
+    def update(progress):
+        raise InputError("cannot write /caf\udce9.")
+
+    searcher.update = update
+    page.post("/api/update")
+    assert finish_update(page)["error"] == "cannot write /caf\udce9."
+
+
+def test_words_find_sounds(page, searcher, token):
+    answer = page.get("/api/search", params={"q": "a dog", "tag": ["dog > 0.3", "Speech<0.2"]})
+    content = answer.json()
+    assert content["library"] == token
+    assert [hit["rank"] for hit in content["hits"]] == list(range(1, 9))
+    assert content["hits"][0]["paths"] == ["sub/a.wav"]
+    assert content["hits"][0]["tags"] == [{"tag": "Dog", "probability": 0.9, "contribution": 0.1}]
+    (asked,) = searcher.engine.asked
+    assert (asked.vector, asked.top) == (5.0, 20)
+    assert asked.filters == [Filter("Dog", True, 0.3), Filter("Speech", False, 0.2)]
+
+
+def test_odd_names_arrive_as_they_are_and_can_be_heard_and_seen(page, token):
+    hits = page.get("/api/search?q=x").json()["hits"]
+    names = [hit["paths"][0] for hit in hits[3:]]
+    assert names == [*ODD[:-1], "caf\\udce9.wav"]
+    for hit in hits:
+        place = f"/sounds/{token}/{hit['sound']}"
+        assert page.get(f"{place}/audio").content[:4] in (b"RIFF", b"fLaC")
+        assert page.get(f"{place}/spectrogram.png").content[:4] == b"\x89PNG"
+
+
+def test_more_like_a_sound_leaves_the_sound_itself_out(page, searcher, token):
+    content = page.get(f"/api/search?like=2&library={token}&top=3").json()
+    assert [hit["sound"] for hit in content["hits"]] == [0, 1, 3]
+    assert [hit["rank"] for hit in content["hits"]] == [1, 2, 3]
+    assert content["like"] == {"name": "c.flac", "duration": 2.0}
+    assert (searcher.engine.asked[0].vector, searcher.engine.asked[0].top) == (102.0, 4)
+
+
+def test_more_like_a_passage_takes_that_passage_and_else_their_mean(tmp_path):
+    library = make_library(tmp_path / "sounds", ["a.wav", "b.wav"])
+    library.sound_of_row[:] = 0
+    library.passages[1] = Passage("0", 1, 2, 20.0, 40.0, 40.0)
+    searcher = FakeSearcher(library)
+    with TestClient(create_app(Service(searcher), host="localhost"), base_url=ADDRESS) as page:
+        token = page.get("/api/library").json()["library"]
+        for start in ("&start=20", "&start=0", "&start=0.5", ""):
+            page.get(f"/api/search?like=0&library={token}{start}").raise_for_status()
+    assert [asked.vector for asked in searcher.engine.asked] == [101.0, 100.0, 100.5, 100.5]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ("", "Say what to look for: give one of"),
+        ("q=%20%0a", "the query is empty"),
+        ("q=a&like=1", "give one of"),
+        ("q=" + 501 * "a", "The query has 501 characters; at most 500"),
+        ("q=a&top=0", "top='0': give a whole number from 1 to 200"),
+        ("q=a&top=201", "from 1 to 200"),
+        ("q=a&top=" + 5000 * "9", "top='99"),
+        ("q=a&top=²", "whole number"),
+        ("q=a&tag=Dgo", "^Tag filter 'Dgo': AudioSet has no tag 'Dgo'. Did you mean 'Dog'"),
+        ("q=a&tag=Dog>7", "no probability"),
+        ("q=a&tag=" + 501 * "a", "501 characters"),
+        ("q=a" + 21 * "&tag=Dog", "21 tag filters; at most 20 can be set"),
+        ("like=x", "like='x'"),
+        ("like=-1", "like='-1'"),
+        ("like=0&start=nan", "start='nan' is no time"),
+        ("like=0&start=x", "start='x' is no time"),
+    ],
+)
+def test_what_cannot_be_searched_for_is_told(page, parameters, message):
+    refused(page.get(f"/api/search?{parameters}"), 400, message)
+
+
+def test_sounds_have_numbers_and_no_paths(page, token):
+    refused(page.get(f"/sounds/{token}/8/audio"), 404, "no sound number 8")
+    for number in ("-1", "1e1", "..%2f..%2fsecret", "0x1", 5000 * "1", "%00"):
+        answer = page.get(f"/sounds/{token}/{number}/audio")
+        assert answer.status_code in (400, 404), number
+        assert "error" in answer.json()
+    refused(page.get(f"/api/search?like=8&library={token}"), 404, "no sound number 8")
+
+
+def test_a_page_of_another_state_of_the_library_is_told_so(page):
+    for address in ("/sounds/0123/1/audio", "/sounds/0123/1/spectrogram.png"):
+        refused(page.get(address), 409, "has changed since this page was loaded. Search again")
+    refused(page.get("/api/search?like=1"), 409, "Search again")
+
+
+def test_a_sound_is_sent_in_ranges_decoded_where_browsers_would_not_play_it(page, token):
+    for number, media_type in ((0, "audio/wav"), (1, "audio/wav"), (2, "audio/flac")):
+        whole = page.get(f"/sounds/{token}/{number}/audio")
+        assert whole.headers["content-type"] == media_type
+        assert len(whole.content) == int(whole.headers["content-length"])
+        part = page.get(f"/sounds/{token}/{number}/audio", headers={"range": "bytes=40-1000"})
+        assert part.status_code == 206
+        assert part.content == whole.content[40:1001]
+        head = page.head(f"/sounds/{token}/{number}/audio")
+        assert head.headers["content-length"] == whole.headers["content-length"]
+    assert page.get(f"/sounds/{token}/2/audio?as=wav").content[:4] == b"RIFF"
+
+
+def test_files_that_have_gone_or_lead_out_since_are_told(page, token, tmp_path):
+    (tmp_path / "sounds/b.aiff").unlink()
+    (tmp_path / "secret.flac").write_bytes((tmp_path / "sounds/c.flac").read_bytes())
+    (tmp_path / "sounds/c.flac").unlink()
+    (tmp_path / "sounds/c.flac").symlink_to(tmp_path / "secret.flac")
+    (tmp_path / "sounds/sub/a.wav").write_bytes(b"no sound")
+    for kind in ("audio", "spectrogram.png"):
+        refused(page.get(f"/sounds/{token}/1/{kind}"), 410, r"b\.aiff is no longer there")
+        refused(page.get(f"/sounds/{token}/2/{kind}"), 404, r"c\.flac can no longer be opened")
+        refused(page.get(f"/sounds/{token}/0/{kind}"), 400, r"^sub/a\.wav cannot be read as sound")
+
+
+def test_a_copy_stands_in_for_a_file_that_has_gone(tmp_path):
+    library = make_library(tmp_path / "sounds", ["a.wav", "b.wav"])
+    library.sounds[:] = [Sound(("gone.wav", "b.wav"), 2.0)]
+    with TestClient(create_app(Service(FakeSearcher(library)), host=""), base_url=ADDRESS) as page:
+        token = page.get("/api/library").json()["library"]
+        assert (
+            page.get(f"/sounds/{token}/0/audio").content == (library.folder / "b.wav").read_bytes()
+        )
+
+
+def left_behind():
+    return set(Path(clips.tempfile.gettempdir()).glob("clip-*"))
+
+
+def test_a_clip_is_searched_by_and_forgotten(page, searcher, tmp_path):
+    before = left_behind()
+    data = (tmp_path / "sounds/c.flac").read_bytes()
+    clip = page.post("/api/clips", content=data).json()
+    assert clip["duration"] == 2.0
+    assert page.get("/api/search", params={"clip": clip["clip"], "top": 2}).status_code == 200
+    assert (searcher.engine.asked[0].vector, searcher.engine.asked[0].top) == (2.0, 2)
+    assert not searcher.heard[0].exists()
+    assert left_behind() == before
+    refused(page.get("/api/search?clip=unknown"), 410, "no longer known here. Choose it again")
+
+
+def test_only_the_last_clips_are_kept(page, tmp_path, monkeypatch):
+    monkeypatch.setattr(clips, "_KEPT", 2)
+    data = (tmp_path / "sounds/c.flac").read_bytes()
+    names = [page.post("/api/clips", content=data).json()["clip"] for _ in range(3)]
+    statuses = [page.get(f"/api/search?clip={name}").status_code for name in names]
+    assert statuses == [410, 200, 200]
+
+
+def test_a_clip_is_refused_while_it_arrives_whatever_its_length_is_said_to_be(page, monkeypatch):
+    monkeypatch.setattr(clips, "MAX_BYTES", 1000)
+    before = left_behind()
+    sent = 0
+
+    def endless():
+        nonlocal sent
+        while sent < 100_000:
+            sent += 100
+            yield bytes(100)
+
+    refused(page.post("/api/clips", content=endless()), 413, "larger than")
+    answer = page.post("/api/clips", content=bytes(5000), headers={"content-length": "10"})
+    refused(answer, 413, "larger than")
+    assert left_behind() == before
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "message"),
+    [
+        (b"", 415, "^The clip cannot be read as sound"),
+        (b"<html>", 415, "^The clip cannot be read as sound"),
+        ("long", 413, r"^The clip has 400 s at 8000 Hz; at most 300 s"),
+        ("fast", 413, "^The clip has 90 s at 655350 Hz; at most 300 s at up to 192000 Hz"),
+        ("cut off", 415, "^The clip is cut off after"),
+        ("empty", 415, "^The clip holds no samples"),
+    ],
+)
+def test_clips_that_cannot_be_searched_by_are_told(page, data, status, message, tmp_path):
+    before = left_behind()
+    path = tmp_path / "clip.wav"
+    if data == "long":
+        soundfile.write(path, np.zeros(400 * RATE), RATE, subtype="PCM_U8")
+    elif data == "fast":
+        path = tmp_path / "clip.flac"  # silence packs well: little to send, much to hear
+        with soundfile.SoundFile(path, "w", 655_350, 1) as file:
+            for _ in range(90):
+                file.write(np.zeros(655_350, np.int16))
+    elif data == "cut off":
+        soundfile.write(path, np.zeros(RATE), RATE)
+        path.write_bytes(path.read_bytes()[:1000])
+    elif data == "empty":
+        soundfile.write(path, np.zeros(0), RATE)
+    sent = data if isinstance(data, bytes) else path.read_bytes()
+    refused(page.post("/api/clips", content=sent), status, message)
+    assert left_behind() == before
+
+
+def test_a_clip_that_stops_arriving_is_let_go(searcher, monkeypatch):
+    monkeypatch.setattr(clips, "_RECEIVED_WITHIN", 0.05)
+    before = left_behind()
+    service = Service(searcher)
+
+    async def stalled():
+        yield b"RIFF"
+        await anyio.sleep(20)
+
+    async def receive():
+        with pytest.raises(InputError, match="did not arrive in"):
+            await service.clips.receive(stalled())
+
+    anyio.run(receive)
+    assert left_behind() == before
+
+
+def test_clips_beyond_a_few_at_once_are_put_off(searcher):
+    service = Service(searcher)
+
+    async def run():
+        done = anyio.Event()
+        refusals = []
+
+        async def waiting():
+            await done.wait()
+            yield b""
+
+        async def receive():
+            try:
+                await service.clips.receive(waiting())
+            except InputError as error:
+                refusals.append(error.status)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(receive)
+            await anyio.wait_all_tasks_blocked()
+            assert refusals == [503]
+            done.set()
+        assert sorted(refusals) == [415, 415, 415, 415, 503]  # nothing had been sent
+
+    anyio.run(run)
+
+
+def finish_update(page):
+    deadline = time.monotonic() + 20
+    while (state := page.get("/api/update").json())["running"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return state
+
+
+def test_new_sounds_are_looked_for_while_searching_goes_on(page, searcher, token, tmp_path):
+    go_on = threading.Event()
+
+    def update(progress):
+        with progress(3) as bar:
+            bar.update(1)
+            assert go_on.wait(20)
+            bar.update(2)
+        searcher.engine = FakeEngine(make_library(tmp_path / "sounds", ["new.wav", "c.flac"]))
+
+    searcher.update = update
+    assert page.post("/api/update").status_code == 202
+    refused(page.post("/api/update"), 409, "being looked for already")
+    deadline = time.monotonic() + 20
+    while page.get("/api/update").json() != {"running": True, "done": 1, "total": 3}:
+        assert time.monotonic() < deadline
+    assert page.get("/api/search?q=a").json()["library"] == token
+    go_on.set()
+    assert finish_update(page) == {"running": False, "message": "Now 2 sounds (-6)."}
+    assert page.get("/api/search?q=a").json()["library"] != token
+    refused(page.get(f"/sounds/{token}/1/audio"), 409, "Search again")
+
+
+def test_an_update_that_finds_nothing_leaves_the_page_as_it_is(page, token):
+    page.post("/api/update")
+    assert finish_update(page) == {"running": False, "message": "Nothing has changed."}
+    assert page.get(f"/sounds/{token}/1/audio").status_code == 200
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (InputError("the disk is full."), "the disk is full."),
+        (ValueError("secret"), "Looking for new sounds failed; the server's terminal says why."),
+    ],
+)
+def test_an_update_that_fails_is_told_and_can_be_tried_again(page, searcher, error, told):
+    def update(progress):
+        raise error
+
+    searcher.update, works = update, searcher.update
+    page.post("/api/update")
+    assert finish_update(page) == {"running": False, "error": told}
+    searcher.update = works
+    page.post("/api/update")
+    assert finish_update(page)["message"] == "Nothing has changed."
+
+
+def test_an_update_stops_with_the_server(searcher):
+    tagged = []
+
+    def update(progress):
+        with progress(10**9) as bar:
+            while True:
+                bar.update(1)
+                tagged.append(1)
+
+    searcher.update = update
+    service = Service(searcher)
+    service.updates.start()
+    service.updates.stop()
+    count = len(tagged)
+    assert service.updates.state == {"running": False, "error": "The server was stopped."}
+    assert len(tagged) == count
+
+
+def test_searches_wait_for_no_other_and_for_no_picture(page, searcher, token, monkeypatch):
+    both = threading.Barrier(2, timeout=20)
+    pictures = threading.Event()
+    search = searcher.engine.search
+
+    def slow_search(*arguments, **options):
+        both.wait()  # passes only where two are here at the same time
+        return search(*arguments, **options)
+
+    def slow_picture(sound):
+        assert pictures.wait(20)
+        return b"picture"
+
+    searcher.engine.search = slow_search
+    monkeypatch.setattr("utils.web.spectrogram.draw", slow_picture)
+    with ThreadPoolExecutor(10) as pool:
+        drawn = [
+            pool.submit(page.get, f"/sounds/{token}/{number}/spectrogram.png")
+            for number in range(8)
+        ]
+        found = [pool.submit(page.get, "/api/search?q=a") for _ in range(2)]
+        assert [one.result(20).status_code for one in found] == [200, 200]
+        pictures.set()
+        assert {one.result(20).content for one in drawn} == {b"picture"}
+
+
+def test_a_picture_is_drawn_once_and_again_where_the_file_is_another(page, token, tmp_path):
+    first = page.get(f"/sounds/{token}/2/spectrogram.png").content
+    path = tmp_path / "sounds/c.flac"
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, RATE), RATE)
+    assert page.get(f"/sounds/{token}/2/spectrogram.png").content != first
+
+
+def test_our_own_mistakes_are_not_told_to_the_browser(searcher, caplog):
+    def search(*arguments, **options):
+        raise ValueError("secret")
+
+    searcher.engine.search = search
+    app = create_app(Service(searcher), host="127.0.0.1")
+    with TestClient(app, base_url=ADDRESS, raise_server_exceptions=False) as page:
+        answer = page.get("/api/search?q=a")
+    refused(answer, 500, "^Something went wrong; the server's terminal says what")
+    assert "secret" not in answer.text
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    with (
+        TestClient(app, base_url=ADDRESS) as page,
+        pytest.raises(ValueError, match="secret"),  # which the server prints
+    ):
+        page.get("/api/search?q=a")

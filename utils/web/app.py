@@ -1,0 +1,195 @@
+"""The page's addresses: HTTP on one side, `utils.web.service` on the other."""
+
+import json
+import math
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio import to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from utils.errors import InputError
+from utils.search import Filter, parse_filter
+from utils.web import delivery
+from utils.web.guard import Guard, Refusal
+from utils.web.service import MAX_FILTERS, MAX_QUERY, MAX_TOP, Query, Service
+
+_PAGE = Path(__file__).parent / "page"
+_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+_TOP = 20
+_MAX_SOUND = 10**9
+_DRAWN_AT_ONCE = 2  # so that searches find a processor, and a free thread
+
+
+def create_app(service: Service, *, host: str) -> ASGIApp:
+    """Make the application that serves the page.
+
+    Parameters
+    ----------
+    service : Service
+    host : str
+        The name or address that the server listens on.
+
+    """
+    handlers = _Handlers(service)
+    sound = "/sounds/{library}/{sound}"
+    app = Starlette(
+        routes=[
+            *(Route(_address(path), partial(_send_file, path)) for path in _PAGE.iterdir()),
+            Route("/api/library", handlers.about),
+            Route("/api/search", handlers.search),
+            Route("/api/clips", handlers.receive_clip, methods=["POST"]),
+            Route("/api/update", handlers.update_state),
+            Route("/api/update", handlers.start_update, methods=["POST"]),
+            Route(f"{sound}/audio", handlers.audio),
+            Route(f"{sound}/spectrogram.png", handlers.picture),
+        ],
+        exception_handlers={InputError: _refuse, HTTPException: _no_such_address, Exception: _fail},
+    )
+    return Guard(app, host=host)
+
+
+def _address(path: Path) -> str:
+    return "/" if path.name == "index.html" else f"/{path.name}"
+
+
+def _send_file(path: Path, request: Request) -> Response:
+    headers = {"cache-control": "no-cache"}
+    return Response(path.read_bytes(), media_type=_TYPES[path.suffix], headers=headers)
+
+
+class _Json(JSONResponse):
+    """JSON in ASCII: a file name may hold bytes that are not UTF-8, and so may a message."""
+
+    def render(self, content: Any) -> bytes:
+        """Write a content."""
+        return json.dumps(content, allow_nan=False).encode()
+
+
+def _refuse(request: Request, error: Exception) -> Response:
+    return _Json({"error": str(error)}, getattr(error, "status", 400))
+
+
+def _no_such_address(request: Request, error: HTTPException) -> Response:
+    text = f"{error.detail}: {request.method} {request.url.path}"
+    return _Json({"error": text}, error.status_code, error.headers)
+
+
+def _fail(request: Request, error: Exception) -> Response:
+    """Tell the browser no more than that; the traceback goes to the terminal."""
+    return _Json({"error": "Something went wrong; the server's terminal says what."}, 500)
+
+
+class _Handlers:
+    """One method for each address; those that are no coroutines run in threads."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._drawing = anyio.CapacityLimiter(_DRAWN_AT_ONCE)
+
+    def about(self, request: Request) -> Response:
+        return _Json(self._service.about())
+
+    def search(self, request: Request) -> Response:
+        return _Json(self._service.search(_query(request, self._service.tags)))
+
+    async def receive_clip(self, request: Request) -> Response:
+        try:
+            return _Json(await self._service.clips.receive(request.stream()))
+        except ClientDisconnect:
+            raise Refusal(400, "The clip did not arrive whole.") from None
+
+    def update_state(self, request: Request) -> Response:
+        return _Json(self._service.updates.state)
+
+    def start_update(self, request: Request) -> Response:
+        self._service.updates.start()
+        return _Json(self._service.updates.state, 202)
+
+    def audio(self, request: Request) -> Response:
+        file, name = self._service.open_sound(*_sound(request))
+        try:
+            decode = request.query_params.get("as") == "wav"
+            content = delivery.as_content(file, name, decode=decode)
+            return delivery.respond(content, file, request.headers, head=request.method == "HEAD")
+        except BaseException:
+            file.close()
+            raise
+
+    async def picture(self, request: Request) -> Response:
+        png = await to_thread.run_sync(
+            self._service.picture, *_sound(request), limiter=self._drawing
+        )
+        return Response(
+            png, media_type="image/png", headers={"cache-control": "private, max-age=600"}
+        )
+
+
+def _sound(request: Request) -> tuple[str, int]:
+    return request.path_params["library"], _whole(request.path_params["sound"], "sound", _MAX_SOUND)
+
+
+def _query(request: Request, tags: list[str]) -> Query:
+    given = request.query_params
+    named = [name for name in ("q", "clip", "like") if name in given]
+    if len(named) != 1:
+        raise Refusal(400, "Say what to look for: give one of q (words), clip or like (a sound).")
+    text = given.get("q")
+    if text is not None and not text.strip():
+        raise Refusal(400, "Say what to look for: the query is empty.")
+    if text is not None and len(text) > MAX_QUERY:
+        raise Refusal(400, f"The query has {len(text)} characters; at most {MAX_QUERY} are read.")
+    filters = given.getlist("tag")
+    if len(filters) > MAX_FILTERS:
+        raise Refusal(
+            400, f"There are {len(filters)} tag filters; at most {MAX_FILTERS} can be set."
+        )
+    like, start = given.get("like"), given.get("start")
+    return Query(
+        text=text,
+        clip=given.get("clip"),
+        like=None if like is None else _whole(like, "like", _MAX_SOUND),
+        start=None if start is None else _seconds(start),
+        library=given.get("library"),
+        filters=[_filter(one, tags) for one in filters],
+        top=_whole(given.get("top", str(_TOP)), "top", MAX_TOP, least=1),
+    )
+
+
+def _filter(text: str, tags: list[str]) -> Filter:
+    if len(text) > MAX_QUERY:
+        raise Refusal(400, f"A tag filter has {len(text)} characters.")
+    try:
+        return parse_filter(text, tags)
+    except InputError as error:
+        # There is no --tag in a browser.
+        raise Refusal(400, str(error).replace("--tag", "Tag filter", 1)) from None
+
+
+def _whole(text: str, name: str, most: int, *, least: int = 0) -> int:
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else -1
+    if not least <= number <= most:
+        raise Refusal(400, f"{name}={text[:50]!r}: give a whole number from {least} to {most}.")
+    return number
+
+
+def _seconds(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise Refusal(400, f"start={text[:50]!r} is no time in seconds.")
+    return number

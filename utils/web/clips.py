@@ -1,0 +1,113 @@
+"""Clips that users send to search by: received within limits, embedded, and forgotten."""
+
+import secrets
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio
+import numpy as np
+from anyio import to_thread
+from numpy.typing import NDArray
+
+from utils.audio import UnusableSound, read_header
+from utils.web.guard import Refusal
+
+MAX_BYTES = 50_000_000
+MAX_SECONDS = 300
+_HIGHEST_RATE = 192_000  # Hz; with MAX_SECONDS, bounds what a small file can unfold to
+_RECEIVED_AT_ONCE = 4  # clips
+_RECEIVED_WITHIN = 300  # seconds
+_KEPT = 200  # embeddings
+
+
+class Clips:
+    """Receives clips and keeps the embeddings of the last ones; the clips themselves are deleted.
+
+    Parameters
+    ----------
+    embed : callable
+        Path of a sound file ─► vector, shape (D,).
+
+    """
+
+    def __init__(self, embed: Callable[[Path], NDArray[np.float32]]) -> None:
+        self._embed = embed
+        self._kept: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._receiving = 0
+        # One at a time, so that the memory holds the windows of one clip.
+        self._embedding = anyio.CapacityLimiter(1)
+
+    def vector(self, name: str) -> NDArray[np.float32]:
+        """Look up the embedding of a clip that was received.
+
+        Raises
+        ------
+        Refusal
+            If it is no longer known.
+
+        """
+        with self._lock:
+            if name not in self._kept:
+                raise Refusal(410, "This clip is no longer known here. Choose it again.")
+            self._kept.move_to_end(name)
+            return self._kept[name]
+
+    async def receive(self, body: AsyncIterator[bytes]) -> dict[str, Any]:
+        """Receive a clip, and return under which name its embedding is kept, and its duration.
+
+        Raises
+        ------
+        Refusal
+            If it is too large or too long, takes too long to arrive, or too many others arrive.
+        UnusableSound
+            If it cannot be used.
+
+        """
+        if self._receiving >= _RECEIVED_AT_ONCE:
+            raise Refusal(503, "Other clips are being received. Try again in a moment.")
+        self._receiving += 1
+        try:
+            with tempfile.NamedTemporaryFile(prefix="clip-") as file:
+                with anyio.fail_after(_RECEIVED_WITHIN):
+                    await _save(body, file)
+                return await to_thread.run_sync(
+                    self._take, Path(file.name), limiter=self._embedding, abandon_on_cancel=True
+                )
+        except TimeoutError:
+            raise Refusal(408, f"The clip did not arrive in {_RECEIVED_WITHIN} s.") from None
+        finally:
+            self._receiving -= 1
+
+    def _take(self, path: Path) -> dict[str, Any]:
+        try:
+            frames, rate = read_header(path)
+            if frames > MAX_SECONDS * min(rate, _HIGHEST_RATE):
+                raise Refusal(
+                    413,
+                    f"The clip has {frames / rate:.0f} s at {rate} Hz; at most {MAX_SECONDS} s at "
+                    f"up to {_HIGHEST_RATE} Hz are searched by. Cut out the part that matters.",
+                )
+            vector = self._embed(path)
+        except UnusableSound as error:  # without the name of the temporary file
+            raise Refusal(415, f"The clip {error.reason}. Choose another.") from None
+        name = secrets.token_urlsafe(9)
+        with self._lock:
+            self._kept[name] = vector
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
+        return {"clip": name, "duration": frames / rate}
+
+
+async def _save(body: AsyncIterator[bytes], file: Any) -> None:
+    size = 0
+    async for piece in body:
+        size += len(piece)
+        if size > MAX_BYTES:
+            raise Refusal(413, f"The clip is larger than {MAX_BYTES // 1_000_000} MB.")
+        await to_thread.run_sync(file.write, piece)
+    file.flush()

@@ -1,0 +1,56 @@
+// Questions to the server, and the address bar, which holds what is searched for.
+
+export class Failure extends Error {
+  constructor(message, status) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export async function ask(path, options = {}) {
+  let response;
+  try {
+    response = await fetch(path, options);
+  } catch (error) {
+    if (error.name === 'AbortError') throw error;
+    throw new Failure('The server does not answer. Is it still running?', 0);
+  }
+  const content = await response.json().catch(() => ({}));
+  if (!response.ok) {
+    throw new Failure(content.error || `The server answered with ${response.status}.`, response.status);
+  }
+  return content;
+}
+
+// A search: {q | clip, name | like, start, library} and tags, top; all of them texts.
+const SINGLE = ['q', 'clip', 'name', 'like', 'start', 'library', 'top'];
+
+export function readAddress() {
+  const given = new URLSearchParams(location.search);
+  const search = { tags: given.getAll('tag') };
+  for (const key of SINGLE) if (given.has(key)) search[key] = given.get(key);
+  return search;
+}
+
+export function asParameters(search) {
+  const parameters = new URLSearchParams();
+  for (const key of SINGLE) if (search[key] !== undefined) parameters.set(key, search[key]);
+  for (const tag of search.tags) parameters.append('tag', tag);
+  return parameters.toString();
+}
+
+export function audioAddress(library, sound, { decoded = false } = {}) {
+  return `/sounds/${library}/${sound}/audio${decoded ? '?as=wav' : ''}`;
+}
+
+export function pictureAddress(library, sound) {
+  return `/sounds/${library}/${sound}/spectrogram.png`;
+}
+
+export function clock(seconds, { tenths = true } = {}) {
+  const whole = Math.floor(seconds);
+  const two = (number) => String(number).padStart(2, '0');
+  if (whole >= 3600) return `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
+  const rest = tenths ? `.${Math.floor((seconds - whole) * 10)}` : '';
+  return `${Math.floor(whole / 60)}:${two(whole % 60)}${rest}`;
+}

@@ -1,0 +1,228 @@
+// The page: from what is asked for, to the address bar, to the server, to the list.
+
+import { ask, asParameters, audioAddress, clock, Failure, readAddress } from './api.js';
+import { Filters } from './filters.js';
+import * as keys from './keys.js';
+import { Player } from './player.js';
+import { drawHits } from './results.js';
+import { watchUpdates } from './updates.js';
+
+const PAGE = 20; // hits
+const byId = (id) => document.getElementById(id);
+const query = byId('query');
+const results = byId('results');
+const player = new Player(byId('player'), playingFailed);
+const filters = new Filters({ list: byId('filters'), field: byId('tag'), options: byId('tags'), changed: () => go({ ...search, tags: filters.texts, top: undefined }) });
+const recordings = new Map(); // clip => address of the recording, while the page is open
+let about;
+let search = { tags: [] };
+let running = new AbortController();
+
+// Search for something else than before: a step in the browser's history.
+function go(wanted) {
+  const parameters = asParameters(wanted);
+  history.pushState(null, '', parameters ? `/?${parameters}` : '/');
+  show();
+}
+
+// Show what the address bar says.
+async function show() {
+  running.abort();
+  running = new AbortController();
+  const { signal } = running;
+  search = readAddress();
+  query.value = search.q || '';
+  filters.show(search.tags);
+  tell();
+  const asks = search.q || search.clip || search.like;
+  byId('welcome').hidden = Boolean(asks);
+  document.title = search.q ? `${search.q} – Sound search` : 'Sound search';
+  if (!asks) {
+    clear();
+    return;
+  }
+  showExample();
+  results.setAttribute('aria-busy', 'true');
+  const begun = performance.now();
+  try {
+    const { name, ...asked } = search;
+    const answer = await ask(`/api/search?${asParameters(asked)}`, { signal });
+    draw(answer, performance.now() - begun);
+  } catch (error) {
+    if (error.name === 'AbortError') return;
+    clear();
+    showExample();
+    tell(error);
+  }
+  results.removeAttribute('aria-busy');
+}
+
+function clear() {
+  player.clear();
+  results.replaceChildren();
+  byId('more').hidden = true;
+  byId('status').textContent = '';
+  byId('example').hidden = true;
+}
+
+function draw(answer, milliseconds) {
+  const { hits } = answer;
+  const inside = results.contains(document.activeElement);
+  player.clear();
+  showExample(answer.like);
+  drawHits(results, answer, { player, filters, like });
+  if (inside && hits.length) results.firstElementChild.focus({ preventScroll: true });
+  const found = hits.length === 1 ? '1 sound' : `${hits.length} sounds`;
+  const filtered = search.tags.length ? 'No sound passes these filters.' : 'Nothing was found.';
+  byId('status').textContent = hits.length ? `${found}, best first · ${Math.round(milliseconds)} ms` : filtered;
+  byId('status').classList.toggle('empty', !hits.length);
+  const top = Number(search.top || PAGE);
+  byId('more').hidden = hits.length < top || top >= about.limits.top;
+}
+
+// Tell what went wrong, or no longer.
+function tell(error) {
+  const box = byId('alert');
+  box.hidden = !error;
+  box.querySelector('p').textContent = error ? error.message : '';
+  box.querySelector('button').hidden = !error || ![0, 409, 503].includes(error.status);
+}
+
+async function playingFailed(message, track) {
+  // The player does not say why; asking for one byte does.
+  if (track && track.address.startsWith('/')) {
+    try {
+      await ask(track.address, { headers: { Range: 'bytes=0-0' } });
+    } catch (error) {
+      tell(error);
+      return;
+    }
+  }
+  tell(new Failure(message, 400));
+}
+
+function like(hit, library) {
+  const start = hit.is_part ? String(hit.start) : undefined;
+  go({ like: String(hit.sound), start, library, tags: search.tags });
+  scrollTo({ top: 0 });
+}
+
+// The sound that is searched by, which can be heard where this page still has it.
+function showExample(sound) {
+  const box = byId('example');
+  const button = box.querySelector('.play');
+  const address = search.clip ? recordings.get(search.clip) : audioAddress(search.library, search.like);
+  box.hidden = !(search.clip || search.like);
+  if (box.hidden) return;
+  const name = (sound && sound.name) || search.name || 'a recording';
+  box.querySelector('.name').textContent = name;
+  box.querySelector('.time').textContent = sound ? clock(sound.duration) : '';
+  button.hidden = !address;
+  const show = (state) => {
+    const playing = Boolean(state && state.playing);
+    button.setAttribute('aria-pressed', String(playing));
+    button.setAttribute('aria-label', `${playing ? 'Pause' : 'Play'} ${name}`);
+  };
+  show(null);
+  const fallback = search.clip ? null : audioAddress(search.library, search.like, { decoded: true });
+  const track = { address, fallback, start: Number(search.start || 0), duration: Infinity, show };
+  button.onclick = () => player.toggle(track);
+}
+
+async function searchByRecording(file) {
+  const { clip_bytes: most } = about.limits;
+  byId('welcome').hidden = true;
+  try {
+    if (file.size > most) throw new Failure(`${file.name} is larger than ${most / 1e6} MB. Cut out the part that matters.`, 413);
+    tell();
+    byId('status').textContent = `Listening to ${file.name} …`;
+    const { clip } = await ask('/api/clips', { method: 'POST', body: file, headers: { 'Content-Type': 'application/octet-stream' } });
+    recordings.set(clip, URL.createObjectURL(file));
+    go({ clip, name: file.name, tags: search.tags });
+  } catch (error) {
+    clear();
+    tell(error);
+  }
+}
+
+function dragging(on) {
+  byId('drop').hidden = !on;
+}
+
+function connect() {
+  byId('search').addEventListener('submit', (event) => {
+    event.preventDefault();
+    if (query.value.trim()) go({ q: query.value.trim(), tags: filters.texts });
+  });
+  byId('file').addEventListener('change', ({ target }) => {
+    if (target.files[0]) searchByRecording(target.files[0]);
+    target.value = ''; // so that the same file can be chosen again
+  });
+  byId('more').addEventListener('click', () => go({ ...search, top: String(Math.min(about.limits.top, 2 * Number(search.top || PAGE))) }));
+  byId('example').querySelector('.drop').addEventListener('click', () => go({ tags: search.tags }));
+  byId('alert').querySelector('button').addEventListener('click', () => show());
+  for (const link of [byId('home'), ...byId('ideas').querySelectorAll('a')]) {
+    link.addEventListener('click', (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return;
+      event.preventDefault();
+      history.pushState(null, '', link.href);
+      show();
+    });
+  }
+  addEventListener('popstate', show);
+  addEventListener('dragover', (event) => {
+    event.preventDefault();
+    dragging(event.dataTransfer.types.includes('Files'));
+  });
+  addEventListener('dragleave', (event) => event.relatedTarget || dragging(false));
+  addEventListener('drop', (event) => {
+    event.preventDefault();
+    dragging(false);
+    if (event.dataTransfer.files[0]) searchByRecording(event.dataTransfer.files[0]);
+  });
+  keys.listen({ query, results, player, dragging });
+}
+
+function introduce() {
+  const { folder, sounds, demo, failed, failed_count: count } = about;
+  byId('library-name').textContent = `${sounds.toLocaleString('en')} sounds in ${folder}`;
+  byId('demo').hidden = !demo;
+  query.maxLength = about.limits.query;
+  filters.tags = about.tags;
+  const box = byId('failed');
+  box.hidden = !count;
+  box.querySelector('summary').textContent = count === 1 ? '1 file cannot be used' : `${count} files cannot be used`;
+  box.querySelector('ul').replaceChildren(
+    ...failed.map(({ name, reason }) => {
+      const item = document.createElement('li');
+      const path = document.createElement('bdi');
+      path.textContent = name;
+      item.append(path, ` ${reason}`);
+      return item;
+    }),
+  );
+}
+
+async function begin() {
+  try {
+    about = await ask('/api/library');
+  } catch (error) {
+    tell(error);
+    return;
+  }
+  introduce();
+  connect();
+  query.focus();
+  show();
+  watchUpdates({ button: byId('update'), state: byId('update-state'), finished: refresh });
+}
+
+// After an update: the same search again, if the numbers of the sounds are others now.
+async function refresh() {
+  const before = about.library;
+  about = await ask('/api/library');
+  introduce();
+  if (about.library !== before && search.q) show();
+}
+
+begin();

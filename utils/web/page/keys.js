@@ -1,0 +1,56 @@
+// The keyboard: moving through the results, playing, and back to the query.
+
+const STEP = 5; // seconds
+
+export function listen({ query, results, player, dragging }) {
+  const rows = () => [...results.children];
+  const current = () => document.activeElement.closest('.hit');
+
+  function move(by) {
+    const all = rows();
+    const from = all.indexOf(current());
+    const to = from < 0 ? (by > 0 ? 0 : -1) : from + by;
+    if (to < 0) query.focus();
+    else if (all[to]) {
+      all[to].focus({ preventScroll: true });
+      all[to].scrollIntoView({ block: 'nearest' });
+    }
+  }
+
+  // What Space plays: where the focus is, what was played last, or else the best.
+  function chosen() {
+    const row = current() || rows().find((one) => one.track === player.track) || rows()[0];
+    return row && row.track;
+  }
+
+  document.addEventListener('keydown', (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const { target, key } = event;
+    const slider = target.type === 'range';
+    const typing = !slider && target.matches('input, select, textarea');
+    const pressing = target.matches('button, a, summary');
+    const row = current();
+    const actions = {
+      ArrowDown: () => move(1),
+      ArrowUp: () => move(-1),
+      j: () => move(1),
+      k: () => move(-1),
+      '/': () => query.select(),
+      ArrowLeft: () => player.skip(-STEP),
+      ArrowRight: () => player.skip(STEP),
+      ' ': () => chosen() && player.toggle(chosen()),
+      w: () => row && row.querySelector('.why').click(),
+      m: () => row && row.querySelector('.like').click(),
+    };
+    if (key === 'Escape') {
+      dragging(false);
+      player.pause();
+      return;
+    }
+    if (typing && !(target === query && key === 'ArrowDown')) return;
+    if (pressing && key === ' ') return;
+    if (!(key in actions)) return;
+    event.preventDefault();
+    actions[key]();
+  });
+}

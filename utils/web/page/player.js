@@ -1,0 +1,95 @@
+// The one player of the page. What it plays is a track: {address, fallback, start, duration, show}.
+// `show(state)` is told {playing, time, duration}, and null when another track takes over.
+
+export class Player {
+  constructor(element, fail) {
+    this.element = element;
+    this.fail = fail;
+    this.track = null;
+    for (const event of ['play', 'pause', 'seeked', 'timeupdate', 'loadedmetadata']) {
+      element.addEventListener(event, () => this.tell());
+    }
+    element.addEventListener('play', () => this.follow());
+    element.addEventListener('error', () => this.recover());
+  }
+
+  get playing() {
+    return this.track !== null && !this.element.paused;
+  }
+
+  toggle(track) {
+    if (this.track !== track) this.load(track, track.start);
+    else if (this.element.ended) this.seek(track, track.start);
+    if (this.element.paused) this.play();
+    else this.element.pause();
+  }
+
+  seek(track, time) {
+    const at = Math.max(0, Math.min(time, track.duration));
+    if (this.track === track) this.element.currentTime = at;
+    else this.load(track, at);
+    if (this.element.paused) this.play();
+  }
+
+  skip(seconds) {
+    if (this.track) this.element.currentTime = Math.max(0, this.element.currentTime + seconds);
+  }
+
+  pause() {
+    this.element.pause();
+  }
+
+  // Lets go of the sound, so that nothing more is loaded of it.
+  clear() {
+    if (!this.track) return;
+    this.track.show(null);
+    this.track = null;
+    this.element.pause();
+    this.element.removeAttribute('src');
+    this.element.load();
+  }
+
+  load(track, time, address = track.address) {
+    if (this.track && this.track !== track) this.track.show(null);
+    this.track = track;
+    this.address = address;
+    this.element.src = address;
+    this.element.currentTime = time; // before anything is loaded: where it begins
+  }
+
+  play() {
+    this.element.play().catch((error) => {
+      // Another track has taken over, or `recover` tells of it.
+      if (!['AbortError', 'NotSupportedError'].includes(error.name)) this.fail(error.message);
+    });
+  }
+
+  // What this browser cannot play, the server decodes.
+  recover() {
+    const { track } = this;
+    if (!track) return;
+    if (track.fallback && this.address !== track.fallback) {
+      this.load(track, this.element.currentTime || track.start, track.fallback);
+      this.play();
+      return;
+    }
+    this.clear();
+    this.fail('This sound cannot be played.', track);
+  }
+
+  tell() {
+    if (!this.track) return;
+    const { currentTime, paused } = this.element;
+    this.track.show({ playing: !paused, time: currentTime, duration: this.track.duration });
+  }
+
+  follow() {
+    if (matchMedia('(prefers-reduced-motion: reduce)').matches) return; // then `timeupdate` does
+    const step = () => {
+      if (!this.playing) return;
+      this.tell();
+      requestAnimationFrame(step);
+    };
+    requestAnimationFrame(step);
+  }
+}

@@ -1,0 +1,164 @@
+// The list of what was found. Texts of the library are set as text, never read as HTML.
+
+import { audioAddress, clock, pictureAddress } from './api.js';
+
+const template = document.getElementById('hit');
+const percent = (share) => `${(100 * share).toFixed(1)}%`;
+const signed = (number) => `${number < 0 ? '−' : '+'}${Math.abs(number).toFixed(3)}`;
+
+// Pictures are asked for when they come near the window.
+const near = new IntersectionObserver(
+  (entries) => {
+    for (const { target, isIntersecting } of entries) {
+      if (!isIntersecting) continue;
+      near.unobserve(target);
+      const picture = new Image();
+      picture.onload = () => {
+        target.style.maskImage = `url("${picture.src}")`;
+        target.classList.add('drawn');
+      };
+      picture.onerror = () => target.classList.add('missing');
+      picture.src = target.dataset.picture;
+    }
+  },
+  { rootMargin: '300px' },
+);
+
+// Everything a row does goes through `page`: {player, filters, like}.
+export function drawHits(list, answer, page) {
+  near.disconnect();
+  list.replaceChildren(...answer.hits.map((hit) => drawHit(hit, answer.library, page)));
+}
+
+function drawHit(hit, library, page) {
+  const row = template.content.firstElementChild.cloneNode(true);
+  const at = (selector) => row.querySelector(selector);
+  const [path] = hit.paths;
+  const cut = path.lastIndexOf('/') + 1;
+
+  at('.rank').textContent = hit.rank;
+  at('.folder').textContent = path.slice(0, cut);
+  at('.file').textContent = path.slice(cut);
+  at('.score').textContent = hit.score.toFixed(3);
+  row.track = track(hit, library, path, row);
+  at('.play').addEventListener('click', () => page.player.toggle(row.track));
+  at('input').addEventListener('input', (event) => page.player.seek(row.track, Number(event.target.value)));
+
+  const ink = at('.ink');
+  ink.dataset.picture = pictureAddress(library, hit.sound);
+  near.observe(ink);
+  if (hit.is_part) {
+    at('.passage').hidden = false;
+    at('.passage').style.left = percent(hit.start / hit.duration);
+    at('.passage').style.width = percent((hit.end - hit.start) / hit.duration);
+  }
+
+  at('.chips').append(...hit.tags.map((tag) => drawChip(tag, page)));
+  drawCopies(hit, row);
+  at('.why').addEventListener('click', () => {
+    if (!at('.reasons tbody').children.length) drawReasons(hit, row);
+    open(at('.why'), at('.reasons'));
+  });
+  at('.like').addEventListener('click', () => page.like(hit, library));
+  return row;
+}
+
+function open(button, part) {
+  part.hidden = !part.hidden;
+  button.setAttribute('aria-expanded', String(!part.hidden));
+}
+
+function track(hit, library, path, row) {
+  const at = (selector) => row.querySelector(selector);
+  const slider = at('input');
+  const whole = clock(hit.duration);
+  const idle = hit.is_part
+    ? `${clock(hit.start, { tenths: false })}–${clock(hit.end, { tenths: false })} of ${clock(hit.duration, { tenths: false })}`
+    : whole;
+  slider.max = hit.duration;
+  slider.setAttribute('aria-label', `Position in ${path}`);
+  const show = (state) => {
+    const playing = Boolean(state && state.playing);
+    const time = state ? state.time : 0;
+    row.classList.toggle('current', state !== null);
+    at('.play').setAttribute('aria-pressed', String(playing));
+    at('.play').setAttribute('aria-label', `${playing ? 'Pause' : 'Play'} ${path}`);
+    slider.value = time;
+    slider.setAttribute('aria-valuetext', `${clock(time)} of ${whole}`);
+    at('.picture').style.setProperty('--played', percent(time / hit.duration));
+    at('.time').textContent = state ? `${clock(time)} / ${whole}` : idle;
+  };
+  show(null);
+  return {
+    address: audioAddress(library, hit.sound),
+    fallback: audioAddress(library, hit.sound, { decoded: true }),
+    start: hit.is_part ? hit.start : 0,
+    duration: hit.duration,
+    show,
+  };
+}
+
+function drawChip({ tag, probability }, page) {
+  const item = document.createElement('li');
+  const chip = document.createElement('button');
+  const likely = document.createElement('span');
+  chip.type = 'button';
+  chip.className = 'chip';
+  chip.setAttribute('aria-pressed', String(page.filters.has(tag)));
+  chip.title = `${tag} is heard with probability ${probability.toFixed(2)}. Show only such sounds`;
+  likely.textContent = probability.toFixed(2);
+  chip.append(tag, likely);
+  chip.addEventListener('click', () => page.filters.toggle(tag));
+  item.append(chip);
+  return item;
+}
+
+function drawCopies(hit, row) {
+  const copies = hit.paths.slice(1);
+  if (!copies.length) return;
+  const button = row.querySelector('.copies');
+  const list = row.querySelector('.paths');
+  button.hidden = false;
+  button.textContent = copies.length === 1 ? '1 copy' : `${copies.length} copies`;
+  button.addEventListener('click', () => open(button, list));
+  list.append(
+    ...copies.map((path) => {
+      const item = document.createElement('li');
+      const name = document.createElement('bdi');
+      name.textContent = path;
+      item.append(name);
+      return item;
+    }),
+  );
+}
+
+function drawReasons(hit, row) {
+  const at = (selector) => row.querySelector(selector);
+  const whole = Math.max(0, hit.projection) + Math.max(0, hit.tag_branch) || 1;
+  at('.learned').style.width = percent(Math.max(0, hit.projection) / whole);
+  at('.tagged').style.width = percent(Math.max(0, hit.tag_branch) / whole);
+  const part = (name, value, text) => {
+    const number = document.createElement('strong');
+    number.className = name;
+    number.textContent = value;
+    return [number, ` ${text}`];
+  };
+  at('.sum').append(
+    ...part('learned', hit.projection.toFixed(3), 'from what the model learned of whole sounds'),
+    ', ',
+    ...part('tagged', signed(hit.tag_branch), 'from the tags it hears'),
+  );
+  const most = Math.max(...hit.reasons.map((reason) => Math.abs(reason.contribution)), 1e-9);
+  at('.reasons table').hidden = !hit.reasons.length;
+  at('.reasons tbody').append(
+    ...hit.reasons.map((reason) => {
+      const line = document.createElement('tr');
+      const cells = [reason.tag, reason.probability.toFixed(2), signed(reason.contribution), ''];
+      for (const text of cells) line.insertCell().textContent = text;
+      const bar = document.createElement('span');
+      bar.style.width = percent(Math.abs(reason.contribution) / most);
+      line.lastElementChild.append(bar);
+      return line;
+    }),
+  );
+}

@@ -1,0 +1,44 @@
+// The button that looks for new sounds, and how far that is. Searching goes on meanwhile.
+
+import { ask } from './api.js';
+
+const PAUSE = 400; // milliseconds
+
+export async function watchUpdates({ button, state, finished }) {
+  const tell = (text) => {
+    state.textContent = text;
+  };
+
+  async function follow() {
+    button.disabled = true;
+    try {
+      let now = await ask('/api/update');
+      while (now.running) {
+        tell(now.total ? `Listening to new sounds: ${now.done} of ${now.total}` : 'Looking …');
+        await new Promise((resolve) => setTimeout(resolve, PAUSE));
+        now = await ask('/api/update');
+      }
+      tell(now.message || now.error || '');
+      await finished();
+    } catch (error) {
+      tell(error.message);
+    }
+    button.disabled = false;
+  }
+
+  button.hidden = false;
+  button.addEventListener('click', async () => {
+    tell('Looking …');
+    try {
+      await ask('/api/update', { method: 'POST' });
+    } catch (error) {
+      if (error.status !== 409) return tell(error.message); // 409: somebody else has begun
+    }
+    return follow();
+  });
+  try {
+    if ((await ask('/api/update')).running) await follow();
+  } catch (error) {
+    tell(error.message);
+  }
+}

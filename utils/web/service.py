@@ -1,0 +1,201 @@
+"""What the page can ask for, apart from HTTP. All of it may be called from several threads."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from utils.audio import opened
+from utils.library import Library
+from utils.search import Engine, Filter, Hit
+from utils.search_setup import Searcher
+from utils.web import spectrogram
+from utils.web.clips import MAX_BYTES, MAX_SECONDS, Clips
+from utils.web.delivery import open_below, shown, version_of
+from utils.web.guard import Refusal
+from utils.web.updates import Updates
+
+MAX_TOP = 200
+MAX_QUERY = 500  # characters
+MAX_FILTERS = 20
+_CACHED = 32_000_000  # bytes of pictures
+_LISTED = 50  # files that cannot be used
+
+
+@dataclass(frozen=True)
+class Query:
+    """What to search for: by exactly one of words, a clip or a sound of the library.
+
+    Attributes
+    ----------
+    text : str or None
+    clip : str or None
+        The name under which a clip is kept.
+    like : int or None
+        Index of a sound.
+    start : float or None
+        Which passage of that sound, by its start in seconds; None for all of it.
+    library : str or None
+        The state of the library that `like` belongs to.
+    filters : list of Filter
+    top : int
+
+    """
+
+    text: str | None
+    clip: str | None
+    like: int | None
+    start: float | None
+    library: str | None
+    filters: list[Filter]
+    top: int
+
+
+@dataclass(frozen=True)
+class _State:
+    """An engine, and what tells its library from another one."""
+
+    engine: Engine
+    token: str
+
+
+class Service:
+    """A searcher for the users of a page.
+
+    Parameters
+    ----------
+    searcher : Searcher
+
+    """
+
+    def __init__(self, searcher: Searcher) -> None:
+        self._searcher = searcher
+        self._state = _State(searcher.engine, token_of(searcher.engine.library))
+        self._pictures = spectrogram.Cache(_CACHED)
+        self.clips = Clips(searcher.embed_sound)
+        self.updates = Updates(self._update)
+
+    @property
+    def tags(self) -> list[str]:
+        """Display names of all tags."""
+        return self._state.engine.tags
+
+    def about(self) -> dict[str, Any]:
+        """Tell what is searched in, with what, and within which limits."""
+        library = self._state.engine.library
+        failed = [{"name": shown(name), "reason": why} for name, why in library.failed.items()]
+        return {
+            "library": self._state.token,
+            "folder": shown(library.folder.name),
+            "sounds": len(library.sounds),
+            "failed": failed[:_LISTED],
+            "failed_count": len(failed),
+            "tags": self.tags,
+            "demo": self._searcher.knows_only_the_demo,
+            "limits": {
+                "query": MAX_QUERY,
+                "top": MAX_TOP,
+                "filters": MAX_FILTERS,
+                "clip_bytes": MAX_BYTES,
+                "clip_seconds": MAX_SECONDS,
+            },
+        }
+
+    def search(self, query: Query) -> dict[str, Any]:
+        """Search; returns hits, and what they were searched by where it is a sound."""
+        state = self._state  # an update may put another in its place meanwhile
+        by = None
+        if query.text is not None:
+            (vector,) = state.engine.embed_texts([query.text])
+        elif query.clip is not None:
+            vector = self.clips.vector(query.clip)
+        else:
+            by = query.like
+            self._expect(state, query.library, by)
+            vector = self._embed_known(state.engine.library, by, query.start)
+        # The sound itself is no answer to what is like it.
+        top = query.top + (by is not None)
+        (hits,) = state.engine.search(vector[None], top=top, filters=query.filters)
+        hits = [hit for hit in hits if hit.sound != by][: query.top]
+        answer = {
+            "library": state.token,
+            "hits": [_plain(hit, rank) for rank, hit in enumerate(hits, start=1)],
+        }
+        if by is not None:
+            sound = state.engine.library.sounds[by]
+            answer["like"] = {"name": shown(sound.paths[0]), "duration": sound.duration}
+        return answer
+
+    def open_sound(self, library: str, sound: int) -> tuple[BinaryIO, str]:
+        """Open the file of a sound, the first one that can be; returns it with its name.
+
+        Raises
+        ------
+        Refusal
+            409 if the library has changed, 404 if it has no such sound, 410 if the file is gone.
+
+        """
+        state = self._state
+        self._expect(state, library, sound)
+        found = state.engine.library
+        *twins, last = found.sounds[sound].paths
+        for name in twins:
+            try:
+                return open_below(found.folder, name), name
+            except Refusal:
+                continue  # a duplicate sounds the same
+        return open_below(found.folder, last), last
+
+    def picture(self, library: str, sound: int) -> bytes:
+        """Draw the spectrogram of a sound, a PNG; raises as `open_sound`, and UnusableSound."""
+        file, name = self.open_sound(library, sound)
+
+        def compute() -> bytes:
+            with opened(Path(shown(name)), source=file) as decoder:
+                return spectrogram.draw(decoder)
+
+        with file:
+            return self._pictures.get((name, version_of(file)), compute)
+
+    def _embed_known(
+        self, library: Library, sound: int, start: float | None
+    ) -> NDArray[np.float32]:
+        rows = np.flatnonzero(library.sound_of_row == sound)
+        passage = [row for row in rows if library.passages[row].start == start]
+        mean = library.table[passage or rows].mean(axis=0, keepdims=True)
+        return self._searcher.embed_rows(mean)[0]
+
+    def _expect(self, state: _State, library: str | None, sound: int) -> None:
+        if library != state.token:
+            raise Refusal(409, "The library has changed since this page was loaded. Search again.")
+        if sound >= len(state.engine.library.sounds):
+            raise Refusal(404, f"The library has no sound number {sound}.")
+
+    def _update(self, progress: Callable[[int], Any]) -> str:
+        before = self._state
+        self._searcher.update(progress)
+        engine = self._searcher.engine
+        self._state = _State(engine, token_of(engine.library))
+        if self._state.token == before.token:
+            return "Nothing has changed."
+        change = len(engine.library.sounds) - len(before.engine.library.sounds)
+        return f"Now {len(engine.library.sounds)} sounds ({change:+d})."
+
+
+def token_of(library: Library) -> str:
+    """Tell a state of a library from others, by which sound has which number."""
+    digest = hashlib.sha256(str(library.folder).encode(errors="surrogateescape"))
+    for sound in library.sounds:
+        line = "\0".join([f"{sound.duration}", *sound.paths, ""])
+        digest.update(line.encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
+
+
+def _plain(hit: Hit, rank: int) -> dict[str, Any]:
+    values = dataclasses.asdict(hit)
+    return {**values, "rank": rank, "paths": [shown(path) for path in hit.paths]}
