@@ -237,9 +237,9 @@ def test_bad_input_of_one_process_stops_all(demo, tmp_path):
     arguments = writing_to(tmp_path / "demo", tmp_path / "out")
     last = sorted((tmp_path / "demo/clotho/evaluation").glob("*.wav"))[-1]
     last.write_bytes(b"RIFF")
-    result = torchrun("scripts/03_audio_features.py", *arguments, check=False)
+    result = torchrun("scripts/03_audio_features.py", "--strict", *arguments, check=False)
     assert result.returncode == 1
-    (message,) = [line for line in result.stderr.splitlines() if "cannot read" in line]
+    (message,) = [line for line in result.stderr.splitlines() if "cannot be read" in line]
     assert message.startswith("error (rank 1 on ")
     assert last.name in message
     # Of our own code: torchrun itself always ends a failed run with one.
