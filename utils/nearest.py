@@ -25,7 +25,7 @@ from utils.exact import (
 from utils.index_file import UnfitIndexError, read_index, write_index
 from utils.inverted import InvertedFile
 
-EXACT_BELOW = 50_000  # rows: below, a search of all takes less than 10 ms
+EXACT_BELOW = 50_000  # rows: below, all are scored in about 10 ms, and no index has to be built
 WANTED = 0.95  # recall
 RESULTS = 10  # of which recall is measured
 _MARGIN = 0.02  # of recall, aimed at beyond what is wanted: other queries may fare worse
