@@ -29,14 +29,13 @@ from utils import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from models import architectures, passt
-from utils import cli, corpora, devices, distributed, extraction, inputs, weights
+from models import architectures
+from utils import cli, corpora, distributed, extraction, inputs
 from utils.clip_features import Clip, write_clip_features
-from utils.config import PROJECT_ROOT, Config, DataFiles
+from utils.config import Config, DataFiles
 from utils.consistency import require_files
 from utils.sounds import read_fingerprints
-
-BUNDLED_WEIGHTS = PROJECT_ROOT / "data/demo/tagger.safetensors"
+from utils.tagging import Tagger
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -99,59 +98,31 @@ def tag(
     summary: cli.Summary,
 ) -> tuple[str, extraction.Update]:
     """Bring logits and scene embeddings of clips up to date; returns what was done, in words."""
-    device = devices.choose_device(config.training.device)
-    precision = devices.choose_precision(config.precision, device)
-    architecture = architectures.ARCHITECTURES[config.passt.arch]
-    weights_file, weights_sha256 = weights.find_passt_weights(
-        config.passt.weights,
-        url=architecture.weights_url,
-        bundled=BUNDLED_WEIGHTS,
-        sha256_expected=architecture.weights_sha256,
-    )
-    summary.reads(weights_file)
+    tagger = Tagger(config, architectures)
+    summary.reads(tagger.weights_file)
 
     def start():
-        model = passt.Passt(arch=config.passt.arch)
-        weights.load_weights(model, weights_file)
-        tag_windows = extraction.tagger(model, device, precision)
+        tag_windows = tagger.load()
         return extraction.clip_units(len(paths)), lambda units: extraction.clip_batches(
-            list(paths.values()),
-            units,
-            tag_windows,
-            sample_rate=architectures.SAMPLE_RATE,
-            window=model.window,
-            hop=model.hop,
-            shortest=architectures.MIN_SAMPLES,
-            batch_size=config.passt.batch_size or architectures.windows_at_once(device.type),
-            strict=strict,
+            list(paths.values()), units, tag_windows, **tagger.cutting, strict=strict
         )
 
-    made_by = {
-        "model": config.passt.arch,
-        "weights_sha256": weights_sha256,
-        "precision": precision,
-        "sample_rate": architectures.SAMPLE_RATE,
-        "window_seconds": architecture.window_seconds,
-        "hop_seconds": architectures.HOP_SECONDS,
-    }
     with cli.progress(len(paths), "PaSST", "clips") as bar:
         update = extraction.update_vector_files(
             [files.audio_logits, files.audio_scene],
             list(paths),
-            attributes=[
-                {"what": inputs.LOGITS, **made_by},
-                {"what": inputs.SCENE, **made_by},
-            ],
+            attributes=[{"what": what, **tagger.made_by} for what in (inputs.LOGITS, inputs.SCENE)],
             columns={"sources": [sources.get(id, "") for id in paths]},
             unusable=unusable,
-            widths=[architectures.CLASSES, architecture.embedding_size],
+            widths=tagger.widths,
             start=start,
             team=distributed.team(),
             advance=bar.update,
         )
     if update.written:
         summary.writes(files.audio_logits, files.audio_scene)
-    return f"tagged {{}} clips with {config.passt.arch} ({device.type}, {precision})", update
+    how = f"({tagger.device.type}, {tagger.made_by['precision']})"
+    return f"tagged {{}} clips with {config.passt.arch} {how}", update
 
 
 if __name__ == "__main__":

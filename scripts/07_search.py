@@ -41,7 +41,7 @@ from utils.search import Hit, parse_filter
 from utils.search_cli import add_options, open_searcher, tell
 from utils.search_setup import Networks, Searcher
 
-NETWORKS = Networks.of(architectures, sentence_encoder=SentenceEncoder, dual_encoder=DualEncoder)
+NETWORKS = Networks(architectures, SentenceEncoder, DualEncoder)
 EXIT_NOTHING_FOUND = 1
 
 

@@ -33,7 +33,7 @@ from utils.web.guard import LOOPBACK
 from utils.web.server import address_of, listen, open_in_browser, serve
 from utils.web.service import Service
 
-NETWORKS = Networks.of(architectures, sentence_encoder=SentenceEncoder, dual_encoder=DualEncoder)
+NETWORKS = Networks(architectures, SentenceEncoder, DualEncoder)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,8 +3,7 @@
 Shapes: C clips, K AudioSet classes, D dimension of the shared space.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +19,7 @@ from utils.errors import InputError
 from utils.files import read_text, sha256
 from utils.inputs import TAG_SCRIPT, Inputs, needed_vectors, read_inputs, require_one_source
 from utils.pairs import Pairs
+from utils.tensor_files import digest_of
 
 # Under this name digests say which weights a run was begun with.
 INITIAL_WEIGHTS = "initial weights"
@@ -91,8 +91,8 @@ class Data:
             tensors[f"{name} sentence vectors"] = part.pairs.sentences
             tensors[f"{name} clips of the captions"] = part.pairs.clips
         return {
-            INITIAL_WEIGHTS: _digest(model.parameters()),
-            **{name: _digest([tensor]) for name, tensor in tensors.items() if tensor is not None},
+            INITIAL_WEIGHTS: digest_of(model.parameters()),
+            **{name: digest_of([tensor]) for name, tensor in tensors.items() if tensor is not None},
         }
 
 
@@ -289,12 +289,3 @@ def load_pairs(
         sentences=inputs.sentences(split).to(device),
         clips=torch.from_numpy(split.clip_of_caption).to(device),
     )
-
-
-def _digest(tensors: Iterable[Tensor]) -> str:
-    """Compute the SHA-256 of tensors, with their types and shapes."""
-    result = hashlib.sha256()
-    for tensor in tensors:
-        result.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
-        result.update(tensor.detach().cpu().contiguous().numpy())
-    return result.hexdigest()

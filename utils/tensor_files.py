@@ -1,13 +1,16 @@
 """Files of tensors and plain values, looked through before they are loaded."""
 
+import hashlib
 import io
 import pickle
 import struct
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
 import torch
+from torch import Tensor
 
 from utils.errors import out_of_memory
 from utils.pickles import NotAllowedError, look_through
@@ -75,6 +78,15 @@ def load_tensors(path: Path) -> Any:
             "which is refused because loading it could run code"
         ) from None
     return _plain(content, size, {})
+
+
+def digest_of(tensors: Iterable[Tensor]) -> str:
+    """Compute the SHA-256 of tensors, with their types and shapes."""
+    result = hashlib.sha256()
+    for tensor in tensors:
+        result.update(f"{tensor.dtype} {tuple(tensor.shape)} ".encode())
+        result.update(tensor.detach().cpu().contiguous().numpy())
+    return result.hexdigest()
 
 
 def _check_archive(file: IO[bytes], size: int) -> None:
