@@ -124,6 +124,7 @@ def update_vector_files(
 
     def write(table: NDArray[np.float32], failed: Mapping[str, str]) -> None:
         rows = [i for i, key in enumerate(keys) if key not in failed]
+        table = table[rows] if failed else table  # a copy, and it is large
         if ids and not rows:
             raise InputError(
                 f"not a single one of the {len(ids)} rows of {paths[0].name} can be computed:\n"
@@ -135,7 +136,7 @@ def update_vector_files(
             write_vectors(
                 path,
                 [ids[i] for i in rows],
-                table[rows, left : left + width],
+                table[:, left : left + width],
                 attributes=attrs,
                 columns=kept,
                 failed=failed,
