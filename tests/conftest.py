@@ -78,6 +78,15 @@ def small_demo(tmp_path_factory, sentence_model) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def trained(small_demo, tmp_path_factory) -> Path:
+    """A checkpoint that was trained on the small demo set."""
+    outputs = tmp_path_factory.mktemp("trained")
+    load_script("main").main(options(settings_for(small_demo, outputs=outputs)))
+    (checkpoint,) = outputs.glob("demo/*/checkpoint_best.pt")
+    return checkpoint
+
+
 def settings_for(folder: Path, *, outputs: Path | None = None) -> list[str]:
     """The settings that point the pipeline at `clotho`, `processed` and `outputs` in a folder."""
     return [

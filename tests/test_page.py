@@ -17,7 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser import DESKTOP, PHONE, Page, chromium
-from tests.conftest import load_script, options, settings_for
+from tests.conftest import load_script
 from utils.audio import read_audio
 from utils.config import PROJECT_ROOT
 
@@ -31,14 +31,6 @@ ODD = [
     "\u202egnp.wav",
     "🐕 犬.wav",
 ]
-
-
-@pytest.fixture(scope="module")
-def model(small_demo, tmp_path_factory):
-    outputs = tmp_path_factory.mktemp("trained")
-    load_script("main").main(options(settings_for(small_demo, outputs=outputs)))
-    (checkpoint,) = outputs.glob("demo/*/checkpoint_best.pt")
-    return checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +49,10 @@ def sounds(small_demo, tmp_path_factory):
 
 
 @contextmanager
-def serving(sounds, model, *arguments):
+def serving(sounds, trained, *arguments):
     """Run the script; yields its address and the process."""
     command = [sys.executable, PROJECT_ROOT / "scripts/08_serve.py", "--audio", sounds]
-    command += ["--model", model, "--index", sounds.parent / "index", "--port", "0", *arguments]
+    command += ["--model", trained, "--index", sounds.parent / "index", "--port", "0", *arguments]
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=sounds.parent
     )
@@ -72,8 +64,8 @@ def serving(sounds, model, *arguments):
 
 
 @pytest.fixture(scope="module")
-def address(sounds, model):
-    with serving(sounds, model) as (address, _):
+def address(sounds, trained):
+    with serving(sounds, trained) as (address, _):
         yield address
 
 
@@ -464,11 +456,12 @@ def test_new_sounds_are_found_without_a_restart(page, sounds):
     assert page.errors() == []
 
 
-def test_the_same_hits_as_in_the_terminal(address, sounds, model, capsys):
+def test_the_same_hits_as_in_the_terminal(address, sounds, trained, capsys):
     text = "a dog barks and it rains"
     with urllib.request.urlopen(f"{address}/api/search?top=5&q={text.replace(' ', '+')}") as answer:
         page = json.load(answer)["hits"]
-    place = ["--audio", str(sounds), "--model", str(model), "--index", str(sounds.parent / "index")]
+    index = str(sounds.parent / "index")
+    place = ["--audio", str(sounds), "--model", str(trained), "--index", index]
     load_script("07_search").main([*place, "--top", "5", "--json", text])
     terminal = json.loads(capsys.readouterr().out)["hits"]
     assert [hit["paths"] for hit in page] == [hit["paths"] for hit in terminal]
@@ -476,8 +469,8 @@ def test_the_same_hits_as_in_the_terminal(address, sounds, model, capsys):
 
 
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_stops_the_server_also_while_a_sound_is_being_sent(asked, sounds, model):
-    with serving(sounds, model) as (address, process):
+def test_ctrl_c_stops_the_server_also_while_a_sound_is_being_sent(asked, sounds, trained):
+    with serving(sounds, trained) as (address, process):
         with urllib.request.urlopen(f"{address}/api/library") as answer:
             token = json.load(answer)["library"]
         open_still = urllib.request.urlopen(f"{address}/sounds/{token}/2/audio")
@@ -489,9 +482,9 @@ def test_ctrl_c_stops_the_server_also_while_a_sound_is_being_sent(asked, sounds,
         assert "Traceback" not in printed + told
 
 
-def test_a_port_in_use_is_one_error_before_anything_is_loaded(address, sounds, model):
+def test_a_port_in_use_is_one_error_before_anything_is_loaded(address, sounds, trained):
     port = str(urlsplit(address).port)
-    with serving(sounds, model, "--port", port) as (printed, process):
+    with serving(sounds, trained, "--port", port) as (printed, process):
         _, told = process.communicate()
     assert printed == ""
     assert process.returncode == 2
@@ -500,8 +493,8 @@ def test_a_port_in_use_is_one_error_before_anything_is_loaded(address, sounds, m
     assert told.count("\n") == 1
 
 
-def test_a_host_that_others_can_reach_is_warned_of(sounds, model):
-    with serving(sounds, model, "--host", "0.0.0.0") as (address, process):
+def test_a_host_that_others_can_reach_is_warned_of(sounds, trained):
+    with serving(sounds, trained, "--host", "0.0.0.0") as (address, process):
         assert address.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(f"{address}/api/library") as answer:
             assert json.load(answer)["sounds"] == 16

@@ -10,15 +10,6 @@ from utils.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def model(small_demo, tmp_path_factory):
-    """A checkpoint that was trained on the small demo set."""
-    outputs = tmp_path_factory.mktemp("trained")
-    load_script("main").main(options(settings_for(small_demo, outputs=outputs)))
-    (checkpoint,) = outputs.glob("demo/*/checkpoint_best.pt")
-    return checkpoint
-
-
-@pytest.fixture(scope="module")
 def sounds(small_demo, tmp_path_factory):
     """A folder of sounds outside the data set, with an odd name and a broken file."""
     folder = tmp_path_factory.mktemp("library") / "my sounds"
@@ -29,12 +20,12 @@ def sounds(small_demo, tmp_path_factory):
 
 
 @pytest.fixture
-def search(model, sounds, tmp_path_factory, capsys):
+def search(trained, sounds, tmp_path_factory, capsys):
     """Run the script; returns its status, what it printed, and what it told beside."""
     index = sounds.parent / "index"
 
     def run(*arguments):
-        fixed = ["--audio", str(sounds), "--model", str(model), "--index", str(index)]
+        fixed = ["--audio", str(sounds), "--model", str(trained), "--index", str(index)]
         capsys.readouterr()
         status = load_script("07_search").main([*fixed, *arguments])
         return status, *capsys.readouterr()
@@ -129,15 +120,15 @@ def test_without_a_run_the_error_says_what_to_do(sounds, tmp_path):
         )
 
 
-def test_a_model_folder_searches_as_its_checkpoint_does(search, model, tmp_path, small_demo):
+def test_a_model_folder_searches_as_its_checkpoint_does(search, trained, tmp_path, small_demo):
     settings = options(settings_for(small_demo))
     folder = tmp_path / "shared"
     load_script("main").main(
-        ["export", "--checkpoint", str(model), "--output", str(folder), *settings]
+        ["export", "--checkpoint", str(trained), "--output", str(folder), *settings]
     )
     _, expected, _ = search("--json", "rain", "a dog barks")
     fixed = [*options(["precision=fp32"]), "--model"]
-    for place in (folder, model.parent):
+    for place in (folder, trained.parent):
         _, found, _ = search("--json", "rain", "a dog barks", *fixed, str(place))
         assert [json.loads(a) for a in found.splitlines()] == [
             json.loads(a) for a in expected.splitlines()

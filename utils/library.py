@@ -35,7 +35,6 @@ _FORMAT = 1
 # In windows, one every 2.5 s: 30 s are 13, and 20 s are 8.
 _WINDOWS_OF_A_WHOLE = 13
 _WINDOWS_OF_A_PASSAGE = 8
-_APPLE_DOUBLE_PREFIX = "._"
 SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {
     ".aif", ".aifc", ".oga", ".opus", ".wave"
 }  # fmt: skip
