@@ -20,7 +20,7 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -35,6 +35,8 @@ from models import architectures
 from models.dual_encoder import DualEncoder
 from models.sentence_encoder import SentenceEncoder
 from utils import cli, distributed
+from utils.audio import check_sound_file, read_header
+from utils.audioset import read_labels
 from utils.errors import InputError
 from utils.files import read_text
 from utils.search import Hit, parse_filter
@@ -49,10 +51,15 @@ def main(argv: list[str] | None = None) -> int:
     """Answer the queries of the command line, of a file, or of a prompt."""
     args = parse_arguments(argv)
     distributed.refuse_team("scripts/07_search.py")
+    # What cannot be asked is told before a folder is tagged.
+    filters = [parse_filter(text, read_labels()) for text in args.tag]
+    texts = [*args.query, *(lines_of(args.queries) if args.queries else [])]
+    for path in args.like:
+        check_sound_file(path, root=path.parent)
+        read_header(path)
     searcher = open_searcher(args, NETWORKS)
-    filters = [parse_filter(text, searcher.engine.tags) for text in args.tag]
     found = True
-    for query, vector in queries(args, searcher):
+    for query, vector in queries(args, texts, searcher):
         (hits,) = searcher.engine.search(vector[None], top=args.top, filters=filters)
         found &= bool(hits)
         if args.json:
@@ -87,17 +94,24 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
-def queries(args: argparse.Namespace, searcher: Searcher) -> Iterator[tuple[str, np.ndarray]]:
+def queries(
+    args: argparse.Namespace, texts: list[str], searcher: Searcher
+) -> Iterator[tuple[str, np.ndarray]]:
     """Go through all queries and their vectors, one after the other."""
-    texts: Iterable[str] = args.query
-    if args.queries:
-        texts = [*texts, *filter(str.strip, read_text(args.queries).splitlines())]
     for path in args.like:
         yield f"like {path}", searcher.embed_sound(path)
     if not (texts or args.like):
-        texts = ask() if sys.stdin.isatty() else filter(str.strip, map(str.strip, sys.stdin))
+        texts = ask() if sys.stdin.isatty() else filter(None, map(str.strip, sys.stdin))
     for text in texts:
         yield text, searcher.engine.embed_texts([text])[0]
+
+
+def lines_of(path: Path) -> list[str]:
+    """Read a file of queries, one per line."""
+    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    if not lines:
+        raise InputError(f"--queries {path}: the file holds no query. Write one per line.")
+    return lines
 
 
 def ask() -> Iterator[str]:
@@ -144,10 +158,11 @@ def as_text(query: str, hits: list[Hit], *, why: bool) -> str:
 
 def minutes(seconds: float) -> str:
     """Write a time as 0:07.5 or 1:02:03."""
-    whole = int(seconds)
-    if whole >= 3600:
+    tenths = round(10 * seconds)
+    if tenths >= 36_000:
+        whole = tenths // 10
         return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
-    return f"{whole // 60}:{seconds % 60:04.1f}"
+    return f"{tenths // 600}:{tenths % 600 // 10:02}.{tenths % 10}"
 
 
 def styled(code: str, text: str) -> str:

@@ -56,7 +56,9 @@ def audit(config: Config) -> None:
         print(f"no AudioCaps in {cli.shown(pretraining)}: Clotho's splits are compared alone")
     for split, of_split in sound_ids.items():
         unknown = leakage.without_sound(captions[split], of_split)
-        print(f"{split}: {counted(unknown, 'clip')} of {len(captions[split])} without sound id")
+        print(
+            f"{split}: {counted(len(unknown), 'clip')} of {len(captions[split])} without sound id"
+        )
     if absent := [path.name for split, path in metadata_files.items() if split not in there]:
         print(
             f"no {', '.join(absent)}: a sound that has another name in another split is not found "
@@ -77,7 +79,7 @@ def audit(config: Config) -> None:
     between = sum(one.splits[0] != one.splits[1] for one in shared)
     summary.finish(
         f"{between} shared between splits, {len(shared) - between} within a split; "
-        f"{counted(excluded, 'clip')} proposed for exclusion"
+        f"{counted(len(excluded), 'clip')} proposed for exclusion"
     )
 
 

@@ -19,6 +19,22 @@ FILES = {
 }
 
 
+class Bar:
+    """Counts what a progress bar would show."""
+
+    def __init__(self, total):
+        self.total, self.done = total, 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def update(self, count):
+        self.done += count
+
+
 @pytest.fixture(scope="session")
 def golden() -> dict[str, np.ndarray]:
     """Numbers computed with the original system's own code."""

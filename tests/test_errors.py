@@ -10,7 +10,7 @@ def test_shorten_shows_ten_lines():
 
 
 def test_counted_fits_the_unit_to_the_number():
-    assert [counted(["x"] * n, "clip") for n in range(3)] == ["0 clips", "1 clip", "2 clips"]
+    assert [counted(n, "clip") for n in range(3)] == ["0 clips", "1 clip", "2 clips"]
 
 
 def test_refuse_counts_the_problems_and_is_silent_without_any():

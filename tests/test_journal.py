@@ -46,6 +46,13 @@ def test_rows_outlive_the_process(path):
     np.testing.assert_array_equal(np.stack(list(again.values())), rows(1, 2, 3))
 
 
+@pytest.mark.parametrize("line", [b"\0\0\0", b"12", b"", b'"b", "c"', b'"b'])
+def test_keys_count_up_to_a_line_that_is_none(path, line):
+    append(path, ["a", "b", "c"], [1, 2, 3])
+    (path / "keys.jsonl").write_bytes(b'"a"\n' + line + b'\n"c"\n')
+    assert list(kept(path)) == ["a"]
+
+
 @pytest.mark.parametrize(
     ("file", "lost"), [("rows.f32", range(1, 17)), ("keys.jsonl", range(1, 9))]
 )

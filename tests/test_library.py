@@ -1,4 +1,3 @@
-import itertools
 import json
 import shutil
 
@@ -6,28 +5,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from utils import audio, library
+from tests.conftest import Bar
+from utils import audio
 from utils.audio import UnusableSound, read_header
 from utils.errors import InputError
-from utils.library import cut_passages, update_library
+from utils.library import update_library
 
 WIDTH, HOP = 3, 2.5
-
-
-class Bar:
-    """Counts what a progress bar would show."""
-
-    def __init__(self, total):
-        self.total, self.done = total, 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
-
-    def update(self, count):
-        self.done += count
 
 
 class Folder:
@@ -197,21 +181,6 @@ def test_a_long_sound_has_passages(folder):
     assert len({folder.library.sound_of_row[row] for row in rows}) == 1
 
 
-@pytest.mark.parametrize("windows", [1, 5, 13, 14, 19, 20, 21, 100])
-def test_passages_cover_the_sound_without_gaps(windows):
-    outputs = np.random.default_rng(0).standard_normal((windows, 2)).astype(np.float32)
-    duration = HOP * (windows - 1) + 1
-    passages, rows = cut_passages("s", outputs, duration, HOP)
-    assert passages[0].start == 0
-    assert passages[-1].end == duration
-    assert all(one.end == other.start for one, other in itertools.pairwise(passages))
-    assert len(passages) == (1 if windows <= 13 else round(windows / 8))
-    if windows <= 13:
-        np.testing.assert_allclose(rows[0], outputs.mean(axis=0), rtol=1e-5)
-    else:
-        assert all(10 <= passage.end - passage.start <= 30 for passage in passages)
-
-
 def test_half_a_sound_in_the_journal_does_not_count(folder):
     folder.sound("long.wav", 0.5, seconds=50)
     folder.update()
@@ -235,7 +204,3 @@ def test_a_folder_without_sounds_and_a_foreign_index_are_refused(folder, tmp_pat
     (folder.index / "files.json").unlink()
     with pytest.raises(InputError, match=r"no sounds in .*empty: no file there ends in \.aif"):
         folder.update()
-
-
-def test_the_suffixes_are_those_of_the_audio_library():
-    assert {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"} <= library.SUFFIXES

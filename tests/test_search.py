@@ -4,8 +4,10 @@ import torch
 from torch.nn import functional as F
 
 from models.dual_encoder import DualEncoder
+from tests.conftest import Bar
 from utils.errors import InputError
-from utils.library import Library, Passage, Sound
+from utils.library import Library, Sound
+from utils.passages import Passage
 from utils.search import Engine, Filter, embed_library, parse_filter
 
 TAGS = ["Dog", "Bark", "Rain", "Rain on surface"]
@@ -62,6 +64,7 @@ def make_engine(library, *, features="logits", with_tags=True):
         ),
         features_of=lambda rows: rows[:, part],
         nearest=Naive(embeddings.numpy()),
+        columns=library.table.T,
         tags=TAGS,
     )
     return engine, embeddings.numpy()
@@ -116,11 +119,13 @@ def test_a_long_sound_stands_once_with_its_best_passage():
     assert [hit.sound for hit in hits] == np.argsort(best_of_each)[::-1][:4].tolist()
 
 
-def test_what_is_gone_is_not_found():
-    library = make_library([1, 1], gone=50)
+@pytest.mark.parametrize("gone", [3, 50])
+def test_what_is_gone_is_not_found(gone):
+    library = make_library([1, 4, 1, 1], gone=gone)
     engine, _ = make_engine(library)
-    (hits,) = engine.search(engine.embed_texts(["rain"]))
-    assert sorted(hit.sound for hit in hits) == [0, 1]
+    for top in (1, 2, 10):
+        (hits,) = engine.search(engine.embed_texts(["rain"]), top=top)
+        assert len({hit.sound for hit in hits} & {0, 1, 2, 3}) == len(hits) == min(top, 4)
 
 
 def test_filters_hold_for_the_passage_that_is_found():
@@ -176,7 +181,9 @@ def test_embeddings_are_computed_once_for_each_row(tmp_path):
         return rows[:, :2] + 1
 
     path = tmp_path / "e.f32"
-    np.testing.assert_array_equal(embed_library(library, path, embed), library.table[:, :2] + 1)
+    np.testing.assert_array_equal(
+        embed_library(library, path, embed, progress=Bar), library.table[:, :2] + 1
+    )
     longer = make_library([1] * 5)
     more = Library(
         None, [], np.concatenate([longer.table, longer.table[:2] + 9]), None, None, [], {}
@@ -184,7 +191,7 @@ def test_embeddings_are_computed_once_for_each_row(tmp_path):
     with path.open("ab") as file:
         file.write(b"half")
     seen.clear()
-    found = embed_library(more, path, embed)
+    found = embed_library(more, path, embed, progress=Bar)
     np.testing.assert_array_equal(found, more.table[:, :2] + 1)
     assert seen == [more.table[0, 0], *more.table[5:, 0].tolist()]  # the first tells the width
     assert not found.flags.writeable

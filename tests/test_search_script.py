@@ -48,7 +48,7 @@ def test_captions_find_their_sounds(search, small_demo):
             assert hit["projection"] + hit["tag_branch"] == pytest.approx(hit["score"], abs=1e-5)
     assert sum(ranks) > 0.7 * len(ranks)
     assert "10 sounds in" in told
-    assert "1 duplicates" in told
+    assert "1 duplicate;" in told
     assert "broken.flac cannot be read as sound" in told
     assert "synthetic sounds alone" in told
 
@@ -105,12 +105,23 @@ def test_where_nothing_is_found_the_status_says_so(search):
         (["rain", "--audio", "/nowhere"], r"no folder /nowhere\. Give the folder of your sounds"),
         (["rain", "--model", "/nowhere.pt"], r"no checkpoint /nowhere\.pt"),
         (["--queries", "/nowhere.txt"], r"cannot read /nowhere\.txt"),
+        (["--queries", "/dev/null"], r"--queries /dev/null: the file holds no query"),
         (["--like", "/nowhere.wav"], r"/nowhere\.wav is missing"),
+        (["--like", __file__], r"test_search_script\.py cannot be read as sound"),
     ],
 )
-def test_what_cannot_be_is_refused(search, arguments, message):
+def test_what_cannot_be_is_refused_before_a_sound_is_tagged(search, arguments, message, tmp_path):
     with pytest.raises(InputError, match=message):
-        search(*arguments)
+        search(*arguments, "--index", str(tmp_path / "index"))
+    assert not (tmp_path / "index").exists()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(0, "0:00.0"), (7.46, "0:07.5"), (59.97, "1:00.0"), (3599.9, "59:59.9"), (3723, "1:02:03")],
+)
+def test_times_are_written_as_on_a_clock(seconds, written):
+    assert load_script("07_search").minutes(seconds) == written
 
 
 def test_without_a_run_the_error_says_what_to_do(sounds, tmp_path):

@@ -16,7 +16,8 @@ from starlette.testclient import TestClient
 
 from utils.audioset import read_labels
 from utils.errors import InputError
-from utils.library import Library, Passage, Sound
+from utils.library import Library, Sound
+from utils.passages import Passage
 from utils.search import Filter, Hit, Reason
 from utils.web import clips
 from utils.web.app import create_app
@@ -93,7 +94,7 @@ class FakeSearcher:
         return 100 + rows
 
     def update(self, progress):
-        with progress(2) as bar:
+        with progress(2, "tagging", "sounds") as bar:
             bar.update(1)
             bar.update(1)
 
@@ -408,7 +409,7 @@ def test_new_sounds_are_looked_for_while_searching_goes_on(page, searcher, token
     go_on = threading.Event()
 
     def update(progress):
-        with progress(3) as bar:
+        with progress(3, "tagging", "sounds") as bar:
             bar.update(1)
             assert go_on.wait(20)
             bar.update(2)
@@ -418,7 +419,8 @@ def test_new_sounds_are_looked_for_while_searching_goes_on(page, searcher, token
     assert page.post("/api/update").status_code == 202
     refused(page.post("/api/update"), 409, "being looked for already")
     deadline = time.monotonic() + 20
-    while page.get("/api/update").json() != {"running": True, "done": 1, "total": 3}:
+    busy = {"running": True, "what": "tagging", "unit": "sounds", "done": 1, "total": 3}
+    while page.get("/api/update").json() != busy:
         assert time.monotonic() < deadline
     assert page.get("/api/search?q=a").json()["library"] == token
     go_on.set()
@@ -457,7 +459,7 @@ def test_an_update_stops_with_the_server(searcher):
     tagged = []
 
     def update(progress):
-        with progress(10**9) as bar:
+        with progress(10**9, "tagging", "sounds") as bar:
             while True:
                 bar.update(1)
                 tagged.append(1)

@@ -145,7 +145,8 @@ def require_audio(folder: Path, names: Sequence[str]) -> list[Path]:
     missing = sorted(set(names) - set(find_audio(folder).values()))
     if missing:
         raise InputError(
-            f"{counted(missing, 'file')} of {len(names)} not in {folder}:\n{shorten(missing)}\n"
+            f"{counted(len(missing), 'file')} of {len(names)} not in {folder}:\n"
+            f"{shorten(missing)}\n"
             "Put them back, or run scripts/01_preprocess.py --subset audiocaps to go on without."
         )
     return [folder / name for name in names]

@@ -102,13 +102,19 @@ def config_file(
     return getattr(args, "command_config", None) or args.config or default
 
 
-def progress(total: int, description: str, unit: str) -> tqdm:
+def progress(total: int, description: str, unit: str, *, leave: bool = True) -> tqdm:
     """Show a progress bar with rate and time left; silent where stderr is no terminal.
 
-    Of several processes only rank 0 shows one.
+    Of several processes only rank 0 shows one. With `leave` it stays there when all is done.
     """
-    disable = None if distributed.team().leads else True
-    return tqdm(total=total, desc=description, unit=f" {unit}", disable=disable, dynamic_ncols=True)
+    return tqdm(
+        total=total,
+        desc=description,
+        unit=f" {unit}",
+        disable=None if distributed.team().leads else True,
+        dynamic_ncols=True,
+        leave=leave,
+    )
 
 
 def shown(path: Path) -> str:

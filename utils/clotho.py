@@ -159,7 +159,7 @@ def require_audio(folder: str | Path, names: Sequence[str]) -> list[Path]:
     missing = [name for name in names if name not in found]
     if missing:
         raise InputError(
-            f"{counted(missing, 'wav')} of {len(names)} not in {folder}:\n"
+            f"{counted(len(missing), 'wav')} of {len(names)} not in {folder}:\n"
             f"{shorten([repr(name) for name in missing])}\n"
             f"Put them in place, or run scripts/01_preprocess.py --allow-missing to go on without."
         )

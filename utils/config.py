@@ -218,7 +218,7 @@ def parse_config(
     if problems:
         listing = "\n".join(f"  - {problem}" for problem in problems)
         raise InputError(
-            f"{counted(problems, 'problem')} in the settings "
+            f"{counted(len(problems), 'problem')} in the settings "
             f"({source}{' and --set' if overrides else ''}):\n{listing}\n"
             f"Mend them and run again; {DEFAULT_CONFIG.name} explains every key."
         )

@@ -24,9 +24,9 @@ def shorten(lines: Sequence[str]) -> str:
     return "\n".join(shown)
 
 
-def counted(items: Sequence[str], unit: str) -> str:
+def counted(count: int, unit: str) -> str:
     """Write how many there are, with the unit in singular or plural."""
-    return f"{len(items)} {unit}{'' if len(items) == 1 else 's'}"
+    return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -56,7 +56,7 @@ def refuse(problems: Sequence[str], where: object, advice: str = "") -> None:
 
     """
     if problems:
-        text = f"{counted(problems, 'problem')} in {where}:\n{shorten(problems)}\n{advice}"
+        text = f"{counted(len(problems), 'problem')} in {where}:\n{shorten(problems)}\n{advice}"
         raise InputError(text.rstrip())
 
 

@@ -48,9 +48,7 @@ class InvertedFile:
         return self._lists.nlist
 
     @classmethod
-    def build(
-        cls, vectors: Tensor, *, seed: int, progress: Callable[[int], object] | None = None
-    ) -> "InvertedFile":
+    def build(cls, vectors: Tensor, *, seed: int, step: Callable[[], object]) -> "InvertedFile":
         """Learn projection and centroids from some of the vectors, and put all into lists.
 
         Parameters
@@ -59,8 +57,8 @@ class InvertedFile:
             Unit vectors, at least one.
         seed : int
             The same seed and vectors make the same lists.
-        progress : callable, optional
-            Told after every chunk how many vectors were added.
+        step : callable
+            Called when the lists are learnt, and when they are filled.
 
         Returns
         -------
@@ -79,10 +77,10 @@ class InvertedFile:
         index.cp.min_points_per_centroid = 1  # a warning otherwise
         index.cp.max_points_per_centroid = _PER_LIST
         index.train(onednn.linear(examples, projection).numpy())
+        step()
         for part in vectors.split(_CHUNK):
             index.add(onednn.linear(part, projection).numpy())
-            if progress is not None:
-                progress(len(part))
+        step()
         return cls(projection.numpy(), index)
 
     def candidates(

@@ -119,8 +119,7 @@ def read_rows(path: Path, width: int) -> tuple[list[str], NDArray[np.float32]]:
         Read-only, and read from the disk where it is looked at.
 
     """
-    parsed = map(_parsed, _lines(path / _KEYS))
-    keys = list(itertools.takewhile(lambda key: isinstance(key, str), parsed))
+    keys = _texts(_lines(path / _KEYS))
     count = min(len(keys), _size(path / _ROWS) // (4 * width))
     return keys[:count], map_rows(path / _ROWS, count, width)
 
@@ -130,6 +129,15 @@ def map_rows(path: Path, count: int, width: int) -> NDArray[np.float32]:
     if count == 0:  # an empty file cannot be mapped
         return np.empty((0, width), np.float32)
     return np.asarray(np.memmap(path, "<f4", mode="r", shape=(count, width)))
+
+
+def _texts(lines: list[bytes]) -> list[str]:
+    """Read texts, one a line, up to what a crash of the machine left something else of."""
+    with contextlib.suppress(ValueError):  # all at once: of a million it takes a third of the time
+        texts = json.loads(b"[%s]" % b",".join(lines))
+        if len(texts) == len(lines) and set(map(type, texts)) <= {str}:
+            return texts
+    return list(itertools.takewhile(lambda text: isinstance(text, str), map(_parsed, lines)))
 
 
 def _parsed(line: bytes) -> Any:

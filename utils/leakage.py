@@ -214,8 +214,8 @@ def exclusions_text(excluded: Iterable[str]) -> str:
     broken = [clip for clip in excluded if clip.splitlines() != [clip]]
     if broken:
         raise InputError(
-            f"{counted(broken, 'clip')} cannot be listed one per line, for the line break in the "
-            f"file name:\n{shorten([repr(clip) for clip in broken])}\n"
+            f"{counted(len(broken), 'clip')} cannot be listed one per line, for the line break in "
+            f"the file name:\n{shorten([repr(clip) for clip in broken])}\n"
             f"Rename the file, in the captions and the metadata too."
         )
     return "".join(f"{clip}\n" for clip in excluded)
@@ -260,7 +260,7 @@ def listing(shared: Iterable[Shared]) -> str:
         groups[one.splits, one.kind].append(one)
     lines = []
     for (splits, kind), members in groups.items():
-        lines += [f"{_pair_name(splits)}: {counted(members, kind)}"]
+        lines += [f"{_pair_name(splits)}: {counted(len(members), kind)}"]
         lines += [shorten([_in_words(one) for one in members])]
     return "\n".join(lines)
 

@@ -9,7 +9,9 @@ Shapes: N vectors, D dimension, S sample, Q queries, M rows of a filter.
 import contextlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,7 @@ from utils.inverted import InvertedFile
 EXACT_BELOW = 50_000  # rows: below, all are scored in about 10 ms, and no index has to be built
 WANTED = 0.95  # recall
 RESULTS = 10  # of which recall is measured
+STEPS = 4  # of building: score the sample, learn the lists, fill them, choose how to search
 _MARGIN = 0.02  # of recall, aimed at beyond what is wanted: other queries may fare worse
 _CANDIDATES = (10, 40, 160)  # for each result: the least that will do
 _FEW = 20_000  # rows of a filter: up to these, scoring them all is as quick
@@ -87,7 +90,7 @@ class ApproximateSearch:
         sample: NDArray[np.float32],
         seed: int,
         wanted: float = WANTED,
-        progress: Callable[[int], object] | None = None,
+        step: Callable[[], object] = lambda: None,
     ) -> "ApproximateSearch":
         """Index vectors, and choose the least work that finds what is wanted.
 
@@ -104,8 +107,8 @@ class ApproximateSearch:
             The same seed and vectors make the same index.
         wanted : float
             Least share of the ten best rows to find, on average; more than 0, up to 1.
-        progress : callable, optional
-            Told now and then how many more of the N vectors are indexed.
+        step : callable
+            Called after each of `STEPS` steps, which take about as long as each other.
 
         Returns
         -------
@@ -128,7 +131,8 @@ class ApproximateSearch:
             )
         # First, because this finds vectors that are not finite.
         best, _ = ExactSearch(vectors).search(sample, RESULTS)
-        lists = InvertedFile.build(tensor, seed=seed, progress=progress)
+        step()
+        lists = InvertedFile.build(tensor, seed=seed, step=step)
 
         def recall(part: slice, probes: int, candidates: int) -> float:
             search = cls(vectors, lists, Tuning(probes, candidates, 0.0))
@@ -147,6 +151,7 @@ class ApproximateSearch:
             else:
                 too_few = middle
         measured = recall(measuring, probes, candidates)
+        step()
         return cls(vectors, lists, Tuning(probes, candidates, measured))
 
     def search(
@@ -239,7 +244,7 @@ def nearest(
     sample: NDArray[np.float32],
     seed: int = 0,
     wanted: float = WANTED,
-    progress: Callable[[int], object] | None = None,
+    progress: Callable[[int], Any],
 ) -> ExactSearch | ApproximateSearch:
     """Choose how to search: exactly below `EXACT_BELOW` vectors, else by the index in a file.
 
@@ -251,8 +256,11 @@ def nearest(
         Unit vectors; a memory-mapped file is read where it lies.
     path : str or Path
         Of the index.
-    sample, seed, wanted, progress
+    sample, seed, wanted
         See `ApproximateSearch.build`.
+    progress : callable
+        Called with a number of steps if an index is to be built; returns a context manager whose
+        ``update`` is called with 1 after each.
 
     Returns
     -------
@@ -272,9 +280,10 @@ def nearest(
         # One that does not fit is what a changed folder of sounds leaves behind.
         with contextlib.suppress(UnfitIndexError):
             return ApproximateSearch.load(path, vectors)
-    search = ApproximateSearch.build(
-        vectors, sample=sample, seed=seed, wanted=wanted, progress=progress
-    )
+    with progress(STEPS) as bar:
+        search = ApproximateSearch.build(
+            vectors, sample=sample, seed=seed, wanted=wanted, step=partial(bar.update, 1)
+        )
     search.save(path)
     return search
 

@@ -74,7 +74,7 @@ class Preprocessed:
             for split, info in self.vocab_info["split_infos"].items()
         ]
         if self.extra:
-            counts.append(f"{counted(self.extra, 'sound file')} without captions")
+            counts.append(f"{counted(len(self.extra), 'sound file')} without captions")
         if self.missing:
             counts.append(f"{len(self.missing)} missing")
         if self.failed:
@@ -147,7 +147,8 @@ def preprocess_clotho(
     missing = [f"{split}/{name}" for split, name in clips if f"{split}/{name}" not in wavs]
     if missing and not allow_missing:
         raise InputError(
-            f"{counted(missing, 'clip')} of {dataset_path} without a wav:\n{shorten(missing)}\n"
+            f"{counted(len(missing), 'clip')} of {dataset_path} without a wav:\n"
+            f"{shorten(missing)}\n"
             f"Put them in place ({SOURCE}), or go on with the rest by --allow-missing."
         )
     sounds, failed = read_sounds(wavs, root=dataset_path, strict=strict, progress=progress)
@@ -217,7 +218,7 @@ def none_usable(folder: Path, failed: Mapping[str, str]) -> InputError:
     """Say that not a single sound file of a folder can be used, and why."""
     reasons = [f"{name} {reason}" for name, reason in failed.items()]
     return InputError(
-        f"none of the {counted(reasons, 'sound file')} of {folder} can be used:\n"
+        f"none of the {counted(len(reasons), 'sound file')} of {folder} can be used:\n"
         f"{shorten(reasons)}\nGet them again."
     )
 

@@ -6,9 +6,8 @@ D dimension of the shared space, K AudioSet classes.
 
 import difflib
 import math
-import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,9 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from utils.errors import InputError
+from utils.growing import grow
 from utils.journal import map_rows
 from utils.library import Library
-from utils.locks import FolderLock, explained
+from utils.tag_columns import TagColumns
 
 _EMBEDDED_AT_ONCE = 16_384  # rows
 _REASONS = 5  # tags that an explanation names
@@ -142,7 +142,11 @@ def parse_filter(text: str, tags: Sequence[str]) -> Filter:
 
 
 def embed_library(
-    library: Library, path: Path, embed: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    library: Library,
+    path: Path,
+    embed: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    *,
+    progress: Callable[[int], Any],
 ) -> NDArray[np.float32]:
     """Bring a file of embeddings, one per row of a library's table, up to date.
 
@@ -153,6 +157,8 @@ def embed_library(
         Raw float32 numbers, of one model alone; only rows that are new are added.
     embed : callable
         Rows of the table (B, ...) ─► embeddings (B, D).
+    progress : callable
+        See `utils.growing.grow`.
 
     Returns
     -------
@@ -167,16 +173,12 @@ def embed_library(
     """
     rows = len(library.table)
     width = embed(library.table[:1]).shape[1]
-    if rows and (not path.exists() or path.stat().st_size < 4 * width * rows):
-        with FolderLock(path.with_name(path.name + ".partial")) as lock, explained(path):
-            with path.open("ab") as file:
-                done = file.tell() // (4 * width)
-                file.truncate(4 * width * done)
-                for start in range(done, rows, _EMBEDDED_AT_ONCE):
-                    file.write(embed(library.table[start : start + _EMBEDDED_AT_ONCE]).tobytes())
-                file.flush()
-                os.fsync(file.fileno())
-            lock.remove()
+
+    def embedded(first: int) -> Iterator[NDArray[np.float32]]:
+        for start in range(first, rows, _EMBEDDED_AT_ONCE):
+            yield embed(library.table[start : start + _EMBEDDED_AT_ONCE])
+
+    grow(path, count=rows, width=width, compute=embedded, progress=progress)
     return map_rows(path, rows, width)
 
 
@@ -196,6 +198,8 @@ class Engine:
         Rows (B, ...) ─► what the audio branch projects (B, F).
     nearest : Nearest
         Over the embeddings of all R rows of the library.
+    columns : TagColumns
+        Tag number ─► its logits in all rows (R,).
     tags : sequence of K str
         Display names.
 
@@ -209,6 +213,7 @@ class Engine:
         encode_text: Callable[[Sequence[str]], NDArray[np.float32]],
         features_of: Callable[[Tensor], Tensor],
         nearest: Nearest,
+        columns: TagColumns,
         tags: Sequence[str],
     ) -> None:
         self.library = library
@@ -217,7 +222,9 @@ class Engine:
         self._encode_text = encode_text
         self._features_of = features_of
         self._nearest = nearest
-        self._everything = len(library.rows) == len(library.table)
+        self._columns = columns
+        # Few that are gone are quicker passed over where they are found.
+        self._mostly_there = 2 * len(library.rows) > len(library.table)
 
     @torch.inference_mode()
     def embed_texts(self, queries: Sequence[str]) -> NDArray[np.float32]:
@@ -244,7 +251,7 @@ class Engine:
             Best first. A sound of several passages stands once, with the best of them.
 
         """
-        among = None if self._everything and not filters else self._passing(filters)
+        among = None if self._mostly_there and not filters else self._passing(filters)
         if among is not None and not len(among):
             return [[] for _ in queries]
         return [self._search_one(query, top, among) for query in queries]
@@ -255,12 +262,15 @@ class Engine:
         available = len(self.library.table) if among is None else len(among)
         count = top
         while True:
-            # Long sounds have many passages: more are asked for until there are enough sounds.
+            # Long sounds have many passages, and some sounds are gone: more passages are asked for
+            # until there are enough sounds.
             count = min(2 * count, available)
             scores, rows = self._nearest.search(query[None], count, among=among)
             best: dict[int, tuple[float, int]] = {}  # by sound; the first is its best
             for score, row in zip(scores[0], rows[0], strict=True):
-                best.setdefault(int(self.library.sound_of_row[row]), (float(score), int(row)))
+                sound = int(self.library.sound_of_row[row])
+                if sound >= 0:  # it is still there
+                    best.setdefault(sound, (float(score), int(row)))
             if len(best) >= top or count == available:
                 break
         chosen = list(best.items())[:top]
@@ -269,7 +279,7 @@ class Engine:
     def _passing(self, filters: Sequence[Filter]) -> NDArray[np.int64]:
         rows = self.library.rows
         for wanted in filters:
-            logits = self.library.table[rows, self.tags.index(wanted.tag)]
+            logits = self._columns[self.tags.index(wanted.tag)][rows]
             limit = (
                 math.inf
                 if wanted.threshold == 1

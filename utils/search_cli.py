@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from utils import cli
-from utils.errors import shorten
+from utils.errors import counted, shorten
 from utils.search_setup import Networks, Searcher
 from utils.trained_model import newest_run, open_model
 
@@ -43,16 +43,16 @@ def open_searcher(args: argparse.Namespace, networks: Networks) -> Searcher:
         args.audio or config.train_data.dataset_path,
         index=args.index,
         networks=networks,
-        progress=partial(cli.progress, description="tagging", unit="sounds"),
+        progress=partial(cli.progress, leave=False),
     )
     library, changes = searcher.library, searcher.changes
-    parts = [f"{len(library.sounds)} sounds in {cli.shown(searcher.folder)}"]
+    parts = [f"{counted(len(library.sounds), 'sound')} in {cli.shown(searcher.folder)}"]
     parts += [
-        f"{count} {what}"
-        for count, what in (
-            (changes.added, "files new or changed"),
-            (changes.gone, "files gone"),
-            (changes.duplicates, "duplicates"),
+        f"{counted(count, what)}{which}"
+        for count, what, which in (
+            (changes.added, "file", " new or changed"),
+            (changes.gone, "file", " gone"),
+            (changes.duplicates, "duplicate", ""),
         )
         if count
     ]

@@ -6,6 +6,7 @@ The classes of the networks come as arguments.
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,15 @@ from utils.library import Changes, Library, update_library
 from utils.nearest import EXACT_BELOW, nearest
 from utils.search import Engine, embed_library
 from utils.sentences import TextEncoder
+from utils.tag_columns import TagColumns
 from utils.tagging import Tagger
 from utils.tensor_files import digest_of
 from utils.trained_model import TrainedModel
 
 _ORIGIN = ("model", "weights_sha256", "precision")  # what rows of an index depend on
+
+# Total, what is done, unit ─► a context manager whose ``update`` is called with what is done.
+Progress = Callable[[int, str, str], Any]
 _NO_SAMPLE = np.empty((0, 0), np.float32)  # an exact search is not tuned
 
 
@@ -61,7 +66,8 @@ class Searcher:
         ``<output_path>/indexes``.
     networks : Networks
     progress : callable
-        Called with a number of sounds, if any are to be tagged; see `update_library`.
+        Called with a total, what is done, and its unit, as `utils.cli.progress`; returns a context
+        manager whose ``update`` is called with numbers of what is done.
 
     Attributes
     ----------
@@ -79,7 +85,7 @@ class Searcher:
         *,
         index: Path | None = None,
         networks: Networks,
-        progress: Callable[[int], Any],
+        progress: Progress,
     ) -> None:
         if not folder.is_dir():
             raise InputError(f"no folder {folder}. Give the folder of your sounds with --audio.")
@@ -101,7 +107,7 @@ class Searcher:
         self.engine: Engine
         self.update(progress)
 
-    def update(self, progress: Callable[[int], Any]) -> None:
+    def update(self, progress: Progress) -> None:
         """Look for changes in the folder, tag what is new, and search in that from now on."""
         self.library, self.changes = update_library(
             self.folder,
@@ -110,10 +116,19 @@ class Searcher:
             width=sum(self._tagger.widths),
             hop_seconds=self._tagger.made_by["hop_seconds"],
             start=lambda: self._tag,
-            progress=progress,
+            progress=partial(progress, description="tagging", unit="sounds"),
+        )
+        columns = TagColumns(
+            self.library.table,
+            len(self._tags),
+            self.index / "tags.f32",
+            progress=partial(progress, description="sorting by tag", unit="blocks"),
         )
         embeddings = embed_library(
-            self.library, self.index / f"embeddings-{self._digest}.f32", self.embed_rows
+            self.library,
+            self.index / f"embeddings-{self._digest}.f32",
+            self.embed_rows,
+            progress=partial(progress, description="embedding", unit="passages"),
         )
         many = len(embeddings) >= EXACT_BELOW
         self.engine = Engine(
@@ -125,7 +140,9 @@ class Searcher:
                 embeddings,
                 path=self.index / f"nearest-{self._digest}.safetensors",
                 sample=self._sample_queries() if many else _NO_SAMPLE,
+                progress=partial(progress, description="indexing", unit="steps"),
             ),
+            columns=columns,
             tags=self._tags,
         )
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from utils.audio import opened
 from utils.library import Library
 from utils.search import Engine, Filter, Hit
-from utils.search_setup import Searcher
+from utils.search_setup import Progress, Searcher
 from utils.web import spectrogram
 from utils.web.clips import MAX_BYTES, MAX_SECONDS, Clips
 from utils.web.delivery import open_below, shown, version_of
@@ -176,7 +175,7 @@ class Service:
         if sound >= len(state.engine.library.sounds):
             raise Refusal(404, f"The library has no sound number {sound}.")
 
-    def _update(self, progress: Callable[[int], Any]) -> str:
+    def _update(self, progress: Progress) -> str:
         before = self._state
         self._searcher.update(progress)
         engine = self._searcher.engine

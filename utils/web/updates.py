@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from utils.errors import InputError
+from utils.search_setup import Progress
 from utils.web.guard import Refusal
 
 _STOPS_WITHIN = 5.0  # seconds
@@ -20,12 +21,12 @@ class Updates:
     Parameters
     ----------
     update : callable
-        Does the work; called with what `utils.library.update_library` takes as ``progress``. What
+        Does the work; called with what `utils.search_setup.Searcher` takes as ``progress``. What
         it returns is told when it is done, as a text.
 
     """
 
-    def __init__(self, update: Callable[[Callable[[int], Any]], str]) -> None:
+    def __init__(self, update: Callable[[Progress], str]) -> None:
         self._update = update
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -34,7 +35,7 @@ class Updates:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Whether it is running, what is ``done`` of how many (``total``), or what came of it."""
+        """Whether it is running, at what and how much of it is done, or what came of it."""
         with self._lock:
             return dict(self._state)
 
@@ -50,7 +51,7 @@ class Updates:
         with self._lock:
             if self._state["running"]:
                 raise Refusal(409, "New sounds are being looked for already.")
-            self._state = {"running": True, "done": 0, "total": None}
+            self._state = {"running": True}
             # A daemon, because a network that is at work cannot be stopped.
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
@@ -74,21 +75,21 @@ class Updates:
             with self._lock:
                 self._state = {"running": False, **result}
 
-    def _progress(self, total: int) -> "_Progress":
-        return _Progress(self, total)
+    def _progress(self, total: int, description: str, unit: str) -> "_Progress":
+        return _Progress(self, {"what": description, "unit": unit, "total": total, "done": 0})
 
-    def _advance(self, count: int, total: int) -> None:
+    def _tell(self, state: dict[str, Any]) -> None:
         if self._stopping.is_set():
             raise _Stopping
         with self._lock:
-            self._state = {**self._state, "done": self._state["done"] + count, "total": total}
+            self._state = {"running": True, **state}
 
 
 class _Progress:
     """A progress bar that is looked at from elsewhere."""
 
-    def __init__(self, updates: Updates, total: int) -> None:
-        self._updates, self._total = updates, total
+    def __init__(self, updates: Updates, state: dict[str, Any]) -> None:
+        self._updates, self._state = updates, state
 
     def __enter__(self) -> "_Progress":
         self.update(0)
@@ -98,4 +99,5 @@ class _Progress:
         pass
 
     def update(self, count: int) -> None:
-        self._updates._advance(count, self._total)
+        self._state["done"] += count
+        self._updates._tell(self._state)

@@ -48,9 +48,9 @@ export function pictureAddress(library, sound) {
 }
 
 export function clock(seconds, { tenths = true } = {}) {
-  const whole = Math.floor(seconds);
+  const count = tenths ? Math.round(10 * seconds) : 10 * Math.floor(seconds);
+  const whole = Math.floor(count / 10);
   const two = (number) => String(number).padStart(2, '0');
   if (whole >= 3600) return `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
-  const rest = tenths ? `.${Math.floor((seconds - whole) * 10)}` : '';
-  return `${Math.floor(whole / 60)}:${two(whole % 60)}${rest}`;
+  return `${Math.floor(whole / 60)}:${two(whole % 60)}${tenths ? `.${count % 10}` : ''}`;
 }

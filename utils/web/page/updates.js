@@ -14,7 +14,7 @@ export async function watchUpdates({ button, state, finished }) {
     try {
       let now = await ask('/api/update');
       while (now.running) {
-        tell(now.total ? `Listening to new sounds: ${now.done} of ${now.total}` : 'Looking …');
+        tell(now.what ? `Busy ${now.what}: ${now.done} of ${now.total} ${now.unit}` : 'Looking …');
         await new Promise((resolve) => setTimeout(resolve, PAUSE));
         now = await ask('/api/update');
       }

@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+
+from tests.conftest import Bar
+from utils import tag_columns
+from utils.tag_columns import TagColumns
+
+TAGS = 4
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7, 8, 9, 30])
+def test_each_column_is_that_of_the_table(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr(tag_columns, "_BLOCK", 8)
+    table = np.random.default_rng(rows).standard_normal((rows, TAGS + 3)).astype(np.float32)
+    columns = TagColumns(table, TAGS, tmp_path / "tags.f32", progress=Bar)
+    for tag in range(TAGS):
+        np.testing.assert_array_equal(columns[tag], table[:, tag])
+    assert (tmp_path / "tags.f32").exists() == (rows >= 8)
+
+
+def test_a_table_that_grew_costs_only_what_is_new(tmp_path, monkeypatch):
+    monkeypatch.setattr(tag_columns, "_BLOCK", 8)
+    table = np.random.default_rng(0).standard_normal((29, TAGS)).astype(np.float32)
+    totals = []
+
+    def progress(total):
+        totals.append(total)
+        return Bar(total)
+
+    for rows in (17, 20, 29):
+        columns = TagColumns(table[:rows], TAGS, tmp_path / "tags.f32", progress=progress)
+        np.testing.assert_array_equal(columns[2], table[:rows, 2])
+    assert totals == [2, 1]

@@ -1,0 +1,58 @@
+"""Files of raw float32 records that only grow, each computed once from a row of a table."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from utils.locks import FolderLock, explained
+
+
+def grow(
+    path: Path,
+    *,
+    count: int,
+    width: int,
+    compute: Callable[[int], Iterator[NDArray[np.float32]]],
+    progress: Callable[[int], Any],
+) -> None:
+    """Append the records that a file lacks; what a run that was stopped has written is kept.
+
+    Parameters
+    ----------
+    path : Path
+        Made if missing.
+    count : int
+        Records that it shall hold; it may hold more already.
+    width : int
+        Numbers per record.
+    compute : callable
+        Number of the first record that is missing ─► it and those after it, some at a time, shape
+        (some, width).
+    progress : callable
+        Called with the number of records that are missing, if any are; returns a context manager
+        whose ``update`` is called with numbers of records.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written, or another process is writing it.
+
+    """
+    size = 4 * width
+    if not count or (path.exists() and path.stat().st_size >= size * count):
+        return
+    with FolderLock(path.with_name(path.name + ".partial")) as lock, explained(path):
+        with path.open("ab") as file:
+            done = file.tell() // size
+            file.truncate(size * done)  # half a record
+            with progress(count - done) as bar:
+                for records in compute(done):
+                    file.write(records.tobytes())
+                    bar.update(len(records))
+            file.flush()
+            os.fsync(file.fileno())
+        lock.remove()

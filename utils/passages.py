@@ -1,0 +1,152 @@
+"""The parts of sounds that a search finds, each with a row of the network's output.
+
+A sound of at most 30 s is one passage, as a clip of Clotho is; a longer one is cut into passages of
+about 20 s. Rows are kept in a journal (`utils.journal`), under `Passage.key`.
+
+Shapes: R rows in the journal, W windows of a sound, D numbers each.
+"""
+
+import itertools
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from utils.errors import InputError
+from utils.journal import read_rows
+
+# In windows, one every 2.5 s: 30 s are 13, and 20 s are 8.
+_WINDOWS_OF_A_WHOLE = 13
+_WINDOWS_OF_A_PASSAGE = 8
+
+
+class Passage(NamedTuple):
+    """A part of a sound that has a row of its own; a tuple, because there may be millions.
+
+    Attributes
+    ----------
+    source : str
+        What tells the content of the sound file from others.
+    number, count : int
+        Which of the passages of the sound it is, from 0, and how many there are.
+    start, end : float
+        In seconds.
+    duration : float
+        Of the whole sound, in seconds.
+
+    """
+
+    source: str
+    number: int
+    count: int
+    start: float
+    end: float
+    duration: float
+
+    @property
+    def key(self) -> str:
+        """All of it in one text, under which the journal keeps the row."""
+        return json.dumps(self)
+
+
+@dataclass(frozen=True, eq=False)
+class PassageRows:
+    """What a journal holds.
+
+    Attributes
+    ----------
+    passages : list of R Passage
+    table : ndarray, shape (R, D), float32
+        Read from the disk where it is looked at.
+    complete : dict of str to list of int
+        By source: the rows of each content whose passages are all there.
+
+    """
+
+    passages: list[Passage]
+    table: NDArray[np.float32]
+    complete: dict[str, list[int]]
+
+
+def cut_passages(
+    source: str, windows: NDArray[np.float32], duration: float, hop_seconds: float
+) -> tuple[list[Passage], NDArray[np.float32]]:
+    """Average the network's output over the windows of each passage of a sound.
+
+    Parameters
+    ----------
+    source : str
+    windows : ndarray, shape (W, D)
+        Of a long sound, one centred on every hop.
+    duration : float
+        Of the sound, in seconds.
+    hop_seconds : float
+
+    Returns
+    -------
+    passages : list of Passage
+    rows : ndarray, shape (number of passages, D)
+
+    """
+    count = 1
+    if len(windows) > _WINDOWS_OF_A_WHOLE:
+        # The last passage takes up to half a passage more, or is half a passage at least.
+        count = max(1, round(len(windows) / _WINDOWS_OF_A_PASSAGE))
+    edges = [number * _WINDOWS_OF_A_PASSAGE for number in range(count)] + [len(windows)]
+    passages, rows = [], []
+    for number, (first, end) in enumerate(itertools.pairwise(edges)):
+        rows.append(windows[first:end].mean(axis=0, dtype=np.float32))
+        last = number == count - 1
+        passages.append(
+            Passage(
+                source,
+                number,
+                count,
+                round(first * hop_seconds, 3),
+                round(duration if last else end * hop_seconds, 3),
+                round(duration, 3),
+            )
+        )
+    return passages, np.stack(rows)
+
+
+def read_passages(journal: Path, width: int) -> PassageRows:
+    """Read the passages of a journal, also while another process appends to it.
+
+    Parameters
+    ----------
+    journal : Path
+    width : int
+        D.
+
+    Raises
+    ------
+    InputError
+        If it holds something else.
+
+    """
+    keys, table = read_rows(journal, width)
+    try:
+        passages = [Passage(*fields) for fields in json.loads(f"[{','.join(keys)}]")]
+        if len(passages) != len(keys):
+            raise ValueError("a key is no passage")
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{journal} holds no passages ({error}). Remove {journal.parent}: the sounds will be "
+            "tagged again."
+        ) from None
+    rows: dict[str, list[int]] = {}
+    for row, passage in enumerate(passages):
+        if passage.number == 0:  # an earlier attempt may have been interrupted
+            rows[passage.source] = [row]
+        else:
+            rows.setdefault(passage.source, []).append(row)
+    complete = {
+        source: of_sound
+        for source, of_sound in rows.items()
+        if len(of_sound) == passages[of_sound[0]].count
+    }
+    return PassageRows(passages, table, complete)

@@ -1,0 +1,66 @@
+"""The logits of each tag of a library, side by side: a filter need not read the whole table.
+
+Of a million passages, the logits of one tag lie scattered over gigabytes; in a file of these they
+are a few megabytes, in blocks of rows.
+
+Shapes: R rows of the library's table, K tags.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from utils.growing import grow
+from utils.journal import map_rows
+
+_BLOCK = 4096  # rows; those after the last whole block are read from the table
+
+
+class TagColumns:
+    """A table's first columns, each readable on its own.
+
+    Parameters
+    ----------
+    table : ndarray, shape (R, at least K), float32
+        Rows are only ever added to it.
+    tags : int
+        K.
+    path : Path
+        Of the file; brought up to date.
+    progress : callable
+        See `utils.growing.grow`; counts blocks.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be written, or another process is writing it.
+
+    """
+
+    def __init__(
+        self,
+        table: NDArray[np.float32],
+        tags: int,
+        path: Path,
+        *,
+        progress: Callable[[int], Any],
+    ) -> None:
+        self._table = table
+        blocks = len(table) // _BLOCK
+
+        def transposed(first: int) -> Iterator[NDArray[np.float32]]:
+            for block in range(first, blocks):
+                rows = table[block * _BLOCK : (block + 1) * _BLOCK, :tags]
+                yield np.ascontiguousarray(rows.T).reshape(1, -1)
+
+        width = tags * _BLOCK
+        grow(path, count=blocks, width=width, compute=transposed, progress=progress)
+        self._blocks = map_rows(path, blocks, width).reshape(blocks, tags, _BLOCK)
+
+    def __getitem__(self, tag: int) -> NDArray[np.float32]:
+        """Return the logits of a tag, by its number: shape (R,)."""
+        rest = self._table[len(self._blocks) * _BLOCK :, tag]
+        return np.concatenate([self._blocks[:, tag].ravel(), rest])
