@@ -32,6 +32,10 @@ demo: $(INSTALLED) sentence-model  ## the whole pipeline on synthetic sounds: da
 	$(RUN) scripts/04_sentence_embeddings.py $(DEMO)
 	$(RUN) scripts/06_audioset_tag_embeddings.py $(DEMO)
 	$(RUN) main.py $(DEMO)
+	@echo
+	@echo "Its report:      $$(ls outputs/demo/*/report.html | tail -n 1)"
+	@echo "Search a folder: $(RUN) scripts/07_search.py --audio FOLDER \"rain on a tin roof\""
+	@echo "... as a page:   $(RUN) scripts/08_serve.py --audio FOLDER --open"
 
 demo-audiocaps: demo  ## train on a synthetic AudioCaps first, then on the demo set from there
 	$(RUN) scripts/00_make_demo_data.py --audiocaps $(DEMO)
