@@ -80,7 +80,8 @@ def test_a_download_that_is_not_the_expected_file_is_not_kept(tmp_path, hub, pub
 def test_a_cached_file_that_is_not_the_expected_one_is_refused(tmp_path, hub):
     hub.mkdir(parents=True)
     (hub / "net.pt").write_bytes(b"half a file")
-    with pytest.raises(InputError, match=r"net\.pt has SHA-256 .* own weights have 0000.*Remove"):
+    message = r"net\.pt has SHA-256 .* not 0000.*Remove.* copy of it in passt\.weights"
+    with pytest.raises(InputError, match=message):
         find(None, tmp_path, url=URL, expected="0" * 64)
     assert (hub / "net.pt").exists()  # it is the user's to remove
 

