@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from models.dual_encoder import DualEncoder, tag_embedding, tags_alone
+from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import make_loss
 from models.sentence_encoder import SentenceEncoder
 from utils import cli, devices, distributed, environment, metrics, report, sentences, task6b
@@ -403,7 +403,7 @@ def score_test(config: Config, data: Data, model: DualEncoder, run: Run) -> dict
     evaluation = evaluate(model, pairs, both_ways=True)
     rows = {"chance": metrics.chance(len(split.clip_names))}
     if pairs.tags is not None:
-        rows["tag embeddings alone, untrained"] = evaluate(tags_alone(model), pairs).means()
+        rows["tag embeddings alone, untrained"] = evaluate(model.tags_alone(), pairs).means()
     rows["trained"] = evaluation.means()
     intervals = evaluation.intervals(seed=config.seed)
     write_result_table(run.results, split.captions, split.clip_names, evaluation.best)
