@@ -65,6 +65,7 @@ from utils.locks import only_run
 from utils.mixup import Mixup
 from utils.model_card import model_card, sources_of
 from utils.parallel import require_same_training
+from utils.recipe import read_questions
 from utils.relevance import read_relevant_csv, read_result_table, relevant_by_caption
 from utils.resuming import (
     follow,
@@ -78,7 +79,7 @@ from utils.resuming import (
 from utils.retrieval import best_clips, score_matrix, write_result_table, write_score_matrix
 from utils.run_report import write_report
 from utils.runs import Run
-from utils.sweep import Sweep, parse_vary, read_recipe
+from utils.sweep import Sweep
 from utils.tracking import Tracker
 from utils.training import Schedule, Trainer, spread_seed
 
@@ -339,11 +340,7 @@ def load_all(configs: list[Config], summary: cli.Summary) -> dict[Config, Data]:
 
 def new_sweep(args: argparse.Namespace) -> Sweep:
     """Make the sweep that the arguments ask for."""
-    questions = read_recipe(args.recipe) if args.recipe else []
-    if args.vary:
-        questions.append(parse_vary(args.vary))
-    if not questions:
-        raise InputError("nothing to compare: give --recipe FILE or --vary KEY=VALUE1,VALUE2.")
+    questions = read_questions(args.recipe, args.vary)
     if len(set(args.seeds)) < len(args.seeds):
         raise InputError(f"--seeds {' '.join(map(str, args.seeds))}: a seed stands there twice.")
     config = cli.load_config(args, check=destructive)
