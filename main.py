@@ -33,22 +33,18 @@ from numpy.typing import NDArray
 from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import make_loss
 from models.sentence_encoder import SentenceEncoder
-from utils import cli, devices, distributed, environment, metrics, report, sentences, task6b
+from utils import cli, devices, distributed, metrics, report, sentences, task6b
 from utils.audioset import read_labels
 from utils.checkpoint import load_checkpoint
-from utils.config import PROJECT_ROOT, Config, Model, Training, to_plain
+from utils.config import PROJECT_ROOT, Config
 from utils.consistency import destructive, require_files
 from utils.corpora import AUDIOCAPS, CLOTHO, TASK6B, corpus
 from utils.datasets import CaptionSplit, QuerySplit
-from utils.distributed import ALONE, Team
 from utils.errors import InputError, refuse
 from utils.evaluation import evaluate
 from utils.experiment import (
     PLANS,
-    Data,
     Part,
-    data_settings,
-    describe_data,
     files_of_run,
     leave_out_failed,
     load_clips,
@@ -62,26 +58,19 @@ from utils.exporting import exported_config, require_empty, write_exported
 from utils.files import read_json, read_text
 from utils.inputs import Inputs
 from utils.locks import only_run
-from utils.mixup import Mixup
 from utils.model_card import model_card, sources_of
-from utils.parallel import require_same_training
 from utils.recipe import read_questions
 from utils.relevance import read_relevant_csv, read_result_table, relevant_by_caption
 from utils.resuming import (
-    follow,
-    load_initial,
     load_into,
-    resume,
     settings_of,
-    unfinished_run,
     weights_of,
 )
 from utils.retrieval import best_clips, score_matrix, write_result_table, write_score_matrix
 from utils.run_report import write_report
 from utils.runs import Run
-from utils.sweep import Sweep
-from utils.tracking import Tracker
-from utils.training import Schedule, Trainer, spread_seed
+from utils.sweep import Sweep, load_data_of_runs, train_runs
+from utils.training_run import build_model, make_trainer, train_run
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -183,91 +172,13 @@ def train(args: argparse.Namespace) -> None:
     else:
         config = cli.load_config(args)
     trained_on = given.trained_on if given else args.trained_on
-    require_files(files_of_run(config, PLANS[trained_on], begins=not given))
+    plan = PLANS[trained_on]
+    require_files(files_of_run(config, plan, begins=not given))
     device = devices.choose_device(config.training.device)
-    data = load_data(
-        config, PLANS[trained_on], device=device, tag_embedding=tag_embedding, summary=summary
-    )
-    trainer = make_trainer(config, data.inputs, device, team)
-    if not given:
-        load_initial(trainer.model, config)
-    begun_with = data.digests(trainer.model)
-    require_same_training(team, config, begun_with)
-    if not team.leads:
-        follow(trainer, team)
-        trainer.fit(data.training.pairs, data.validation.pairs)
-        return
-    run = given
-    if not given and not args.new:
-        run = unfinished_run(config, trained_on=trained_on, begun_with=begun_with)
-    found = run is not given
-    with run or Run.new(config, trained_on=trained_on) as run:
-        if not run.checkpoint_last.exists():
-            run.begin(config, trainer.state_dict(), begun_with)
-        resume(trainer, run, config, begun_with=begun_with, team=team)
-        if found:
-            run.say(
-                f"going on with {cli.shown(run.folder)}, interrupted after epoch "
-                f"{len(trainer.history)}; --new starts over"
-            )
-        run.reopen(config)
-        summary.writes(run.folder)
-        with cli.going_on(f"train --resume {cli.shown(run.folder)}"):
-            results = fit_and_score(config, data, trainer, run)
-    scored = f"test mAP@10 {results['scores']['mAP@10']:.3f}; " if "scores" in results else ""
-    summary.finish(
-        f"trained {len(trainer.history)} epochs, kept epoch {trainer.best_epoch}; "
-        f"{scored}results in {cli.shown(run.folder)}"
-    )
-
-
-def fit_and_score(config: Config, data: Data, trainer: Trainer, run: Run) -> dict[str, Any]:
-    """Train from where the trainer stands to the last epoch, and keep what comes out."""
-    plain = to_plain(config)
-
-    with Tracker(config, run.folder) as tracker:
-
-        def after_epoch(row: dict[str, float], improved: bool) -> None:
-            if improved:
-                run.save_best(trainer.best_state, plain)
-            run.save_history(trainer.history)
-            run.save_last(trainer.state_dict(), plain)
-            tracker.log(row)
-            run.say(report.epoch_line(row, config.training.epochs, best=improved))
-
-        trained_on = report.captions_and_clips(data.training.split)
-        run.say(f"training on {trained_on}, {data.device.type}")
-        trainer.fit(data.training.pairs, data.validation.pairs, after_epoch=after_epoch)
-        trainer.model.load_state_dict(trainer.best_state)
-        results = {
-            "trained_on": run.trained_on,
-            "best_epoch": trainer.best_epoch,
-            "validation": trainer.history[trainer.best_epoch - 1],
-            "data": describe_data(config, PLANS[run.trained_on], data),
-            "environment": environment.describe(data.device),
-            **score_test(config, data, trainer.model, run),
-        }
-        run.save_metrics(results)
-        tracker.summarise(results)
-    if not run.quiet:  # a sweep has many runs, and a table to compare them
-        try:
-            save_report(config, data.inputs, trainer.model, data.test, run)
-        except InputError as error:  # a report must not cost the run
-            run.say(f"no report: {error}\nto try again: python main.py report {run.folder}")
-    return results
-
-
-def save_report(
-    config: Config, inputs: Inputs, model: DualEncoder, test: Part | None, run: Run
-) -> None:
-    """Write report.html of a run that has its metrics."""
-    write_report(
-        run,
-        model,
-        test,
-        inputs=inputs,
-        audio_features=config.model.audio_features,
-        seed=config.seed,
+    data = load_data(config, plan, device=device, tag_embedding=tag_embedding, summary=summary)
+    trainer = make_trainer(config, data, dual_encoder=DualEncoder, make_loss=make_loss, team=team)
+    train_run(
+        config, data, trainer, trained_on=trained_on, given=given, new=args.new, summary=summary
     )
 
 
@@ -281,61 +192,16 @@ def sweep(args: argparse.Namespace) -> None:
     plan = Sweep.existing(args.resume) if args.resume else new_sweep(args)
     configs = plan.configs()
     # All files and data first: what is missing is missed before hours of training.
-    require_files(
-        file
-        for config in configs
-        for file in files_of_run(
-            config,
-            PLANS[CLOTHO],
-            begins=not Run(plan.run_folder(config)).checkpoint_last.is_file(),
-        )
-    )
-    loaded = load_all(configs, summary)
-    test = loaded[data_settings(configs[0])].test
+    require_files(plan.needed_files(configs))
+    data_of = load_data_of_runs(configs, tag_embedding=tag_embedding, summary=summary)
     with only_run("sweep", plan.folder), cli.going_on(f"sweep --resume {cli.shown(plan.folder)}"):
         plan.save()
         summary.writes(plan.folder)
-        for number, config in enumerate(configs, start=1):
-            with Run(plan.run_folder(config), quiet=True) as run:
-                if not run.finished:
-                    train_one(config, loaded[data_settings(config)], run)
-            validation, _ = run.read_outcome()
-            print(f"run {number}/{len(configs)}  {run.folder.name}  validation {validation:.4f}")
-        for path in plan.write_tables(test.split.clip_of_caption):
-            summary.writes(path)
+        train_runs(plan, data_of, dual_encoder=DualEncoder, make_loss=make_loss, summary=summary)
+        test = data_of[configs[0]].test  # the same for all
+        summary.writes(*plan.write_tables(test.split.clip_of_caption))
     print(plan.markdown.read_text(encoding="utf-8"))
     summary.finish(f"compared {len(configs)} runs; the table is in {cli.shown(plan.markdown)}")
-
-
-def train_one(config: Config, data: Data, run: Run) -> None:
-    """Train one run of a sweep to its end."""
-    trainer = make_trainer(config, data.inputs, data.device)
-    if not run.checkpoint_last.exists():
-        load_initial(trainer.model, config)
-        run.begin(config, trainer.state_dict(), data.digests(trainer.model))
-    resume(trainer, run, config, begun_with=data.digests(trainer.model))
-    fit_and_score(config, data, trainer, run)
-
-
-def load_all(configs: list[Config], summary: cli.Summary) -> dict[Config, Data]:
-    """Read the data of all runs of a sweep, by `data_settings`; test splits must be the same."""
-    loaded: dict[Config, Data] = {}
-    for config in configs:
-        settings = data_settings(config)
-        if settings in loaded:
-            continue
-        device = devices.choose_device(config.training.device)
-        loaded[settings] = load_data(
-            config, PLANS[CLOTHO], device=device, tag_embedding=tag_embedding, summary=summary
-        )
-        tests = [data.test.split.captions if data.test else [] for data in loaded.values()]
-        if not tests[-1] or tests[-1] != tests[0]:
-            raise InputError(
-                f"the evaluation split in {config.train_data.input_path} has "
-                f"{'other captions than the first' if tests[-1] else 'no captions'}, so there is "
-                "nothing to compare. Sweep settings over one data set, with its wavs in place."
-            )
-    return loaded
 
 
 def new_sweep(args: argparse.Namespace) -> Sweep:
@@ -345,85 +211,6 @@ def new_sweep(args: argparse.Namespace) -> Sweep:
         raise InputError(f"--seeds {' '.join(map(str, args.seeds))}: a seed stands there twice.")
     config = cli.load_config(args, check=destructive)
     return Sweep.new(config, questions, args.seeds, base=cli.config_file(args).resolve().parent)
-
-
-def make_trainer(
-    config: Config, inputs: Inputs, device: torch.device, team: Team = ALONE
-) -> Trainer:
-    """Set up an untrained model that fits the vector files, its loss, optimiser and schedule."""
-    settings: Training = config.training
-    model_seed, trainer_seed = spread_seed(config.seed, 2)
-    loss = make_loss(
-        settings.criterion,
-        margin=settings.margin,
-        temperature=settings.temperature,
-        learnable_temperature=settings.learnable_temperature,
-    )
-    mixed = settings.criterion == "MixupTripletRankingLoss"
-    return Trainer(
-        build_model(config.model, inputs, seed=model_seed).to(device),
-        loss.to(device),
-        Schedule(
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            factor=settings.scheduler_factor,
-            patience=settings.scheduler_patience,
-            threshold=settings.scheduler_threshold,
-        ),
-        seed=trainer_seed,
-        mixup=Mixup(rate=settings.mixup_rate, beta=settings.mixup_beta) if mixed else None,
-        team=team,
-    )
-
-
-def build_model(settings: Model, inputs: Inputs, *, seed: int) -> DualEncoder:
-    """Make an untrained dual encoder that fits the vector files."""
-    return DualEncoder(
-        audio_size=inputs.audio_size,
-        text_size=inputs.text_size,
-        tag_table=inputs.tag_table(),
-        ratio=settings.ratio_embed1,
-        text_projection=settings.text_projection,
-        generator=torch.Generator().manual_seed(seed),
-    )
-
-
-def score_test(config: Config, data: Data, model: DualEncoder, run: Run) -> dict[str, Any]:
-    """Score the test split with the best weights, beside chance and the untrained tags alone."""
-    subset, name = PLANS[run.trained_on].test
-    if data.test is None:
-        run.say(f"\nNo test scores: the {name} split of {subset} has no clips here.")
-        return {}
-    split, pairs = data.test.split, data.test.pairs
-    evaluation = evaluate(model, pairs, both_ways=True)
-    rows = {"chance": metrics.chance(len(split.clip_names))}
-    if pairs.tags is not None:
-        rows["tag embeddings alone, untrained"] = evaluate(model.tags_alone(), pairs).means()
-    rows["trained"] = evaluation.means()
-    intervals = evaluation.intervals(seed=config.seed)
-    write_result_table(run.results, split.captions, split.clip_names, evaluation.best)
-    run.save_ranks(split.cids.tolist(), evaluation.ranks.tolist())
-    note = corpus(config, subset).synthetic_note
-    run.say(f"\nTest scores ({name}, {report.captions_and_clips(split)})")
-    run.say(report.score_table(rows, intervals))
-    run.say(report.audio_to_text_line(evaluation.audio_to_text_means()))
-    run.say("\nExample queries (* the clip that the query describes)")
-    run.say(report.examples(split, evaluation) + "\n")
-    if note:
-        run.say(note)
-    return {
-        "split": name,
-        "captions": len(split.captions),
-        "clips": len(split.clip_names),
-        "scores": rows.pop("trained"),
-        "intervals_95": intervals,
-        "median_rank": metrics.median_rank(evaluation.ranks),
-        "compared_with": rows,
-        "audio_to_text": evaluation.audio_to_text_means(),
-        "note": note,
-    }
 
 
 def evaluate_checkpoint(args: argparse.Namespace) -> None:
@@ -470,7 +257,8 @@ def report_run(args: argparse.Namespace) -> None:
     if split.captions:
         device = model.audio_projection.weight.device
         test = Part(split, load_pairs(split, inputs, tag_embedding, device))
-    save_report(config, inputs, model, test, run)
+    features = config.model.audio_features
+    write_report(run, model, test, inputs=inputs, audio_features=features, seed=config.seed)
     summary.writes(run.report, run.plots)
     summary.finish(f"reported on {cli.shown(run.folder)}")
 
@@ -544,7 +332,7 @@ def load_model(
     of = corpus(config, subset)
     require_files(needed_files(config, of, [split for split in splits if split in of.splits]))
     inputs = load_inputs(config, of, summary)
-    model = build_model(config.model, inputs, seed=0)
+    model = build_model(config.model, inputs, dual_encoder=DualEncoder, seed=0)
     load_into(model, weights_of(checkpoint), args.checkpoint)
     return model.to(devices.choose_device(config.training.device)).eval(), inputs, config
 

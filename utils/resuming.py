@@ -12,7 +12,6 @@ import torch
 from utils import cli
 from utils.checkpoint import load_checkpoint
 from utils.config import Config, differing_settings, load_config, parse_config
-from utils.distributed import ALONE, Team
 from utils.errors import InputError
 from utils.experiment import INITIAL_WEIGHTS
 from utils.runs import Run, run_label
@@ -92,25 +91,19 @@ def _begun_alike(run: Run, config: Config, begun_with: Mapping[str, str]) -> boo
     )
 
 
-def resume(
-    trainer: Trainer,
-    run: Run,
-    config: Config,
-    *,
-    begun_with: Mapping[str, str],
-    team: Team = ALONE,
+def begin_or_resume(
+    trainer: Trainer, run: Run, config: Config, *, begun_with: Mapping[str, str]
 ) -> None:
-    """Bring the trainers of a team to where a run stopped; rank 0 calls it.
+    """Begin a run, or bring the trainers of a team to where it stopped; rank 0 calls it.
 
     Parameters
     ----------
     trainer : Trainer
+        Its team's others call `follow`.
     run : Run
     config : Config
     begun_with : mapping
         Digests of what the trainer is about to be trained on, as `Run.begun_with`.
-    team : Team
-        The others call `follow`.
 
     Raises
     ------
@@ -118,6 +111,8 @@ def resume(
         If the run was begun with other settings or data, or has nothing left to do.
 
     """
+    if not run.checkpoint_last.exists():
+        run.begin(config, trainer.state_dict(), begun_with)
     checkpoint = load_checkpoint(run.checkpoint_last)
     begun = _settings_in(checkpoint, run.checkpoint_last)
     if differing := differing_settings(config, begun, but=("training.epochs", *_WITHOUT_EFFECT)):
@@ -143,12 +138,12 @@ def resume(
             f"{run.folder} is complete: {done} epochs, and its test scores are in metrics.json. To "
             "train on, give more epochs: --set training.epochs=N."
         )
-    team.told(checkpoint["trainer"])
+    trainer.team.told(checkpoint["trainer"])
 
 
-def follow(trainer: Trainer, team: Team) -> None:
-    """Bring the trainer of a rank other than 0 to where rank 0 resumes."""
-    load_into(trainer, team.told(), "the checkpoint of rank 0")
+def follow(trainer: Trainer) -> None:
+    """Bring the trainer of a rank other than 0 to where rank 0 begins or resumes."""
+    load_into(trainer, trainer.team.told(), "the checkpoint of rank 0")
 
 
 def weights_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -1,8 +1,8 @@
-"""Grids of settings, each trained with several seeds, and the folder that collects their runs."""
+"""Grids of settings, each trained with several seeds: the folder, its runs, their comparison."""
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,14 +10,21 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from torch import nn
 
+from utils import cli
 from utils.comparison import Outcome, compare, table_csv, table_markdown
 from utils.config import Config, parse_config, to_plain
-from utils.consistency import destructive
+from utils.consistency import Needed, destructive
+from utils.corpora import CLOTHO
+from utils.devices import choose_device
 from utils.errors import InputError, shown
+from utils.experiment import PLANS, Data, TagEmbedding, data_settings, files_of_run, load_data
 from utils.files import atomic_write
 from utils.recipe import Question, label, parse_questions
+from utils.resuming import begin_or_resume, load_initial
 from utils.runs import Run, folder_name
+from utils.training_run import fit_and_score, make_trainer
 from utils.yaml_files import read_yaml
 
 _PLAN = "sweep.yaml"
@@ -106,6 +113,18 @@ class Sweep:
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
         return self.folder / "runs" / f"{digest[:12]}_seed{config.seed}"
 
+    def needed_files(self, configs: Iterable[Config]) -> list[Needed]:
+        """List the files that runs read; those that begin also start from other weights."""
+        return [
+            file
+            for config in configs
+            for file in files_of_run(
+                config,
+                PLANS[CLOTHO],
+                begins=not Run(self.run_folder(config)).checkpoint_last.is_file(),
+            )
+        ]
+
     def write_tables(self, clips: NDArray[np.int64]) -> list[Path]:
         """Compare the finished runs; `clips` are the captions' own clips, shape (N,)."""
         outcomes = {
@@ -143,4 +162,83 @@ class Sweep:
             base=Path(self.plan["base"]),
             source=f"the question {shown(question.question)}, {label(combination)}",
             check=destructive,
+        )
+
+
+def load_data_of_runs(
+    configs: Iterable[Config], *, tag_embedding: TagEmbedding, summary: cli.Summary
+) -> dict[Config, Data]:
+    """Read the data of the runs of a sweep; those that read the same share it.
+
+    Parameters
+    ----------
+    configs : iterable of Config
+        Of the runs.
+    tag_embedding, summary
+        See `utils.experiment.load_data`.
+
+    Returns
+    -------
+    dict of Config to Data
+        For each run.
+
+    Raises
+    ------
+    InputError
+        If a file is missing or does not fit, or the runs have not the same test captions.
+
+    """
+    data_of: dict[Config, Data] = {}
+    loaded: dict[Config, Data] = {}
+    for config in configs:
+        settings = data_settings(config)
+        if settings not in loaded:
+            device = choose_device(config.training.device)
+            loaded[settings] = load_data(
+                config, PLANS[CLOTHO], device=device, tag_embedding=tag_embedding, summary=summary
+            )
+            tests = [data.test.split.captions if data.test else [] for data in loaded.values()]
+            if not tests[-1] or tests[-1] != tests[0]:
+                raise InputError(
+                    f"the evaluation split in {config.train_data.input_path} has "
+                    f"{'other captions than the first' if tests[-1] else 'no captions'}, so there "
+                    "is nothing to compare. Sweep settings over one data set, with its wavs in "
+                    "place."
+                )
+        data_of[config] = loaded[settings]
+    return data_of
+
+
+def train_runs(
+    sweep: Sweep,
+    data_of: Mapping[Config, Data],
+    *,
+    dual_encoder: Callable[..., nn.Module],
+    make_loss: Callable[..., nn.Module],
+    summary: cli.Summary,
+) -> None:
+    """Bring every run of a sweep to its end, and say how each does on validation.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    data_of : mapping of Config to Data
+        From `load_data_of_runs`.
+    dual_encoder, make_loss : callable
+        See `utils.training_run.make_trainer`.
+    summary : cli.Summary
+        Told the validation mAP@10 of each.
+
+    """
+    for number, (config, data) in enumerate(data_of.items(), start=1):
+        with Run(sweep.run_folder(config), quiet=True) as run:
+            if not run.finished:
+                trainer = make_trainer(config, data, dual_encoder=dual_encoder, make_loss=make_loss)
+                if not run.checkpoint_last.exists():
+                    load_initial(trainer.model, config)
+                begin_or_resume(trainer, run, config, begun_with=data.digests(trainer.model))
+                fit_and_score(config, data, trainer, run)
+        validation, _ = run.read_outcome()
+        summary.notes(
+            f"run {number}/{len(data_of)}  {run.folder.name}  validation {validation:.4f}"
         )
