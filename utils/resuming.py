@@ -1,15 +1,13 @@
 """Going on with a run, and starting from the weights of another."""
 
-import argparse
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from utils import cli
 from utils.checkpoint import load_checkpoint
 from utils.config import Config, differing_settings, load_config, parse_config
 from utils.errors import InputError
@@ -184,17 +182,32 @@ def load_initial(model: torch.nn.Module, config: Config) -> None:
     load_into(model, {**weights, **dict(model.named_buffers())}, path)
 
 
-def settings_of(checkpoint: dict[str, Any], args: argparse.Namespace) -> Config:
-    """Take the settings a checkpoint was trained with; --config and --set may name other files.
+def settings_of(
+    checkpoint: Mapping[str, Any], path: Path, *, changed: Callable[[Config], Config]
+) -> Config:
+    """Take the settings a checkpoint was trained with, changed for what is to be done with it.
 
-    What the weights were trained for (the model, PaSST, the sentence model) cannot be changed.
+    Parameters
+    ----------
+    checkpoint : mapping
+    path : Path
+        Where it was read.
+    changed : callable
+        Settings of the training ─► settings that name, for example, other files.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint holds no settings, or what the weights were trained for (the model, PaSST,
+        the sentence model) is changed.
+
     """
-    trained = _settings_in(checkpoint, args.checkpoint)
-    config = cli.load_config(args, default=trained)
+    trained = _settings_in(checkpoint, path)
+    config = changed(trained)
     fixed = ("model", "passt.arch", "sentence_model.sha256")
     if differing := differing_settings(config, trained, only=fixed):
         raise InputError(
-            f"{args.checkpoint} was trained with other settings: {'; '.join(differing)}. "
+            f"{path} was trained with other settings: {'; '.join(differing)}. "
             "Drop these --set, or give the --config of that run."
         )
     return config
