@@ -26,61 +26,26 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from models.dual_encoder import DualEncoder, tag_embedding, tags_alone
+from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import make_loss
 from models.sentence_encoder import SentenceEncoder
-from utils import cli, devices, distributed, environment, metrics, report, sentences, task6b
-from utils.audioset import read_labels
-from utils.checkpoint import load_checkpoint
-from utils.config import PROJECT_ROOT, Config, Model, Training, to_plain
+from utils import cli, devices, distributed, metrics, report, task6b
 from utils.consistency import destructive, require_files
 from utils.corpora import AUDIOCAPS, CLOTHO, TASK6B, corpus
-from utils.datasets import CaptionSplit, QuerySplit
-from utils.distributed import ALONE, Team
 from utils.errors import InputError, refuse
 from utils.evaluation import evaluate
-from utils.experiment import (
-    PLANS,
-    Data,
-    Part,
-    data_settings,
-    describe_data,
-    files_of_run,
-    leave_out_failed,
-    load_clips,
-    load_data,
-    load_inputs,
-    load_pairs,
-    load_split,
-    needed_files,
-)
-from utils.exporting import exported_config, require_empty, write_exported
-from utils.files import read_json, read_text
-from utils.inputs import Inputs
+from utils.experiment import PLANS, Part, files_of_run, leave_out_failed, load_data, load_split
+from utils.exporting import export_model, require_empty
 from utils.locks import only_run
-from utils.mixup import Mixup
-from utils.model_card import model_card, sources_of
-from utils.parallel import require_same_training
+from utils.recipe import read_questions
 from utils.relevance import read_relevant_csv, read_result_table, relevant_by_caption
-from utils.resuming import (
-    follow,
-    load_initial,
-    load_into,
-    resume,
-    settings_of,
-    unfinished_run,
-    weights_of,
-)
-from utils.retrieval import best_clips, score_matrix, write_result_table, write_score_matrix
+from utils.retrieval import best_clips, write_result_table, write_score_matrix
 from utils.run_report import write_report
 from utils.runs import Run
-from utils.sweep import Sweep, parse_vary, read_recipe
-from utils.tracking import Tracker
-from utils.training import Schedule, Trainer, spread_seed
+from utils.scoring import Scorer, load_scorer, load_split_to_score, score_queries
+from utils.sentences import TextEncoder
+from utils.sweep import Sweep, load_data_of_runs, train_runs
+from utils.training_run import make_trainer, train_run
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -113,23 +78,19 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     pretraining = add("train-audiocaps", train, "train on AudioCaps, to start from afterwards")
     pretraining.set_defaults(trained_on=AUDIOCAPS)
     add_new_option(pretraining)
-    sweeping = add(
-        "sweep", sweep, "train a grid of settings and seeds, and compare them in a table"
-    )
-    sweeping.add_argument(
-        "--recipe", type=Path, metavar="FILE", help="data/sweeps/paper.yaml is one"
-    )
-    sweeping.add_argument(
+    grid = add("sweep", sweep, "train a grid of settings and seeds, and compare them in a table")
+    grid.add_argument("--recipe", type=Path, metavar="FILE", help="data/sweeps/paper.yaml is one")
+    grid.add_argument(
         "--vary",
         action="append",
         default=[],
         metavar="KEY=VALUE1,VALUE2",
         help="ask about this key too, such as --vary training.margin=0.2,0.4; several: combined",
     )
-    sweeping.add_argument(
+    grid.add_argument(
         "--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="N", help="default: 1 2 3"
     )
-    sweeping.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with this sweep")
+    grid.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with this sweep")
     scoring = add("evaluate", evaluate_checkpoint, "score a checkpoint")
     scoring.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
     reporting = add("report", report_run, "write the report of a finished run again")
@@ -182,91 +143,13 @@ def train(args: argparse.Namespace) -> None:
     else:
         config = cli.load_config(args)
     trained_on = given.trained_on if given else args.trained_on
-    require_files(files_of_run(config, PLANS[trained_on], begins=not given))
+    plan = PLANS[trained_on]
+    require_files(files_of_run(config, plan, begins=not given))
     device = devices.choose_device(config.training.device)
-    data = load_data(
-        config, PLANS[trained_on], device=device, tag_embedding=tag_embedding, summary=summary
-    )
-    trainer = make_trainer(config, data.inputs, device, team)
-    if not given:
-        load_initial(trainer.model, config)
-    begun_with = data.digests(trainer.model)
-    require_same_training(team, config, begun_with)
-    if not team.leads:
-        follow(trainer, team)
-        trainer.fit(data.training.pairs, data.validation.pairs)
-        return
-    run = given
-    if not given and not args.new:
-        run = unfinished_run(config, trained_on=trained_on, begun_with=begun_with)
-    found = run is not given
-    with run or Run.new(config, trained_on=trained_on) as run:
-        if not run.checkpoint_last.exists():
-            run.begin(config, trainer.state_dict(), begun_with)
-        resume(trainer, run, config, begun_with=begun_with, team=team)
-        if found:
-            run.say(
-                f"going on with {cli.shown(run.folder)}, interrupted after epoch "
-                f"{len(trainer.history)}; --new starts over"
-            )
-        run.reopen(config)
-        summary.writes(run.folder)
-        with cli.going_on(f"train --resume {cli.shown(run.folder)}"):
-            results = fit_and_score(config, data, trainer, run)
-    scored = f"test mAP@10 {results['scores']['mAP@10']:.3f}; " if "scores" in results else ""
-    summary.finish(
-        f"trained {len(trainer.history)} epochs, kept epoch {trainer.best_epoch}; "
-        f"{scored}results in {cli.shown(run.folder)}"
-    )
-
-
-def fit_and_score(config: Config, data: Data, trainer: Trainer, run: Run) -> dict[str, Any]:
-    """Train from where the trainer stands to the last epoch, and keep what comes out."""
-    plain = to_plain(config)
-
-    with Tracker(config, run.folder) as tracker:
-
-        def after_epoch(row: dict[str, float], improved: bool) -> None:
-            if improved:
-                run.save_best(trainer.best_state, plain)
-            run.save_history(trainer.history)
-            run.save_last(trainer.state_dict(), plain)
-            tracker.log(row)
-            run.say(report.epoch_line(row, config.training.epochs, best=improved))
-
-        trained_on = report.captions_and_clips(data.training.split)
-        run.say(f"training on {trained_on}, {data.device.type}")
-        trainer.fit(data.training.pairs, data.validation.pairs, after_epoch=after_epoch)
-        trainer.model.load_state_dict(trainer.best_state)
-        results = {
-            "trained_on": run.trained_on,
-            "best_epoch": trainer.best_epoch,
-            "validation": trainer.history[trainer.best_epoch - 1],
-            "data": describe_data(config, PLANS[run.trained_on], data),
-            "environment": environment.describe(data.device),
-            **score_test(config, data, trainer.model, run),
-        }
-        run.save_metrics(results)
-        tracker.summarise(results)
-    if not run.quiet:  # a sweep has many runs, and a table to compare them
-        try:
-            save_report(config, data.inputs, trainer.model, data.test, run)
-        except InputError as error:  # a report must not cost the run
-            run.say(f"no report: {error}\nto try again: python main.py report {run.folder}")
-    return results
-
-
-def save_report(
-    config: Config, inputs: Inputs, model: DualEncoder, test: Part | None, run: Run
-) -> None:
-    """Write report.html of a run that has its metrics."""
-    write_report(
-        run,
-        model,
-        test,
-        inputs=inputs,
-        audio_features=config.model.audio_features,
-        seed=config.seed,
+    data = load_data(config, plan, device=device, tag_embedding=tag_embedding, summary=summary)
+    trainer = make_trainer(config, data, dual_encoder=DualEncoder, make_loss=make_loss, team=team)
+    train_run(
+        config, data, trainer, trained_on=trained_on, given=given, new=args.new, summary=summary
     )
 
 
@@ -280,175 +163,67 @@ def sweep(args: argparse.Namespace) -> None:
     plan = Sweep.existing(args.resume) if args.resume else new_sweep(args)
     configs = plan.configs()
     # All files and data first: what is missing is missed before hours of training.
-    require_files(
-        file
-        for config in configs
-        for file in files_of_run(
-            config,
-            PLANS[CLOTHO],
-            begins=not Run(plan.run_folder(config)).checkpoint_last.is_file(),
-        )
-    )
-    loaded = load_all(configs, summary)
-    test = loaded[data_settings(configs[0])].test
+    require_files(plan.needed_files(configs))
+    data_of = load_data_of_runs(configs, tag_embedding=tag_embedding, summary=summary)
     with only_run("sweep", plan.folder), cli.going_on(f"sweep --resume {cli.shown(plan.folder)}"):
         plan.save()
         summary.writes(plan.folder)
-        for number, config in enumerate(configs, start=1):
-            with Run(plan.run_folder(config), quiet=True) as run:
-                if not run.finished:
-                    train_one(config, loaded[data_settings(config)], run)
-            validation, _ = run.read_outcome()
-            print(f"run {number}/{len(configs)}  {run.folder.name}  validation {validation:.4f}")
-        for path in plan.write_tables(test.split.clip_of_caption):
-            summary.writes(path)
+        train_runs(plan, data_of, dual_encoder=DualEncoder, make_loss=make_loss, summary=summary)
+        test = data_of[configs[0]].test  # the same for all
+        summary.writes(*plan.write_tables(test.split.clip_of_caption))
     print(plan.markdown.read_text(encoding="utf-8"))
     summary.finish(f"compared {len(configs)} runs; the table is in {cli.shown(plan.markdown)}")
 
 
-def train_one(config: Config, data: Data, run: Run) -> None:
-    """Train one run of a sweep to its end."""
-    trainer = make_trainer(config, data.inputs, data.device)
-    if not run.checkpoint_last.exists():
-        load_initial(trainer.model, config)
-        run.begin(config, trainer.state_dict(), data.digests(trainer.model))
-    resume(trainer, run, config, begun_with=data.digests(trainer.model))
-    fit_and_score(config, data, trainer, run)
-
-
-def load_all(configs: list[Config], summary: cli.Summary) -> dict[Config, Data]:
-    """Read the data of all runs of a sweep, by `data_settings`; test splits must be the same."""
-    loaded: dict[Config, Data] = {}
-    for config in configs:
-        settings = data_settings(config)
-        if settings in loaded:
-            continue
-        device = devices.choose_device(config.training.device)
-        loaded[settings] = load_data(
-            config, PLANS[CLOTHO], device=device, tag_embedding=tag_embedding, summary=summary
-        )
-        tests = [data.test.split.captions if data.test else [] for data in loaded.values()]
-        if not tests[-1] or tests[-1] != tests[0]:
-            raise InputError(
-                f"the evaluation split in {config.train_data.input_path} has "
-                f"{'other captions than the first' if tests[-1] else 'no captions'}, so there is "
-                "nothing to compare. Sweep settings over one data set, with its wavs in place."
-            )
-    return loaded
-
-
 def new_sweep(args: argparse.Namespace) -> Sweep:
     """Make the sweep that the arguments ask for."""
-    questions = read_recipe(args.recipe) if args.recipe else []
-    if args.vary:
-        questions.append(parse_vary(args.vary))
-    if not questions:
-        raise InputError("nothing to compare: give --recipe FILE or --vary KEY=VALUE1,VALUE2.")
+    questions = read_questions(args.recipe, args.vary)
     if len(set(args.seeds)) < len(args.seeds):
         raise InputError(f"--seeds {' '.join(map(str, args.seeds))}: a seed stands there twice.")
     config = cli.load_config(args, check=destructive)
     return Sweep.new(config, questions, args.seeds, base=cli.config_file(args).resolve().parent)
 
 
-def make_trainer(
-    config: Config, inputs: Inputs, device: torch.device, team: Team = ALONE
-) -> Trainer:
-    """Set up an untrained model that fits the vector files, its loss, optimiser and schedule."""
-    settings: Training = config.training
-    model_seed, trainer_seed = spread_seed(config.seed, 2)
-    loss = make_loss(
-        settings.criterion,
-        margin=settings.margin,
-        temperature=settings.temperature,
-        learnable_temperature=settings.learnable_temperature,
+def scorer_of(
+    args: argparse.Namespace,
+    checkpoint: Path,
+    summary: cli.Summary,
+    *,
+    subset: str | None = None,
+    split: str | None = None,
+) -> Scorer:
+    """Load a checkpoint's model and vector files; --config and --set may name other files."""
+    return load_scorer(
+        checkpoint,
+        changed=lambda trained: cli.load_config(args, default=trained),
+        subset=subset,
+        split=split,
+        dual_encoder=DualEncoder,
+        tag_embedding=tag_embedding,
+        summary=summary,
     )
-    mixed = settings.criterion == "MixupTripletRankingLoss"
-    return Trainer(
-        build_model(config.model, inputs, seed=model_seed).to(device),
-        loss.to(device),
-        Schedule(
-            epochs=settings.epochs,
-            batch_size=settings.batch_size,
-            learning_rate=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            factor=settings.scheduler_factor,
-            patience=settings.scheduler_patience,
-            threshold=settings.scheduler_threshold,
-        ),
-        seed=trainer_seed,
-        mixup=Mixup(rate=settings.mixup_rate, beta=settings.mixup_beta) if mixed else None,
-        team=team,
-    )
-
-
-def build_model(settings: Model, inputs: Inputs, *, seed: int) -> DualEncoder:
-    """Make an untrained dual encoder that fits the vector files."""
-    return DualEncoder(
-        audio_size=inputs.audio_size,
-        text_size=inputs.text_size,
-        tag_table=inputs.tag_table(),
-        ratio=settings.ratio_embed1,
-        text_projection=settings.text_projection,
-        generator=torch.Generator().manual_seed(seed),
-    )
-
-
-def score_test(config: Config, data: Data, model: DualEncoder, run: Run) -> dict[str, Any]:
-    """Score the test split with the best weights, beside chance and the untrained tags alone."""
-    subset, name = PLANS[run.trained_on].test
-    if data.test is None:
-        run.say(f"\nNo test scores: the {name} split of {subset} has no clips here.")
-        return {}
-    split, pairs = data.test.split, data.test.pairs
-    evaluation = evaluate(model, pairs, both_ways=True)
-    rows = {"chance": metrics.chance(len(split.clip_names))}
-    if pairs.tags is not None:
-        rows["tag embeddings alone, untrained"] = evaluate(tags_alone(model), pairs).means()
-    rows["trained"] = evaluation.means()
-    intervals = evaluation.intervals(seed=config.seed)
-    write_result_table(run.results, split.captions, split.clip_names, evaluation.best)
-    run.save_ranks(split.cids.tolist(), evaluation.ranks.tolist())
-    note = corpus(config, subset).synthetic_note
-    run.say(f"\nTest scores ({name}, {report.captions_and_clips(split)})")
-    run.say(report.score_table(rows, intervals))
-    run.say(report.audio_to_text_line(evaluation.audio_to_text_means()))
-    run.say("\nExample queries (* the clip that the query describes)")
-    run.say(report.examples(split, evaluation) + "\n")
-    if note:
-        run.say(note)
-    return {
-        "split": name,
-        "captions": len(split.captions),
-        "clips": len(split.clip_names),
-        "scores": rows.pop("trained"),
-        "intervals_95": intervals,
-        "median_rank": metrics.median_rank(evaluation.ranks),
-        "compared_with": rows,
-        "audio_to_text": evaluation.audio_to_text_means(),
-        "note": note,
-    }
 
 
 def evaluate_checkpoint(args: argparse.Namespace) -> None:
     """Score a checkpoint on one split, by its captions or by queries of the user's own."""
     summary = cli.Summary()
-    splits = [args.split or PLANS[args.subset].test[1]]
-    model, inputs, config = load_model(args, args.subset, splits, summary)
-    split = load_chosen_split(args, config, summary)
+    name = args.split or PLANS[args.subset].test[1]
+    scorer = scorer_of(args, args.checkpoint, summary, subset=args.subset, split=name)
+    config = scorer.config
+    split = load_split_to_score(config, args.subset, name, summary)
     if args.relevant:
         relevant = read_relevant_csv(args.relevant, split.clip_names)
         summary.reads(args.relevant)
-        split = leave_out_failed(split, inputs, summary)
-        encode = sentences.TextEncoder(config=config, load_encoder=SentenceEncoder)
-        vectors = encode(list(relevant))
-        best = best_clips(score_queries(model, split, inputs, torch.from_numpy(vectors)))
-        found = [[split.clip_names[clip] for clip in row] for row in best]
-        print_scores(list(relevant), found, relevant, args, config)
-        summary.finish(f"scored {len(relevant)} queries among {len(split.clip_names)} clips")
+        split = leave_out_failed(split, scorer.inputs, summary)
+        queries = list(relevant)
+        encode = TextEncoder(config=config, load_encoder=SentenceEncoder)
+        found = scorer.find(split, encode(queries))
+        convention = args.divide_ap_by
+        print(score_queries(queries, found, relevant, divide_by=convention, seed=config.seed))
+        summary.finish(f"scored {len(queries)} queries among {len(split.clip_names)} clips")
         return
-    split = leave_out_failed(split, inputs, summary)
-    device = model.audio_projection.weight.device
-    evaluation = evaluate(model, load_pairs(split, inputs, tag_embedding, device), both_ways=True)
+    split = leave_out_failed(split, scorer.inputs, summary)
+    evaluation = evaluate(scorer.model, scorer.pairs(split), both_ways=True)
     scores = evaluation.means()
     intervals = evaluation.intervals(seed=config.seed)
     print(report.score_table({args.checkpoint.stem: scores}, intervals))
@@ -464,16 +239,14 @@ def report_run(args: argparse.Namespace) -> None:
     """Write the report of a finished run, from its folder and the vector files."""
     summary = cli.Summary()
     run = Run.complete(args.run)
-    args.checkpoint = run.checkpoint_best
     subset, name = PLANS[run.trained_on].test
-    model, inputs, config = load_model(args, subset, [name], summary)
+    scorer = scorer_of(args, run.checkpoint_best, summary, subset=subset, split=name)
+    config, inputs = scorer.config, scorer.inputs
     split = load_split(config, corpus(config, subset), name, summary)
     split = leave_out_failed(split, inputs, summary)
-    test = None
-    if split.captions:
-        device = model.audio_projection.weight.device
-        test = Part(split, load_pairs(split, inputs, tag_embedding, device))
-    save_report(config, inputs, model, test, run)
+    test = Part(split, scorer.pairs(split)) if split.captions else None
+    features = config.model.audio_features
+    write_report(run, scorer.model, test, inputs=inputs, audio_features=features, seed=config.seed)
     summary.writes(run.report, run.plots)
     summary.finish(f"reported on {cli.shown(run.folder)}")
 
@@ -482,7 +255,8 @@ def score_results(args: argparse.Namespace) -> None:
     """Score a table of results, of whatever system."""
     summary = cli.Summary()
     config = cli.load_config(args)
-    split = load_chosen_split(args, config, summary)
+    name = args.split or PLANS[args.subset].test[1]
+    split = load_split_to_score(config, args.subset, name, summary)
     if args.relevant:
         summary.reads(args.relevant)
         relevant = read_relevant_csv(args.relevant, split.clip_names)
@@ -490,75 +264,17 @@ def score_results(args: argparse.Namespace) -> None:
         relevant = relevant_by_caption(split)
     summary.reads(args.results)
     queries, found = read_result_table(args.results)
-    print_scores(queries, found, relevant, args, config)
+    print(score_queries(queries, found, relevant, divide_by=args.divide_ap_by, seed=config.seed))
     summary.finish(f"scored {len(queries)} queries")
-
-
-def load_chosen_split(
-    args: argparse.Namespace, config: Config, summary: cli.Summary
-) -> CaptionSplit:
-    """Read the split that --subset and --split name; without --split, the test split."""
-    of = corpus(config, args.subset)
-    name = args.split or PLANS[args.subset].test[1]
-    if name not in of.splits:
-        raise InputError(
-            f"--split {name}: {args.subset} has the splits {', '.join(of.splits)}. Name one."
-        )
-    split = load_split(config, of, name, summary)
-    if not split.captions:
-        raise InputError(
-            f"the {name} split in {of.files.input_path} has no captions: nothing can be scored."
-        )
-    return split
-
-
-def print_scores(
-    queries: list[str],
-    found: list[list[str]],
-    relevant: dict[str, set[str]],
-    args: argparse.Namespace,
-    config: Config,
-) -> None:
-    """Print the scores of queries that may have several relevant clips, and how they are meant."""
-    values = metrics.score_result_rows(queries, found, relevant, divide_by=args.divide_ap_by)
-    each = np.arange(len(queries))
-    print(
-        report.score_table(
-            {"scores": {name: float(value.mean()) for name, value in values.items()}},
-            {
-                name: metrics.bootstrap_interval(value, each, seed=config.seed)
-                for name, value in values.items()
-            },
-        )
-    )
-    print(
-        "R@k is the share of a query's relevant clips among the first k; AP@10 is divided by "
-        f"{metrics.AP_CONVENTIONS[args.divide_ap_by]}"
-    )
-
-
-def load_model(
-    args: argparse.Namespace, subset: str, splits: list[str], summary: cli.Summary
-) -> tuple[DualEncoder, Inputs, Config]:
-    """Read a checkpoint's model, and the vector files of a data set."""
-    checkpoint = load_checkpoint(args.checkpoint)
-    summary.reads(args.checkpoint)
-    config = settings_of(checkpoint, args)
-    of = corpus(config, subset)
-    require_files(needed_files(config, of, [split for split in splits if split in of.splits]))
-    inputs = load_inputs(config, of, summary)
-    model = build_model(config.model, inputs, seed=0)
-    load_into(model, weights_of(checkpoint), args.checkpoint)
-    return model.to(devices.choose_device(config.training.device)).eval(), inputs, config
 
 
 def submit(args: argparse.Namespace) -> None:
     """Rank the clips of the official Task 6b subset for each of its queries."""
     summary = cli.Summary()
-    model, inputs, config = load_model(args, TASK6B, [task6b.SPLIT], summary)
-    queries = task6b.load_queries(config.eval_data.input_path)
-    queries = leave_out_failed(queries, inputs, summary)
-    scores = score_queries(model, queries, inputs, inputs.sentences(queries))
+    scorer = scorer_of(args, args.checkpoint, summary, subset=TASK6B, split=task6b.SPLIT)
+    queries = task6b.load_queries(scorer.config.eval_data.input_path)
+    queries = leave_out_failed(queries, scorer.inputs, summary)
+    scores = scorer.scores(queries, scorer.inputs.sentences(queries))
     folder = args.output or args.checkpoint.parent
     table, matrix = folder / "task6b.output.csv", folder / "task6b.scores.hdf5"
     write_result_table(table, queries.captions, queries.clip_names, best_clips(scores))
@@ -567,43 +283,12 @@ def submit(args: argparse.Namespace) -> None:
     summary.finish(f"ranked {len(queries.clip_names)} clips for {len(queries.captions)} queries")
 
 
-def score_queries(
-    model: DualEncoder, clips: QuerySplit, inputs: Inputs, queries: torch.Tensor
-) -> NDArray[np.float32]:
-    """Score each clip of a split for each query, from the queries' sentence vectors."""
-    device = model.audio_projection.weight.device
-    features, _, tags = load_clips(clips, inputs, tag_embedding, device)
-    with torch.inference_mode():
-        audio = model.encode_audio(features, tags)
-        text = model.encode_text(queries.to(device))
-        return score_matrix(audio, text)
-
-
 def export(args: argparse.Namespace) -> None:
     """Write the model of a checkpoint into a folder of its own, with a card."""
     summary = cli.Summary()
     require_empty(args.output)
-    trained_on = load_checkpoint(args.checkpoint).get("trained_on", CLOTHO)
-    model, inputs, config = load_model(args, PLANS[trained_on].training[0], [], summary)
-    described = exported_config(
-        config.model,
-        audio_size=inputs.audio_size,
-        text_size=inputs.text_size,
-        passt=inputs.projected[0].attributes,
-        sentence_model=inputs.captions.attributes,
-        trained_on=trained_on,
-    )
-    metrics_file = args.checkpoint.parent / "metrics.json"
-    scored = read_json(metrics_file) if metrics_file.is_file() else None
-    card = model_card(described, scored, sources_of(config, trained_on))
-    write_exported(
-        args.output,
-        described,
-        model.state_dict(),
-        tags=read_labels(),
-        card=card,
-        licence=read_text(PROJECT_ROOT / "LICENSE"),
-    )
+    scorer = scorer_of(args, args.checkpoint, summary)
+    export_model(args.output, scorer, metrics_file=args.checkpoint.parent / "metrics.json")
     summary.writes(args.output)
     summary.finish(f"exported {args.checkpoint.name}; what it is says README.md in that folder")
 

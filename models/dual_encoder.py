@@ -175,16 +175,15 @@ class DualEncoder(nn.Module):
         """Embed captions: sentence vectors (B, D) ─► unit vectors (B, D)."""
         return F.normalize(self.text_projection(self.text_norm(sentences)), dim=-1)
 
-
-def tags_alone(model: DualEncoder) -> DualEncoder:
-    """Make the model whose audio embedding is the tag embedding: nothing in it is trained."""
-    alone = DualEncoder(
-        audio_size=model.audio_projection.in_features,
-        text_size=model.audio_projection.out_features,
-        tag_table=model.tag_table,
-        ratio=0.0,
-    )
-    return alone.to(model.tag_table.device)
+    def tags_alone(self) -> "DualEncoder":
+        """Make the model whose audio embedding is the tag embedding: nothing in it is trained."""
+        alone = DualEncoder(
+            audio_size=self.audio_projection.in_features,
+            text_size=self.audio_projection.out_features,
+            tag_table=self.tag_table,
+            ratio=0.0,
+        )
+        return alone.to(self.tag_table.device)
 
 
 def tag_embedding(logits: Tensor, tag_table: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import soundfile
 
 from tests.conftest import load_script, options, settings_for
 from utils import audiocaps, datasets, scenes
+from utils.checkpoint import load_checkpoint
 from utils.errors import InputError
 from utils.vectors import read_vectors
 
@@ -163,7 +164,9 @@ def test_pretraining_trains_on_audiocaps_and_never_sees_clothos_test_split(
     assert (metrics["captions"], metrics["clips"]) == (55, 11)
     module = load_script("main")
     parts = []
-    monkeypatch.setattr(module, "fit_and_score", lambda c, data, *_: parts.append(data) or {})
+    monkeypatch.setattr(
+        "utils.training_run.fit_and_score", lambda c, data, *_: parts.append(data) or {}
+    )
     monkeypatch.setattr(module.cli.Summary, "finish", lambda *_: None)
     monkeypatch.setattr(module.Run, "new", lambda config, **_: module.Run(tmp_path))
     module.main(["train-audiocaps", *options(settings)])
@@ -179,12 +182,14 @@ def test_training_starts_from_the_pretrained_weights(pretrained, tmp_path, monke
     settings, run = pretrained
     module = load_script("main")
     models = []
-    monkeypatch.setattr(module, "fit_and_score", lambda c, d, t, r: models.append(t.model) or {})
+    monkeypatch.setattr(
+        "utils.training_run.fit_and_score", lambda c, d, t, r: models.append(t.model) or {}
+    )
     monkeypatch.setattr(module.cli.Summary, "finish", lambda *_: None)
     start = f"training.init_checkpoint={run / 'checkpoint_best.pt'}"
     changed = ["model.ratio_embed1=0.5", f"output_path={tmp_path}"]
     module.main(options([*settings, *changed, start]))
-    best = module.load_checkpoint(run / "checkpoint_best.pt")["model"]
+    best = load_checkpoint(run / "checkpoint_best.pt")["model"]
     for name, weights in models[0].named_parameters():
         assert (weights == best[name]).all()
     assert models[0].ratio == 0.5

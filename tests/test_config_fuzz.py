@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from tests.conftest import DEMO_CONFIG
 from utils.config import DEFAULT_CONFIG, Config, load_config, to_plain
 from utils.errors import InputError
-from utils.sweep import Question, Sweep, label, parse_questions, parse_vary, read_recipe
+from utils.recipe import Question, label, parse_questions, parse_vary, read_recipe
+from utils.sweep import Sweep
 
 SHIPPED = yaml.safe_load(DEFAULT_CONFIG.read_text(encoding="utf-8"))
 KEYS = [key for section in SHIPPED.values() if isinstance(section, dict) for key in section]

@@ -77,6 +77,16 @@ def test_tag_embedding_by_hand():
     torch.testing.assert_close(tag_embedding(logits, table), expected)
 
 
+def test_the_tags_alone_are_what_the_tag_embedding_says():
+    generator = torch.Generator().manual_seed(0)
+    model = random_encoder(5, 8, with_tags=True, generator=generator)
+    logits = torch.randn(3, 5, generator=generator, dtype=torch.float64)
+    alone = model.tags_alone().double()
+    tags = model.embed_tags(logits)
+    torch.testing.assert_close(alone.encode_audio(logits, tags), tags)
+    assert model.ratio == 0.7
+
+
 @pytest.mark.parametrize("ratio", [0.0, 0.3, 1.0])
 def test_ratio_weighs_projection_against_tags(ratio):
     generator = torch.Generator().manual_seed(1)

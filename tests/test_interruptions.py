@@ -25,7 +25,7 @@ from conftest import DEMO_CONFIG, FILES, load_script, options, scores, settings_
 from crashes import crashes, full_disks, in_child
 
 from models.dual_encoder import tag_embedding
-from utils import cli
+from utils import cli, training_run
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.config import PROJECT_ROOT, load_config
 from utils.errors import InputError
@@ -341,7 +341,7 @@ def narrow(module, small_demo: Path) -> Data:
 def train_narrow(module, data: Data, small_demo: Path, outputs: Path) -> int:
     """Train as a command does, but for reading the data and reporting when all is done."""
     module.load_data = lambda *_, **__: data
-    module.save_report = lambda *_: None
+    training_run.write_report = lambda *_, **__: None
     settings = settings_for(small_demo, outputs=outputs)
     return cli.run(lambda: module.main(options(settings)))
 

@@ -13,7 +13,7 @@ import torch
 from conftest import FILES, load_script, options, run_pipeline, scores, settings_for, train
 
 from models import architectures, passt
-from utils import datasets
+from utils import datasets, training_run
 from utils.audio import cut_windows, read_audio
 from utils.audioset import read_labels
 from utils.checkpoint import save_checkpoint
@@ -21,6 +21,7 @@ from utils.config import PROJECT_ROOT, load_config, to_plain
 from utils.errors import InputError
 from utils.files import sha256
 from utils.tagger_training import render_clip, score_tagger, targets
+from utils.training import Trainer
 from utils.vectors import read_vectors
 from utils.weights import load_weights
 
@@ -147,9 +148,8 @@ def test_a_file_that_is_no_checkpoint_of_a_model_is_refused(own_outputs):
 
 def test_the_test_split_is_used_once_and_only_after_training(own_outputs, small_demo, monkeypatch):
     """Only the training and validation splits reach the trainer; its best weights are scored."""
-    module = load_script("main")
     fitted, evaluated = [], []
-    real_fit, real_evaluate = module.Trainer.fit, module.evaluate
+    real_fit, real_evaluate = Trainer.fit, training_run.evaluate
 
     def fit(trainer, training, validation, **options):
         fitted.append((len(training), len(validation), validation.sentences))
@@ -161,9 +161,9 @@ def test_the_test_split_is_used_once_and_only_after_training(own_outputs, small_
         evaluated.append((len(pairs), pairs.sentences, model.audio_projection.weight.mean().item()))
         return real_evaluate(model, pairs, **options)
 
-    monkeypatch.setattr(module.Trainer, "fit", fit)
-    monkeypatch.setattr(module, "evaluate", evaluate)
-    module.main(options(own_outputs))
+    monkeypatch.setattr(Trainer, "fit", fit)
+    monkeypatch.setattr(training_run, "evaluate", evaluate)
+    load_script("main").main(options(own_outputs))
     vectors = read_vectors(small_demo / "processed/sentence_embeddings_mpnet.hdf5", made_by="")
 
     def of(split):
@@ -179,14 +179,13 @@ def test_the_test_split_is_used_once_and_only_after_training(own_outputs, small_
 
 
 def test_every_setting_reaches_what_it_sets(own_outputs, monkeypatch):
-    module = load_script("main")
     trainers = []
 
     def fit(trainer, training, validation, **_):
         trainers.append((trainer, training))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module.Trainer, "fit", fit)
+    monkeypatch.setattr(Trainer, "fit", fit)
     changed = [
         "model.ratio_embed1=0.3",
         "model.text_projection=True",
@@ -203,7 +202,7 @@ def test_every_setting_reaches_what_it_sets(own_outputs, monkeypatch):
         "training.mixup_beta=0.9",
     ]
     with pytest.raises(KeyboardInterrupt):
-        module.main(options([*own_outputs, *changed]))
+        load_script("main").main(options([*own_outputs, *changed]))
     ((trainer, _),) = trainers
     assert trainer.model.ratio == 0.3
     assert isinstance(trainer.model.text_projection, torch.nn.Linear)
@@ -314,28 +313,6 @@ def test_every_branch_trains(own_outputs, features, info):
 def test_every_criterion_trains(own_outputs, settings):
     _, metrics = train([*own_outputs, *settings, "training.epochs=1"])
     assert metrics["scores"]["mAP@10"] > metrics["compared_with"]["chance"]["mAP@10"]
-
-
-def test_every_criterion_gets_its_settings(own_outputs, monkeypatch):
-    module = load_script("main")
-    losses = []
-    monkeypatch.setattr(
-        module, "fit_and_score", lambda c, d, trainer, r: losses.append(trainer.loss) or {}
-    )
-    monkeypatch.setattr(module.cli.Summary, "finish", lambda *_: None)
-
-    def made(*settings):
-        module.main(options([*own_outputs, *(f"training.{s}" for s in settings)]))
-        return losses.pop()
-
-    hard = made("criterion=HardTripletRankingLoss", "margin=0.2")
-    assert (type(hard).__name__, hard.margin) == ("HardTripletRankingLoss", 0.2)
-    fixed = made("criterion=InfoNCE", "temperature=0.3")
-    assert fixed.temperature.item() == pytest.approx(0.3)
-    assert not list(fixed.parameters())
-    assert list(made("criterion=InfoNCE", "learnable_temperature=True").parameters())
-    mixed = made("criterion=MixupTripletRankingLoss", "margin=0.1")
-    assert (type(mixed).__name__, mixed.margin) == ("TripletRankingLoss", 0.1)
 
 
 def test_running_again_computes_nothing(small_demo, capsys):

@@ -285,13 +285,11 @@ def test_training_leaves_a_report_that_the_command_writes_again(finished, capsys
 
 
 def test_a_report_that_cannot_be_written_costs_no_run(small_demo, tmp_path, monkeypatch, capsys):
-    module = load_script("main")
-
     def fail(*_, **__):
         raise InputError("cannot write report.html: no space left.")
 
-    monkeypatch.setattr(module, "write_report", fail)
-    module.main(options(settings_for(small_demo, outputs=tmp_path / "outputs")))
+    monkeypatch.setattr("utils.training_run.write_report", fail)
+    load_script("main").main(options(settings_for(small_demo, outputs=tmp_path / "outputs")))
     (folder,) = (tmp_path / "outputs/demo").iterdir()
     assert Run.complete(folder).finished
     printed = capsys.readouterr().out

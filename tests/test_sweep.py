@@ -8,51 +8,8 @@ from tests.conftest import DEMO_CONFIG, load_script, options, settings_for
 from utils.config import PROJECT_ROOT, load_config
 from utils.errors import InputError
 from utils.locks import only_run
-from utils.sweep import Question, Sweep, label, parse_questions, parse_vary, read_recipe
-
-
-def test_vary_reads_values_as_yaml():
-    question = parse_vary(["training.margin=0.2,0.4", "training.init_checkpoint=null,a/b.pt"])
-    assert question.combinations == [
-        {"training.margin": 0.2, "training.init_checkpoint": None},
-        {"training.margin": 0.2, "training.init_checkpoint": "a/b.pt"},
-        {"training.margin": 0.4, "training.init_checkpoint": None},
-        {"training.margin": 0.4, "training.init_checkpoint": "a/b.pt"},
-    ]
-    assert label(question.combinations[1]) == "margin = 0.2, init_checkpoint = a/b.pt"
-
-
-@pytest.mark.parametrize("option", ["training.margin", "training.margin=", "a=[", "=1"])
-def test_vary_in_another_form_is_refused(option):
-    with pytest.raises(InputError, match=r"--vary"):
-        parse_vary([option])
-
-
-def test_one_key_is_varied_once():
-    with pytest.raises(InputError, match="with a key that is not varied yet"):
-        parse_vary(["training.margin=1,2", "training.margin=3"])
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ([], "no questions"),
-        (["x"], "question 1: 'x' is no mapping"),
-        ([{"question": "a", "vary": {"k": []}}], r"question 1: k is \[\], and must be a list"),
-        ([{"question": "a", "vary": {"k": [1, 1]}}], r"k has a value twice: \[1, 1\]"),
-        ([{"question": " ", "vary": {"k": [1]}}], "question is ' ', and must be a text"),
-        ([{"question": "a"}], "vary is None"),
-        ([{"question": "a", "vary": {"k": [1]}, "sett": 1}], "unknown key 'sett'"),
-        ([{"question": "a", "vary": {"k": [1]}, "set": 1}], "set is 1, and must be a mapping"),
-        (
-            [{"question": "a", "vary": {"k": [i]}} for i in (1, 2)],
-            "question 2: 'a' is asked already",
-        ),
-    ],
-)
-def test_recipes_of_another_form_are_refused(content, message):
-    with pytest.raises(InputError, match=message):
-        parse_questions(content, source="file")
+from utils.recipe import Question, read_recipe
+from utils.sweep import Sweep
 
 
 def test_the_shipped_recipe_is_valid_and_shares_what_questions_share():

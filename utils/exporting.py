@@ -11,7 +11,8 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from utils.config import Model
+from utils.audioset import read_labels
+from utils.config import PROJECT_ROOT, Model
 from utils.errors import InputError
 from utils.exported import (
     CARD,
@@ -27,7 +28,47 @@ from utils.exported import (
     digest,
     misfits,
 )
-from utils.files import atomic_write
+from utils.files import atomic_write, read_json, read_text
+from utils.model_card import model_card, sources_of
+from utils.scoring import Scorer
+
+
+def export_model(folder: Path, scorer: Scorer, *, metrics_file: Path) -> None:
+    """Write a model folder with the model of a checkpoint, and its card.
+
+    Parameters
+    ----------
+    folder : Path
+        New, or empty.
+    scorer : Scorer
+        Of the data set that the model was trained on.
+    metrics_file : Path
+        metrics.json of the run, if there is one.
+
+    Raises
+    ------
+    InputError
+        If the folder holds something, or cannot be written.
+
+    """
+    inputs = scorer.inputs
+    config = exported_config(
+        scorer.config.model,
+        audio_size=inputs.audio_size,
+        text_size=inputs.text_size,
+        passt=inputs.projected[0].attributes,
+        sentence_model=inputs.captions.attributes,
+        trained_on=scorer.trained_on,
+    )
+    metrics = read_json(metrics_file) if metrics_file.is_file() else None
+    write_exported(
+        folder,
+        config,
+        scorer.model.state_dict(),
+        tags=read_labels(),
+        card=model_card(config, metrics, sources_of(scorer.config, scorer.trained_on)),
+        licence=read_text(PROJECT_ROOT / "LICENSE"),
+    )
 
 
 def exported_config(

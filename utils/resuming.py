@@ -1,18 +1,15 @@
 """Going on with a run, and starting from the weights of another."""
 
-import argparse
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from utils import cli
 from utils.checkpoint import load_checkpoint
 from utils.config import Config, differing_settings, load_config, parse_config
-from utils.distributed import ALONE, Team
 from utils.errors import InputError
 from utils.experiment import INITIAL_WEIGHTS
 from utils.runs import Run, run_label
@@ -92,25 +89,19 @@ def _begun_alike(run: Run, config: Config, begun_with: Mapping[str, str]) -> boo
     )
 
 
-def resume(
-    trainer: Trainer,
-    run: Run,
-    config: Config,
-    *,
-    begun_with: Mapping[str, str],
-    team: Team = ALONE,
+def begin_or_resume(
+    trainer: Trainer, run: Run, config: Config, *, begun_with: Mapping[str, str]
 ) -> None:
-    """Bring the trainers of a team to where a run stopped; rank 0 calls it.
+    """Begin a run, or bring the trainers of a team to where it stopped; rank 0 calls it.
 
     Parameters
     ----------
     trainer : Trainer
+        Its team's others call `follow`.
     run : Run
     config : Config
     begun_with : mapping
         Digests of what the trainer is about to be trained on, as `Run.begun_with`.
-    team : Team
-        The others call `follow`.
 
     Raises
     ------
@@ -118,6 +109,8 @@ def resume(
         If the run was begun with other settings or data, or has nothing left to do.
 
     """
+    if not run.checkpoint_last.exists():
+        run.begin(config, trainer.state_dict(), begun_with)
     checkpoint = load_checkpoint(run.checkpoint_last)
     begun = _settings_in(checkpoint, run.checkpoint_last)
     if differing := differing_settings(config, begun, but=("training.epochs", *_WITHOUT_EFFECT)):
@@ -143,12 +136,12 @@ def resume(
             f"{run.folder} is complete: {done} epochs, and its test scores are in metrics.json. To "
             "train on, give more epochs: --set training.epochs=N."
         )
-    team.told(checkpoint["trainer"])
+    trainer.team.told(checkpoint["trainer"])
 
 
-def follow(trainer: Trainer, team: Team) -> None:
-    """Bring the trainer of a rank other than 0 to where rank 0 resumes."""
-    load_into(trainer, team.told(), "the checkpoint of rank 0")
+def follow(trainer: Trainer) -> None:
+    """Bring the trainer of a rank other than 0 to where rank 0 begins or resumes."""
+    load_into(trainer, trainer.team.told(), "the checkpoint of rank 0")
 
 
 def weights_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -189,17 +182,32 @@ def load_initial(model: torch.nn.Module, config: Config) -> None:
     load_into(model, {**weights, **dict(model.named_buffers())}, path)
 
 
-def settings_of(checkpoint: dict[str, Any], args: argparse.Namespace) -> Config:
-    """Take the settings a checkpoint was trained with; --config and --set may name other files.
+def settings_of(
+    checkpoint: Mapping[str, Any], path: Path, *, changed: Callable[[Config], Config]
+) -> Config:
+    """Take the settings a checkpoint was trained with, changed for what is to be done with it.
 
-    What the weights were trained for (the model, PaSST, the sentence model) cannot be changed.
+    Parameters
+    ----------
+    checkpoint : mapping
+    path : Path
+        Where it was read.
+    changed : callable
+        Settings of the training ─► settings that name, for example, other files.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint holds no settings, or what the weights were trained for (the model, PaSST,
+        the sentence model) is changed.
+
     """
-    trained = _settings_in(checkpoint, args.checkpoint)
-    config = cli.load_config(args, default=trained)
+    trained = _settings_in(checkpoint, path)
+    config = changed(trained)
     fixed = ("model", "passt.arch", "sentence_model.sha256")
     if differing := differing_settings(config, trained, only=fixed):
         raise InputError(
-            f"{args.checkpoint} was trained with other settings: {'; '.join(differing)}. "
+            f"{path} was trained with other settings: {'; '.join(differing)}. "
             "Drop these --set, or give the --config of that run."
         )
     return config

@@ -1,56 +1,33 @@
-"""Grids of settings, each trained with several seeds, and the folder that collects their runs."""
+"""Grids of settings, each trained with several seeds: the folder, its runs, their comparison."""
 
 import hashlib
-import itertools
 import json
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from torch import nn
 
+from utils import cli
 from utils.comparison import Outcome, compare, table_csv, table_markdown
 from utils.config import Config, parse_config, to_plain
-from utils.consistency import destructive
-from utils.errors import InputError, shorten, shown
+from utils.consistency import Needed, destructive
+from utils.corpora import CLOTHO
+from utils.devices import choose_device
+from utils.errors import InputError, shown
+from utils.experiment import PLANS, Data, TagEmbedding, data_settings, files_of_run, load_data
 from utils.files import atomic_write
+from utils.recipe import Question, label, parse_questions
+from utils.resuming import begin_or_resume, load_initial
 from utils.runs import Run, folder_name
-from utils.yaml_files import parse_yaml, read_yaml
+from utils.training_run import fit_and_score, make_trainer
+from utils.yaml_files import read_yaml
 
 _PLAN = "sweep.yaml"
-_KEYS = {"question", "vary", "set"}
-_MAX_COMBINATIONS = 10_000  # of a question; more are a slip
-
-
-@dataclass(frozen=True)
-class Question:
-    """Settings to vary, all combinations, the first of which the others are compared with.
-
-    Attributes
-    ----------
-    question : str
-    vary : dict of str to list
-        For each ``section.key`` its values.
-    set : dict
-        ``section.key`` ─► value, the same for all combinations.
-
-    """
-
-    question: str
-    vary: dict[str, list[Any]]
-    set: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def combinations(self) -> list[dict[str, Any]]:
-        """The values of the varied keys, for each combination."""
-        return [
-            dict(zip(self.vary, values, strict=True))
-            for values in itertools.product(*self.vary.values())
-        ]
 
 
 class Sweep:
@@ -136,6 +113,18 @@ class Sweep:
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
         return self.folder / "runs" / f"{digest[:12]}_seed{config.seed}"
 
+    def needed_files(self, configs: Iterable[Config]) -> list[Needed]:
+        """List the files that runs read; those that begin also start from other weights."""
+        return [
+            file
+            for config in configs
+            for file in files_of_run(
+                config,
+                PLANS[CLOTHO],
+                begins=not Run(self.run_folder(config)).checkpoint_last.is_file(),
+            )
+        ]
+
     def write_tables(self, clips: NDArray[np.int64]) -> list[Path]:
         """Compare the finished runs; `clips` are the captions' own clips, shape (N,)."""
         outcomes = {
@@ -176,117 +165,80 @@ class Sweep:
         )
 
 
-def read_recipe(path: Path) -> list[Question]:
-    """Read questions from a YAML file: a list, each with question, vary and perhaps set.
+def load_data_of_runs(
+    configs: Iterable[Config], *, tag_embedding: TagEmbedding, summary: cli.Summary
+) -> dict[Config, Data]:
+    """Read the data of the runs of a sweep; those that read the same share it.
+
+    Parameters
+    ----------
+    configs : iterable of Config
+        Of the runs.
+    tag_embedding, summary
+        See `utils.experiment.load_data`.
+
+    Returns
+    -------
+    dict of Config to Data
+        For each run.
 
     Raises
     ------
     InputError
-        If the file is missing or is no such list: one message with all problems.
+        If a file is missing or does not fit, or the runs have not the same test captions.
 
     """
-    hint = "data/sweeps/paper.yaml is one."
-    return parse_questions(
-        read_yaml(path, list, what="recipe of a sweep", hint=hint), source=str(path)
-    )
-
-
-def parse_questions(content: Sequence[Any], *, source: str) -> list[Question]:
-    """Check questions that come as plain lists and dicts; errors name their `source`."""
-    problems: list[str] = []
-    asked: set[str] = set()
-    for number, entry in enumerate(content, start=1):
-        found = _problems(entry)
-        if not found and entry["question"] in asked:
-            found.append(f"{entry['question']!r} is asked already")
-        elif not found:
-            asked.add(entry["question"])
-        problems += [f"question {number}: {problem}" for problem in found]
-    if problems or not content:
-        raise InputError(
-            f"{source} is no recipe of a sweep:\n{shorten(problems or ['no questions'])}\n"
-            "It is a list of entries with `question: text` and `vary: {section.key: [values]}`; "
-            "data/sweeps/paper.yaml is one."
-        )
-    return [Question(**entry) for entry in content]
-
-
-def parse_vary(options: Sequence[str]) -> Question:
-    """Make a question of --vary options, each ``section.key=value1,value2,...``.
-
-    Raises
-    ------
-    InputError
-        If one has another form.
-
-    """
-    vary: dict[str, Any] = {}
-    for option in options:
-        key, equals, text = option.partition("=")
-        try:
-            values = parse_yaml(f"[{text}]")
-        except ValueError:
-            values = None
-        if not equals or not values or key.strip() in vary:
-            raise InputError(
-                f"--vary {shown(option)}: write it as section.key=value1,value2 with a key that is "
-                "not varied yet."
+    data_of: dict[Config, Data] = {}
+    loaded: dict[Config, Data] = {}
+    for config in configs:
+        settings = data_settings(config)
+        if settings not in loaded:
+            device = choose_device(config.training.device)
+            loaded[settings] = load_data(
+                config, PLANS[CLOTHO], device=device, tag_embedding=tag_embedding, summary=summary
             )
-        vary[key.strip()] = values
-    entry = {"question": " and ".join(vary), "vary": vary}
-    return parse_questions([entry], source="--vary")[0]
+            tests = [data.test.split.captions if data.test else [] for data in loaded.values()]
+            if not tests[-1] or tests[-1] != tests[0]:
+                raise InputError(
+                    f"the evaluation split in {config.train_data.input_path} has "
+                    f"{'other captions than the first' if tests[-1] else 'no captions'}, so there "
+                    "is nothing to compare. Sweep settings over one data set, with its wavs in "
+                    "place."
+                )
+        data_of[config] = loaded[settings]
+    return data_of
 
 
-def label(values: Mapping[str, Any]) -> str:
-    """Describe a combination by the last part of its keys: ``margin = 0.4``."""
-    return ", ".join(f"{key.rpartition('.')[2]} = {_shown(value)}" for key, value in values.items())
+def train_runs(
+    sweep: Sweep,
+    data_of: Mapping[Config, Data],
+    *,
+    dual_encoder: Callable[..., nn.Module],
+    make_loss: Callable[..., nn.Module],
+    summary: cli.Summary,
+) -> None:
+    """Bring every run of a sweep to its end, and say how each does on validation.
 
+    Parameters
+    ----------
+    sweep : Sweep
+    data_of : mapping of Config to Data
+        From `load_data_of_runs`.
+    dual_encoder, make_loss : callable
+        See `utils.training_run.make_trainer`.
+    summary : cli.Summary
+        Told the validation mAP@10 of each.
 
-def _problems(entry: Any) -> list[str]:
-    if not isinstance(entry, dict):
-        return [f"{shown(entry)} is no mapping"]
-    problems = [f"unknown key {shown(key)}" for key in entry if key not in _KEYS]
-    question = entry.get("question")
-    if not isinstance(question, str) or not question.strip() or not question.isprintable():
-        problems.append(f"question is {shown(question)}, and must be a text")
-    vary, fixed = entry.get("vary"), entry.get("set", {})
-    if not isinstance(vary, dict) or not vary:
-        return [*problems, f"vary is {shown(vary)}, and must name keys with lists of values"]
-    if not isinstance(fixed, dict):
-        return [*problems, f"set is {shown(fixed)}, and must be a mapping of keys to values"]
-    if unusable := [key for key in (*vary, *fixed) if not _is_key(key)]:
-        return [*problems, *(f"{shown(key)} is no key; write section.key" for key in unusable)]
-    problems += [f"{key} is varied and set" for key in vary if key in fixed]
-    if "seed" in vary or "seed" in fixed:
-        problems.append("seed is no key to vary or set: every run is repeated with --seeds")
-    values_of = {**vary, **{key: [value] for key, value in fixed.items()}}
-    for key, values in values_of.items():
-        if not isinstance(values, list) or not values:
-            problems.append(f"{key} is {shown(values)}, and must be a list of values")
-        elif not all(_is_plain(value) for value in values):
-            problems.append(f"{key} is {shown(values)}, and must be numbers, texts, True or False")
-        elif len({json.dumps(value) for value in values}) < len(values):
-            problems.append(f"{key} has a value twice: {shown(values)}")
-    if not problems and math.prod(map(len, vary.values())) > _MAX_COMBINATIONS:
-        problems.append(
-            f"{math.prod(map(len, vary.values()))} combinations of values are more than "
-            f"{_MAX_COMBINATIONS}"
+    """
+    for number, (config, data) in enumerate(data_of.items(), start=1):
+        with Run(sweep.run_folder(config), quiet=True) as run:
+            if not run.finished:
+                trainer = make_trainer(config, data, dual_encoder=dual_encoder, make_loss=make_loss)
+                if not run.checkpoint_last.exists():
+                    load_initial(trainer.model, config)
+                begin_or_resume(trainer, run, config, begun_with=data.digests(trainer.model))
+                fit_and_score(config, data, trainer, run)
+        validation, _ = run.read_outcome()
+        summary.notes(
+            f"run {number}/{len(data_of)}  {run.folder.name}  validation {validation:.4f}"
         )
-    return problems
-
-
-def _is_key(key: Any) -> bool:
-    return isinstance(key, str) and bool(key.strip()) and "=" not in key and key.isprintable()
-
-
-def _is_plain(value: Any) -> bool:
-    """Tell what a setting can be from dates, lists and what cannot be written in a table."""
-    if isinstance(value, str):
-        return value.isprintable()
-    if isinstance(value, int):
-        return value.bit_length() <= 64
-    return value is None or isinstance(value, float)
-
-
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

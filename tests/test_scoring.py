@@ -1,0 +1,80 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.dual_encoder import DualEncoder, tag_embedding
+from utils import cli
+from utils.config import load_config
+from utils.datasets import QuerySplit
+from utils.errors import InputError
+from utils.inputs import Inputs
+from utils.scoring import Scorer, load_split_to_score, score_queries
+from utils.vectors import VectorFile
+
+RELEVANT = {"rain": {"a.wav", "b.wav"}, "a dog": {"c.wav"}}
+FOUND = [["a.wav", "c.wav", "b.wav"], ["a.wav", "c.wav", "b.wav"]]
+
+
+@pytest.mark.parametrize(
+    ("divide_by", "convention"),
+    [("cutoff", "min(number of relevant clips, 10)"), ("all", "the number of relevant clips")],
+)
+def test_queries_with_several_relevant_clips_by_hand(divide_by, convention):
+    text = score_queries(list(RELEVANT), FOUND, RELEVANT, divide_by=divide_by, seed=1)
+    header, scores, interval, note = text.splitlines()
+    assert header.split() == ["R@1", "R@5", "R@10", "mAP@10"]
+    # R@1: half of the clips of "rain", none of "a dog"; AP: (1 + 2/3) / 2, and 1/2.
+    assert scores.split() == ["scores", "0.250", "1.000", "1.000", "0.667"]
+    assert interval.split()[3:] == ["0.000-0.500", "1.000-1.000", "1.000-1.000", "0.500-0.833"]
+    assert note.endswith(f"AP@10 is divided by {convention}")
+
+
+def test_queries_of_another_set_are_refused():
+    with pytest.raises(InputError, match=r"for 1 of 2 queries \(first: 'a cat'\)"):
+        score_queries(["rain", "a cat"], FOUND, RELEVANT, divide_by="cutoff", seed=1)
+
+
+def test_clips_are_found_by_their_score():
+    """Each audio feature stands for a direction of the text space."""
+    clips = QuerySplit(
+        split="test",
+        cids=np.empty(0, int),
+        captions=[],
+        clip_names=["low.wav", "high.wav", "middle.wav"],
+        clip_fids=np.array([1, 2, 3]),
+    )
+    features = np.array([[1, 0, 0], [0, 0, 1], [0, 1, 0]], np.float32)
+    ids = [f"test/{name}" for name in clips.clip_names]
+    model = DualEncoder(audio_size=3, text_size=3, ratio=1.0).eval()
+    with torch.no_grad():
+        model.audio_projection.weight.copy_(torch.eye(3))
+    inputs = Inputs(
+        captions=VectorFile(Path("text.hdf5"), [], np.empty((0, 3), np.float32)),
+        projected=(VectorFile(Path("audio.hdf5"), ids, features),),
+        logits=None,
+        tags=None,
+        audio_script="script 03",
+        caption_script="script 04",
+    )
+    scorer = Scorer(model, inputs, load_config(), "clotho", tag_embedding)
+    queries = np.array([[-1, 0, 1], [1, 0, -1]], np.float32)
+    assert scorer.scores(clips, torch.from_numpy(queries)).shape == (2, 3)
+    assert scorer.find(clips, queries) == [
+        ["high.wav", "middle.wav", "low.wav"],
+        ["low.wav", "middle.wav", "high.wav"],
+    ]
+
+
+def test_a_split_that_is_not_there_or_empty_is_refused(tmp_path):
+    config = load_config(overrides=[f"train_data.input_path={tmp_path}"])
+    with pytest.raises(InputError, match=r"--split x: clotho has the splits development, .*Name"):
+        load_split_to_score(config, "clotho", "x", cli.Summary())
+    columns = ("cid", "fid", "fname", "original", "caption", "tokens")
+    (tmp_path / "evaluation_captions.json").write_text(json.dumps({name: {} for name in columns}))
+    with pytest.raises(
+        InputError, match=r"the evaluation split in .* has no captions: nothing can"
+    ):
+        load_split_to_score(config, "clotho", "evaluation", cli.Summary())

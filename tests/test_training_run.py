@@ -1,0 +1,113 @@
+"""With a few clips of random numbers; test_pipeline.py has whole runs."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from models.dual_encoder import DualEncoder
+from models.losses import make_loss
+from utils import cli
+from utils.config import load_config
+from utils.corpora import CLOTHO
+from utils.datasets import CaptionSplit
+from utils.experiment import Data, Part
+from utils.inputs import Inputs
+from utils.pairs import Pairs
+from utils.training_run import make_trainer, train_run
+from utils.vectors import VectorFile
+
+CLIPS, AUDIO, TEXT = 6, 3, 4
+
+
+def part(name: str) -> Part:
+    """A split with one caption per clip, and a model's inputs without tags."""
+    split = CaptionSplit(
+        split=name,
+        cids=np.arange(CLIPS),
+        captions=[f"caption {clip}" for clip in range(CLIPS)],
+        clip_of_caption=np.arange(CLIPS),
+        clip_names=[f"{clip}.wav" for clip in range(CLIPS)],
+        clip_fids=np.arange(CLIPS),
+    )
+    generator = torch.Generator().manual_seed(len(name))
+    pairs = Pairs(
+        features=torch.randn(CLIPS, AUDIO, generator=generator),
+        logits=None,
+        tags=None,
+        sentences=torch.randn(CLIPS, TEXT, generator=generator),
+        clips=torch.arange(CLIPS),
+    )
+    return Part(split, pairs)
+
+
+def file(width: int) -> VectorFile:
+    return VectorFile(Path("none.hdf5"), [], np.empty((0, width), np.float32))
+
+
+DATA = Data(
+    training=part("development"),
+    validation=part("validation"),
+    test=part("evaluation"),
+    inputs=Inputs(file(TEXT), (file(AUDIO),), None, None, "script 03", "script 04"),
+)
+
+
+def trainer_of(*settings: str):
+    config = load_config(overrides=[*settings, "model.audioset_info=none"])
+    return make_trainer(config, DATA, dual_encoder=DualEncoder, make_loss=make_loss)
+
+
+def test_every_criterion_gets_its_settings():
+    def made(*settings):
+        trainer = trainer_of(*(f"training.{setting}" for setting in settings))
+        return trainer.loss, trainer.mixup
+
+    hard, _ = made("criterion=HardTripletRankingLoss", "margin=0.2")
+    assert (type(hard).__name__, hard.margin) == ("HardTripletRankingLoss", 0.2)
+    fixed, _ = made("criterion=InfoNCE", "temperature=0.3")
+    assert fixed.temperature.item() == pytest.approx(0.3)
+    assert not list(fixed.parameters())
+    learnable, _ = made("criterion=InfoNCE", "learnable_temperature=True")
+    assert list(learnable.parameters())
+    mixed, mixup = made(
+        "criterion=MixupTripletRankingLoss", "margin=0.1", "mixup_rate=0.25", "mixup_beta=0.9"
+    )
+    assert (type(mixed).__name__, mixed.margin) == ("TripletRankingLoss", 0.1)
+    assert vars(mixup) == {"rate": 0.25, "beta": 0.9}
+    _, none = made("criterion=TripletRankingLoss", "mixup_rate=0.25")
+    assert none is None
+
+
+def test_the_seed_decides_the_first_weights_whatever_the_rest():
+    first, again, other = (
+        trainer_of(*settings).model.audio_projection.weight
+        for settings in (["seed=1"], ["seed=1", "training.criterion=InfoNCE"], ["seed=2"])
+    )
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("with_test", [True, False])
+def test_a_run_is_scored_where_there_is_a_test_split(tmp_path, capsys, with_test):
+    data = DATA if with_test else replace(DATA, test=None)
+    settings = ["training.epochs=2", "training.device=cpu", "model.audioset_info=none"]
+    config = load_config(overrides=[f"output_path={tmp_path}", "experiment=try", *settings])
+    trainer = make_trainer(config, data, dual_encoder=DualEncoder, make_loss=make_loss)
+    train_run(config, data, trainer, trained_on=CLOTHO, summary=cli.Summary())
+    (run,) = (tmp_path / "try").iterdir()
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["data"]["training"]["clips"] == CLIPS
+    assert ("scores" in metrics) == with_test
+    assert (run / "test.ranks.csv").exists() == with_test
+    assert (run / "report.html").exists()
+    printed = capsys.readouterr().out
+    assert ("No test scores: the evaluation split of clotho has no clips here." in printed) == (
+        not with_test
+    )
+    closing = printed.splitlines()[-1]
+    assert closing.startswith(f"trained 2 epochs, kept epoch {metrics['best_epoch']}; ")
+    assert ("test mAP@10" in closing) == with_test

@@ -1,0 +1,197 @@
+"""Score a checkpoint's model on a split, or a table of results of whatever system.
+
+Shapes: N queries, C clips, D dimension of a sentence vector.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from utils import cli, metrics, report
+from utils.checkpoint import load_checkpoint
+from utils.config import Config
+from utils.consistency import require_files
+from utils.corpora import CLOTHO, corpus
+from utils.datasets import CaptionSplit, QuerySplit
+from utils.devices import choose_device
+from utils.errors import InputError
+from utils.experiment import (
+    PLANS,
+    TagEmbedding,
+    load_clips,
+    load_inputs,
+    load_pairs,
+    load_split,
+    needed_files,
+)
+from utils.inputs import Inputs
+from utils.pairs import Pairs
+from utils.resuming import load_into, settings_of, weights_of
+from utils.retrieval import best_clips, score_matrix
+from utils.training_run import build_model
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A trained model, and the vector files of the data set that it scores.
+
+    Attributes
+    ----------
+    model : nn.Module
+    inputs : Inputs
+    config : Config
+        The settings of its training, as changed for scoring.
+    trained_on : str
+        The plan of `utils.experiment`.
+    tag_embedding : callable
+        See `utils.experiment.load_data`.
+
+    """
+
+    model: nn.Module
+    inputs: Inputs
+    config: Config
+    trained_on: str
+    tag_embedding: TagEmbedding
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.model.parameters()).device
+
+    def pairs(self, split: CaptionSplit) -> Pairs:
+        """Line up the vectors of a split where the model is."""
+        return load_pairs(split, self.inputs, self.tag_embedding, self._device)
+
+    @torch.inference_mode()
+    def scores(self, clips: QuerySplit, queries: Tensor) -> NDArray[np.float32]:
+        """Score each clip of a split for each query: sentence vectors (N, D) ─► (N, C)."""
+        features, _, tags = load_clips(clips, self.inputs, self.tag_embedding, self._device)
+        audio = self.model.encode_audio(features, tags)
+        text = self.model.encode_text(queries.to(self._device))
+        return score_matrix(audio, text)
+
+    def find(self, clips: QuerySplit, queries: NDArray[np.float32]) -> list[list[str]]:
+        """Name the best clips of a split for each query: sentence vectors (N, D) ─► N lists."""
+        best = best_clips(self.scores(clips, torch.from_numpy(queries)))
+        return [[clips.clip_names[clip] for clip in row] for row in best]
+
+
+def load_scorer(
+    path: Path,
+    *,
+    changed: Callable[[Config], Config],
+    subset: str | None,
+    split: str | None,
+    dual_encoder: Callable[..., nn.Module],
+    tag_embedding: TagEmbedding,
+    summary: cli.Summary,
+) -> Scorer:
+    """Read a checkpoint's model, and the vector files of a data set.
+
+    Parameters
+    ----------
+    path : Path
+        A checkpoint of a run.
+    changed : callable
+        See `utils.resuming.settings_of`.
+    subset : {'clotho', 'audiocaps', 'task6b'} or None
+        None for the data set that the model was trained on.
+    split : str or None
+        Whose captions are to be read afterwards.
+    dual_encoder : callable
+        `models.dual_encoder.DualEncoder`.
+    tag_embedding : callable
+        See `utils.experiment.load_data`.
+    summary : cli.Summary
+        Told what is read.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, the checkpoint has no trained weights, or they do not fit the settings
+        or the vector files.
+
+    """
+    checkpoint = load_checkpoint(path)
+    summary.reads(path)
+    trained_on = checkpoint.get("trained_on", CLOTHO)
+    config = settings_of(checkpoint, path, changed=changed)
+    of = corpus(config, subset or PLANS[trained_on].training[0])
+    require_files(needed_files(config, of, [split] if split in of.splits else []))
+    inputs = load_inputs(config, of, summary)
+    model = build_model(config.model, inputs, dual_encoder=dual_encoder, seed=0)
+    load_into(model, weights_of(checkpoint), path)
+    model = model.to(choose_device(config.training.device)).eval()
+    return Scorer(model, inputs, config, trained_on, tag_embedding)
+
+
+def load_split_to_score(
+    config: Config, subset: str, name: str, summary: cli.Summary
+) -> CaptionSplit:
+    """Read the captions of a split that the user has chosen.
+
+    Raises
+    ------
+    InputError
+        If the data set has no such split, or the split no captions.
+
+    """
+    of = corpus(config, subset)
+    if name not in of.splits:
+        raise InputError(
+            f"--split {name}: {subset} has the splits {', '.join(of.splits)}. Name one."
+        )
+    split = load_split(config, of, name, summary)
+    if not split.captions:
+        raise InputError(
+            f"the {name} split in {of.files.input_path} has no captions: nothing can be scored."
+        )
+    return split
+
+
+def score_queries(
+    queries: Sequence[str],
+    found: Sequence[Sequence[str]],
+    relevant: dict[str, set[str]],
+    *,
+    divide_by: str,
+    seed: int,
+) -> str:
+    """Score what was found for queries that may have several relevant clips.
+
+    Parameters
+    ----------
+    queries, found, relevant, divide_by
+        See `utils.metrics.score_result_rows`.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    str
+        Scores, their 95 % intervals, and how they are meant.
+
+    Raises
+    ------
+    InputError
+        If it is not known which clips are relevant to a query.
+
+    """
+    values = metrics.score_result_rows(queries, found, relevant, divide_by=divide_by)
+    each = np.arange(len(queries))
+    table = report.score_table(
+        {"scores": {name: float(value.mean()) for name, value in values.items()}},
+        {
+            name: metrics.bootstrap_interval(value, each, seed=seed)
+            for name, value in values.items()
+        },
+    )
+    return (
+        f"{table}\nR@k is the share of a query's relevant clips among the first k; AP@10 is "
+        f"divided by {metrics.AP_CONVENTIONS[divide_by]}"
+    )

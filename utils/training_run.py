@@ -1,0 +1,244 @@
+"""One training run, from settings and data to the best weights, their test scores and the report.
+
+The dual encoder and its loss come as arguments.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from utils import cli, environment, metrics, report
+from utils.config import Config, Model, to_plain
+from utils.corpora import corpus
+from utils.distributed import ALONE, Team
+from utils.errors import InputError
+from utils.evaluation import evaluate
+from utils.experiment import PLANS, Data, describe_data
+from utils.inputs import Inputs
+from utils.mixup import Mixup
+from utils.parallel import require_same_training
+from utils.resuming import begin_or_resume, follow, load_initial, unfinished_run
+from utils.retrieval import write_result_table
+from utils.run_report import write_report
+from utils.runs import Run
+from utils.tracking import Tracker
+from utils.training import Schedule, Trainer, spread_seed
+
+
+def make_trainer(
+    config: Config,
+    data: Data,
+    *,
+    dual_encoder: Callable[..., nn.Module],
+    make_loss: Callable[..., nn.Module],
+    team: Team = ALONE,
+) -> Trainer:
+    """Set up an untrained model that fits the vector files, its loss, optimiser and schedule.
+
+    Parameters
+    ----------
+    config : Config
+    data : Data
+        What is to be trained on; the model goes where its tensors are.
+    dual_encoder : callable
+        `models.dual_encoder.DualEncoder`.
+    make_loss : callable
+        `models.losses.make_loss`.
+    team : Team
+        The processes that share the training.
+
+    """
+    settings = config.training
+    model_seed, trainer_seed = spread_seed(config.seed, 2)
+    model = build_model(config.model, data.inputs, dual_encoder=dual_encoder, seed=model_seed)
+    loss = make_loss(
+        settings.criterion,
+        margin=settings.margin,
+        temperature=settings.temperature,
+        learnable_temperature=settings.learnable_temperature,
+    )
+    mixed = settings.criterion == "MixupTripletRankingLoss"
+    return Trainer(
+        model.to(data.device),
+        loss.to(data.device),
+        Schedule(
+            epochs=settings.epochs,
+            batch_size=settings.batch_size,
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            factor=settings.scheduler_factor,
+            patience=settings.scheduler_patience,
+            threshold=settings.scheduler_threshold,
+        ),
+        seed=trainer_seed,
+        mixup=Mixup(rate=settings.mixup_rate, beta=settings.mixup_beta) if mixed else None,
+        team=team,
+    )
+
+
+def build_model(
+    settings: Model, inputs: Inputs, *, dual_encoder: Callable[..., nn.Module], seed: int
+) -> nn.Module:
+    """Make an untrained dual encoder that fits the vector files."""
+    return dual_encoder(
+        audio_size=inputs.audio_size,
+        text_size=inputs.text_size,
+        tag_table=inputs.tag_table(),
+        ratio=settings.ratio_embed1,
+        text_projection=settings.text_projection,
+        generator=torch.Generator().manual_seed(seed),
+    )
+
+
+def train_run(
+    config: Config,
+    data: Data,
+    trainer: Trainer,
+    *,
+    trained_on: str,
+    given: Run | None = None,
+    new: bool = False,
+    summary: cli.Summary,
+) -> None:
+    """Begin a run or go on with one, and bring it to its end: trained, scored, reported.
+
+    Each process of a team calls it: rank 0 keeps the run, the others train along.
+
+    Parameters
+    ----------
+    config : Config
+    data : Data
+    trainer : Trainer
+        Untrained, from `make_trainer`.
+    trained_on : str
+        The plan of `utils.experiment`.
+    given : Run or None
+        To go on with. None: with one that was begun alike and interrupted, or else a new one.
+    new : bool
+        Begin a new one in any case.
+    summary : cli.Summary
+        Told what is written, and finished.
+
+    Raises
+    ------
+    InputError
+        If the given run was begun with other settings or data or is complete, training diverges,
+        or a process of the team would train something else or has left.
+
+    """
+    if not given:
+        load_initial(trainer.model, config)
+    begun_with = data.digests(trainer.model)
+    require_same_training(trainer.team, config, begun_with)
+    if not trainer.team.leads:
+        follow(trainer)
+        trainer.fit(data.training.pairs, data.validation.pairs)
+        return
+    found = None
+    if not given and not new:
+        found = unfinished_run(config, trained_on=trained_on, begun_with=begun_with)
+    with given or found or Run.new(config, trained_on=trained_on) as run:
+        begin_or_resume(trainer, run, config, begun_with=begun_with)
+        if found:
+            run.say(
+                f"going on with {cli.shown(run.folder)}, interrupted after epoch "
+                f"{len(trainer.history)}; --new starts over"
+            )
+        run.reopen(config)
+        summary.writes(run.folder)
+        with cli.going_on(f"train --resume {cli.shown(run.folder)}"):
+            results = fit_and_score(config, data, trainer, run)
+    scored = f"test mAP@10 {results['scores']['mAP@10']:.3f}; " if "scores" in results else ""
+    summary.finish(
+        f"trained {len(trainer.history)} epochs, kept epoch {trainer.best_epoch}; "
+        f"{scored}results in {cli.shown(run.folder)}"
+    )
+
+
+def fit_and_score(config: Config, data: Data, trainer: Trainer, run: Run) -> dict[str, Any]:
+    """Train from where the trainer stands to the last epoch, and keep what comes out.
+
+    Returns
+    -------
+    dict
+        What metrics.json holds.
+
+    """
+    plain = to_plain(config)
+
+    with Tracker(config, run.folder) as tracker:
+
+        def after_epoch(row: dict[str, float], improved: bool) -> None:
+            if improved:
+                run.save_best(trainer.best_state, plain)
+            run.save_history(trainer.history)
+            run.save_last(trainer.state_dict(), plain)
+            tracker.log(row)
+            run.say(report.epoch_line(row, config.training.epochs, best=improved))
+
+        trained_on = report.captions_and_clips(data.training.split)
+        run.say(f"training on {trained_on}, {data.device.type}")
+        trainer.fit(data.training.pairs, data.validation.pairs, after_epoch=after_epoch)
+        trainer.model.load_state_dict(trainer.best_state)
+        results = {
+            "trained_on": run.trained_on,
+            "best_epoch": trainer.best_epoch,
+            "validation": trainer.history[trainer.best_epoch - 1],
+            "data": describe_data(config, PLANS[run.trained_on], data),
+            "environment": environment.describe(data.device),
+            **_score_test(config, data, trainer.model, run),
+        }
+        run.save_metrics(results)
+        tracker.summarise(results)
+    if not run.quiet:  # a sweep has many runs, and a table to compare them
+        try:
+            write_report(
+                run,
+                trainer.model,
+                data.test,
+                inputs=data.inputs,
+                audio_features=config.model.audio_features,
+                seed=config.seed,
+            )
+        except InputError as error:  # a report must not cost the run
+            run.say(f"no report: {error}\nto try again: python main.py report {run.folder}")
+    return results
+
+
+def _score_test(config: Config, data: Data, model: nn.Module, run: Run) -> dict[str, Any]:
+    """Score the test split with the best weights, beside chance and the untrained tags alone."""
+    subset, name = PLANS[run.trained_on].test
+    if data.test is None:
+        run.say(f"\nNo test scores: the {name} split of {subset} has no clips here.")
+        return {}
+    split, pairs = data.test.split, data.test.pairs
+    evaluation = evaluate(model, pairs, both_ways=True)
+    rows = {"chance": metrics.chance(len(split.clip_names))}
+    if pairs.tags is not None:
+        rows["tag embeddings alone, untrained"] = evaluate(model.tags_alone(), pairs).means()
+    scores = evaluation.means()
+    intervals = evaluation.intervals(seed=config.seed)
+    audio_to_text = evaluation.audio_to_text_means()
+    note = corpus(config, subset).synthetic_note
+    write_result_table(run.results, split.captions, split.clip_names, evaluation.best)
+    run.save_ranks(split.cids.tolist(), evaluation.ranks.tolist())
+    run.say(f"\nTest scores ({name}, {report.captions_and_clips(split)})")
+    run.say(report.score_table({**rows, "trained": scores}, intervals))
+    run.say(report.audio_to_text_line(audio_to_text))
+    run.say("\nExample queries (* the clip that the query describes)")
+    run.say(report.examples(split, evaluation) + "\n")
+    if note:
+        run.say(note)
+    return {
+        "split": name,
+        "captions": len(split.captions),
+        "clips": len(split.clip_names),
+        "scores": scores,
+        "intervals_95": intervals,
+        "median_rank": metrics.median_rank(evaluation.ranks),
+        "compared_with": rows,
+        "audio_to_text": audio_to_text,
+        "note": note,
+    }
