@@ -5,6 +5,7 @@ import torch
 
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.errors import InputError
+from utils.trained_with import TrainedWith
 
 
 def test_tensors_and_plain_values_survive(tmp_path):
@@ -39,6 +40,27 @@ def test_code_is_not_run(tmp_path):
 def test_other_formats_are_refused(tmp_path, content):
     torch.save(content, tmp_path / "c.pt")
     with pytest.raises(InputError, match="another version"):
+        load_checkpoint(tmp_path / "c.pt")
+
+
+def test_what_an_older_one_does_not_tell_is_filled_in(tmp_path):
+    save_checkpoint(tmp_path / "c.pt", {})
+    content = load_checkpoint(tmp_path / "c.pt")
+    assert content["trained_on"] == "clotho"
+    assert content["trained_with"] == TrainedWith()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"trained_on": "FSD50K"}, r"c\.pt was trained on 'FSD50K', and this version knows clotho"),
+        ({"trained_with": {"passt": 1}}, r"c\.pt does not say which networks"),
+        ({"settings": 1}, r"c\.pt is no checkpoint: 1 stands where its settings"),
+    ],
+)
+def test_contents_that_make_no_sense_are_refused(tmp_path, content, message):
+    save_checkpoint(tmp_path / "c.pt", content)
+    with pytest.raises(InputError, match=message):
         load_checkpoint(tmp_path / "c.pt")
 
 

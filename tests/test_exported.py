@@ -10,8 +10,9 @@ from models.dual_encoder import DualEncoder
 from utils.audioset import read_labels
 from utils.config import Model
 from utils.errors import InputError
-from utils.exported import load_exported, require_compatible
+from utils.exported import load_exported
 from utils.exporting import exported_config, write_exported
+from utils.trained_with import TrainedWith
 
 PASST = {
     "what": "AudioSet logits of clips, mean over windows",
@@ -46,8 +47,7 @@ def write(folder, model, settings: Model = DEFAULT, **changes):
         settings,
         audio_size=12,
         text_size=8,
-        passt=PASST,
-        sentence_model=SENTENCES,
+        trained_with=TrainedWith.of(passt=PASST, sentence_model=SENTENCES),
         trained_on="clotho",
     )
     texts = {"tags": read_labels(), "card": "# card\n", "licence": "terms\n"}
@@ -222,38 +222,3 @@ def test_files_of_another_kind_are_refused(folder, name, content, message):
     renew_sums(folder)
     with pytest.raises(InputError, match=message):
         load_exported(folder)
-
-
-def test_the_same_networks_are_compatible(folder):
-    exported = load_exported(folder)
-    require_compatible(exported, passt=PASST, sentence_model=SENTENCES, source="here")
-    require_compatible(
-        exported,
-        passt=PASST | {"precision": "fp32"},
-        sentence_model=SENTENCES | {"model": "another name", "precision": "bf16"},
-        source="here",
-    )
-    require_compatible(exported, passt={}, source="files in the original's layout")
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("model", "passt_20sec"),
-        ("weights_sha256", "c" * 64),
-        ("sample_rate", 16000),
-        ("window_seconds", 20),
-        ("hop_seconds", 5.0),
-    ],
-)
-def test_another_passt_is_refused(folder, name, value):
-    with pytest.raises(InputError) as caught:
-        require_compatible(load_exported(folder), passt=PASST | {name: value}, source="x.hdf5")
-    assert "x.hdf5 does not go with the model" in str(caught.value)
-    assert f"PaSST: {name} is {value!r}, the model needs {PASST[name]!r}" in str(caught.value)
-
-
-def test_another_sentence_model_is_refused(folder):
-    other = SENTENCES | {"weights_sha256": "d" * 64}
-    with pytest.raises(InputError, match=r"sentence model: weights_sha256 is 'ddd.*needs 'bbb"):
-        require_compatible(load_exported(folder), sentence_model=other, source="conf.yaml")

@@ -7,6 +7,7 @@ from utils.checkpoint import save_checkpoint
 from utils.config import Model, load_config
 from utils.exporting import exported_config
 from utils.model_card import Source, model_card, sources_of
+from utils.trained_with import TrainedWith
 
 SCORES = {"R@1": 0.1, "R@5": 0.25, "R@10": 0.5, "mAP@10": 0.2}
 METRICS = {
@@ -28,8 +29,7 @@ def config_of(model: Model = DEFAULT, passt=None, sentence_model=None):
         model,
         audio_size=527,
         text_size=768,
-        passt=passt or {},
-        sentence_model=sentence_model or {},
+        trained_with=TrainedWith.of(passt=passt, sentence_model=sentence_model),
         trained_on="clotho",
     )
 

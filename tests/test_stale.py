@@ -77,6 +77,19 @@ def test_other_weights(demo, capsys):
     settings = [*settings_for(demo), f"passt.weights={demo}/other.safetensors", "training.epochs=1"]
     with pytest.raises(InputError, match=r"weights_sha256 is .* Run scripts/03_audio_features\.py"):
         run("main", settings)
+    run("main", settings_for(demo))
+    ((model),) = (demo / "outputs/demo").iterdir()
     run("03_audio_features", settings)
     assert "tagged 50 clips" in capsys.readouterr().out
+    # A model is for the weights that it was trained with.
+    checkpoint = str(model / "checkpoint_best.pt")
+    with pytest.raises(
+        InputError, match=r"processed does not go with the model .*best\.pt:\n.*PaSST"
+    ):
+        load_script("main").main(["evaluate", "--checkpoint", checkpoint, *options(settings)])
+    with pytest.raises(InputError, match=r"passt\.weights name does not go with the model"):
+        searched = ["--audio", str(demo / "clotho"), "--model", str(model), "rain"]
+        load_script("07_search").main([*searched, *options(settings)])
+    with pytest.raises(InputError, match=r"processed does not go with the model"):
+        run("main", [*settings, f"training.init_checkpoint={checkpoint}"])
     run("main", settings)

@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 
+from utils.corpora import AUDIOCAPS, CLOTHO
 from utils.errors import InputError, shown
 from utils.files import atomic_write
 from utils.tensor_files import load_tensors
+from utils.trained_with import TrainedWith
 
 FORMAT = 1
 
@@ -23,6 +25,12 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU.
+
+    Returns
+    -------
+    dict
+        With ``trained_on``, a plan of `utils.experiment`, and ``trained_with``, a `TrainedWith`,
+        also where an older one does not tell them; the rest as it was written.
 
     Raises
     ------
@@ -41,8 +49,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if found != FORMAT:
         raise InputError(
             f"{path} is no checkpoint of this program, or of another version (format "
-            f"{shown(found)}, "
-            f"not {FORMAT}). Train again with python main.py."
+            f"{shown(found)}, not {FORMAT}). Train again with python main.py."
         )
     for part in ("settings", "model", "trainer"):
         if not isinstance(content.get(part, {}), dict):
@@ -50,4 +57,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
                 f"{path} is no checkpoint: {shown(content[part])} stands where its {part} should "
                 "be. Train again with python main.py."
             )
+    content.setdefault("trained_on", CLOTHO)
+    if content["trained_on"] not in (CLOTHO, AUDIOCAPS):
+        raise InputError(
+            f"{path} was trained on {shown(content['trained_on'])}, and this version knows "
+            f"{CLOTHO} and {AUDIOCAPS}. Train again with python main.py."
+        )
+    content["trained_with"] = TrainedWith.from_plain(content.get("trained_with", {}), path)
     return content

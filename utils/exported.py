@@ -23,38 +23,13 @@ from utils.audioset import NUM_TAGS
 from utils.config import Model
 from utils.errors import InputError, shorten
 from utils.schema import build, limited
+from utils.trained_with import PasstUsed, SentenceModelUsed, TrainedWith
 
 FORMAT = 1
 WEIGHTS, TAG_TABLE = "model.safetensors", "tag_table.safetensors"
 CONFIG, TAGS, CARD, LICENCE = "config.json", "audioset_tags.json", "README.md", "LICENSE"
 SUMS = "SHA256SUMS"
 _SUM_LINE = re.compile(r"([0-9a-f]{64})  ([\w-][\w.-]*)")  # no path can lead out of the folder
-
-# What must be the same for a new sound or text. Precisions may differ, and a sentence model has
-# several names.
-_PASST_MATTERS = ("model", "weights_sha256", "sample_rate", "window_seconds", "hop_seconds")
-_TEXT_MATTERS = ("weights_sha256",)
-
-
-@dataclass(frozen=True)
-class PasstUsed:
-    """The PaSST that the model was trained with, as its vector files tell; None: not recorded."""
-
-    model: str | None = None
-    weights_sha256: str | None = None
-    precision: str | None = None
-    sample_rate: int | None = None
-    window_seconds: float | None = None
-    hop_seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class SentenceModelUsed:
-    """The sentence model, likewise."""
-
-    model: str | None = None
-    weights_sha256: str | None = None
-    precision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +43,11 @@ class ExportedConfig:
     passt: PasstUsed = field(default_factory=PasstUsed)
     sentence_model: SentenceModelUsed = field(default_factory=SentenceModelUsed)
     trained_on: Literal["clotho", "audiocaps"] = "clotho"
+
+    @property
+    def trained_with(self) -> TrainedWith:
+        """The networks before the model."""
+        return TrainedWith(self.passt, self.sentence_model)
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -174,48 +154,6 @@ def load_exported(folder: str | Path) -> Exported:
     if not isinstance(tags, list) or len(tags) != NUM_TAGS or set(map(type, tags)) != {str}:
         raise InputError(f"{folder / TAGS} is not a list of {NUM_TAGS} names. Get it again.")
     return Exported(folder, config, state, tags)
-
-
-def require_compatible(
-    exported: Exported,
-    *,
-    passt: Mapping[str, Any] | None = None,
-    sentence_model: Mapping[str, Any] | None = None,
-    source: str | Path,
-) -> None:
-    """Refuse sounds or texts that were embedded otherwise than those the model was trained on.
-
-    Parameters
-    ----------
-    exported : Exported
-    passt, sentence_model : mapping, optional
-        How sounds and texts are embedded, in the words of vector files: the `attributes` of a
-        `utils.vectors.VectorFile` serve as they are. What either side does not tell is not
-        compared.
-    source : str or Path
-        The file or setting where they come from, named in the error.
-
-    Raises
-    ------
-    InputError
-        Listing each difference.
-
-    """
-    differing = [
-        f"{what}: {name} is {given[name]!r}, the model needs {getattr(trained, name)!r}"
-        for what, trained, given, names in (
-            ("PaSST", exported.config.passt, passt or {}, _PASST_MATTERS),
-            ("sentence model", exported.config.sentence_model, sentence_model or {}, _TEXT_MATTERS),
-        )
-        for name in names
-        if None not in (getattr(trained, name), given.get(name))
-        and getattr(trained, name) != given[name]
-    ]
-    if differing:
-        raise InputError(
-            f"{source} does not go with the model in {exported.folder}:\n{shorten(differing)}\n"
-            "Embed sounds and texts with the networks that its README.md names."
-        )
 
 
 def misfits(config: ExportedConfig, state: Mapping[str, Tensor]) -> list[str]:

@@ -23,14 +23,13 @@ from utils.exported import (
     TAGS,
     WEIGHTS,
     ExportedConfig,
-    PasstUsed,
-    SentenceModelUsed,
     digest,
     misfits,
 )
 from utils.files import atomic_write, read_json, read_text
 from utils.model_card import model_card, sources_of
 from utils.scoring import Scorer
+from utils.trained_with import TrainedWith
 
 
 def export_model(folder: Path, scorer: Scorer, *, metrics_file: Path) -> None:
@@ -56,8 +55,7 @@ def export_model(folder: Path, scorer: Scorer, *, metrics_file: Path) -> None:
         scorer.config.model,
         audio_size=inputs.audio_size,
         text_size=inputs.text_size,
-        passt=inputs.projected[0].attributes,
-        sentence_model=inputs.captions.attributes,
+        trained_with=inputs.made_with,
         trained_on=scorer.trained_on,
     )
     metrics = read_json(metrics_file) if metrics_file.is_file() else None
@@ -76,8 +74,7 @@ def exported_config(
     *,
     audio_size: int,
     text_size: int,
-    passt: Mapping[str, Any],
-    sentence_model: Mapping[str, Any],
+    trained_with: TrainedWith,
     trained_on: str,
 ) -> ExportedConfig:
     """Describe a model.
@@ -87,21 +84,16 @@ def exported_config(
     model : Model
     audio_size, text_size : int
         F and D.
-    passt, sentence_model : mapping
-        Attributes of the vector files that it was trained on; none where they are not recorded.
+    trained_with : TrainedWith
     trained_on : {'clotho', 'audiocaps'}
 
     """
-
-    def used(kind: type, attributes: Mapping[str, Any]) -> Any:
-        return kind(**{f.name: attributes.get(f.name) for f in dataclasses.fields(kind)})
-
     return ExportedConfig(
         audio_size=audio_size,
         text_size=text_size,
         model=model,
-        passt=used(PasstUsed, passt),
-        sentence_model=used(SentenceModelUsed, sentence_model),
+        passt=trained_with.passt,
+        sentence_model=trained_with.sentence_model,
         trained_on=trained_on,
     )
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from utils.datasets import QuerySplit, Split, without_clips
 from utils.errors import InputError
+from utils.trained_with import TrainedWith
 from utils.vectors import VectorFile, read_vectors, require, select
 
 # What vector files say they hold, so that one cannot be taken for another.
@@ -65,6 +66,13 @@ class Inputs:
         """The files, each once."""
         every = (self.captions, *self.projected, self.logits, self.tags)
         return list(dict.fromkeys(file.path for file in every if file is not None))
+
+    @property
+    def made_with(self) -> TrainedWith:
+        """The networks that the vectors come from, as far as the files tell."""
+        return TrainedWith.of(
+            passt=self.projected[0].attributes, sentence_model=self.captions.attributes
+        )
 
     def tag_table(self) -> Tensor | None:
         """Take the sentence vectors of the tags in index order, shape (K, D)."""

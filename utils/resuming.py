@@ -13,6 +13,7 @@ from utils.config import Config, differing_settings, load_config, parse_config
 from utils.errors import InputError
 from utils.experiment import INITIAL_WEIGHTS
 from utils.runs import Run, run_label
+from utils.trained_with import TrainedWith
 from utils.training import Trainer
 
 # Settings that decide the shapes and the meaning of a model's weights.
@@ -83,14 +84,16 @@ def _begun_alike(run: Run, config: Config, begun_with: Mapping[str, str]) -> boo
     if not run.checkpoint_last.exists():
         return True
     checkpoint = load_checkpoint(run.checkpoint_last)
-    return (
-        checkpoint.get("trained_on") == run.trained_on
-        and checkpoint.get("begun_with") == begun_with
-    )
+    return checkpoint["trained_on"] == run.trained_on and checkpoint.get("begun_with") == begun_with
 
 
 def begin_or_resume(
-    trainer: Trainer, run: Run, config: Config, *, begun_with: Mapping[str, str]
+    trainer: Trainer,
+    run: Run,
+    config: Config,
+    *,
+    begun_with: Mapping[str, str],
+    trained_with: TrainedWith,
 ) -> None:
     """Begin a run, or bring the trainers of a team to where it stopped; rank 0 calls it.
 
@@ -102,6 +105,8 @@ def begin_or_resume(
     config : Config
     begun_with : mapping
         Digests of what the trainer is about to be trained on, as `Run.begun_with`.
+    trained_with : TrainedWith
+        The networks that this came from.
 
     Raises
     ------
@@ -109,6 +114,7 @@ def begin_or_resume(
         If the run was begun with other settings or data, or has nothing left to do.
 
     """
+    run.trained_with = trained_with
     if not run.checkpoint_last.exists():
         run.begin(config, trainer.state_dict(), begun_with)
     checkpoint = load_checkpoint(run.checkpoint_last)
@@ -162,10 +168,23 @@ def weights_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return checkpoint.get("model") or training.get("best_state")
 
 
-def load_initial(model: torch.nn.Module, config: Config) -> None:
+def load_initial(model: torch.nn.Module, config: Config, *, trained_with: TrainedWith) -> None:
     """Start from the weights that training.init_checkpoint names, if it names any.
 
     The tag texts and their ratio may be others than those that the weights were trained with.
+
+    Parameters
+    ----------
+    model : nn.Module
+    config : Config
+    trained_with : TrainedWith
+        The networks that the vectors to be trained on came from.
+
+    Raises
+    ------
+    InputError
+        If the weights are for other networks or settings, or do not fit the model.
+
     """
     path = config.training.init_checkpoint
     if path is None:
@@ -177,6 +196,8 @@ def load_initial(model: torch.nn.Module, config: Config) -> None:
             f"training.init_checkpoint: {path} was trained with other settings: "
             f"{'; '.join(differing)}. Train from it with its own, or give another."
         )
+    vectors = f"the data in {config.train_data.input_path}"
+    checkpoint["trained_with"].require(trained_with, model=path, source=vectors)
     weights = dict(weights_of(checkpoint) or {})
     weights.pop("tag_table", None)
     load_into(model, {**weights, **dict(model.named_buffers())}, path)

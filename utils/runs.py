@@ -18,6 +18,7 @@ from utils.corpora import CLOTHO
 from utils.errors import InputError
 from utils.files import atomic_write, read_csv, read_json
 from utils.locks import hold
+from utils.trained_with import TrainedWith
 from utils.training import SELECTED_BY
 
 
@@ -30,6 +31,8 @@ class Run:
     ----------
     begun_with : dict of str to str
         What the run is trained on, by name, each with its SHA-256.
+    trained_with : TrainedWith
+        The networks that this came from.
 
     """
 
@@ -48,6 +51,7 @@ class Run:
         self.plots = folder / "plots"
         self.log = folder / "log.txt"
         self.begun_with: dict[str, str] = {}
+        self.trained_with = TrainedWith()
         self._descriptor: int | None = None
 
     @classmethod
@@ -79,7 +83,7 @@ class Run:
                 f"{folder} is no run folder with a checkpoint_last.pt, so there is nothing to "
                 "resume. Give the folder that the interrupted run named."
             )
-        run.trained_on = load_checkpoint(run.checkpoint_last).get("trained_on", CLOTHO)
+        run.trained_on = load_checkpoint(run.checkpoint_last)["trained_on"]
         return run
 
     def try_to_hold(self) -> bool:
@@ -176,18 +180,19 @@ class Run:
 
     def save_last(self, state: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         """Keep all that is needed to go on after the epoch just finished."""
-        content = {
-            "settings": settings,
-            "trained_on": self.trained_on,
-            "begun_with": self.begun_with,
-            "trainer": state,
-        }
-        save_checkpoint(self.checkpoint_last, content)
+        content = {"begun_with": self.begun_with, "trainer": state}
+        save_checkpoint(self.checkpoint_last, self._described(settings) | content)
 
     def save_best(self, model_state: Mapping[str, Any], settings: Mapping[str, Any]) -> None:
         """Keep the weights of the best epoch so far."""
-        content = {"settings": settings, "trained_on": self.trained_on, "model": model_state}
-        save_checkpoint(self.checkpoint_best, content)
+        save_checkpoint(self.checkpoint_best, self._described(settings) | {"model": model_state})
+
+    def _described(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "settings": settings,
+            "trained_on": self.trained_on,
+            "trained_with": self.trained_with.to_plain(),
+        }
 
     def save_ranks(self, cids: Sequence[int], ranks: Sequence[int]) -> None:
         """Write test.ranks.csv: for each caption (cid) the rank of its own clip, from 1."""

@@ -16,7 +16,7 @@ from utils import cli, metrics, report
 from utils.checkpoint import load_checkpoint
 from utils.config import Config
 from utils.consistency import require_files
-from utils.corpora import CLOTHO, corpus
+from utils.corpora import corpus
 from utils.datasets import CaptionSplit, QuerySplit
 from utils.devices import choose_device
 from utils.errors import InputError
@@ -119,11 +119,13 @@ def load_scorer(
     """
     checkpoint = load_checkpoint(path)
     summary.reads(path)
-    trained_on = checkpoint.get("trained_on", CLOTHO)
+    trained_on = checkpoint["trained_on"]
     config = settings_of(checkpoint, path, changed=changed)
     of = corpus(config, subset or PLANS[trained_on].training[0])
     require_files(needed_files(config, of, [split] if split in of.splits else []))
     inputs = load_inputs(config, of, summary)
+    vectors = f"the data in {of.files.input_path}"
+    checkpoint["trained_with"].require(inputs.made_with, model=path, source=vectors)
     model = build_model(config.model, inputs, dual_encoder=dual_encoder, seed=0)
     load_into(model, weights_of(checkpoint), path)
     model = model.to(choose_device(config.training.device)).eval()

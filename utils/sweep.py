@@ -235,8 +235,14 @@ def train_runs(
             if not run.finished:
                 trainer = make_trainer(config, data, dual_encoder=dual_encoder, make_loss=make_loss)
                 if not run.checkpoint_last.exists():
-                    load_initial(trainer.model, config)
-                begin_or_resume(trainer, run, config, begun_with=data.digests(trainer.model))
+                    load_initial(trainer.model, config, trained_with=data.inputs.made_with)
+                begin_or_resume(
+                    trainer,
+                    run,
+                    config,
+                    begun_with=data.digests(trainer.model),
+                    trained_with=data.inputs.made_with,
+                )
                 fit_and_score(config, data, trainer, run)
         validation, _ = run.read_outcome()
         summary.notes(

@@ -12,6 +12,7 @@ from utils.checkpoint import load_checkpoint
 from utils.config import Config, parse_config
 from utils.errors import InputError
 from utils.resuming import load_into, weights_of
+from utils.trained_with import TrainedWith
 
 
 @dataclass(frozen=True)
@@ -24,15 +25,15 @@ class TrainedModel:
     config : Config
     source : Path
         Where it was read.
-    folder : Exported or None
-        The model folder, if it is one.
+    trained_with : TrainedWith
+        As far as the model tells.
 
     """
 
     network: nn.Module
     config: Config
     source: Path
-    folder: exported.Exported | None = None
+    trained_with: TrainedWith
 
     def require_networks(self, *, passt: Mapping[str, Any]) -> None:
         """Refuse to embed sounds and texts with other networks than the model was trained with.
@@ -48,13 +49,14 @@ class TrainedModel:
             If the model says what it needs, and that is another.
 
         """
-        if self.folder is None:
-            return
-        named = "the PaSST that passt.arch and passt.weights name"
-        exported.require_compatible(self.folder, passt=passt, source=named)
-        exported.require_compatible(
-            self.folder,
-            sentence_model={"weights_sha256": self.config.sentence_model.sha256},
+        self.trained_with.require(
+            TrainedWith.of(passt=passt),
+            model=self.source,
+            source="the PaSST that passt.arch and passt.weights name",
+        )
+        self.trained_with.require(
+            TrainedWith.of(sentence_model={"weights_sha256": self.config.sentence_model.sha256}),
+            model=self.source,
             source="sentence_model in the settings",
         )
 
@@ -89,7 +91,8 @@ def open_model(
         loaded = exported.load_exported(path)
         arch = loaded.config.passt.model or here.passt.arch
         config = replace(here, model=loaded.config.model, passt=replace(here.passt, arch=arch))
-        return TrainedModel(loaded.build(dual_encoder), config, path, loaded)
+        network = loaded.build(dual_encoder)
+        return TrainedModel(network, config, path, loaded.config.trained_with)
     if path.is_dir():
         path = path / "checkpoint_best.pt"
     checkpoint = load_checkpoint(path)
@@ -106,7 +109,7 @@ def open_model(
         text_projection=config.model.text_projection,
     )
     load_into(network, state, path)
-    return TrainedModel(network.eval(), config, path)
+    return TrainedModel(network.eval(), config, path, checkpoint["trained_with"])
 
 
 def newest_run(config: Config) -> Path:

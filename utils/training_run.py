@@ -129,7 +129,7 @@ def train_run(
 
     """
     if not given:
-        load_initial(trainer.model, config)
+        load_initial(trainer.model, config, trained_with=data.inputs.made_with)
     begun_with = data.digests(trainer.model)
     require_same_training(trainer.team, config, begun_with)
     if not trainer.team.leads:
@@ -140,7 +140,9 @@ def train_run(
     if not given and not new:
         found = unfinished_run(config, trained_on=trained_on, begun_with=begun_with)
     with given or found or Run.new(config, trained_on=trained_on) as run:
-        begin_or_resume(trainer, run, config, begun_with=begun_with)
+        begin_or_resume(
+            trainer, run, config, begun_with=begun_with, trained_with=data.inputs.made_with
+        )
         if found:
             run.say(
                 f"going on with {cli.shown(run.folder)}, interrupted after epoch "
