@@ -275,8 +275,10 @@ def _through_unit(grad: Tensor, unit: Tensor, length: Tensor) -> Tensor:
 
 
 def _linear(inputs: int, outputs: int, generator: torch.Generator | None) -> nn.Linear:
-    # skip_init: the default initialisation would draw from the global random state.
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    # The default initialisation draws from the global random state. (nn.utils.skip_init would not,
+    # but imports for a second.)
+    with torch.random.fork_rng(devices=[]):
+        layer = nn.Linear(inputs, outputs)
     nn.init.kaiming_uniform_(layer.weight, generator=generator)
     nn.init.zeros_(layer.bias)
     return layer

@@ -10,9 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from utils import files, text
 from utils.clotho import SOURCE, find_audio, list_wavs, read_captions_csv
@@ -26,6 +24,9 @@ from utils.datasets import (
 )
 from utils.errors import InputError, counted, shorten
 from utils.sounds import Sound, read_sounds
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 # So that the same content gives the same bytes with every Python version that can run this.
 _PICKLE_PROTOCOL = 4
@@ -60,7 +61,7 @@ class Preprocessed:
     """
 
     audio_info: dict[str, dict[str, Any]]
-    captions: dict[str, pd.DataFrame]
+    captions: dict[str, "pd.DataFrame"]
     vocab_info: dict[str, Any]
     sources: dict[str, dict[str, str]]
     missing: list[str]
@@ -283,7 +284,9 @@ def _number_clips(
 
 def _number_captions(
     captions: Mapping[str, Sequence[Caption]], fids: Mapping[str, Mapping[str, int]]
-) -> dict[str, pd.DataFrame]:
+) -> dict[str, "pd.DataFrame"]:
+    import pandas as pd  # takes half a second, and is for the scripts that preprocess alone
+
     cids = itertools.count(1)
     tables = {}
     for split, of_split in captions.items():

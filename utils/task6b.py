@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from utils import files, text
 from utils.clotho import list_wavs
@@ -133,6 +132,8 @@ def preprocess_task6b(
         "audio_durations": {SPLIT: [sound.duration for _, sound in found.values()]},
     }
     sources = {SPLIT: {name: sound.source for name, (_, sound) in found.items()}}
+    import pandas as pd  # takes half a second, and is for script 02 alone
+
     table = pd.DataFrame(
         [(i, q, text.clean(q), text.tokens(q)) for i, q in enumerate(queries, start=1)],
         columns=list(_COLUMNS),
