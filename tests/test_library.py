@@ -20,6 +20,7 @@ class Folder:
     def __init__(self, path):
         self.path, self.index = path / "sounds", path / "index"
         self.path.mkdir()
+        self.origin = {"model": "m"}
         self.tagged = []
         self.stop_after = None
         self.bars = []
@@ -55,7 +56,7 @@ class Folder:
         self.library, self.changes = update_library(
             self.path,
             self.index,
-            origin={"model": "m"},
+            origin=self.origin,
             width=WIDTH,
             hop_seconds=HOP,
             start=lambda: self._tag,
@@ -192,6 +193,16 @@ def test_half_a_sound_in_the_journal_does_not_count(folder):
     assert folder.update()["long.wav"] == 0.5
     assert "long.wav" in folder.tagged
     assert sum(folder.library.table[folder.library.rows, 0] == 0.5) == 3
+
+
+def test_an_index_of_another_network_is_refused_and_kept(folder):
+    folder.update()
+    folder.origin = {"model": "other"}
+    with pytest.raises(InputError, match=r"index was made with another PaSST.* --index, or remove"):
+        folder.update()
+    folder.origin = {"model": "m"}
+    folder.update()
+    assert folder.tagged == []
 
 
 def test_a_folder_without_sounds_and_a_foreign_index_are_refused(folder, tmp_path):

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from utils.locks import FolderLock, explained
 
-_ROWS, _KEYS = "rows.f32", "keys.jsonl"
+_ROWS, _KEYS, _ORIGIN = "rows.f32", "keys.jsonl", "origin.json"
 
 
 class Journal:
@@ -44,16 +44,16 @@ class Journal:
     def __init__(self, path: Path, *, origin: dict[str, Any], width: int) -> None:
         self.path = path
         self.width = width
-        self._origin_file = path / "origin.json"
+        self._origin_file = path / _ORIGIN
         self._rows_file = path / _ROWS
         self._keys_file = path / _KEYS
         self._failed_file = path / "failed.jsonl"
         self.rows: dict[str, NDArray[np.float32]] = {}
         self.failed: dict[str, str] = {}
-        wanted = json.dumps({"width": width, **origin}, sort_keys=True)
+        wanted = _described(origin, width)
         self._lock = FolderLock(path)
         with explained(path):
-            if _content(self._origin_file) != wanted.encode():
+            if _content(self._origin_file) != wanted:
                 for file in (
                     self._origin_file,
                     self._rows_file,
@@ -61,7 +61,7 @@ class Journal:
                     self._failed_file,
                 ):
                     file.unlink(missing_ok=True)
-                self._origin_file.write_bytes(wanted.encode())
+                self._origin_file.write_bytes(wanted)
             self._reopen()
 
     def append(self, keys: Sequence[str], rows: NDArray[np.float32]) -> None:
@@ -109,6 +109,11 @@ class Journal:
                     self.failed[key] = reason
 
 
+def is_of(path: Path, origin: dict[str, Any], width: int) -> bool:
+    """Tell whether a journal is of this origin, or there is none."""
+    return _content(path / _ORIGIN) in (b"", _described(origin, width))
+
+
 def read_rows(path: Path, width: int) -> tuple[list[str], NDArray[np.float32]]:
     """Read the keys and rows of a journal, also while another process appends to it.
 
@@ -129,6 +134,10 @@ def map_rows(path: Path, count: int, width: int) -> NDArray[np.float32]:
     if count == 0:  # an empty file cannot be mapped
         return np.empty((0, width), np.float32)
     return np.asarray(np.memmap(path, "<f4", mode="r", shape=(count, width)))
+
+
+def _described(origin: dict[str, Any], width: int) -> bytes:
+    return json.dumps({"width": width, **origin}, sort_keys=True).encode()
 
 
 def _texts(lines: list[bytes]) -> list[str]:

@@ -1,9 +1,9 @@
 """A folder of sounds of whatever formats, tagged passage by passage, for searching in it.
 
-What is computed is kept in an index folder, in files that only grow: a journal (`utils.journal`)
-holds one row per passage of each content that was ever tagged; ``files.json`` says which content
-each file of the folder has. So sounds that are added, changed, renamed or deleted cost only what is
-new, and equal contents are tagged once.
+What is computed is kept in an index folder, in files that only grow: ``passages/`` is a journal
+(`utils.journal`) with one row per passage of each content that was ever tagged, and ``files.json``
+says which content each file of the folder has. So sounds that are added, changed, renamed or
+deleted cost only what is new, and equal contents are tagged once.
 
 Shapes: P passages in the library, R rows in the journal, W windows of a sound, D numbers each.
 """
@@ -17,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.audio import UnusableSound, read_header
-from utils.journal import Journal
+from utils.errors import InputError
+from utils.journal import Journal, is_of
 from utils.passages import Passage, PassageRows, cut_passages, read_passages
 from utils.sound_folder import Changes, SoundFile, look, read_list, write_list
 
 _FILES = "files.json"
-_ROWS = "passages"
+JOURNAL = "passages"  # what is computed from its rows is kept in it too, and goes with it
 
 # Paths ─► for each, in order, the network's output for its windows, shape (W, D), or the error.
 TagSounds = Callable[[Sequence[Path]], Iterator[NDArray[np.float32] | UnusableSound]]
@@ -119,13 +120,18 @@ def update_library(
     Raises
     ------
     InputError
-        If the folder cannot be read or holds no sounds, the index cannot be written, or another
-        process is updating it.
+        If the folder cannot be read or holds no sounds, the index is of another network or cannot
+        be written, or another process is updating it.
 
     """
+    if not is_of(index / JOURNAL, dict(origin), width):
+        raise InputError(
+            f"the index in {index} was made with another PaSST, or in another precision. Name "
+            "another folder with --index, or remove that one: all sounds will be tagged again."
+        )
     before = read_list(index / _FILES)
     found, changes = look(folder, before)
-    held = read_passages(index / _ROWS, width)
+    held = read_passages(index / JOURNAL, width)
     wanted: dict[str, str] = {}  # a path for each content that is not there yet
     for path, file in found.items():
         if file.source and file.source not in held.complete and not file.reason:
@@ -135,7 +141,7 @@ def update_library(
         for path, file in found.items():
             if file.source in failed:
                 found[path] = file._replace(reason=failed[file.source])
-        held = read_passages(index / _ROWS, width)
+        held = read_passages(index / JOURNAL, width)
     if found != before:
         write_list(index / _FILES, folder, found)
     return _open(folder, found, held), changes
@@ -154,7 +160,7 @@ def _tag(
     """Tag contents and keep their rows; returns why some cannot be used, by source."""
     failed = {}
     with (
-        Journal(index / _ROWS, origin=dict(origin), width=width) as journal,
+        Journal(index / JOURNAL, origin=dict(origin), width=width) as journal,
         progress(len(wanted)) as bar,
     ):
         outputs = start()([folder / path for path in wanted.values()])

@@ -19,10 +19,11 @@ from utils import audioset, extraction
 from utils.audio import UnusableSound, check_sound_file
 from utils.config import Config
 from utils.errors import InputError
-from utils.library import Changes, Library, update_library
+from utils.library import JOURNAL, Library, update_library
 from utils.nearest import EXACT_BELOW, nearest
 from utils.search import Engine, embed_library
 from utils.sentences import TextEncoder
+from utils.sound_folder import Changes
 from utils.tag_columns import TagColumns
 from utils.tagging import Tagger
 from utils.tensor_files import digest_of
@@ -118,15 +119,16 @@ class Searcher:
             start=lambda: self._tag,
             progress=partial(progress, description="tagging", unit="sounds"),
         )
+        derived = self.index / JOURNAL
         columns = TagColumns(
             self.library.table,
             len(self._tags),
-            self.index / "tags.f32",
+            derived / "tags.f32",
             progress=partial(progress, description="sorting by tag", unit="blocks"),
         )
         embeddings = embed_library(
             self.library,
-            self.index / f"embeddings-{self._digest}.f32",
+            derived / f"embeddings-{self._digest}.f32",
             self.embed_rows,
             progress=partial(progress, description="embedding", unit="passages"),
         )
@@ -138,7 +140,7 @@ class Searcher:
             features_of=self._features,
             nearest=nearest(
                 embeddings,
-                path=self.index / f"nearest-{self._digest}.safetensors",
+                path=derived / f"nearest-{self._digest}.safetensors",
                 sample=self._sample_queries() if many else _NO_SAMPLE,
                 progress=partial(progress, description="indexing", unit="steps"),
             ),
