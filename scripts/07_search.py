@@ -37,7 +37,7 @@ from models.sentence_encoder import SentenceEncoder
 from utils import cli, distributed
 from utils.audio import check_sound_file, read_header
 from utils.audioset import read_labels
-from utils.errors import InputError
+from utils.errors import InputError, printable
 from utils.files import read_text
 from utils.search import Hit, parse_filter
 from utils.search_cli import add_options, open_searcher, tell
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     distributed.refuse_team("scripts/07_search.py")
     # What cannot be asked is told before a folder is tagged.
     filters = [parse_filter(text, read_labels()) for text in args.tag]
-    texts = [*args.query, *(lines_of(args.queries) if args.queries else [])]
+    texts = [*map(checked, args.query), *(lines_of(args.queries) if args.queries else [])]
     for path in args.like:
         check_sound_file(path, root=path.parent)
         read_header(path)
@@ -101,9 +101,28 @@ def queries(
     for path in args.like:
         yield f"like {path}", searcher.embed_sound(path)
     if not (texts or args.like):
-        texts = ask() if sys.stdin.isatty() else filter(None, map(str.strip, sys.stdin))
+        texts = map(checked, ask() if sys.stdin.isatty() else piped())
     for text in texts:
         yield text, searcher.engine.embed_texts([text])[0]
+
+
+def checked(text: str) -> str:
+    """Refuse a query that says nothing, or that is no text."""
+    if not text.strip():
+        raise InputError("a query is empty. Say in words what to look for.")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"the query {text!a} is not in UTF-8. Mend it.") from None
+    return text
+
+
+def piped() -> Iterator[str]:
+    """Read queries from the standard input, one per line."""
+    try:
+        yield from filter(None, map(str.strip, sys.stdin))
+    except UnicodeDecodeError as error:
+        raise InputError(f"the standard input is not in UTF-8 ({error.reason}).") from None
 
 
 def lines_of(path: Path) -> list[str]:
@@ -128,10 +147,10 @@ def ask() -> Iterator[str]:
 
 
 def as_json(query: str, hits: list[Hit]) -> str:
-    """Write a query and its hits in one line."""
-    return json.dumps(
-        {"query": query, "hits": [dataclasses.asdict(hit) for hit in hits]}, ensure_ascii=False
-    )
+    """Write a query and its hits in one line; names that are not UTF-8 as Python reads them."""
+    answer = {"query": query, "hits": [dataclasses.asdict(hit) for hit in hits]}
+    line = json.dumps(answer, ensure_ascii=False)
+    return line if printable(line) == line else json.dumps(answer)
 
 
 def as_text(query: str, hits: list[Hit], *, why: bool) -> str:
@@ -141,10 +160,10 @@ def as_text(query: str, hits: list[Hit], *, why: bool) -> str:
         place = f"{minutes(hit.start)}–{minutes(hit.end)} of " if hit.is_part else ""
         tags = ", ".join(f"{tag.tag} {tag.probability:.2f}" for tag in hit.tags)
         lines.append(
-            f"{hit.rank:3}. {hit.score:6.3f}  {styled('36', hit.paths[0])}  "
+            f"{hit.rank:3}. {hit.score:6.3f}  {styled('36', printable(hit.paths[0]))}  "
             f"{place}{minutes(hit.duration)}  {styled('2', tags)}"
         )
-        lines += [f"             also {path}" for path in hit.paths[1:]]
+        lines += [f"             also {printable(path)}" for path in hit.paths[1:]]
         if why:
             reasons = ", ".join(
                 f"{reason.tag} {reason.contribution:+.3f}" for reason in hit.reasons

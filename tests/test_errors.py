@@ -1,12 +1,17 @@
 import pytest
 
-from utils.errors import InputError, counted, refuse, shorten, shown
+from utils.errors import InputError, counted, printable, refuse, shorten, shown
 
 
 def test_shorten_shows_ten_lines():
     assert shorten(["a", "b"]) == "  - a\n  - b"
     assert shorten([str(i) for i in range(10)]).endswith("  - 9")
     assert shorten([str(i) for i in range(13)]).endswith("  - 9\n  ... and 3 more")
+
+
+def test_what_a_terminal_would_obey_is_escaped():
+    name = "\x1b[31mred\nname \udcff é 犬.wav"
+    assert printable(name) == "\\x1b[31mred\\nname \\udcff é 犬.wav"
 
 
 def test_counted_fits_the_unit_to_the_number():

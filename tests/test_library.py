@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 
 import numpy as np
@@ -195,10 +196,101 @@ def test_half_a_sound_in_the_journal_does_not_count(folder):
     assert sum(folder.library.table[folder.library.rows, 0] == 0.5) == 3
 
 
+def test_another_content_of_the_same_length_is_tagged(folder):
+    path = folder.sound("x.wav", 0.5)
+    folder.update()
+    source = folder.library.sounds[1].source
+    content = bytearray(path.read_bytes())
+    content[len(content) // 4 : -len(content) // 4] = bytes(len(content) // 2)
+    path.write_bytes(content)
+    folder.update()
+    assert folder.tagged == ["x.wav"]
+    assert folder.library.sounds[1].source != source
+
+
+def test_a_bad_name_costs_no_other_file_of_that_content(folder):
+    good = folder.sound("z.wav", 0.5)
+    shutil.copy(good, good.with_name("bad\udcff.wav"))
+    assert folder.update()["z.wav"] == 0.5
+    assert folder.library.failed == {"bad\udcff.wav": "has a name that is not UTF-8"}
+    folder.update()
+    assert folder.tagged == []
+
+
+def test_what_goes_away_or_changes_while_it_is_tagged_is_tagged_next_time(folder):
+    path = folder.path / "sub/b.FLAC"
+    tag, away = folder._tag, folder.path.parent / "away"
+
+    def disturbed(paths):
+        for other, windows in zip(paths, tag(paths), strict=True):
+            if other == path and not away.exists():
+                path.rename(away)
+            if other == folder.path / "a.wav":
+                folder.sound("a.wav", 0.7)
+            yield windows
+
+    folder._tag = disturbed
+    assert folder.update().keys() == {"sub/deeper/ c, &amp;.ogg"}
+    assert folder.library.failed["a.wav"] == "was changed while it was tagged"
+    away.rename(path)
+    folder._tag = tag
+    found = folder.update()
+    assert (found["a.wav"], found["sub/b.FLAC"]) == (0.7, 0.2)
+    assert folder.library.failed == {}
+
+
+def test_an_index_for_another_folder_looks_at_all_of_it(folder, tmp_path):
+    folder.update()
+    other = tmp_path / "other"
+    shutil.copytree(folder.path, other)
+    times = (folder.path / "a.wav").stat()
+    folder.path = other
+    folder.sound("a.wav", 0.6)
+    os.utime(other / "a.wav", ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert folder.update()["a.wav"] == 0.6
+    assert folder.tagged == ["a.wav"]
+
+
+@pytest.mark.parametrize("file", ["rows.f32", "keys.jsonl", "origin.json"])
+def test_what_was_computed_from_rows_goes_with_them(folder, file):
+    folder.update()
+    derived = folder.library.derived
+    derived.mkdir()
+    (derived / "x.f32").write_bytes(b"of these rows")
+    folder.sound("new.wav", 0.5)
+    assert len(folder.update()) == 4
+    assert folder.library.derived == derived
+    if file == "keys.jsonl":  # a line is lost, as in a crash of the machine
+        keys = (folder.index / "passages" / file).read_bytes().splitlines(keepends=True)
+        (folder.index / "passages" / file).write_bytes(keys[0] + b"\0\0\n" + b"".join(keys[2:]))
+    else:
+        (folder.index / "passages" / file).unlink()
+    folder.sound("newer.wav", 0.6)
+    if file == "origin.json":
+        with pytest.raises(InputError, match="was made with another PaSST"):
+            folder.update()
+        return
+    assert len(folder.update()) == 5
+    assert folder.library.derived != derived
+    assert not derived.exists()
+
+
+def test_an_index_is_no_folder_of_sounds_and_no_file(folder, tmp_path):
+    (tmp_path / "file").touch()
+    for index, message in (
+        (folder.path, "holds the sounds"),
+        (tmp_path, "holds the sounds"),
+        (tmp_path / "file", "is a file"),
+    ):
+        folder.index = index
+        with pytest.raises(InputError, match=rf"--index .*{message}"):
+            folder.update()
+
+
 def test_an_index_of_another_network_is_refused_and_kept(folder):
     folder.update()
     folder.origin = {"model": "other"}
-    with pytest.raises(InputError, match=r"index was made with another PaSST.* --index, or remove"):
+    with pytest.raises(InputError, match=r"index/passages was made with another PaSST.* --index"):
         folder.update()
     folder.origin = {"model": "m"}
     folder.update()
@@ -208,7 +300,7 @@ def test_an_index_of_another_network_is_refused_and_kept(folder):
 def test_a_folder_without_sounds_and_a_foreign_index_are_refused(folder, tmp_path):
     folder.update()
     (folder.index / "files.json").write_text(json.dumps({"format": 99, "files": {}}))
-    with pytest.raises(InputError, match=r"files\.json .*format 99, not 1.* Remove .*index"):
+    with pytest.raises(InputError, match=r"files\.json .*format 99, not 1.* remove that file"):
         folder.update()
     (tmp_path / "empty").mkdir()
     folder.path = tmp_path / "empty"

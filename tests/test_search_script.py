@@ -106,6 +106,8 @@ def test_where_nothing_is_found_the_status_says_so(search):
         (["rain", "--model", "/nowhere.pt"], r"no checkpoint /nowhere\.pt"),
         (["--queries", "/nowhere.txt"], r"cannot read /nowhere\.txt"),
         (["--queries", "/dev/null"], r"--queries /dev/null: the file holds no query"),
+        (["rain", " "], "a query is empty"),
+        (["caf\udce9"], r"the query 'caf.udce9' is not in UTF-8"),
         (["--like", "/nowhere.wav"], r"/nowhere\.wav is missing"),
         (["--like", __file__], r"test_search_script\.py cannot be read as sound"),
     ],

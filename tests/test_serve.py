@@ -19,6 +19,7 @@ from utils.errors import InputError
 from utils.library import Library, Sound
 from utils.passages import Passage
 from utils.search import Filter, Hit, Reason
+from utils.sound_folder import Changes
 from utils.web import clips
 from utils.web.app import create_app
 from utils.web.service import Service
@@ -84,6 +85,7 @@ class FakeSearcher:
 
     def __init__(self, library):
         self.engine = FakeEngine(library)
+        self.changes = Changes(0, 0, 0)
         self.heard = []
 
     def embed_sound(self, path):
@@ -414,6 +416,7 @@ def test_new_sounds_are_looked_for_while_searching_goes_on(page, searcher, token
             assert go_on.wait(20)
             bar.update(2)
         searcher.engine = FakeEngine(make_library(tmp_path / "sounds", ["new.wav", "c.flac"]))
+        searcher.changes = Changes(1, 7, 0)
 
     searcher.update = update
     assert page.post("/api/update").status_code == 202
@@ -424,7 +427,8 @@ def test_new_sounds_are_looked_for_while_searching_goes_on(page, searcher, token
         assert time.monotonic() < deadline
     assert page.get("/api/search?q=a").json()["library"] == token
     go_on.set()
-    assert finish_update(page) == {"running": False, "message": "Now 2 sounds (-6)."}
+    told = "2 sounds now: 1 file new or changed, 7 gone."
+    assert finish_update(page) == {"running": False, "message": told}
     assert page.get("/api/search?q=a").json()["library"] != token
     refused(page.get(f"/sounds/{token}/1/audio"), 409, "Search again")
 

@@ -1,3 +1,4 @@
+import hashlib
 import os
 
 import pytest
@@ -15,6 +16,7 @@ def make(folder, *names):
 
 def test_the_suffixes_are_those_of_the_audio_library():
     assert {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"} <= SUFFIXES
+    assert ".raw" not in SUFFIXES
 
 
 def test_a_folders_files_come_before_those_of_its_sub_folders_each_sorted(tmp_path):
@@ -27,39 +29,80 @@ def test_a_folders_files_come_before_those_of_its_sub_folders_each_sorted(tmp_pa
     assert changes == Changes(added=6, gone=0, duplicates=0)
 
 
-def test_only_files_of_another_size_or_time_are_opened(tmp_path, monkeypatch):
-    make(tmp_path, "a.wav", "b.wav", "c.wav")
+def test_only_files_of_another_size_or_time_are_read(tmp_path):
+    make(tmp_path, "a.wav", "b.wav", "c.wav", "d.wav")
     before, _ = look(tmp_path, {})
+    for name in ("a.wav", "b.wav"):  # other contents of the same size, one at the same time
+        (tmp_path / name).write_bytes(b"12345")
+    os.utime(tmp_path / "a.wav", ns=(1, before["a.wav"].mtime_ns))
     os.utime(tmp_path / "b.wav", ns=(1, 1))
     (tmp_path / "c.wav").unlink()
-    seen = []
-    monkeypatch.setattr("utils.sound_folder.fingerprint", lambda path: seen.append(path) or "new")
     found, changes = look(tmp_path, before)
-    assert seen == [tmp_path / "b.wav"]
-    assert found == {"a.wav": before["a.wav"], "b.wav": SoundFile(5, 1, "new")}
+    assert found["a.wav"] == before["a.wav"]
+    assert found["b.wav"] == SoundFile(5, 1, hashlib.sha256(b"12345").hexdigest())
+    assert found["d.wav"] is before["d.wav"]
     assert changes == Changes(added=1, gone=1, duplicates=0)
 
 
-def test_equal_contents_have_one_source_and_others_that_look_alike_have_two(tmp_path, monkeypatch):
+def test_equal_contents_have_one_source(tmp_path):
     make(tmp_path, "a.wav", "c.wav")
     (tmp_path / "b.wav").write_bytes(b"a.wav")
-    monkeypatch.setattr("utils.sound_folder.fingerprint", lambda path: "alike")
     found, changes = look(tmp_path, {})
-    assert found["a.wav"].source == found["b.wav"].source == "alike"
-    assert found["c.wav"].source.startswith("alike, ")
+    assert found["a.wav"].source == found["b.wav"].source != found["c.wav"].source
     assert changes.duplicates == 1
 
 
-def test_a_list_is_read_as_it_was_written(tmp_path):
+def test_a_link_changes_with_what_it_leads_to(tmp_path):
+    make(tmp_path, "sub/a.wav")
+    (tmp_path / "link.wav").symlink_to("sub/a.wav")
+    before, _ = look(tmp_path, {})
+    (tmp_path / "sub/a.wav").write_bytes(b"something else")
+    found, _ = look(tmp_path, before)
+    assert found["link.wav"].source == found["sub/a.wav"].source != before["link.wav"].source
+
+
+def test_what_could_not_be_read_is_tried_again(tmp_path):
+    make(tmp_path, "good.wav")
+    (tmp_path / "link.wav").symlink_to("later.dat")
+    (tmp_path / "round.wav").symlink_to("round.wav")
+    before, _ = look(tmp_path, {})
+    assert before["link.wav"].reason == "is a link to nothing (later.dat)"
+    assert before["round.wav"].reason.startswith("cannot be opened (Too many levels")
+    make(tmp_path, "later.dat")
+    found, changes = look(tmp_path, before)
+    assert found["link.wav"].source
+    assert found["round.wav"] == before["round.wav"]
+    assert changes.added == 1
+
+
+def test_a_sub_folder_that_cannot_be_read_stands_among_the_files(tmp_path, monkeypatch):
+    make(tmp_path, "a.wav", "lost+found/b.wav", "sub/c.wav")
+    scandir = os.scandir
+
+    def refuse(path):
+        if path.name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found, _ = look(tmp_path, {})
+    assert list(found) == ["a.wav", "lost+found/", "sub/c.wav"]
+    assert found["lost+found/"].reason == "cannot be read (Permission denied)"
+    with pytest.raises(InputError, match=r"cannot list the sounds of .*found: Permission denied"):
+        look(tmp_path / "lost+found", {})
+
+
+def test_a_list_is_read_as_it_was_written_for_its_own_folder(tmp_path):
     path = tmp_path / "files.json"
-    assert read_list(path) == {}
+    assert read_list(path, tmp_path) == {}
     found = {"a.wav": SoundFile(1, 2, "s"), "caf\udce9.wav": SoundFile(1, 2, None, "is a pipe")}
     write_list(path, tmp_path, found)
-    assert read_list(path) == found
+    assert read_list(path, tmp_path) == found
+    assert read_list(path, tmp_path / "other") == {}
 
 
 @pytest.mark.parametrize("content", ["[]", '{"format": 1}', '{"format": 1, "files": {"a": [1]}}'])
 def test_a_list_of_somebody_else_is_refused(tmp_path, content):
     (tmp_path / "files.json").write_text(content)
-    with pytest.raises(InputError, match=r"files\.json is no list of files .* Remove"):
-        read_list(tmp_path / "files.json")
+    with pytest.raises(InputError, match=r"files\.json is no list of sounds .* remove that file"):
+        read_list(tmp_path / "files.json", tmp_path)

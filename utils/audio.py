@@ -21,6 +21,7 @@ _BLOCK_NUMBERS = 2**19  # decoded at a time, all channels together; bounds the m
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000  # Hz; beyond it, a header is damaged or a trick
 # What libsndfile notes while opening: a chunk that promises more bytes than the file has.
 _CUT_OFF = re.compile(r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
+_UNKNOWN_FRAMES = 2**62  # a flac that was written to a pipe
 _UNKNOWN_BYTES = 0x7FFF0000  # programs that write to a pipe promise this much or more
 _MISSING_SHARE = 0.01  # promises are often a few bytes off
 
@@ -253,6 +254,8 @@ def opened(path: Path, *, source: BinaryIO | None = None) -> Iterator[soundfile.
                     f"says that it has {file.samplerate} samples per second; from {_LOWEST_RATE} "
                     f"to {_HIGHEST_RATE} are read",
                 )
+            if file.frames >= _UNKNOWN_FRAMES:
+                raise UnusableSound(path, "does not tell how long it is; convert it")
             for promised, there in _CUT_OFF.findall(file.extra_info):
                 missing = int(promised) - int(there)
                 if int(promised) < _UNKNOWN_BYTES and missing > _MISSING_SHARE * int(promised):
@@ -262,7 +265,7 @@ def opened(path: Path, *, source: BinaryIO | None = None) -> Iterator[soundfile.
             yield file
     except UnicodeError:
         raise UnusableSound(path, "has a name that is not UTF-8") from None
-    except (soundfile.SoundFileError, OSError) as error:
+    except (soundfile.SoundFileError, OSError, TypeError) as error:  # TypeError: raw samples
         # Without the path, with which str(error) begins.
         reason = getattr(error, "error_string", error)
         raise UnusableSound(path, f"cannot be read as sound ({reason})") from None

@@ -17,8 +17,7 @@ class InputError(Exception):
 
 def shorten(lines: Sequence[str]) -> str:
     """Write the first ten lines as a list, and count the rest."""
-    # Names on a disk may hold bytes that no terminal can show.
-    shown = [f"  - {line.encode(errors='backslashreplace').decode()}" for line in lines[:_SHOWN]]
+    shown = [f"  - {printable(line)}" for line in lines[:_SHOWN]]
     if len(lines) > _SHOWN:
         shown.append(f"  ... and {len(lines) - _SHOWN} more")
     return "\n".join(shown)
@@ -58,6 +57,13 @@ def refuse(problems: Sequence[str], where: object, advice: str = "") -> None:
     if problems:
         text = f"{counted(len(problems), 'problem')} in {where}:\n{shorten(problems)}\n{advice}"
         raise InputError(text.rstrip())
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would obey or could not show: control characters, broken UTF-8."""
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
+    )
 
 
 def shown(value: object) -> str:

@@ -114,9 +114,10 @@ def _source(vectors: Tensor) -> dict[str, Any]:
 
 
 def digest(vectors: Tensor) -> str:
-    """Tell vectors from others, in one pass as quick as memory: any row that changed shows.
+    """Tell vectors from others, in one pass as quick as memory: rows that were computed anew show.
 
-    It guards against accidents. Who means harm and can write the vectors can also keep the digest.
+    It guards against accidents, and does not see all that can be done on purpose, such as two rows
+    of a pair that change places.
     """
     count, dimension = vectors.shape
     even = vectors[: count // 2 * 2].view(-1, 2 * dimension)  # rows of whole 8-byte words

@@ -9,6 +9,8 @@ import contextlib
 import itertools
 import json
 import os
+import re
+import secrets
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 
 from utils.locks import FolderLock, explained
 
-_ROWS, _KEYS, _ORIGIN = "rows.f32", "keys.jsonl", "origin.json"
+_ROWS, _KEYS, _ORIGIN, _GENERATION = "rows.f32", "keys.jsonl", "origin.json", "generation"
 
 
 class Journal:
@@ -61,6 +63,7 @@ class Journal:
                     self._failed_file,
                 ):
                     file.unlink(missing_ok=True)
+                self._renew()
                 self._origin_file.write_bytes(wanted)
             self._reopen()
 
@@ -96,9 +99,12 @@ class Journal:
     def _reopen(self) -> None:
         """Read what both files hold, and cut off what only one of them does."""
         keys, table = read_rows(self.path, self.width)
+        lines = _lines(self._keys_file)
+        if len(keys) < len(lines):  # rows are lost that somebody may have read
+            self._renew()
         for file, size in (
             (self._rows_file, 4 * self.width * len(keys)),
-            (self._keys_file, sum(len(line) + 1 for line in _lines(self._keys_file)[: len(keys)])),
+            (self._keys_file, sum(len(line) + 1 for line in lines[: len(keys)])),
         ):
             with file.open("ab") as stream:
                 stream.truncate(size)
@@ -108,10 +114,20 @@ class Journal:
                 case [str(key), str(reason)]:
                     self.failed[key] = reason
 
+    def _renew(self) -> None:
+        """Tell from now on that rows may stand where others stood."""
+        (self.path / _GENERATION).write_text(secrets.token_hex(8), encoding="ascii")
+
 
 def is_of(path: Path, origin: dict[str, Any], width: int) -> bool:
     """Tell whether a journal is of this origin, or there is none."""
-    return _content(path / _ORIGIN) in (b"", _described(origin, width))
+    there = _content(path / _ORIGIN)
+    return there == _described(origin, width) or (not there and not _content(path / _KEYS))
+
+
+def generation(path: Path) -> str:
+    """Name a journal's state: while the name is the same, rows are only added."""
+    return re.sub(r"[^0-9a-f]", "", _content(path / _GENERATION).decode("ascii", "replace"))
 
 
 def read_rows(path: Path, width: int) -> tuple[list[str], NDArray[np.float32]]:

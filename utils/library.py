@@ -8,6 +8,7 @@ deleted cost only what is new, and equal contents are tagged once.
 Shapes: P passages in the library, R rows in the journal, W windows of a sound, D numbers each.
 """
 
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +19,14 @@ from numpy.typing import NDArray
 
 from utils.audio import UnusableSound, read_header
 from utils.errors import InputError
-from utils.journal import Journal, is_of
+from utils.journal import Journal, generation, is_of
+from utils.locks import explained
 from utils.passages import Passage, PassageRows, cut_passages, read_passages
-from utils.sound_folder import Changes, SoundFile, look, read_list, write_list
+from utils.sound_folder import Changes, SoundFile, changed_since, look, read_list, write_list
 
 _FILES = "files.json"
-JOURNAL = "passages"  # what is computed from its rows is kept in it too, and goes with it
+_ROWS = "passages"
+_DERIVED = "computed from generation "  # … of the journal, in which these folders are
 
 # Paths ─► for each, in order, the network's output for its windows, shape (W, D), or the error.
 TagSounds = Callable[[Sequence[Path]], Iterator[NDArray[np.float32] | UnusableSound]]
@@ -38,11 +41,14 @@ class Sound(NamedTuple):
         All files with this content, relative to the folder, sorted.
     duration : float
         In seconds.
+    source : str
+        Tells it from other contents.
 
     """
 
     paths: tuple[str, ...]
     duration: float
+    source: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +70,8 @@ class Library:
     passages : list of R Passage
     failed : dict of str to str
         Files that cannot be used, and why.
+    derived : Path
+        Folder for what is computed from the rows; another one when they are no longer the same.
 
     """
 
@@ -74,6 +82,7 @@ class Library:
     sound_of_row: NDArray[np.int64]
     passages: list[Passage]
     failed: dict[str, str]
+    derived: Path = Path()
 
     def path(self, sound: int) -> Path:
         """Return where a sound is, by its index."""
@@ -124,45 +133,54 @@ def update_library(
         be written, or another process is updating it.
 
     """
-    if not is_of(index / JOURNAL, dict(origin), width):
-        raise InputError(
-            f"the index in {index} was made with another PaSST, or in another precision. Name "
-            "another folder with --index, or remove that one: all sounds will be tagged again."
-        )
-    before = read_list(index / _FILES)
-    found, changes = look(folder, before)
-    held = read_passages(index / JOURNAL, width)
-    wanted: dict[str, str] = {}  # a path for each content that is not there yet
-    for path, file in found.items():
-        if file.source and file.source not in held.complete and not file.reason:
-            wanted.setdefault(file.source, path)
-    if wanted:
-        failed = _tag(folder, index, wanted, origin, width, hop_seconds, start, progress)
-        for path, file in found.items():
-            if file.source in failed:
-                found[path] = file._replace(reason=failed[file.source])
-        held = read_passages(index / JOURNAL, width)
+    if index.resolve() == folder.resolve() or index.resolve() in folder.resolve().parents:
+        raise InputError(f"--index {index} holds the sounds. Name a folder for the index alone.")
+    if index.exists() and not index.is_dir():
+        raise InputError(f"--index {index} is a file. Name a folder.")
+    journal = index / _ROWS
+    with explained(journal):
+        if not is_of(journal, dict(origin), width):
+            raise InputError(
+                f"{journal} was made with another PaSST, or in another precision. Name another "
+                "folder with --index, or remove that one: all sounds will be tagged again."
+            )
+        before = read_list(index / _FILES, folder)
+        found, changes = look(folder, before)
+        derived, held = _derived(journal), read_passages(journal, width)
+        while wanted := _to_tag(found, held):
+            with Journal(journal, origin=dict(origin), width=width) as opened:
+                # Read again, because another run may have finished before this one had the lock.
+                held = read_passages(journal, width)
+                wanted = _to_tag(found, held)
+                if wanted:
+                    found |= _tag(folder, wanted, found, opened, hop_seconds, start, progress)
+            derived, held = _derived(journal), read_passages(journal, width)
     if found != before:
         write_list(index / _FILES, folder, found)
-    return _open(folder, found, held), changes
+    return _open(folder, found, held, derived), changes
+
+
+def _to_tag(found: Mapping[str, SoundFile], held: PassageRows) -> dict[str, str]:
+    """Choose a file for each content that has no rows, by source."""
+    wanted: dict[str, str] = {}
+    for path, file in found.items():
+        if file.source and not file.reason and file.source not in held.complete:
+            wanted.setdefault(file.source, path)
+    return wanted
 
 
 def _tag(
     folder: Path,
-    index: Path,
     wanted: Mapping[str, str],
-    origin: Mapping[str, Any],
-    width: int,
+    found: Mapping[str, SoundFile],
+    journal: Journal,
     hop_seconds: float,
     start: Callable[[], TagSounds],
     progress: Callable[[int], Any],
-) -> dict[str, str]:
-    """Tag contents and keep their rows; returns why some cannot be used, by source."""
+) -> dict[str, SoundFile]:
+    """Tag contents and keep their rows; returns the files that cannot be used, by path."""
     failed = {}
-    with (
-        Journal(index / JOURNAL, origin=dict(origin), width=width) as journal,
-        progress(len(wanted)) as bar,
-    ):
+    with progress(len(wanted)) as bar:
         outputs = start()([folder / path for path in wanted.values()])
         for (source, path), windows in zip(wanted.items(), outputs, strict=True):
             try:
@@ -171,8 +189,12 @@ def _tag(
                 frames, rate = read_header(folder / path)
                 if not np.isfinite(windows).all():
                     raise UnusableSound(folder / path, "makes the network give NaN")
+                if changed_since(folder / path, found[path]):
+                    raise UnusableSound(folder / path, "was changed while it was tagged")
             except UnusableSound as error:
-                failed[source] = error.reason
+                failed[path] = found[path]._replace(reason=error.reason)
+                if changed_since(folder / path, found[path]):  # it may be no fault of its content
+                    failed[path] = failed[path]._replace(source=None)
             else:
                 passages, rows = cut_passages(source, windows, frames / rate, hop_seconds)
                 journal.append([passage.key for passage in passages], rows)
@@ -180,7 +202,18 @@ def _tag(
     return failed
 
 
-def _open(folder: Path, found: Mapping[str, SoundFile], held: PassageRows) -> Library:
+def _derived(journal: Path) -> Path:
+    """Name the folder for what is computed from a journal, and delete what was before."""
+    folder = journal / f"{_DERIVED}{generation(journal)}"
+    for other in journal.glob(f"{_DERIVED}*"):
+        if other != folder:
+            shutil.rmtree(other, ignore_errors=True)
+    return folder
+
+
+def _open(
+    folder: Path, found: Mapping[str, SoundFile], held: PassageRows, derived: Path
+) -> Library:
     paths: dict[str, list[str]] = {}  # by source
     failed = {}
     for path, file in found.items():
@@ -191,7 +224,7 @@ def _open(folder: Path, found: Mapping[str, SoundFile], held: PassageRows) -> Li
     sounds, sound_of_row = [], [-1] * len(held.passages)
     for number, (source, of_content) in enumerate(paths.items()):
         rows = held.complete[source]
-        sounds.append(Sound(tuple(of_content), held.passages[rows[0]].duration))
+        sounds.append(Sound(tuple(of_content), held.passages[rows[0]].duration, source))
         for row in rows:
             sound_of_row[row] = number
     sound_of_row = np.array(sound_of_row, dtype=np.int64)
@@ -203,4 +236,5 @@ def _open(folder: Path, found: Mapping[str, SoundFile], held: PassageRows) -> Li
         sound_of_row=sound_of_row,
         passages=held.passages,
         failed=failed,
+        derived=derived,
     )

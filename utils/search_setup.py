@@ -4,6 +4,7 @@ The classes of the networks come as arguments.
 """
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,7 +20,7 @@ from utils import audioset, extraction
 from utils.audio import UnusableSound, check_sound_file
 from utils.config import Config
 from utils.errors import InputError
-from utils.library import JOURNAL, Library, update_library
+from utils.library import Library, update_library
 from utils.nearest import EXACT_BELOW, nearest
 from utils.search import Engine, embed_library
 from utils.sentences import TextEncoder
@@ -30,7 +31,7 @@ from utils.tensor_files import digest_of
 from utils.trained_model import TrainedModel
 
 _ORIGIN = ("model", "weights_sha256", "precision")  # what rows of an index depend on
-
+_LONGEST_NAME = 60  # of a folder, in the name of its index
 # Total, what is done, unit ─► a context manager whose ``update`` is called with what is done.
 Progress = Callable[[int, str, str], Any]
 _NO_SAMPLE = np.empty((0, 0), np.float32)  # an exact search is not tuned
@@ -119,7 +120,7 @@ class Searcher:
             start=lambda: self._tag,
             progress=partial(progress, description="tagging", unit="sounds"),
         )
-        derived = self.index / JOURNAL
+        derived = self.library.derived
         columns = TagColumns(
             self.library.table,
             len(self._tags),
@@ -174,6 +175,8 @@ class Searcher:
         (windows,) = self._tag([path])
         if isinstance(windows, UnusableSound):
             raise windows
+        if not np.isfinite(windows).all():
+            raise UnusableSound(path, "makes the network give NaN")
         return self.embed_rows(windows.mean(axis=0, keepdims=True))[0]
 
     @torch.inference_mode()
@@ -195,6 +198,6 @@ def _features_of(audio_features: str, classes: int) -> Callable[[Tensor], Tensor
 
 
 def _index_folder(config: Config, folder: Path, origin: Mapping[str, str]) -> Path:
-    place = hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+    place = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
     network = f"{origin['model']}-{origin['weights_sha256'][:8]}-{origin['precision']}"
-    return config.output_path / "indexes" / f"{folder.name}-{place}" / network
+    return config.output_path / "indexes" / f"{folder.name[:_LONGEST_NAME]}-{place}" / network

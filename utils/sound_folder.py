@@ -1,6 +1,7 @@
 """Which sound files a folder holds, and which of them changed since it was last looked at."""
 
-import filecmp
+import contextlib
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -11,11 +12,12 @@ from typing import NamedTuple
 import soundfile
 
 from utils import files
-from utils.audio import UnusableSound, check_sound_file, fingerprint
+from utils.audio import UnusableSound, check_sound_file
 from utils.errors import InputError
 
 _FORMAT = 1
-SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats()} | {
+# Raw samples do not say at which rate and how they were taken.
+SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats() if name != "RAW"} | {
     ".aif", ".aifc", ".oga", ".opus", ".wave"
 }  # fmt: skip
 _ENDINGS = tuple(SUFFIXES)
@@ -29,7 +31,7 @@ class SoundFile(NamedTuple):
 
     size: int
     mtime_ns: int
-    source: str | None  # what tells its content from others; None if it cannot be opened
+    source: str | None  # SHA-256 of its content; None if it is to be read again
     reason: str | None = None  # why it cannot be used
 
 
@@ -42,8 +44,10 @@ class Changes:
     duplicates: int
 
 
-def read_list(path: Path) -> dict[str, SoundFile]:
-    """Read what `write_list` wrote: files by path relative to their folder; none if there is none.
+def read_list(path: Path, folder: Path) -> dict[str, SoundFile]:
+    """Read what `write_list` wrote: files by path relative to their folder.
+
+    None of them where there is no list, or it is of another folder than this.
 
     Raises
     ------
@@ -57,11 +61,12 @@ def read_list(path: Path) -> dict[str, SoundFile]:
     try:
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']!r}, not {_FORMAT}")
-        return {name: SoundFile(*entry) for name, entry in content["files"].items()}
+        listed = {name: SoundFile(*entry) for name, entry in content["files"].items()}
+        return listed if content["folder"] == str(folder) else {}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{path} is no list of files that this program wrote ({error}). Remove {path.parent}: "
-            "the sounds will be tagged again."
+            f"{path} is no list of sounds that this program wrote ({error}). Name another folder "
+            "with --index, or remove that file."
         ) from None
 
 
@@ -79,68 +84,73 @@ def write_list(path: Path, folder: Path, found: Mapping[str, SoundFile]) -> None
 
 
 def look(folder: Path, before: Mapping[str, SoundFile]) -> tuple[dict[str, SoundFile], Changes]:
-    """List the sound files of a folder; those that changed, or are new, are fingerprinted.
+    """List the sound files of a folder; those that changed, or are new, are read.
+
+    So are those that could not be read before: whatever was in the way may be gone.
 
     Parameters
     ----------
     folder : Path
-        Searched with its sub-folders, except what is hidden.
+        Searched with its sub-folders, except what is hidden and links to folders.
     before : mapping of str to SoundFile
         What it held when it was last looked at.
 
     Returns
     -------
     found : dict of str to SoundFile
-        By path relative to the folder, with ``/``; folder by folder, sorted.
+        By path relative to the folder, with ``/``; folder by folder, sorted. A sub-folder that
+        cannot be read stands among them, with the reason.
     changes : Changes
 
     Raises
     ------
     InputError
-        If a folder cannot be read, or there are no sounds.
+        If the folder cannot be read, or there are no sounds.
 
     """
     found: dict[str, SoundFile] = {}
-    first_of: dict[str, str] = {}  # by source
-    added = with_source = 0
+    added = 0
     for name, listed in _walk(folder):
-        entry = before.get(name)
+        known = before.get(name)
+        size = mtime_ns = 0
         try:
-            status = listed.stat(follow_symlinks=False)
-            state = status.st_size, status.st_mtime_ns
-            if entry is None or entry[:2] != state:
-                added += 1
-                entry = SoundFile(*state, None)
-                entry = entry._replace(source=_source(folder, name, first_of))
+            if isinstance(listed, OSError):
+                raise listed
+            with contextlib.suppress(OSError):  # a link to nothing
+                status = listed.stat()  # of what a link leads to
+                size, mtime_ns = status.st_size, status.st_mtime_ns
+            if known and known.source and known[:2] == (size, mtime_ns):
+                found[name] = known
+                continue
+            check_sound_file(folder / name, root=folder)
+            with (folder / name).open("rb") as file:
+                source = hashlib.file_digest(file, "sha256").hexdigest()
+            found[name] = SoundFile(size, mtime_ns, source)
         except UnusableSound as error:
-            entry = entry._replace(reason=error.reason)
+            found[name] = SoundFile(size, mtime_ns, None, error.reason)
         except OSError as error:  # gone, or became unreadable, since the folder was listed
-            entry = SoundFile(0, 0, None, f"cannot be opened ({error.strerror})")
-        found[name] = entry
-        if entry.source:
-            with_source += 1
-            first_of.setdefault(entry.source, name)
+            found[name] = SoundFile(size, mtime_ns, None, f"cannot be read ({error.strerror})")
+        added += found[name] != known
     if not found:
         raise InputError(
-            f"no sounds in {folder}: no file there ends in {', '.join(sorted(SUFFIXES))}. Give "
-            "another folder with --audio."
+            f"no sounds in {folder}: no file there ends in {', '.join(sorted(SUFFIXES))}, and "
+            "links to folders are not followed. Give another folder with --audio."
         )
+    sources = [file.source for file in found.values() if file.source]
     gone = len(before.keys() - found.keys())
-    return found, Changes(added, gone, with_source - len(first_of))
+    return found, Changes(added, gone, len(sources) - len(set(sources)))
 
 
-def _source(folder: Path, name: str, first_of: Mapping[str, str]) -> str:
-    """Tell what a file holds from all that was seen before; raises UnusableSound, OSError."""
-    path = folder / name
-    check_sound_file(path, root=folder)
-    source = fingerprint(path)
-    twin = first_of.get(source)
-    if twin and not filecmp.cmp(folder / twin, path, shallow=False):
-        source += ", " + files.sha256(path)  # alike where the fingerprint looks
-    return source
+def changed_since(path: Path, file: SoundFile) -> bool:
+    """Tell whether a file is no longer the one that was listed."""
+    try:
+        status = path.stat()
+    except OSError:
+        return True
+    return (status.st_size, status.st_mtime_ns) != file[:2]
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry]]:
+def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry | OSError]]:
     """List all files with the suffix of a sound format, a folder's before its sub-folders'."""
     pending = [""]
     while pending:
@@ -149,15 +159,20 @@ def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry]]:
             with os.scandir(folder / top) as entries:
                 listed = [entry for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
-            raise InputError(
-                f"cannot list the sounds of {error.filename}: {error.strerror}."
-            ) from None
+            if top:
+                yield top, error
+                continue
+            raise InputError(f"cannot list the sounds of {folder}: {error.strerror}.") from None
         listed.sort(key=lambda entry: entry.name)
         below = []
         for entry in listed:
-            if entry.is_dir():
-                if not entry.is_symlink():  # a link may lead round in a circle
-                    below.append(f"{top}{entry.name}/")
-            elif entry.name.lower().endswith(_ENDINGS):
+            if entry.is_dir(follow_symlinks=False):
+                below.append(f"{top}{entry.name}/")
+            elif entry.name.lower().endswith(_ENDINGS) and not _links_to_folder(entry):
                 yield top + entry.name, entry
         pending += reversed(below)
+
+
+def _links_to_folder(entry: os.DirEntry) -> bool:
+    """Tell links that are not followed, as they may lead round in a circle."""
+    return entry.is_symlink() and Path(entry).is_dir()

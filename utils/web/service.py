@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.audio import opened
+from utils.errors import counted
 from utils.library import Library
 from utils.search import Engine, Filter, Hit
 from utils.search_setup import Progress, Searcher
@@ -180,17 +181,20 @@ class Service:
         self._searcher.update(progress)
         engine = self._searcher.engine
         self._state = _State(engine, token_of(engine.library))
-        if self._state.token == before.token:
+        changes = self._searcher.changes
+        if self._state.token == before.token and not (changes.added or changes.gone):
             return "Nothing has changed."
-        change = len(engine.library.sounds) - len(before.engine.library.sounds)
-        return f"Now {len(engine.library.sounds)} sounds ({change:+d})."
+        return (
+            f"{counted(len(engine.library.sounds), 'sound')} now: {counted(changes.added, 'file')} "
+            f"new or changed, {changes.gone} gone."
+        )
 
 
 def token_of(library: Library) -> str:
     """Tell a state of a library from others, by which sound has which number."""
     digest = hashlib.sha256(str(library.folder).encode(errors="surrogateescape"))
     for sound in library.sounds:
-        line = "\0".join([f"{sound.duration}", *sound.paths, ""])
+        line = "\0".join([sound.source, f"{sound.duration}", *sound.paths, ""])
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
 
