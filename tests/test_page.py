@@ -443,13 +443,15 @@ def test_new_sounds_are_found_without_a_restart(page, sounds):
     page.run("window.old = document.querySelector('.hit')")
     try:
         page.one("#update").click()
-        page.wait(lambda: page.one("#update-state").text == "Now 17 sounds (+1).")
+        told = "17 sounds now: 1 file new or changed, 1 duplicate."
+        page.wait(lambda: page.one("#update-state").text == told)
         assert set(page.found()) - set(names) == {"a new one.wav"}
         assert page.one("#library-name").text == "17 sounds in my sounds"
     finally:
         new.unlink()
     page.one("#update").click()
-    page.wait(lambda: page.one("#update-state").text == "Now 16 sounds (-1).")
+    told = "16 sounds now: 1 file gone, 1 duplicate."
+    page.wait(lambda: page.one("#update-state").text == told)
     page.wait(lambda: set(page.names()) == set(names))
     page.one("#update").click()
     page.wait(lambda: page.one("#update-state").text == "Nothing has changed.")

@@ -427,7 +427,7 @@ def test_new_sounds_are_looked_for_while_searching_goes_on(page, searcher, token
         assert time.monotonic() < deadline
     assert page.get("/api/search?q=a").json()["library"] == token
     go_on.set()
-    told = "2 sounds now: 1 file new or changed, 7 gone."
+    told = "2 sounds now: 1 file new or changed, 7 files gone."
     assert finish_update(page) == {"running": False, "message": told}
     assert page.get("/api/search?q=a").json()["library"] != token
     refused(page.get(f"/sounds/{token}/1/audio"), 409, "Search again")

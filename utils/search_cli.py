@@ -46,17 +46,8 @@ def open_searcher(args: argparse.Namespace, networks: Networks) -> Searcher:
         progress=partial(cli.progress, leave=False),
     )
     library, changes = searcher.library, searcher.changes
-    parts = [f"{counted(len(library.sounds), 'sound')} in {cli.shown(searcher.folder)}"]
-    parts += [
-        f"{counted(count, what)}{which}"
-        for count, what, which in (
-            (changes.added, "file", " new or changed"),
-            (changes.gone, "file", " gone"),
-            (changes.duplicates, "duplicate", ""),
-        )
-        if count
-    ]
-    tell(f"{', '.join(parts)}; model {cli.shown(model.source)}")
+    sounds = f"{counted(len(library.sounds), 'sound')} in {cli.shown(searcher.folder)}"
+    tell(f"{', '.join(filter(None, (sounds, str(changes))))}; model {cli.shown(model.source)}")
     if library.failed:
         reasons = [f"{name} {reason}" for name, reason in library.failed.items()]
         tell(f"cannot be used, and left out:\n{shorten(reasons)}")

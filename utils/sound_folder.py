@@ -13,7 +13,7 @@ import soundfile
 
 from utils import files
 from utils.audio import UnusableSound, check_sound_file
-from utils.errors import InputError
+from utils.errors import InputError, counted
 
 _FORMAT = 1
 # Raw samples do not say at which rate and how they were taken.
@@ -42,6 +42,15 @@ class Changes:
     added: int
     gone: int
     duplicates: int
+
+    def __str__(self) -> str:
+        """Tell what is not zero."""
+        parts = (
+            (self.added, "file", " new or changed"),
+            (self.gone, "file", " gone"),
+            (self.duplicates, "duplicate", ""),
+        )
+        return ", ".join(f"{counted(count, what)}{how}" for count, what, how in parts if count)
 
 
 def read_list(path: Path, folder: Path) -> dict[str, SoundFile]:

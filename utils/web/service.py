@@ -184,10 +184,7 @@ class Service:
         changes = self._searcher.changes
         if self._state.token == before.token and not (changes.added or changes.gone):
             return "Nothing has changed."
-        return (
-            f"{counted(len(engine.library.sounds), 'sound')} now: {counted(changes.added, 'file')} "
-            f"new or changed, {changes.gone} gone."
-        )
+        return f"{counted(len(engine.library.sounds), 'sound')} now: {changes}."
 
 
 def token_of(library: Library) -> str:
