@@ -145,16 +145,14 @@ def update_library(
                 "folder with --index, or remove that one: all sounds will be tagged again."
             )
         before = read_list(index / _FILES, folder)
-        found, changes = look(folder, before)
         derived, held = _derived(journal), read_passages(journal, width)
-        while wanted := _to_tag(found, held):
-            with Journal(journal, origin=dict(origin), width=width) as opened:
-                # Read again, because another run may have finished before this one had the lock.
-                held = read_passages(journal, width)
-                wanted = _to_tag(found, held)
-                if wanted:
-                    found |= _tag(folder, wanted, found, opened, hop_seconds, start, progress)
-            derived, held = _derived(journal), read_passages(journal, width)
+    found, changes = look(folder, before)
+    while _to_tag(found, held):
+        with Journal(journal, origin=dict(origin), width=width) as opened:
+            # Read again, because another run may have finished before this one had the lock.
+            if wanted := _to_tag(found, read_passages(journal, width)):
+                found |= _tag(folder, wanted, found, opened, hop_seconds, start, progress)
+        derived, held = _derived(journal), read_passages(journal, width)
     if found != before:
         write_list(index / _FILES, folder, found)
     return _open(folder, found, held, derived), changes

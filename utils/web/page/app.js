@@ -222,7 +222,7 @@ async function refresh() {
   const before = about.library;
   about = await ask('/api/library');
   introduce();
-  if (about.library !== before && search.q) show();
+  if (about.library !== before && (search.q || search.clip)) show();
 }
 
 begin();
