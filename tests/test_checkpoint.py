@@ -47,7 +47,9 @@ def test_what_an_older_one_does_not_tell_is_filled_in(tmp_path):
     save_checkpoint(tmp_path / "c.pt", {})
     content = load_checkpoint(tmp_path / "c.pt")
     assert content["trained_on"] == "clotho"
-    assert content["trained_with"] == TrainedWith()
+    assert content["trained_with"] == TrainedWith().to_plain()
+    save_checkpoint(tmp_path / "again.pt", content)
+    assert load_checkpoint(tmp_path / "again.pt") == content
 
 
 @pytest.mark.parametrize(

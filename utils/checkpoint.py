@@ -29,8 +29,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        With ``trained_on``, a plan of `utils.experiment`, and ``trained_with``, a `TrainedWith`,
-        also where an older one does not tell them; the rest as it was written.
+        With ``trained_on``, a plan of `utils.experiment`, and ``trained_with``, a plain
+        `TrainedWith`, also where an older one does not tell them; the rest as it was written.
 
     Raises
     ------
@@ -63,5 +63,6 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"{path} was trained on {shown(content['trained_on'])}, and this version knows "
             f"{CLOTHO} and {AUDIOCAPS}. Train again with python main.py."
         )
-    content["trained_with"] = TrainedWith.from_plain(content.get("trained_with", {}), path)
+    trained_with = TrainedWith.from_plain(content.get("trained_with", {}), path)
+    content["trained_with"] = trained_with.to_plain()
     return content

@@ -197,7 +197,8 @@ def load_initial(model: torch.nn.Module, config: Config, *, trained_with: Traine
             f"{'; '.join(differing)}. Train from it with its own, or give another."
         )
     vectors = f"the data in {config.train_data.input_path}"
-    checkpoint["trained_with"].require(trained_with, model=path, source=vectors)
+    before = TrainedWith.from_plain(checkpoint["trained_with"], path)
+    before.require(trained_with, model=path, source=vectors)
     weights = dict(weights_of(checkpoint) or {})
     weights.pop("tag_table", None)
     load_into(model, {**weights, **dict(model.named_buffers())}, path)

@@ -33,6 +33,7 @@ from utils.inputs import Inputs
 from utils.pairs import Pairs
 from utils.resuming import load_into, settings_of, weights_of
 from utils.retrieval import best_clips, score_matrix
+from utils.trained_with import TrainedWith
 from utils.training_run import build_model
 
 
@@ -125,7 +126,8 @@ def load_scorer(
     require_files(needed_files(config, of, [split] if split in of.splits else []))
     inputs = load_inputs(config, of, summary)
     vectors = f"the data in {of.files.input_path}"
-    checkpoint["trained_with"].require(inputs.made_with, model=path, source=vectors)
+    trained_with = TrainedWith.from_plain(checkpoint["trained_with"], path)
+    trained_with.require(inputs.made_with, model=path, source=vectors)
     model = build_model(config.model, inputs, dual_encoder=dual_encoder, seed=0)
     load_into(model, weights_of(checkpoint), path)
     model = model.to(choose_device(config.training.device)).eval()

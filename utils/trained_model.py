@@ -109,7 +109,8 @@ def open_model(
         text_projection=config.model.text_projection,
     )
     load_into(network, state, path)
-    return TrainedModel(network.eval(), config, path, checkpoint["trained_with"])
+    trained_with = TrainedWith.from_plain(checkpoint["trained_with"], path)
+    return TrainedModel(network.eval(), config, path, trained_with)
 
 
 def newest_run(config: Config) -> Path:
