@@ -39,9 +39,11 @@ def make_library(passages_of_sounds, *, gone=0, seed=0):
             Passage(str(number), i, count, 20 * i, 20 * i + 20, 20 * count) for i in range(count)
         ]
     table = 2 * rng.standard_normal((len(sound_of_row), len(TAGS) + SCENE)).astype(np.float32)
-    sounds = [Sound((f"{n}.wav",), 20 * count) for n, count in enumerate(passages_of_sounds)]
+    sounds = [
+        Sound((f"{n}.wav",), 20 * count, str(n)) for n, count in enumerate(passages_of_sounds)
+    ]
     rows = np.flatnonzero(sound_of_row >= 0)
-    return Library(None, sounds, table, rows, sound_of_row, passages, {})
+    return Library(None, sounds, table, rows, sound_of_row, passages, {}, None)
 
 
 def make_engine(library, *, features="logits", with_tags=True):
@@ -186,7 +188,7 @@ def test_embeddings_are_computed_once_for_each_row(tmp_path):
     )
     longer = make_library([1] * 5)
     more = Library(
-        None, [], np.concatenate([longer.table, longer.table[:2] + 9]), None, None, [], {}
+        None, [], np.concatenate([longer.table, longer.table[:2] + 9]), None, None, [], {}, None
     )
     with path.open("ab") as file:
         file.write(b"half")

@@ -48,12 +48,13 @@ def make_library(folder: Path, names: list[str], seconds=2.0) -> Library:
     count = len(names)
     return Library(
         folder=folder.resolve(),
-        sounds=[Sound((name,), seconds) for name in names],
+        sounds=[Sound((name,), seconds, name) for name in names],
         table=np.arange(count, dtype=np.float32)[:, None],
         rows=np.arange(count),
         sound_of_row=np.arange(count),
         passages=[Passage(str(i), 0, 1, 0.0, seconds, seconds) for i in range(count)],
         failed={"broken \udcff.wav": "cannot be read as sound"},
+        derived=folder,
     )
 
 
@@ -274,7 +275,7 @@ def test_files_that_have_gone_or_lead_out_since_are_told(page, token, tmp_path):
 
 def test_a_copy_stands_in_for_a_file_that_has_gone(tmp_path):
     library = make_library(tmp_path / "sounds", ["a.wav", "b.wav"])
-    library.sounds[:] = [Sound(("gone.wav", "b.wav"), 2.0)]
+    library.sounds[:] = [Sound(("gone.wav", "b.wav"), 2.0, "b")]
     with TestClient(create_app(Service(FakeSearcher(library)), host=""), base_url=ADDRESS) as page:
         token = page.get("/api/library").json()["library"]
         assert (

@@ -48,7 +48,7 @@ class Sound(NamedTuple):
 
     paths: tuple[str, ...]
     duration: float
-    source: str = ""
+    source: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class Library:
     sound_of_row: NDArray[np.int64]
     passages: list[Passage]
     failed: dict[str, str]
-    derived: Path = Path()
+    derived: Path
 
     def path(self, sound: int) -> Path:
         """Return where a sound is, by its index."""
@@ -129,8 +129,8 @@ def update_library(
     Raises
     ------
     InputError
-        If the folder cannot be read or holds no sounds, the index is of another network or cannot
-        be written, or another process is updating it.
+        If the folder cannot be read or holds no sounds, the index holds them, is of another network
+        or cannot be written, or another process is updating it.
 
     """
     if index.resolve() == folder.resolve() or index.resolve() in folder.resolve().parents:

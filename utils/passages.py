@@ -135,8 +135,7 @@ def read_passages(journal: Path, width: int) -> PassageRows:
             raise ValueError("a key is no passage")
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{journal} holds no passages ({error}). Remove {journal.parent}: the sounds will be "
-            "tagged again."
+            f"{journal} holds no passages ({error}). Remove it: the sounds will be tagged again."
         ) from None
     rows: dict[str, list[int]] = {}
     for row, passage in enumerate(passages):
