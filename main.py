@@ -17,7 +17,7 @@ Writes  outputs/<experiment>/<run>/: conf.yaml, checkpoints, history.csv, metric
     python main.py check-submission FILE        say what is wrong with such a CSV
 """
 
-from utils import interrupts
+from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
@@ -29,10 +29,9 @@ from typing import Any
 from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import make_loss
 from models.sentence_encoder import SentenceEncoder
-from utils import cli, devices, distributed, metrics, report, task6b
+from utils import metrics, report, task6b
 from utils.consistency import destructive, require_files
 from utils.corpora import AUDIOCAPS, CLOTHO, TASK6B, corpus
-from utils.errors import InputError, refuse
 from utils.evaluation import evaluate
 from utils.experiment import PLANS, Part, files_of_run, leave_out_failed, load_data, load_split
 from utils.exporting import export_model, require_empty
@@ -42,6 +41,8 @@ from utils.relevance import read_relevant_csv, read_result_table, relevant_by_ca
 from utils.retrieval import best_clips, write_result_table, write_score_matrix
 from utils.run_report import write_report
 from utils.runs import Run
+from utils.runtime import devices, distributed, terminal
+from utils.runtime.errors import InputError, refuse
 from utils.scoring import Scorer, load_scorer, load_split_to_score, score_queries
 from utils.sentences import TextEncoder
 from utils.sweep import Sweep, load_data_of_runs, train_runs
@@ -60,7 +61,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = cli.parser(__doc__)
+    parser = terminal.parser(__doc__)
     parser.set_defaults(command=train, resume=None, trained_on=CLOTHO)
     add_new_option(parser, default=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -68,7 +69,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     def add(name: str, command: Any, help: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=help)
         added.set_defaults(command=command, name=name)
-        cli.add_config_options(added, of_subcommand=True)
+        terminal.add_config_options(added, of_subcommand=True)
         return added
 
     training = add("train", train, "train, then score the test split once (default)")
@@ -98,7 +99,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     table = add("score", score_results, "score a table of results: caption,file_name_1,...")
     table.add_argument("results", type=Path, metavar="RESULTS.csv")
     for command in (scoring, table):
-        cli.add_subset_option(command, CLOTHO, AUDIOCAPS)
+        terminal.add_subset_option(command, CLOTHO, AUDIOCAPS)
         command.add_argument("--split", help="default: the test split of the data set")
         command.add_argument(
             "--relevant",
@@ -135,13 +136,13 @@ def add_new_option(target: Any, *, default: Any = argparse.SUPPRESS) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Train, choose the best epoch on validation, then score the test split once."""
-    summary = cli.Summary()
+    summary = terminal.Summary()
     team = distributed.team(patience=distributed.PATIENCE_IN_TRAINING)
     given = Run.existing(args.resume) if args.resume else None
     if given:
-        config = cli.load_config(args, default=given.settings, check=destructive)
+        config = terminal.load_config(args, default=given.settings, check=destructive)
     else:
-        config = cli.load_config(args)
+        config = terminal.load_config(args)
     trained_on = given.trained_on if given else args.trained_on
     plan = PLANS[trained_on]
     require_files(files_of_run(config, plan, begins=not given))
@@ -155,7 +156,7 @@ def train(args: argparse.Namespace) -> None:
 
 def sweep(args: argparse.Namespace) -> None:
     """Train all combinations of settings with all seeds in this process, and compare them."""
-    summary = cli.Summary()
+    summary = terminal.Summary()
     if args.resume and (args.recipe or args.vary or args.command_overrides or args.overrides):
         raise InputError(
             "a sweep is resumed as it was begun: leave out --recipe, --vary and --set."
@@ -165,14 +166,17 @@ def sweep(args: argparse.Namespace) -> None:
     # All files and data first: what is missing is missed before hours of training.
     require_files(plan.needed_files(configs))
     data_of = load_data_of_runs(configs, tag_embedding=tag_embedding, summary=summary)
-    with only_run("sweep", plan.folder), cli.going_on(f"sweep --resume {cli.shown(plan.folder)}"):
+    with (
+        only_run("sweep", plan.folder),
+        terminal.going_on(f"sweep --resume {terminal.shown(plan.folder)}"),
+    ):
         plan.save()
         summary.writes(plan.folder)
         train_runs(plan, data_of, dual_encoder=DualEncoder, make_loss=make_loss, summary=summary)
         test = data_of[configs[0]].test  # the same for all
         summary.writes(*plan.write_tables(test.split.clip_of_caption))
     print(plan.markdown.read_text(encoding="utf-8"))
-    summary.finish(f"compared {len(configs)} runs; the table is in {cli.shown(plan.markdown)}")
+    summary.finish(f"compared {len(configs)} runs; the table is in {terminal.shown(plan.markdown)}")
 
 
 def new_sweep(args: argparse.Namespace) -> Sweep:
@@ -180,14 +184,16 @@ def new_sweep(args: argparse.Namespace) -> Sweep:
     questions = read_questions(args.recipe, args.vary)
     if len(set(args.seeds)) < len(args.seeds):
         raise InputError(f"--seeds {' '.join(map(str, args.seeds))}: a seed stands there twice.")
-    config = cli.load_config(args, check=destructive)
-    return Sweep.new(config, questions, args.seeds, base=cli.config_file(args).resolve().parent)
+    config = terminal.load_config(args, check=destructive)
+    return Sweep.new(
+        config, questions, args.seeds, base=terminal.config_file(args).resolve().parent
+    )
 
 
 def scorer_of(
     args: argparse.Namespace,
     checkpoint: Path,
-    summary: cli.Summary,
+    summary: terminal.Summary,
     *,
     subset: str | None = None,
     split: str | None = None,
@@ -195,7 +201,7 @@ def scorer_of(
     """Load a checkpoint's model and vector files; --config and --set may name other files."""
     return load_scorer(
         checkpoint,
-        changed=lambda trained: cli.load_config(args, default=trained),
+        changed=lambda trained: terminal.load_config(args, default=trained),
         subset=subset,
         split=split,
         dual_encoder=DualEncoder,
@@ -206,7 +212,7 @@ def scorer_of(
 
 def evaluate_checkpoint(args: argparse.Namespace) -> None:
     """Score a checkpoint on one split, by its captions or by queries of the user's own."""
-    summary = cli.Summary()
+    summary = terminal.Summary()
     name = args.split or PLANS[args.subset].test[1]
     scorer = scorer_of(args, args.checkpoint, summary, subset=args.subset, split=name)
     config = scorer.config
@@ -237,7 +243,7 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
 
 def report_run(args: argparse.Namespace) -> None:
     """Write the report of a finished run, from its folder and the vector files."""
-    summary = cli.Summary()
+    summary = terminal.Summary()
     run = Run.complete(args.run)
     subset, name = PLANS[run.trained_on].test
     scorer = scorer_of(args, run.checkpoint_best, summary, subset=subset, split=name)
@@ -248,13 +254,13 @@ def report_run(args: argparse.Namespace) -> None:
     features = config.model.audio_features
     write_report(run, scorer.model, test, inputs=inputs, audio_features=features, seed=config.seed)
     summary.writes(run.report, run.plots)
-    summary.finish(f"reported on {cli.shown(run.folder)}")
+    summary.finish(f"reported on {terminal.shown(run.folder)}")
 
 
 def score_results(args: argparse.Namespace) -> None:
     """Score a table of results, of whatever system."""
-    summary = cli.Summary()
-    config = cli.load_config(args)
+    summary = terminal.Summary()
+    config = terminal.load_config(args)
     name = args.split or PLANS[args.subset].test[1]
     split = load_split_to_score(config, args.subset, name, summary)
     if args.relevant:
@@ -270,7 +276,7 @@ def score_results(args: argparse.Namespace) -> None:
 
 def submit(args: argparse.Namespace) -> None:
     """Rank the clips of the official Task 6b subset for each of its queries."""
-    summary = cli.Summary()
+    summary = terminal.Summary()
     scorer = scorer_of(args, args.checkpoint, summary, subset=TASK6B, split=task6b.SPLIT)
     queries = task6b.load_queries(scorer.config.eval_data.input_path)
     queries = leave_out_failed(queries, scorer.inputs, summary)
@@ -285,7 +291,7 @@ def submit(args: argparse.Namespace) -> None:
 
 def export(args: argparse.Namespace) -> None:
     """Write the model of a checkpoint into a folder of its own, with a card."""
-    summary = cli.Summary()
+    summary = terminal.Summary()
     require_empty(args.output)
     scorer = scorer_of(args, args.checkpoint, summary)
     export_model(args.output, scorer, metrics_file=args.checkpoint.parent / "metrics.json")
@@ -295,8 +301,8 @@ def export(args: argparse.Namespace) -> None:
 
 def check_submission(args: argparse.Namespace) -> None:
     """Say what is wrong with a submission, by line."""
-    summary = cli.Summary()
-    config = cli.load_config(args)
+    summary = terminal.Summary()
+    config = terminal.load_config(args)
     queries = task6b.load_queries(config.eval_data.input_path)
     summary.reads(args.submission)
     problems = task6b.check_submission(args.submission, queries.captions, queries.clip_names)
@@ -305,4 +311,4 @@ def check_submission(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main, after_interrupt="the same command goes on, without --new"))
+    sys.exit(terminal.run(main, after_interrupt="the same command goes on, without --new"))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 from torch.nn import functional as F
 
-from utils import onednn
+from utils.runtime import onednn
 
 
 class DualEncoder(nn.Module):

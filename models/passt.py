@@ -27,7 +27,7 @@ from models.architectures import (
     SAMPLE_RATE,
     Architecture,
 )
-from utils import onednn
+from utils.runtime import onednn
 
 _PREEMPHASIS = 0.97
 _MAP_NUMBERS = 2**21  # of an attention map that are held at once: few enough for the caches

@@ -20,17 +20,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import interrupts
+from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from utils import cli, distributed, scenes
+from utils import scenes
 from utils.locks import only_run
+from utils.runtime import distributed, terminal
 
 
 def main(argv: list[str] | None = None) -> None:
     """Write the demo set and print one line about it."""
-    parser = cli.parser(__doc__)
+    parser = terminal.parser(__doc__)
     parser.add_argument(
         "--audiocaps", action="store_true", help="in AudioCaps' layout, other sounds than Clotho's"
     )
@@ -52,8 +53,8 @@ def main(argv: list[str] | None = None) -> None:
     )
     args = parser.parse_args(argv)
     distributed.refuse_team("scripts/00_make_demo_data.py")
-    config = cli.load_config(args)
-    run = cli.Summary()
+    config = terminal.load_config(args)
+    run = terminal.Summary()
     layout = scenes.AUDIOCAPS if args.audiocaps else scenes.CLOTHO
     data = config.audiocaps if args.audiocaps else config.train_data
     folder = args.output or data.dataset_path
@@ -64,19 +65,19 @@ def main(argv: list[str] | None = None) -> None:
             seed=args.seed,
             jobs=args.jobs,
             layout=layout,
-            progress=partial(cli.progress, description="demo set", unit="clips"),
+            progress=partial(terminal.progress, description="demo set", unit="clips"),
         )
     if report.up_to_date:
         run.finish(
-            f"{cli.shown(folder)} holds this demo set already ({report.kept} clips), nothing to do"
+            f"{terminal.shown(folder)} holds this demo set already ({report.kept} clips), nothing to do"
         )
     else:
         run.writes(folder)
         kept = f", {report.kept} were there already" if report.kept else ""
         run.finish(
-            f"wrote {report.written} synthetic clips with captions to {cli.shown(folder)}{kept}"
+            f"wrote {report.written} synthetic clips with captions to {terminal.shown(folder)}{kept}"
         )
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(terminal.run(main))

@@ -20,32 +20,33 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import interrupts
+from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from utils import audiocaps, cli, distributed, preprocess
-from utils.errors import shorten
+from utils import audiocaps, preprocess
 from utils.locks import only_run
+from utils.runtime import distributed, terminal
+from utils.runtime.errors import shorten
 
 
 def main(argv: list[str] | None = None) -> int:
     """Preprocess the data set that the settings name."""
-    parser = cli.parser(__doc__)
-    cli.add_subset_option(parser, "clotho", "audiocaps")
+    parser = terminal.parser(__doc__)
+    terminal.add_subset_option(parser, "clotho", "audiocaps")
     parser.add_argument(
         "--allow-missing",
         action="store_true",
         help="leave out Clotho's clips that have no wav, instead of stopping",
     )
-    cli.add_strict_option(parser)
+    terminal.add_strict_option(parser)
     args = parser.parse_args(argv)
     distributed.refuse_team("scripts/01_preprocess.py")
-    config = cli.load_config(args)
+    config = terminal.load_config(args)
     data = config.audiocaps if args.subset == "audiocaps" else config.train_data
-    summary = cli.Summary()
+    summary = terminal.Summary()
     summary.reads(data.dataset_path)
-    progress = partial(cli.progress, description="durations", unit="files")
+    progress = partial(terminal.progress, description="durations", unit="files")
     with only_run("01_preprocess", data.input_path):
         if args.subset == "audiocaps":
             preprocessed = audiocaps.preprocess_audiocaps(
@@ -69,4 +70,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(terminal.run(main))

@@ -14,22 +14,23 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import interrupts
+from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from utils import cli, distributed, files, task6b
+from utils import files, task6b
 from utils.locks import only_run
+from utils.runtime import distributed, terminal
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script."""
     distributed.refuse_team("scripts/02_preprocess_evaluation_set_task6b.py")
-    parser = cli.parser(__doc__)
-    cli.add_strict_option(parser)
+    parser = terminal.parser(__doc__)
+    terminal.add_strict_option(parser)
     args = parser.parse_args(argv)
-    data = cli.load_config(args).eval_data
-    summary = cli.Summary()
+    data = terminal.load_config(args).eval_data
+    summary = terminal.Summary()
     summary.reads(data.audio_path, data.captions_file)
     with only_run("02_preprocess_evaluation_set_task6b", data.input_path):
         contents, failed = task6b.preprocess_task6b(
@@ -45,4 +46,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(terminal.run(main))

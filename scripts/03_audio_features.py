@@ -25,33 +25,34 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import interrupts
+from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
 from models import architectures
-from utils import cli, corpora, distributed, extraction, inputs
+from utils import corpora, extraction, inputs
 from utils.clip_features import Clip, write_clip_features
 from utils.config import Config, DataFiles
 from utils.consistency import require_files
+from utils.runtime import distributed, terminal
 from utils.sounds import read_fingerprints
 from utils.tagging import Tagger
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script."""
-    parser = cli.parser(__doc__)
-    cli.add_subset_option(parser, "clotho", "task6b", "audiocaps")
+    parser = terminal.parser(__doc__)
+    terminal.add_subset_option(parser, "clotho", "task6b", "audiocaps")
     parser.add_argument(
         "--kind",
         choices=("passt", "logmel", "waveform"),
         default="passt",
         help="what to compute (default: passt)",
     )
-    cli.add_strict_option(parser)
+    terminal.add_strict_option(parser)
     args = parser.parse_args(argv)
-    config = cli.load_config(args)
-    summary = cli.Summary()
+    config = terminal.load_config(args)
+    summary = terminal.Summary()
     corpus = corpora.corpus(config, args.subset)
     given = config.passt.weights if args.kind == "passt" else None
     advice = "Set it to null for the architecture's own weights."
@@ -72,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
         distributed.refuse_team(f"--kind {args.kind}")
         clips = [Clip(fids[id], id, paths[id], source) for id, source in sources.items()]
         path = corpus.files.input_path / f"audio_{args.kind}.hdf5"
-        with cli.progress(len(clips), args.kind, "clips") as bar:
+        with terminal.progress(len(clips), args.kind, "clips") as bar:
             update = write_clip_features(
                 path, clips, kind=args.kind, strict=args.strict, advance=bar.update
             )
@@ -95,7 +96,7 @@ def tag(
     sources: dict[str, str],
     unusable: dict[str, str],
     strict: bool,
-    summary: cli.Summary,
+    summary: terminal.Summary,
 ) -> tuple[str, extraction.Update]:
     """Bring logits and scene embeddings of clips up to date; returns what was done, in words."""
     tagger = Tagger(config, architectures)
@@ -107,7 +108,7 @@ def tag(
             list(paths.values()), units, tag_windows, **tagger.cutting, strict=strict
         )
 
-    with cli.progress(len(paths), "PaSST", "clips") as bar:
+    with terminal.progress(len(paths), "PaSST", "clips") as bar:
         update = extraction.update_vector_files(
             [files.audio_logits, files.audio_scene],
             list(paths),
@@ -126,4 +127,4 @@ def tag(
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(terminal.run(main))

@@ -17,21 +17,22 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import interrupts
+from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
 from models.sentence_encoder import SentenceEncoder
-from utils import cli, corpora, inputs, sentences
+from utils import corpora, inputs, sentences
+from utils.runtime import terminal
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the script."""
-    parser = cli.parser(__doc__)
-    cli.add_subset_option(parser, "clotho", "audiocaps")
+    parser = terminal.parser(__doc__)
+    terminal.add_subset_option(parser, "clotho", "audiocaps")
     args = parser.parse_args(argv)
-    config = cli.load_config(args)
-    summary = cli.Summary()
+    config = terminal.load_config(args)
+    summary = terminal.Summary()
     corpus = corpora.corpus(config, args.subset)
 
     ids, captions = [], []
@@ -53,4 +54,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(terminal.run(main))

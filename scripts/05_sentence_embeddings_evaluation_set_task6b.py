@@ -13,19 +13,20 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import interrupts
+from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
 from models.sentence_encoder import SentenceEncoder
-from utils import cli, datasets, inputs, sentences, task6b
+from utils import datasets, inputs, sentences, task6b
+from utils.runtime import terminal
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the script."""
-    config = cli.load_config(cli.parser(__doc__).parse_args(argv))
+    config = terminal.load_config(terminal.parser(__doc__).parse_args(argv))
     data = config.eval_data
-    summary = cli.Summary()
+    summary = terminal.Summary()
     summary.reads(datasets.captions_file(data.input_path, task6b.SPLIT))
     queries = task6b.load_queries(data.input_path)
     sentences.embed(
@@ -41,4 +42,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(terminal.run(main))

@@ -15,20 +15,21 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import interrupts
+from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
 from models.sentence_encoder import SentenceEncoder
-from utils import audioset, cli, inputs, sentences
+from utils import audioset, inputs, sentences
+from utils.runtime import terminal
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the script."""
-    args = cli.parser(__doc__).parse_args(argv)
-    config = cli.load_config(args)
+    args = terminal.parser(__doc__).parse_args(argv)
+    config = terminal.load_config(args)
     info = config.model.audioset_info
-    summary = cli.Summary()
+    summary = terminal.Summary()
     if info == "none":
         summary.finish("model.audioset_info is none: there are no tag texts to embed")
         return
@@ -50,4 +51,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(terminal.run(main))

@@ -25,7 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import interrupts
+from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
@@ -34,11 +34,11 @@ import numpy as np
 from models import architectures
 from models.dual_encoder import DualEncoder
 from models.sentence_encoder import SentenceEncoder
-from utils import cli, distributed
 from utils.audio import check_sound_file, read_header
 from utils.audioset import read_labels
-from utils.errors import InputError, printable
 from utils.files import read_text
+from utils.runtime import distributed, terminal
+from utils.runtime.errors import InputError, printable
 from utils.search import Hit, parse_filter
 from utils.search_cli import add_options, open_searcher, tell
 from utils.search_setup import Networks, Searcher
@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = cli.parser(__doc__)
+    parser = terminal.parser(__doc__)
     parser.add_argument("query", nargs="*", help="what to look for, in words")
     add_options(parser)
     parser.add_argument("--queries", type=Path, metavar="FILE", help="one query per line")
@@ -191,4 +191,4 @@ def styled(code: str, text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(terminal.run(main))

@@ -18,14 +18,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import interrupts
+from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
 from models import architectures
 from models.dual_encoder import DualEncoder
 from models.sentence_encoder import SentenceEncoder
-from utils import cli, distributed
+from utils.runtime import distributed, terminal
 from utils.search_cli import add_options, open_searcher, tell
 from utils.search_setup import Networks
 from utils.web.app import create_app
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = cli.parser(__doc__)
+    parser = terminal.parser(__doc__)
     add_options(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on: %(default)s")
     parser.add_argument("--port", type=int, default=8000, help="0 for any free: %(default)s")
@@ -72,4 +72,4 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(terminal.run(main))

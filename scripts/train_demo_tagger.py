@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from utils import interrupts
+from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
@@ -25,9 +25,10 @@ import safetensors.torch
 import torch
 
 from models import architectures, passt
-from utils import audioset, cli, devices, distributed, tagger_training
+from utils import audioset, tagger_training
 from utils.config import PROJECT_ROOT
 from utils.files import atomic_write, sha256
+from utils.runtime import devices, distributed, terminal
 
 TRAINING_SEED, HELD_OUT_SEED = 7_001, 7_002
 ARCH = "demo"
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=PROJECT_ROOT / "data/demo")
     args = parser.parse_args(argv)
     distributed.refuse_team("scripts/train_demo_tagger.py")
-    summary = cli.Summary()
+    summary = terminal.Summary()
     weights_file = args.output / "tagger.safetensors"
 
     torch.manual_seed(TRAINING_SEED)  # the network's own initialisation and patchout use it
@@ -56,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
     labels = audioset.read_labels()
 
     def clips(seed: int, count: int, what: str):
-        with cli.progress(count, what, "clips") as bar:
+        with terminal.progress(count, what, "clips") as bar:
             for clip in tagger_training.render_clips(
                 seed,
                 count,
@@ -131,4 +132,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(cli.run(main))
+    sys.exit(terminal.run(main))

@@ -41,14 +41,16 @@ def test_utils_import_no_models_scripts_or_main(path):
 @pytest.mark.parametrize("path", sorted((PROJECT_ROOT / "models").glob("*.py")), ids=str)
 def test_models_import_products_and_facts_alone_of_the_project_and_no_wandb(path):
     found = offending(path, "models", "utils", "scripts", "main", "wandb")
-    modules = {name if name == "utils.onednn" else name.rpartition(".")[0] for name in found}
+    modules = {
+        name if name == "utils.runtime.onednn" else name.rpartition(".")[0] for name in found
+    }
     # The facts make the network that they are about, importing it only then.
     expected = {"architectures.py": {"models.passt"}, "passt.py": {"models.architectures"}}
-    assert modules - {"utils.onednn"} <= expected.get(path.name, set())
+    assert modules - {"utils.runtime.onednn"} <= expected.get(path.name, set())
 
 
 def test_products_import_nothing_of_the_project():
-    path = PROJECT_ROOT / "utils/onednn.py"
+    path = PROJECT_ROOT / "utils/runtime/onednn.py"
     assert offending(path, "models", "utils", "scripts", "main") == []
 
 

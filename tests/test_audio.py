@@ -19,7 +19,7 @@ from utils.audio import (
     read_audio,
     read_header,
 )
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 
 def test_channels_are_averaged_not_taken_for_two_sounds(tmp_path):

@@ -10,7 +10,7 @@ import soundfile
 from tests.conftest import load_script, options, settings_for
 from utils import audiocaps, datasets, scenes
 from utils.checkpoint import load_checkpoint
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 from utils.vectors import read_vectors
 
 HEADER = "audiocap_id,youtube_id,start_time,caption\n"

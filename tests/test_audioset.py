@@ -4,7 +4,7 @@ import re
 import pytest
 
 from utils import audioset
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import load_script, options, settings_for
 from utils import audiocaps, clotho, leakage, relevance, task6b
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 from utils.vectors import read_vectors
 
 # For each reader: how to read, the header, a row with a caption, and the captions of what is read.

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from utils.checkpoint import load_checkpoint, save_checkpoint
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 from utils.trained_with import TrainedWith
 
 

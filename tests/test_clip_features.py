@@ -8,8 +8,8 @@ from tests.conftest import load_script, options, settings_for
 from utils import clip_features
 from utils.audio import UnusableSound, fingerprint
 from utils.clip_features import Clip, log_mel, write_clip_features
-from utils.errors import InputError
 from utils.locks import FolderLock
+from utils.runtime.errors import InputError
 
 
 def sound(path, *, rate=44100, seconds=0.5, channels=1, seed=0):

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from utils import clotho
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 # One of each oddity that Clotho's own names have.
 ODD_NAMES = [

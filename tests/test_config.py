@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from utils.config import DEFAULT_CONFIG, Config, differing_settings, load_config, to_plain
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 
 def write(tmp_path: Path, text: str) -> Path:

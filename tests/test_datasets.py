@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from utils import datasets
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 from utils.scenes import write_demo_set
 
 COLUMNS = ["cid", "fid", "fname", "original", "caption", "tokens"]

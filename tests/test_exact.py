@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from utils import exact
-from utils.errors import InputError
 from utils.exact import ExactSearch
+from utils.runtime.errors import InputError
 
 
 def unit(rng, *shape):

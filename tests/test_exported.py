@@ -9,9 +9,9 @@ import torch
 from models.dual_encoder import DualEncoder
 from utils.audioset import read_labels
 from utils.config import Model
-from utils.errors import InputError
 from utils.exported import load_exported
 from utils.exporting import exported_config, write_exported
+from utils.runtime.errors import InputError
 from utils.trained_with import TrainedWith
 
 PASST = {

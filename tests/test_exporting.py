@@ -8,8 +8,8 @@ from test_exported import make_model, write
 from models.dual_encoder import DualEncoder
 from utils import exporting
 from utils.datasets import load_captions
-from utils.errors import InputError
 from utils.exported import load_exported
+from utils.runtime.errors import InputError
 from utils.trained_with import TrainedWith
 from utils.vectors import read_vectors
 

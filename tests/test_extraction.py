@@ -9,8 +9,8 @@ from models import architectures, passt
 from utils import extraction
 from utils.audio import UnusableSound
 from utils.config import PROJECT_ROOT
-from utils.errors import InputError
 from utils.extraction import clip_batches, clip_units, tagger
+from utils.runtime.errors import InputError
 from utils.vectors import read_vectors
 from utils.weights import load_weights
 

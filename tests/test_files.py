@@ -7,7 +7,7 @@ import pytest
 from crashes import crashes
 
 from utils import files, locks
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 
 def names_in(folder):

@@ -4,8 +4,8 @@ import pytest
 
 from utils.audio import fingerprint
 from utils.clip_features import Clip, write_clip_features
-from utils.errors import InputError
 from utils.hdf5 import Contents, read_attributes
+from utils.runtime.errors import InputError
 from utils.vectors import read_vectors
 
 TEXT = h5py.string_dtype("utf-8")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from utils.datasets import CaptionSplit, QuerySplit
-from utils.errors import InputError
 from utils.inputs import CAPTIONS, LOGITS, SCENE, read_inputs, tags_of
+from utils.runtime.errors import InputError
 from utils.vectors import row_keys, write_vectors
 
 SPLIT = CaptionSplit(

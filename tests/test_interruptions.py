@@ -25,12 +25,13 @@ from conftest import DEMO_CONFIG, FILES, load_script, options, scores, settings_
 from crashes import crashes, full_disks, in_child
 
 from models.dual_encoder import tag_embedding
-from utils import cli, training_run
+from utils import training_run
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.config import PROJECT_ROOT, load_config
-from utils.errors import InputError
 from utils.experiment import Data, Part, load_pairs
 from utils.runs import Run
+from utils.runtime import terminal
+from utils.runtime.errors import InputError
 from utils.vectors import VectorFile, read_vectors
 
 MOMENTS = 12
@@ -177,7 +178,7 @@ def run_script(name: str, arguments: list[str], log: Path, limit: int | None = N
     with contextlib.chdir(PROJECT_ROOT), log.open("a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-        sys.exit(cli.run(lambda: load_script(name).main(arguments)))
+        sys.exit(terminal.run(lambda: load_script(name).main(arguments)))
 
 
 def disturb(start, arguments: tuple, progress: Callable[[], int], *, end: int, seed: int) -> None:
@@ -317,7 +318,7 @@ def narrow(module, small_demo: Path) -> Data:
         module.PLANS["clotho"],
         device=torch.device("cpu"),
         tag_embedding=tag_embedding,
-        summary=cli.Summary(),
+        summary=terminal.Summary(),
     )
 
     def cut(file: VectorFile, width: int) -> VectorFile:
@@ -343,7 +344,7 @@ def train_narrow(module, data: Data, small_demo: Path, outputs: Path) -> int:
     module.load_data = lambda *_, **__: data
     training_run.write_report = lambda *_, **__: None
     settings = settings_for(small_demo, outputs=outputs)
-    return cli.run(lambda: module.main(options(settings)))
+    return terminal.run(lambda: module.main(options(settings)))
 
 
 def check_runs(outputs: Path, whole: dict) -> int:

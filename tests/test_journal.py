@@ -8,9 +8,9 @@ import pytest
 from crashes import crashes
 
 from utils.config import PROJECT_ROOT
-from utils.errors import InputError
 from utils.files import atomic_write
 from utils.journal import Journal
+from utils.runtime.errors import InputError
 
 ORIGIN = {"model": "a"}
 

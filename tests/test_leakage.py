@@ -10,8 +10,8 @@ from conftest import load_script
 from utils import audiocaps, clotho, leakage
 from utils.config import PROJECT_ROOT
 from utils.datasets import SPLITS
-from utils.errors import InputError
 from utils.leakage import Shared
+from utils.runtime.errors import InputError
 
 SCRIPT = PROJECT_ROOT / "scripts/audit_leakage.py"
 DEVELOPMENT, VALIDATION, EVALUATION = SPLITS

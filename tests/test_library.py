@@ -9,8 +9,8 @@ import soundfile
 from tests.conftest import Bar
 from utils import audio
 from utils.audio import UnusableSound, read_header
-from utils.errors import InputError
 from utils.library import update_library
+from utils.runtime.errors import InputError
 
 WIDTH, HOP = 3, 2.5
 

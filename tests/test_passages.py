@@ -3,9 +3,9 @@ import itertools
 import numpy as np
 import pytest
 
-from utils.errors import InputError
 from utils.journal import Journal
 from utils.passages import Passage, cut_passages, read_passages
+from utils.runtime.errors import InputError
 
 HOP = 2.5
 

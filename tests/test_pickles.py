@@ -6,8 +6,8 @@ import struct
 import numpy as np
 import pytest
 
-from utils.errors import InputError
 from utils.pickles import safe_unpickle
+from utils.runtime.errors import InputError
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))

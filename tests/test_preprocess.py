@@ -16,8 +16,8 @@ import yaml
 
 from utils import datasets, preprocess
 from utils.audio import UnusableSound
-from utils.errors import InputError
 from utils.pickles import safe_unpickle
+from utils.runtime.errors import InputError
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "01_preprocess.py"
 RATE = 1000

@@ -1,7 +1,7 @@
 import pytest
 
-from utils.errors import InputError
 from utils.recipe import label, parse_questions, parse_vary, read_questions
+from utils.runtime.errors import InputError
 
 
 def test_vary_reads_values_as_yaml():

@@ -6,8 +6,8 @@ import soundfile
 
 from tests.conftest import load_script, options, settings_for
 from utils import datasets
-from utils.errors import InputError
 from utils.relevance import read_relevant_csv, read_result_table
+from utils.runtime.errors import InputError
 
 NAMES = ["a.wav", "b, c.wav", "d.wav"]
 

@@ -5,9 +5,9 @@ import pytest
 from utils import runs
 from utils.config import load_config
 from utils.corpora import AUDIOCAPS, CLOTHO
-from utils.errors import InputError
 from utils.resuming import unfinished_run, weights_of
 from utils.runs import Run
+from utils.runtime.errors import InputError
 
 DATA = {"training features": "a", "initial weights": "b"}
 

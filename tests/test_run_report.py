@@ -12,12 +12,12 @@ from test_findings import LABELS, random_retrieval
 from test_markup import HOSTILE, Reader
 
 from utils.datasets import CaptionSplit
-from utils.errors import InputError
 from utils.run_report import figures, findings, plots, retrieval_page
 from utils.run_report.page import Drawing, Numbers, page
 from utils.run_report.retrieval_page import SplitFindings
 from utils.run_report.space import space_map
 from utils.runs import Run
+from utils.runtime.errors import InputError
 
 HISTORY = [
     {

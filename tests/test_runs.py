@@ -3,8 +3,8 @@ import csv
 import pytest
 
 from utils.config import load_config
-from utils.errors import InputError
 from utils.runs import Run
+from utils.runtime.errors import InputError
 
 
 @pytest.fixture

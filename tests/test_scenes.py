@@ -11,7 +11,7 @@ import soundfile
 
 from utils import audiocaps, scenes
 from utils.datasets import SPLITS
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 from utils.scenes import demo_set, names
 from utils.scenes.captions import NUMBERS, _tempo
 from utils.scenes.scene import HIGHEST_PEAK, LOUD_DB, QUIET_DB, Event, Scene, loudest_level

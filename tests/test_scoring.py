@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from models.dual_encoder import DualEncoder, tag_embedding
-from utils import cli
 from utils.config import load_config
 from utils.datasets import QuerySplit
-from utils.errors import InputError
 from utils.inputs import Inputs
+from utils.runtime import terminal
+from utils.runtime.errors import InputError
 from utils.scoring import Scorer, load_split_to_score, score_queries
 from utils.vectors import VectorFile
 
@@ -71,10 +71,10 @@ def test_clips_are_found_by_their_score():
 def test_a_split_that_is_not_there_or_empty_is_refused(tmp_path):
     config = load_config(overrides=[f"train_data.input_path={tmp_path}"])
     with pytest.raises(InputError, match=r"--split x: clotho has the splits development, .*Name"):
-        load_split_to_score(config, "clotho", "x", cli.Summary())
+        load_split_to_score(config, "clotho", "x", terminal.Summary())
     columns = ("cid", "fid", "fname", "original", "caption", "tokens")
     (tmp_path / "evaluation_captions.json").write_text(json.dumps({name: {} for name in columns}))
     with pytest.raises(
         InputError, match=r"the evaluation split in .* has no captions: nothing can"
     ):
-        load_split_to_score(config, "clotho", "evaluation", cli.Summary())
+        load_split_to_score(config, "clotho", "evaluation", terminal.Summary())

@@ -5,9 +5,9 @@ from torch.nn import functional as F
 
 from models.dual_encoder import DualEncoder
 from tests.conftest import Bar
-from utils.errors import InputError
 from utils.library import Library, Sound
 from utils.passages import Passage
+from utils.runtime.errors import InputError
 from utils.search import Engine, Filter, embed_library, parse_filter
 
 TAGS = ["Dog", "Bark", "Rain", "Rain on surface"]

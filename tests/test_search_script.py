@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import load_script, options, settings_for
 from utils.datasets import load_captions
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 
 @pytest.fixture(scope="module")

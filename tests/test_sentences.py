@@ -2,8 +2,9 @@ import numpy as np
 import torch
 from conftest import DEMO_CONFIG
 
-from utils import cli, sentences
+from utils import sentences
 from utils.config import load_config
+from utils.runtime import terminal
 from utils.vectors import read_vectors, write_vectors
 
 
@@ -52,7 +53,7 @@ def test_a_vector_does_not_depend_on_what_else_is_missing(tmp_path, monkeypatch)
             unit="texts",
             config=config,
             load_encoder=lambda folder: Encoder(),
-            summary=cli.Summary(),
+            summary=terminal.Summary(),
         )
         return read_vectors(path, made_by="")
 

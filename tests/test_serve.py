@@ -15,9 +15,9 @@ import soundfile
 from starlette.testclient import TestClient
 
 from utils.audioset import read_labels
-from utils.errors import InputError
 from utils.library import Library, Sound
 from utils.passages import Passage
+from utils.runtime.errors import InputError
 from utils.search import Filter, Hit, Reason
 from utils.sound_folder import Changes
 from utils.web import clips

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from utils.distributed import ALONE, Team
-from utils.errors import InputError
 from utils.journal import Journal
+from utils.runtime.distributed import ALONE, Team
+from utils.runtime.errors import InputError
 from utils.sharing import Work, compute_rows
 
 ORIGIN = {"attributes": [{"model": "a", "precision": "fp32"}]}

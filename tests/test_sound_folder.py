@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 from utils.sound_folder import SUFFIXES, Changes, SoundFile, look, read_list, write_list
 
 

@@ -6,8 +6,8 @@ import pytest
 import soundfile
 
 from utils.audio import UnusableSound, fingerprint
-from utils.errors import InputError
 from utils.files import read_csv
+from utils.runtime.errors import InputError
 from utils.sounds import Sound, read_fingerprints, read_sounds, write_failed
 
 

@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 from tests.conftest import load_script, options, settings_for
 from utils.config import PROJECT_ROOT
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 
 def run(name, settings):

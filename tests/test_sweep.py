@@ -6,9 +6,9 @@ import pytest
 
 from tests.conftest import DEMO_CONFIG, load_script, options, settings_for
 from utils.config import PROJECT_ROOT, load_config
-from utils.errors import InputError
 from utils.locks import only_run
 from utils.recipe import Question, read_recipe
+from utils.runtime.errors import InputError
 from utils.sweep import Sweep
 
 

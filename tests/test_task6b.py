@@ -11,7 +11,7 @@ from conftest import load_script, options, settings_for
 
 from utils import task6b
 from utils.config import load_config
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 ODD = ["NA", ' "Rain", they say', "None of it.", "a tin, a roof", "Rain"]
 

@@ -11,7 +11,7 @@ from conftest import load_script, options, settings_for
 from wandb.proto import wandb_internal_pb2
 
 from utils.config import PROJECT_ROOT, load_config
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 from utils.tracking import Tracker
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 from utils.trained_with import TrainedWith
 
 PASST = {

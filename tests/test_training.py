@@ -8,10 +8,10 @@ from test_losses import places
 
 from models.dual_encoder import DualEncoder
 from models.losses import HardTripletRankingLoss, InfoNCE, TripletRankingLoss
-from utils.errors import InputError
 from utils.evaluation import evaluate
 from utils.mixup import Mixup, draw_mixup
 from utils.pairs import Batch, Pairs
+from utils.runtime.errors import InputError
 from utils.training import Schedule, Trainer
 
 SCHEDULE = Schedule(

@@ -10,13 +10,13 @@ import torch
 
 from models.dual_encoder import DualEncoder
 from models.losses import make_loss
-from utils import cli
 from utils.config import load_config
 from utils.corpora import CLOTHO
 from utils.datasets import CaptionSplit
 from utils.experiment import Data, Part
 from utils.inputs import Inputs
 from utils.pairs import Pairs
+from utils.runtime import terminal
 from utils.training_run import make_trainer, train_run
 from utils.vectors import VectorFile
 
@@ -97,7 +97,7 @@ def test_a_run_is_scored_where_there_is_a_test_split(tmp_path, capsys, with_test
     settings = ["training.epochs=2", "training.device=cpu", "model.audioset_info=none"]
     config = load_config(overrides=[f"output_path={tmp_path}", "experiment=try", *settings])
     trainer = make_trainer(config, data, dual_encoder=DualEncoder, make_loss=make_loss)
-    train_run(config, data, trainer, trained_on=CLOTHO, summary=cli.Summary())
+    train_run(config, data, trainer, trained_on=CLOTHO, summary=terminal.Summary())
     (run,) = (tmp_path / "try").iterdir()
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["data"]["training"]["clips"] == CLIPS

@@ -2,7 +2,7 @@ import h5py
 import numpy as np
 import pytest
 
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 from utils.vectors import read_reusable, read_vectors, require, row_keys, select, write_vectors
 
 ATTRIBUTES = {"what": "test", "model": "a", "window_seconds": 10.0}

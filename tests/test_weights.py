@@ -10,7 +10,7 @@ import torch
 
 from models.sentence_encoder import SentenceEncoder
 from utils import weights
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 URL = "https://example.invalid/release/net.pt"
 

@@ -14,7 +14,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 _HASHED_BYTES = 16_384
 _BLOCK_NUMBERS = 2**19  # decoded at a time, all channels together; bounds the memory

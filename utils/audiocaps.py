@@ -14,8 +14,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from utils import files
-from utils.errors import InputError, counted, refuse, shorten
 from utils.preprocess import Caption, Preprocessed, none_usable, number
+from utils.runtime.errors import InputError, counted, refuse, shorten
 from utils.sounds import read_sounds
 
 SPLITS = ("train", "val", "test")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from utils import files
 from utils.config import PROJECT_ROOT
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 NUM_TAGS = 527
 LABELS_CSV = PROJECT_ROOT / "data" / "audioset" / "class_labels_indices.csv"

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from utils.corpora import AUDIOCAPS, CLOTHO
-from utils.errors import InputError, shown
 from utils.files import atomic_write
+from utils.runtime.errors import InputError, shown
 from utils.tensor_files import load_tensors
 from utils.trained_with import TrainedWith
 

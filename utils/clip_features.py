@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.audio import UnusableSound, mono_blocks, read_header
-from utils.errors import InputError, shorten
 from utils.extraction import Update, ahead
 from utils.files import atomic_write
 from utils.hdf5 import Contents, read_attributes
 from utils.locks import FolderLock
+from utils.runtime.errors import InputError, shorten
 
 Kind = Literal["logmel", "waveform"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from utils import files
-from utils.errors import InputError, counted, refuse, shorten
+from utils.runtime.errors import InputError, counted, refuse, shorten
 
 WAV_SUFFIX = ".wav"
 SOURCE = (

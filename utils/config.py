@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from utils.consistency import Contradiction, contradictions
-from utils.errors import InputError, counted, shown
+from utils.runtime.errors import InputError, counted, shown
 from utils.schema import build, limited, section_names
 from utils.yaml_files import parse_yaml, read_yaml
 

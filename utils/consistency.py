@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 if TYPE_CHECKING:  # utils.config imports this module
     from utils.config import Config

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from utils import files
-from utils.errors import InputError, shown
+from utils.runtime.errors import InputError, shown
 
 SPLITS = ("development", "validation", "evaluation")
 CAPTION_COLUMNS = ("cid", "fid", "fname", "original", "caption", "tokens")

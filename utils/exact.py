@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from utils import onednn
-from utils.errors import InputError
+from utils.runtime import onednn
+from utils.runtime.errors import InputError
 
 _QUERIES = 256  # at a time: each pass over the vectors serves them all
 _CHUNK_SCORES = 1 << 22  # at a time, 16 MB

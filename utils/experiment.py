@@ -10,15 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils import cli
 from utils.config import Config, Model, Training
 from utils.consistency import Needed
 from utils.corpora import AUDIOCAPS, CLOTHO, TASK6B, Corpus, corpus
 from utils.datasets import CaptionSplit, QuerySplit, Split, without_clips
-from utils.errors import InputError
 from utils.files import read_text, sha256
 from utils.inputs import TAG_SCRIPT, Inputs, needed_vectors, read_inputs, require_one_source
 from utils.pairs import Pairs
+from utils.runtime import terminal
+from utils.runtime.errors import InputError
 from utils.tensor_files import digest_of
 
 # Under this name digests say which weights a run was begun with.
@@ -102,7 +102,7 @@ def load_data(
     *,
     device: torch.device,
     tag_embedding: TagEmbedding,
-    summary: cli.Summary,
+    summary: terminal.Summary,
 ) -> Data:
     """Read the splits of a plan and line up their vectors on the device.
 
@@ -217,7 +217,7 @@ def data_settings(config: Config) -> Config:
     )
 
 
-def load_split(config: Config, of: Corpus, name: str, summary: cli.Summary) -> CaptionSplit:
+def load_split(config: Config, of: Corpus, name: str, summary: terminal.Summary) -> CaptionSplit:
     """Read the captions of a split; clips to leave out are left out of all but the test splits."""
     summary.reads(of.captions_file(name))
     split = of.load(name)
@@ -228,7 +228,7 @@ def load_split(config: Config, of: Corpus, name: str, summary: cli.Summary) -> C
     return split
 
 
-def leave_out_failed(split: Split, inputs: Inputs, summary: cli.Summary) -> Split:
+def leave_out_failed(split: Split, inputs: Inputs, summary: terminal.Summary) -> Split:
     """Leave out the clips whose sound files could not be used, and say so."""
     usable = inputs.usable(split)
     if left_out := len(split.clip_names) - len(usable.clip_names):
@@ -244,7 +244,7 @@ def _is_test(of: Corpus, split: str) -> bool:
     return (of.subset, split) in {plan.test for plan in PLANS.values()}
 
 
-def load_inputs(config: Config, of: Corpus, summary: cli.Summary) -> Inputs:
+def load_inputs(config: Config, of: Corpus, summary: terminal.Summary) -> Inputs:
     """Read the vector files of a data set that the model needs."""
     weights = config.passt.weights
     inputs = read_inputs(

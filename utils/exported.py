@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from utils.audioset import NUM_TAGS
 from utils.config import Model
-from utils.errors import InputError, shorten
+from utils.runtime.errors import InputError, shorten
 from utils.schema import build, limited
 from utils.trained_with import PasstUsed, SentenceModelUsed, TrainedWith
 

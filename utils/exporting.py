@@ -13,7 +13,6 @@ from torch import Tensor
 
 from utils.audioset import read_labels
 from utils.config import PROJECT_ROOT, Model
-from utils.errors import InputError
 from utils.exported import (
     CARD,
     CONFIG,
@@ -28,6 +27,7 @@ from utils.exported import (
 )
 from utils.files import atomic_write, read_json, read_text
 from utils.model_card import model_card, sources_of
+from utils.runtime.errors import InputError
 from utils.scoring import Scorer
 from utils.trained_with import TrainedWith
 

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from utils.audio import UnusableSound, cut_windows, mono_blocks
-from utils.devices import autocast, for_inference
-from utils.distributed import ALONE, Team
-from utils.errors import InputError, shorten
+from utils.runtime.devices import autocast, for_inference
+from utils.runtime.distributed import ALONE, Team
+from utils.runtime.errors import InputError, shorten
 from utils.sharing import Batches, Outcome, Start, Units, Work, compute_rows
 from utils.vectors import VectorFile, read_reusable, row_keys, write_vectors
 

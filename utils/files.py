@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from utils import interrupts
-from utils.errors import InputError
 from utils.locks import hold
+from utils.runtime import interrupts
+from utils.runtime.errors import InputError
 
 _SHOWN = 200  # characters of a header
 

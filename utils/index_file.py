@@ -19,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from utils.errors import InputError
 from utils.files import atomic_write
+from utils.runtime.errors import InputError
 
 _FORMAT = 1
 _ENTRY = "index"  # of the metadata: SHA-256, space, JSON

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from utils.datasets import QuerySplit, Split, without_clips
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 from utils.trained_with import TrainedWith
 from utils.vectors import VectorFile, read_vectors, require, select
 

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from utils import onednn
+from utils.runtime import onednn
 
 _ENERGY = 0.95  # share of it that the projection keeps
 _DIMENSIONS = 16  # d is a multiple: what a processor's registers hold

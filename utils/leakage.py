@@ -16,7 +16,7 @@ from typing import Literal
 from utils import audiocaps, files, text
 from utils.clotho import SOURCE
 from utils.datasets import SPLITS
-from utils.errors import InputError, counted, refuse, shorten
+from utils.runtime.errors import InputError, counted, refuse, shorten
 
 Kind = Literal["file name", "sound id", "caption"]
 KINDS: tuple[Kind, ...] = ("file name", "sound id", "caption")

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.audio import UnusableSound, read_header
-from utils.errors import InputError
 from utils.journal import Journal, generation, is_of
 from utils.locks import explained
 from utils.passages import Passage, PassageRows, cut_passages, read_passages
+from utils.runtime.errors import InputError
 from utils.sound_folder import Changes, SoundFile, changed_since, look, read_list, write_list
 
 _FILES = "files.json"

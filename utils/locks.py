@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 _LOCK = "lock"  # a file in the folder
 

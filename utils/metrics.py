@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 METRICS = ("R@1", "R@5", "R@10", "mAP@10")
 CUTOFF = 10

@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from utils.config import Config
-from utils.distributed import Team
-from utils.errors import InputError
+from utils.runtime.distributed import Team
+from utils.runtime.errors import InputError
 
 
 def require_same_training(team: Team, config: Config, begun_with: Mapping[str, str]) -> None:

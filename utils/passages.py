@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.errors import InputError
 from utils.journal import read_rows
+from utils.runtime.errors import InputError
 
 # In windows, one every 2.5 s: 30 s are 13, and 20 s are 8.
 _WINDOWS_OF_A_WHOLE = 13

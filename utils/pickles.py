@@ -11,8 +11,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any
 
-from utils.errors import InputError
 from utils.files import read_bytes
+from utils.runtime.errors import InputError
 
 # What a pickle of built-in types may name: numbers, texts, lists and dicts need no name.
 _CLASSES = {cls.__name__: cls for cls in (set, frozenset)}

@@ -22,7 +22,7 @@ from utils.datasets import (
     VOCAB_INFO_FILE,
     captions_file,
 )
-from utils.errors import InputError, counted, shorten
+from utils.runtime.errors import InputError, counted, shorten
 from utils.sounds import Sound, read_sounds
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from utils.errors import InputError, shorten, shown
+from utils.runtime.errors import InputError, shorten, shown
 from utils.yaml_files import parse_yaml, read_yaml
 
 _KEYS = {"question", "vary", "set"}

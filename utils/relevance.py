@@ -8,8 +8,8 @@ from pathlib import Path
 
 from utils import files
 from utils.datasets import CaptionSplit
-from utils.errors import InputError, refuse
 from utils.retrieval import RESULTS, result_header
+from utils.runtime.errors import InputError, refuse
 
 RELEVANT_HEADER = ["query", "audio_filenames"]
 _ADVICE = "Each row is a query and a list of file names: \"['a.wav', 'b.wav']\", in quotes."

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from utils import onednn
 from utils.files import atomic_write, write_csv
+from utils.runtime import onednn
 
 RESULTS = 10  # file names per row of the result table
 _CHUNK_SCORES = 1_000_000  # scores held at once: few enough for the caches

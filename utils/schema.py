@@ -14,7 +14,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
-from utils.errors import shown
+from utils.runtime.errors import shown
 
 _LONGEST_PATH, _LONGEST_NAME = 4095, 255  # bytes, of Linux
 

@@ -12,14 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from utils import cli, metrics, report
+from utils import metrics, report
 from utils.checkpoint import load_checkpoint
 from utils.config import Config
 from utils.consistency import require_files
 from utils.corpora import corpus
 from utils.datasets import CaptionSplit, QuerySplit
-from utils.devices import choose_device
-from utils.errors import InputError
 from utils.experiment import (
     PLANS,
     TagEmbedding,
@@ -33,6 +31,9 @@ from utils.inputs import Inputs
 from utils.pairs import Pairs
 from utils.resuming import load_into, settings_of, weights_of
 from utils.retrieval import best_clips, score_matrix
+from utils.runtime import terminal
+from utils.runtime.devices import choose_device
+from utils.runtime.errors import InputError
 from utils.trained_with import TrainedWith
 from utils.training_run import build_model
 
@@ -90,7 +91,7 @@ def load_scorer(
     split: str | None,
     dual_encoder: Callable[..., nn.Module],
     tag_embedding: TagEmbedding,
-    summary: cli.Summary,
+    summary: terminal.Summary,
 ) -> Scorer:
     """Read a checkpoint's model, and the vector files of a data set.
 
@@ -135,7 +136,7 @@ def load_scorer(
 
 
 def load_split_to_score(
-    config: Config, subset: str, name: str, summary: cli.Summary
+    config: Config, subset: str, name: str, summary: terminal.Summary
 ) -> CaptionSplit:
     """Read the captions of a split that the user has chosen.
 

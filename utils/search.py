@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from utils.errors import InputError
 from utils.growing import grow
 from utils.journal import map_rows
 from utils.library import Library
+from utils.runtime.errors import InputError
 from utils.tag_columns import TagColumns
 
 _EMBEDDED_AT_ONCE = 16_384  # rows

@@ -5,8 +5,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from utils import cli
-from utils.errors import counted, shorten
+from utils.runtime import terminal
+from utils.runtime.errors import counted, shorten
 from utils.search_setup import Networks, Searcher
 from utils.trained_model import newest_run, open_model
 
@@ -31,7 +31,7 @@ def add_options(target: argparse.ArgumentParser) -> None:
 
 def open_searcher(args: argparse.Namespace, networks: Networks) -> Searcher:
     """Load the model and bring the index of the folder up to date; tells about it on stderr."""
-    config = cli.load_config(args)
+    config = terminal.load_config(args)
     model = open_model(
         args.model or newest_run(config),
         here=config,
@@ -43,11 +43,11 @@ def open_searcher(args: argparse.Namespace, networks: Networks) -> Searcher:
         args.audio or config.train_data.dataset_path,
         index=args.index,
         networks=networks,
-        progress=partial(cli.progress, leave=False),
+        progress=partial(terminal.progress, leave=False),
     )
     library, changes = searcher.library, searcher.changes
-    sounds = f"{counted(len(library.sounds), 'sound')} in {cli.shown(searcher.folder)}"
-    tell(f"{', '.join(filter(None, (sounds, str(changes))))}; model {cli.shown(model.source)}")
+    sounds = f"{counted(len(library.sounds), 'sound')} in {terminal.shown(searcher.folder)}"
+    tell(f"{', '.join(filter(None, (sounds, str(changes))))}; model {terminal.shown(model.source)}")
     if library.failed:
         reasons = [f"{name} {reason}" for name, reason in library.failed.items()]
         tell(f"cannot be used, and left out:\n{shorten(reasons)}")

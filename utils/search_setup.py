@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from utils import audioset, extraction
 from utils.audio import UnusableSound, check_sound_file
 from utils.config import Config
-from utils.errors import InputError
 from utils.library import Library, update_library
 from utils.nearest import EXACT_BELOW, nearest
+from utils.runtime.errors import InputError
 from utils.search import Engine, embed_library
 from utils.sentences import TextEncoder
 from utils.sound_folder import Changes
@@ -68,7 +68,7 @@ class Searcher:
         ``<output_path>/indexes``.
     networks : Networks
     progress : callable
-        Called with a total, what is done, and its unit, as `utils.cli.progress`; returns a context
+        Called with a total, what is done, and its unit, as `utils.runtime.terminal.progress`; returns a context
         manager whose ``update`` is called with numbers of what is done.
 
     Attributes

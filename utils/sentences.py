@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from utils import cli, distributed, weights
+from utils import weights
 from utils.config import Config
-from utils.devices import autocast, choose_device, choose_precision, for_inference
-from utils.errors import InputError, shorten
 from utils.extraction import update_vector_files
+from utils.runtime import distributed, terminal
+from utils.runtime.devices import autocast, choose_device, choose_precision, for_inference
+from utils.runtime.errors import InputError, shorten
 from utils.sharing import Batches, Units
 
 
@@ -26,7 +27,7 @@ def embed(
     unit: str,
     config: Config,
     load_encoder: Callable[[Path], Any],
-    summary: cli.Summary,
+    summary: terminal.Summary,
 ) -> None:
     """Bring the vector file of some texts up to date, and say so.
 
@@ -59,7 +60,7 @@ def embed(
         )
         return text_work(encoder, texts, device, precision, model.batch_size)
 
-    with cli.progress(len(ids), "MPNet", unit) as bar:
+    with terminal.progress(len(ids), "MPNet", unit) as bar:
         update = update_vector_files(
             [path],
             ids,
@@ -143,7 +144,7 @@ def text_work(
     Parameters
     ----------
     encoder : nn.Module
-        Set up by `utils.devices.for_inference`; with ``tokenize``, and called on token id lists.
+        Set up by `utils.runtime.devices.for_inference`; with ``tokenize``, and called on token id lists.
     texts : sequence of N str
     device : torch.device
     precision : {'fp32', 'bf16'}

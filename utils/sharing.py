@@ -23,9 +23,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.distributed import ALONE, Team
-from utils.errors import InputError
 from utils.journal import Journal
+from utils.runtime.distributed import ALONE, Team
+from utils.runtime.errors import InputError
 
 Units = Sequence[Sequence[int]]
 # Positions and their rows; or, in the place of rows, why they cannot be computed.

@@ -13,7 +13,7 @@ import soundfile
 
 from utils import files
 from utils.audio import UnusableSound, check_sound_file
-from utils.errors import InputError, counted
+from utils.runtime.errors import InputError, counted
 
 _FORMAT = 1
 # Raw samples do not say at which rate and how they were taken.

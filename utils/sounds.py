@@ -10,7 +10,7 @@ from typing import Any
 
 from utils import files
 from utils.audio import UnusableSound, check_sound_file, fingerprint, read_header
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 FAILED_FILES = "failed_files.csv"
 _HEADER = ["step", "file", "reason"]

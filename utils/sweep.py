@@ -12,18 +12,18 @@ import yaml
 from numpy.typing import NDArray
 from torch import nn
 
-from utils import cli
 from utils.comparison import Outcome, compare, table_csv, table_markdown
 from utils.config import Config, parse_config, to_plain
 from utils.consistency import Needed, destructive
 from utils.corpora import CLOTHO
-from utils.devices import choose_device
-from utils.errors import InputError, shown
 from utils.experiment import PLANS, Data, TagEmbedding, data_settings, files_of_run, load_data
 from utils.files import atomic_write
 from utils.recipe import Question, label, parse_questions
 from utils.resuming import begin_or_resume, load_initial
 from utils.runs import Run, folder_name
+from utils.runtime import terminal
+from utils.runtime.devices import choose_device
+from utils.runtime.errors import InputError, shown
 from utils.training_run import fit_and_score, make_trainer
 from utils.yaml_files import read_yaml
 
@@ -166,7 +166,7 @@ class Sweep:
 
 
 def load_data_of_runs(
-    configs: Iterable[Config], *, tag_embedding: TagEmbedding, summary: cli.Summary
+    configs: Iterable[Config], *, tag_embedding: TagEmbedding, summary: terminal.Summary
 ) -> dict[Config, Data]:
     """Read the data of the runs of a sweep; those that read the same share it.
 
@@ -215,7 +215,7 @@ def train_runs(
     *,
     dual_encoder: Callable[..., nn.Module],
     make_loss: Callable[..., nn.Module],
-    summary: cli.Summary,
+    summary: terminal.Summary,
 ) -> None:
     """Bring every run of a sweep to its end, and say how each does on validation.
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from utils import extraction, weights
 from utils.config import PROJECT_ROOT, Config
-from utils.devices import choose_device, choose_precision
-from utils.errors import InputError
+from utils.runtime.devices import choose_device, choose_precision
+from utils.runtime.errors import InputError
 
 _BUNDLED_WEIGHTS = PROJECT_ROOT / "data/demo/tagger.safetensors"
 

@@ -22,10 +22,10 @@ from utils.datasets import (
     is_number,
     load_sources,
 )
-from utils.errors import InputError, refuse
 from utils.pickles import safe_unpickle
 from utils.preprocess import none_usable, sources_json
 from utils.retrieval import RESULTS, result_header
+from utils.runtime.errors import InputError, refuse
 from utils.sounds import read_sounds
 
 SPLIT = "test"

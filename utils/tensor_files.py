@@ -12,8 +12,8 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from utils.errors import out_of_memory
 from utils.pickles import NotAllowedError, look_through
+from utils.runtime.errors import out_of_memory
 
 _STORAGES = (
     *("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool"),

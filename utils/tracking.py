@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.config import Config, to_plain
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 
 class Tracker:

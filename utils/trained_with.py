@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from utils.errors import InputError, shorten
+from utils.runtime.errors import InputError, shorten
 from utils.schema import build
 
 # What must be the same for a new sound or text. Precisions may differ, and a sentence model has

@@ -9,11 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from utils import cli, environment, metrics, report
+from utils import metrics, report
 from utils.config import Config, Model, to_plain
 from utils.corpora import corpus
-from utils.distributed import ALONE, Team
-from utils.errors import InputError
 from utils.evaluation import evaluate
 from utils.experiment import PLANS, Data, describe_data
 from utils.inputs import Inputs
@@ -23,6 +21,9 @@ from utils.resuming import begin_or_resume, follow, load_initial, unfinished_run
 from utils.retrieval import write_result_table
 from utils.run_report import write_report
 from utils.runs import Run
+from utils.runtime import environment, terminal
+from utils.runtime.distributed import ALONE, Team
+from utils.runtime.errors import InputError
 from utils.tracking import Tracker
 from utils.training import Schedule, Trainer, spread_seed
 
@@ -100,7 +101,7 @@ def train_run(
     trained_on: str,
     given: Run | None = None,
     new: bool = False,
-    summary: cli.Summary,
+    summary: terminal.Summary,
 ) -> None:
     """Begin a run or go on with one, and bring it to its end: trained, scored, reported.
 
@@ -145,17 +146,17 @@ def train_run(
         )
         if found:
             run.say(
-                f"going on with {cli.shown(run.folder)}, interrupted after epoch "
+                f"going on with {terminal.shown(run.folder)}, interrupted after epoch "
                 f"{len(trainer.history)}; --new starts over"
             )
         run.reopen(config)
         summary.writes(run.folder)
-        with cli.going_on(f"train --resume {cli.shown(run.folder)}"):
+        with terminal.going_on(f"train --resume {terminal.shown(run.folder)}"):
             results = fit_and_score(config, data, trainer, run)
     scored = f"test mAP@10 {results['scores']['mAP@10']:.3f}; " if "scores" in results else ""
     summary.finish(
         f"trained {len(trainer.history)} epochs, kept epoch {trainer.best_epoch}; "
-        f"{scored}results in {cli.shown(run.folder)}"
+        f"{scored}results in {terminal.shown(run.folder)}"
     )
 
 

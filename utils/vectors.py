@@ -19,9 +19,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.errors import InputError
 from utils.files import atomic_write
 from utils.hdf5 import Contents, read_attributes
+from utils.runtime.errors import InputError
 
 _VOLATILE = ("created", "versions")  # attributes that do not make a file another one
 _RECORDED_PACKAGES = ("torch", "numpy", "transformers", "hear21passt", "soxr", "soundfile")

@@ -15,8 +15,8 @@ import safetensors
 import safetensors.torch
 import torch
 
-from utils.errors import InputError, shown
 from utils.files import read_json, sha256
+from utils.runtime.errors import InputError, shown
 from utils.tensor_files import load_tensors
 
 SENTENCE_MODEL_FILES = (

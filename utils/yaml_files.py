@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 _MAX_BYTES = 2**18  # of a file; parsing as much takes about a second
 # A few aliases of aliases can stand for more values than the memory holds.

@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from utils.audioset import NUM_TAGS, read_labels
-from utils.errors import InputError
 from utils.experiment import Part
 from utils.files import atomic_write, read_json, read_text
 from utils.inputs import Inputs
@@ -19,6 +18,7 @@ from utils.run_report.page import Drawing, Numbers, page
 from utils.run_report.retrieval_page import SplitFindings
 from utils.run_report.space import space_map
 from utils.runs import Run
+from utils.runtime.errors import InputError
 
 _SHOWN_WORST, _SHOWN_BEST = 6, 4  # queries
 _SHOWN_TAGS = 8  # of the best, and of the worst

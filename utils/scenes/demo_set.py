@@ -25,14 +25,14 @@ import soundfile
 
 from utils import sound_events
 from utils.datasets import DEMO_MANIFEST as MANIFEST
-from utils.errors import InputError
 from utils.files import atomic_write, read_json
+from utils.runtime.errors import InputError
+from utils.runtime.pools import worker_pool
 from utils.scenes.captions import describe_scene
 from utils.scenes.layouts import AUDIOCAPS, CLOTHO, LAYOUTS, Layout
 from utils.scenes.names import NUMBERS
 from utils.scenes.scene import Scene, render_scene, sample_scene
 from utils.sound_events import EVENT_KINDS
-from utils.workers import worker_pool
 
 MARKER = "demo_set.unfinished.json"
 TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")  # what `atomic_write` leaves when it is killed
@@ -318,7 +318,7 @@ def write_demo_set(
 
     Raises
     ------
-    utils.errors.InputError
+    utils.runtime.errors.InputError
         When an argument is out of range, or the folder holds data that is not of a demo set.
     """
     folder = Path(folder)

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 from utils.search import Filter, parse_filter
 from utils.web import delivery
 from utils.web.guard import Guard, Refusal

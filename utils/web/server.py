@@ -9,7 +9,7 @@ from collections.abc import Callable
 import uvicorn
 from starlette.types import ASGIApp
 
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 _LETS_FINISH = 1  # second, for what is being sent when the server is stopped
 

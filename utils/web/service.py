@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.audio import opened
-from utils.errors import counted
 from utils.library import Library
+from utils.runtime.errors import counted
 from utils.search import Engine, Filter, Hit
 from utils.search_setup import Progress, Searcher
 from utils.web import spectrogram

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 from utils.search_setup import Progress
 from utils.web.guard import Refusal
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from conftest import DEMO_CONFIG, load_script, options, settings_for
 
-from utils import cli, distributed
 from utils.config import PROJECT_ROOT
-from utils.distributed import ALONE, Team
-from utils.errors import InputError
+from utils.runtime import distributed, terminal
+from utils.runtime.distributed import ALONE, Team
+from utils.runtime.errors import InputError
 from utils.scenes import write_demo_set
 from utils.vectors import read_vectors
 
@@ -70,16 +70,16 @@ def test_a_process_that_would_do_something_else_says_in_what(monkeypatch):
 
 def test_of_several_processes_only_one_prints_and_errors_name_theirs(monkeypatch, capsys):
     environment(monkeypatch, RANK="1", WORLD_SIZE="2", LOCAL_RANK="1")
-    summary = cli.Summary()
+    summary = terminal.Summary()
     summary.reads(DEMO_CONFIG)
     summary.writes(DEMO_CONFIG)
     summary.finish("done")
-    assert cli.progress(1, "work", "units").disable
+    assert terminal.progress(1, "work", "units").disable
 
     def main():
         raise InputError("no such file")
 
-    assert cli.run(main) == 2
+    assert terminal.run(main) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
     assert printed.err.startswith("error (rank 1 on ")

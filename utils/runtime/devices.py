@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from utils import distributed, onednn
-from utils.errors import InputError
+from utils.runtime import distributed, onednn
+from utils.runtime.errors import InputError
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from utils import onednn
+from utils.runtime import onednn
 
 
 @pytest.fixture

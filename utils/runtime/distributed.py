@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from utils.errors import InputError, out_of_memory
+from utils.runtime.errors import InputError, out_of_memory
 
 # How long one process waits for the others. Shares of a large piece of work take unequal time, and
 # the last may come days after the first; the steps of a training go hand in hand.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
-from utils.errors import InputError
+from utils.runtime.errors import InputError
 
 
 @contextlib.contextmanager

@@ -7,17 +7,17 @@ import sys
 import pytest
 import torch
 
-from utils import cli, distributed
 from utils.config import PROJECT_ROOT
-from utils.distributed import ALONE
-from utils.errors import InputError
+from utils.runtime import distributed, terminal
+from utils.runtime.distributed import ALONE
+from utils.runtime.errors import InputError
 
 
 def test_bad_input_is_one_message_and_status_2(capsys):
     def main():
         raise InputError("no such file: x. Run y.")
 
-    assert cli.run(main) == 2
+    assert terminal.run(main) == 2
     assert capsys.readouterr().err == "error: no such file: x. Run y.\n"
 
 
@@ -25,7 +25,7 @@ def test_an_interrupt_leaves_without_a_traceback(capsys):
     def main():
         raise KeyboardInterrupt
 
-    assert cli.run(main) == 130
+    assert terminal.run(main) == 130
     assert "interrupted" in capsys.readouterr().err
 
 
@@ -34,7 +34,7 @@ def test_a_full_disk_is_one_message_wherever_it_shows(code, capsys):
     def main():
         raise OSError(code, os.strerror(code), "x.wav")
 
-    assert cli.run(main) == 2
+    assert terminal.run(main) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: no room on the disk: ")
     assert "'x.wav'. Make room; run the same command again to go on.\n" in message
@@ -45,7 +45,7 @@ def test_another_error_of_the_operating_system_is_a_bug(capsys):
         raise OSError(errno.EBADF, "Bad file descriptor")
 
     with pytest.raises(OSError, match="Bad file"):
-        cli.run(main)
+        terminal.run(main)
 
 
 def too_much(where):
@@ -65,7 +65,7 @@ def test_too_little_memory_is_one_message_and_no_lost_connection(where, in_a_tea
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(distributed, "_group", lambda patience: None)
-        assert cli.run(main) == 2
+        assert terminal.run(main) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: not enough memory: ")
     assert message.count("\n") == 1
@@ -92,34 +92,34 @@ def test_a_bug_still_shows_its_traceback():
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        cli.run(main)
+        terminal.run(main)
 
 
 def test_status_of_success_is_0():
-    assert cli.run(lambda: None) == 0
+    assert terminal.run(lambda: None) == 0
 
 
 def test_options_before_and_after_a_subcommand_count_together(tmp_path):
-    parser = cli.parser("about")
+    parser = terminal.parser("about")
     command = parser.add_subparsers().add_parser("train")
-    cli.add_config_options(command, of_subcommand=True)
+    terminal.add_config_options(command, of_subcommand=True)
     args = parser.parse_args(["--set", "seed=5", "train", "--set", "training.epochs=2"])
-    config = cli.load_config(args)
+    config = terminal.load_config(args)
     assert (config.seed, config.training.epochs) == (5, 2)
     (tmp_path / "c.yaml").write_text("seed: 9")
     args = parser.parse_args(["train", "--config", str(tmp_path / "c.yaml")])
-    assert cli.load_config(args).seed == 9
+    assert terminal.load_config(args).seed == 9
 
 
 def test_paths_are_shown_the_short_way(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert cli.shown(tmp_path / "a/b") == "a/b"
-    assert cli.shown(tmp_path.parent) == str(tmp_path.parent)
+    assert terminal.shown(tmp_path / "a/b") == "a/b"
+    assert terminal.shown(tmp_path.parent) == str(tmp_path.parent)
 
 
 def test_the_summary_names_what_is_read_and_written(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    summary = cli.Summary()
+    summary = terminal.Summary()
     summary.reads(tmp_path / "in")
     summary.writes(tmp_path / "out")
     summary.finish("did 3 things")

@@ -2,7 +2,7 @@ import platform
 
 import torch
 
-from utils import environment
+from utils.runtime import environment
 
 
 def test_the_machine_and_the_versions_are_named():

@@ -1,6 +1,6 @@
 import pytest
 
-from utils.errors import InputError, counted, printable, refuse, shorten, shown
+from utils.runtime.errors import InputError, counted, printable, refuse, shorten, shown
 
 
 def test_shorten_shows_ten_lines():

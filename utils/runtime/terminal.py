@@ -11,8 +11,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from utils import config, consistency, distributed, errors, interrupts, sounds
-from utils.errors import InputError, shorten
+from utils import config, consistency, sounds
+from utils.runtime import distributed, errors, interrupts
+from utils.runtime.errors import InputError, shorten
 
 EXIT_BAD_INPUT = 2
 EXIT_SOME_FAILED = 3  # all else is done

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from utils import devices
-from utils.errors import InputError
+from utils.runtime import devices
+from utils.runtime.errors import InputError
 
 
 @pytest.fixture

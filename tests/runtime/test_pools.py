@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from utils.config import PROJECT_ROOT
-from utils.errors import InputError
-from utils.workers import worker_pool
+from utils.runtime.errors import InputError
+from utils.runtime.pools import worker_pool
 
 DEADLINE = 30  # seconds, after which a process that lives on is a failure
 
@@ -40,7 +40,7 @@ def test_workers_leave_the_answer_to_ctrl_c_to_the_first_process():
 def test_workers_end_when_their_parent_is_killed():
     program = (
         "import os, signal\n"
-        "from utils.workers import worker_pool\n"
+        "from utils.runtime.pools import worker_pool\n"
         "if __name__ == '__main__':\n"
         "    with worker_pool(2) as pool:\n"
         "        futures = [pool.submit(os.getpid) for _ in range(20)]\n"
