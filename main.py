@@ -30,7 +30,6 @@ from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import make_loss
 from models.sentence_encoder import SentenceEncoder
 from utils import metrics, report, task6b
-from utils.consistency import destructive, require_files
 from utils.corpora import AUDIOCAPS, CLOTHO, TASK6B, corpus
 from utils.evaluation import evaluate
 from utils.experiment import PLANS, Part, files_of_run, leave_out_failed, load_data, load_split
@@ -45,6 +44,7 @@ from utils.runtime import devices, distributed, terminal
 from utils.runtime.errors import InputError, refuse
 from utils.scoring import Scorer, load_scorer, load_split_to_score, score_queries
 from utils.sentences import TextEncoder
+from utils.settings.consistency import destructive, require_files
 from utils.sweep import Sweep, load_data_of_runs, train_runs
 from utils.training_run import make_trainer, train_run
 

@@ -32,9 +32,9 @@ interrupts.end_quietly_until_run(__name__)
 from models import architectures
 from utils import corpora, extraction, inputs
 from utils.clip_features import Clip, write_clip_features
-from utils.config import Config, DataFiles
-from utils.consistency import require_files
 from utils.runtime import distributed, terminal
+from utils.settings.config import Config, DataFiles
+from utils.settings.consistency import require_files
 from utils.sounds import read_fingerprints
 from utils.tagging import Tagger
 

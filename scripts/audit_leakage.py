@@ -19,11 +19,11 @@ from utils.runtime import interrupts
 interrupts.end_quietly_until_run(__name__)
 
 from utils import audiocaps, clotho, files, leakage
-from utils.config import Config
 from utils.datasets import SPLITS
 from utils.locks import only_run
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import counted
+from utils.settings.config import Config
 
 LEAKAGE_FILE = "leakage.csv"
 EXCLUSIONS_FILE = "excluded_clips.txt"

@@ -46,7 +46,6 @@ from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import TripletRankingLoss
 from models.sentence_encoder import SentenceEncoder
 from utils import audioset, extraction, imagined, inputs, nearest, plain, weights
-from utils.config import PROJECT_ROOT, Config
 from utils.evaluation import evaluate
 from utils.exact import as_tensor
 from utils.files import atomic_write
@@ -56,6 +55,7 @@ from utils.retrieval import rank_clips
 from utils.runtime import devices, distributed, onednn, terminal
 from utils.runtime.errors import InputError
 from utils.sentences import TextEncoder, text_work
+from utils.settings.config import PROJECT_ROOT, Config
 from utils.timing import HEADER, Row, latencies, once, peak_memory, seconds, timed_with, with_peak
 from utils.training import Schedule, Trainer
 from utils.vectors import write_vectors

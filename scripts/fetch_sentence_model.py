@@ -19,10 +19,10 @@ from utils.runtime import interrupts
 interrupts.end_quietly_until_run(__name__)
 
 from utils import model_wheels, weights
-from utils.config import PROJECT_ROOT, SentenceModel
 from utils.locks import FolderLock
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import InputError
+from utils.settings.config import PROJECT_ROOT, SentenceModel
 
 WHEELS = PROJECT_ROOT / "data/demo/sentence_model_wheels.txt"
 

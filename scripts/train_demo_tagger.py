@@ -26,9 +26,9 @@ import torch
 
 from models import architectures, passt
 from utils import audioset, tagger_training
-from utils.config import PROJECT_ROOT
 from utils.files import atomic_write, sha256
 from utils.runtime import devices, distributed, terminal
+from utils.settings.config import PROJECT_ROOT
 
 TRAINING_SEED, HELD_OUT_SEED = 7_001, 7_002
 ARCH = "demo"

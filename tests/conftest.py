@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from utils.config import PROJECT_ROOT
 from utils.scenes import write_demo_set
+from utils.settings.config import PROJECT_ROOT
 
 DEMO_CONFIG = PROJECT_ROOT / "data/demo/conf.yaml"
 GOLDEN = Path(__file__).parent / "golden"

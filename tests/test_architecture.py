@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.config import PROJECT_ROOT
+from utils.settings.config import PROJECT_ROOT
 
 SCRIPTS = sorted((PROJECT_ROOT / "scripts").glob("*.py"))
 

@@ -12,10 +12,10 @@ import pytest
 import soundfile
 
 from tests.conftest import load_script, options, settings_for
-from utils.config import PROJECT_ROOT
 from utils.datasets import SPLITS, load_captions
 from utils.files import read_csv
 from utils.runtime.errors import InputError
+from utils.settings.config import PROJECT_ROOT
 from utils.vectors import read_vectors
 
 

@@ -8,10 +8,10 @@ import torch
 
 from models.dual_encoder import DualEncoder
 from utils.audioset import read_labels
-from utils.config import Model
 from utils.exported import load_exported
 from utils.exporting import exported_config, write_exported
 from utils.runtime.errors import InputError
+from utils.settings.config import Model
 from utils.trained_with import TrainedWith
 
 PASST = {

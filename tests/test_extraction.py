@@ -8,9 +8,9 @@ import torch
 from models import architectures, passt
 from utils import extraction
 from utils.audio import UnusableSound
-from utils.config import PROJECT_ROOT
 from utils.extraction import clip_batches, clip_units, tagger
 from utils.runtime.errors import InputError
+from utils.settings.config import PROJECT_ROOT
 from utils.vectors import read_vectors
 from utils.weights import load_weights
 

@@ -27,11 +27,11 @@ from crashes import crashes, full_disks, in_child
 from models.dual_encoder import tag_embedding
 from utils import training_run
 from utils.checkpoint import load_checkpoint, save_checkpoint
-from utils.config import PROJECT_ROOT, load_config
 from utils.experiment import Data, Part, load_pairs
 from utils.runs import Run
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
+from utils.settings.config import PROJECT_ROOT, load_config
 from utils.vectors import VectorFile, read_vectors
 
 MOMENTS = 12

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from crashes import crashes
 
-from utils.config import PROJECT_ROOT
 from utils.files import atomic_write
 from utils.journal import Journal
 from utils.runtime.errors import InputError
+from utils.settings.config import PROJECT_ROOT
 
 ORIGIN = {"model": "a"}
 

@@ -8,10 +8,10 @@ import pytest
 from conftest import load_script
 
 from utils import audiocaps, clotho, leakage
-from utils.config import PROJECT_ROOT
 from utils.datasets import SPLITS
 from utils.leakage import Shared
 from utils.runtime.errors import InputError
+from utils.settings.config import PROJECT_ROOT
 
 SCRIPT = PROJECT_ROOT / "scripts/audit_leakage.py"
 DEVELOPMENT, VALIDATION, EVALUATION = SPLITS

@@ -19,7 +19,7 @@ from selenium.webdriver.common.keys import Keys
 from tests.browser import DESKTOP, PHONE, Page, chromium
 from tests.conftest import load_script
 from utils.audio import read_audio
-from utils.config import PROJECT_ROOT
+from utils.settings.config import PROJECT_ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -3,11 +3,11 @@ import datetime
 import pytest
 
 from utils import runs
-from utils.config import load_config
 from utils.corpora import AUDIOCAPS, CLOTHO
 from utils.resuming import unfinished_run, weights_of
 from utils.runs import Run
 from utils.runtime.errors import InputError
+from utils.settings.config import load_config
 
 DATA = {"training features": "a", "initial weights": "b"}
 

@@ -2,9 +2,9 @@ import csv
 
 import pytest
 
-from utils.config import load_config
 from utils.runs import Run
 from utils.runtime.errors import InputError
+from utils.settings.config import load_config
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from models.dual_encoder import DualEncoder, tag_embedding
-from utils.config import load_config
 from utils.datasets import QuerySplit
 from utils.inputs import Inputs
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
 from utils.scoring import Scorer, load_split_to_score, score_queries
+from utils.settings.config import load_config
 from utils.vectors import VectorFile
 
 RELEVANT = {"rain": {"a.wav", "b.wav"}, "a dog": {"c.wav"}}

@@ -3,7 +3,7 @@ import torch
 
 from models.sentence_encoder import SentenceEncoder
 from utils import weights
-from utils.config import load_config
+from utils.settings.config import load_config
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@ import torch
 from conftest import DEMO_CONFIG
 
 from utils import sentences
-from utils.config import load_config
 from utils.runtime import terminal
+from utils.settings.config import load_config
 from utils.vectors import read_vectors, write_vectors
 
 

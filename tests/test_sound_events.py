@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from utils.config import PROJECT_ROOT
+from utils.settings.config import PROJECT_ROOT
 from utils.sound_events import EVENT_KINDS, blocks
 
 RATES = (32000, 44100)

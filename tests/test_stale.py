@@ -8,8 +8,8 @@ import soundfile
 from safetensors.numpy import load_file, save_file
 
 from tests.conftest import load_script, options, settings_for
-from utils.config import PROJECT_ROOT
 from utils.runtime.errors import InputError
+from utils.settings.config import PROJECT_ROOT
 
 
 def run(name, settings):

@@ -10,8 +10,8 @@ import soundfile
 from conftest import load_script, options, settings_for
 
 from utils import task6b
-from utils.config import load_config
 from utils.runtime.errors import InputError
+from utils.settings.config import load_config
 
 ODD = ["NA", ' "Rain", they say', "None of it.", "a tin, a roof", "Rain"]
 

@@ -10,8 +10,8 @@ import wandb
 from conftest import load_script, options, settings_for
 from wandb.proto import wandb_internal_pb2
 
-from utils.config import PROJECT_ROOT, load_config
 from utils.runtime.errors import InputError
+from utils.settings.config import PROJECT_ROOT, load_config
 from utils.tracking import Tracker
 
 
@@ -19,7 +19,7 @@ def test_off_means_not_even_imported(tmp_path):
     program = (
         "import sys, main\n"
         "from pathlib import Path\n"
-        "from utils.config import load_config\n"
+        "from utils.settings.config import load_config\n"
         "from utils.tracking import Tracker\n"
         "with Tracker(load_config(), Path('.')) as tracker:\n"
         "    tracker.log({'epoch': 1}); tracker.summarise({})\n"

@@ -10,13 +10,13 @@ import torch
 
 from models.dual_encoder import DualEncoder
 from models.losses import make_loss
-from utils.config import load_config
 from utils.corpora import CLOTHO
 from utils.datasets import CaptionSplit
 from utils.experiment import Data, Part
 from utils.inputs import Inputs
 from utils.pairs import Pairs
 from utils.runtime import terminal
+from utils.settings.config import load_config
 from utils.training_run import make_trainer, train_run
 from utils.vectors import VectorFile
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils import files
-from utils.config import PROJECT_ROOT
 from utils.runtime.errors import InputError
+from utils.settings.config import PROJECT_ROOT
 
 NUM_TAGS = 527
 LABELS_CSV = PROJECT_ROOT / "data" / "audioset" / "class_labels_indices.csv"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from utils import audiocaps, clotho, datasets, task6b
-from utils.config import Config, DataFiles
-from utils.consistency import Needed
 from utils.datasets import QuerySplit
+from utils.settings.config import Config, DataFiles
+from utils.settings.consistency import Needed
 
 CLOTHO, AUDIOCAPS, TASK6B = "clotho", "audiocaps", "task6b"
 _SECTIONS = {CLOTHO: "train_data", AUDIOCAPS: "audiocaps", TASK6B: "eval_data"}

@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.config import Config, Model, Training
-from utils.consistency import Needed
 from utils.corpora import AUDIOCAPS, CLOTHO, TASK6B, Corpus, corpus
 from utils.datasets import CaptionSplit, QuerySplit, Split, without_clips
 from utils.files import read_text, sha256
@@ -19,6 +17,8 @@ from utils.inputs import TAG_SCRIPT, Inputs, needed_vectors, read_inputs, requir
 from utils.pairs import Pairs
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
+from utils.settings.config import Config, Model, Training
+from utils.settings.consistency import Needed
 from utils.tensor_files import digest_of
 
 # Under this name digests say which weights a run was begun with.

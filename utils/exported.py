@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 
 from utils.audioset import NUM_TAGS
-from utils.config import Model
 from utils.runtime.errors import InputError, shorten
-from utils.schema import build, limited
+from utils.settings.config import Model
+from utils.settings.schema import build, limited
 from utils.trained_with import PasstUsed, SentenceModelUsed, TrainedWith
 
 FORMAT = 1

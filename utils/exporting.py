@@ -12,7 +12,6 @@ import safetensors.torch
 from torch import Tensor
 
 from utils.audioset import read_labels
-from utils.config import PROJECT_ROOT, Model
 from utils.exported import (
     CARD,
     CONFIG,
@@ -29,6 +28,7 @@ from utils.files import atomic_write, read_json, read_text
 from utils.model_card import model_card, sources_of
 from utils.runtime.errors import InputError
 from utils.scoring import Scorer
+from utils.settings.config import PROJECT_ROOT, Model
 from utils.trained_with import TrainedWith
 
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from utils.checkpoint import load_checkpoint
-from utils.config import Config, Model
 from utils.corpora import AUDIOCAPS, CLOTHO, corpus
 from utils.exported import CONFIG, SUMS, TAGS, ExportedConfig
 from utils.metrics import METRICS
+from utils.settings.config import Config, Model
 
 _TERMS = {
     CLOTHO: "Clotho v2.1, development split (https://zenodo.org/records/4783391). Captions: the "

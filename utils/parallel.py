@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
-from utils.config import Config
 from utils.runtime.distributed import Team
 from utils.runtime.errors import InputError
+from utils.settings.config import Config
 
 
 def require_same_training(team: Team, config: Config, begun_with: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.runtime.errors import InputError, shorten, shown
-from utils.yaml_files import parse_yaml, read_yaml
+from utils.settings.safe_yaml import parse_yaml, read_yaml
 
 _KEYS = {"question", "vary", "set"}
 _MAX_COMBINATIONS = 10_000  # of a question; more are a slip

@@ -13,11 +13,11 @@ from typing import Any
 import yaml
 
 from utils.checkpoint import load_checkpoint, save_checkpoint
-from utils.config import Config, to_plain
 from utils.corpora import CLOTHO
 from utils.files import atomic_write, read_csv, read_json
 from utils.locks import hold
 from utils.runtime.errors import InputError
+from utils.settings.config import Config, to_plain
 from utils.trained_with import TrainedWith
 from utils.training import SELECTED_BY
 

@@ -14,8 +14,6 @@ from torch import Tensor, nn
 
 from utils import metrics, report
 from utils.checkpoint import load_checkpoint
-from utils.config import Config
-from utils.consistency import require_files
 from utils.corpora import corpus
 from utils.datasets import CaptionSplit, QuerySplit
 from utils.experiment import (
@@ -34,6 +32,8 @@ from utils.retrieval import best_clips, score_matrix
 from utils.runtime import terminal
 from utils.runtime.devices import choose_device
 from utils.runtime.errors import InputError
+from utils.settings.config import Config
+from utils.settings.consistency import require_files
 from utils.trained_with import TrainedWith
 from utils.training_run import build_model
 

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from utils import audioset, extraction
 from utils.audio import UnusableSound, check_sound_file
-from utils.config import Config
 from utils.library import Library, update_library
 from utils.nearest import EXACT_BELOW, nearest
 from utils.runtime.errors import InputError
 from utils.search import Engine, embed_library
 from utils.sentences import TextEncoder
+from utils.settings.config import Config
 from utils.sound_folder import Changes
 from utils.tag_columns import TagColumns
 from utils.tagging import Tagger

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from utils.comparison import Outcome, compare, table_csv, table_markdown
-from utils.config import Config, parse_config, to_plain
-from utils.consistency import Needed, destructive
 from utils.corpora import CLOTHO
 from utils.experiment import PLANS, Data, TagEmbedding, data_settings, files_of_run, load_data
 from utils.files import atomic_write
@@ -24,8 +22,10 @@ from utils.runs import Run, folder_name
 from utils.runtime import terminal
 from utils.runtime.devices import choose_device
 from utils.runtime.errors import InputError, shown
+from utils.settings.config import Config, parse_config, to_plain
+from utils.settings.consistency import Needed, destructive
+from utils.settings.safe_yaml import read_yaml
 from utils.training_run import fit_and_score, make_trainer
-from utils.yaml_files import read_yaml
 
 _PLAN = "sweep.yaml"
 

@@ -10,9 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from utils import extraction, weights
-from utils.config import PROJECT_ROOT, Config
 from utils.runtime.devices import choose_device, choose_precision
 from utils.runtime.errors import InputError
+from utils.settings.config import PROJECT_ROOT, Config
 
 _BUNDLED_WEIGHTS = PROJECT_ROOT / "data/demo/tagger.safetensors"
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from utils.config import Config, to_plain
 from utils.runtime.errors import InputError
+from utils.settings.config import Config, to_plain
 
 
 class Tracker:

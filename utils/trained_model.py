@@ -9,9 +9,9 @@ from torch import nn
 
 from utils import exported
 from utils.checkpoint import load_checkpoint
-from utils.config import Config, parse_config
 from utils.resuming import load_into, weights_of
 from utils.runtime.errors import InputError
+from utils.settings.config import Config, parse_config
 from utils.trained_with import TrainedWith
 
 

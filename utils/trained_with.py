@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.runtime.errors import InputError, shorten
-from utils.schema import build
+from utils.settings.schema import build
 
 # What must be the same for a new sound or text. Precisions may differ, and a sentence model has
 # several names.

@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from utils import metrics, report
-from utils.config import Config, Model, to_plain
 from utils.corpora import corpus
 from utils.evaluation import evaluate
 from utils.experiment import PLANS, Data, describe_data
@@ -24,6 +23,7 @@ from utils.runs import Run
 from utils.runtime import environment, terminal
 from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError
+from utils.settings.config import Config, Model, to_plain
 from utils.tracking import Tracker
 from utils.training import Schedule, Trainer, spread_seed
 

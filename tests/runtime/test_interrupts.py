@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from utils.config import PROJECT_ROOT
 from utils.runtime import interrupts
+from utils.settings.config import PROJECT_ROOT
 
 # What the program does between its start and its end; it says "ready" when it may be signalled.
 PROGRAM = """

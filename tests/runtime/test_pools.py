@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from utils.config import PROJECT_ROOT
 from utils.runtime.errors import InputError
 from utils.runtime.pools import worker_pool
+from utils.settings.config import PROJECT_ROOT
 
 DEADLINE = 30  # seconds, after which a process that lives on is a failure
 

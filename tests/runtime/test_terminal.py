@@ -7,10 +7,10 @@ import sys
 import pytest
 import torch
 
-from utils.config import PROJECT_ROOT
 from utils.runtime import distributed, terminal
 from utils.runtime.distributed import ALONE
 from utils.runtime.errors import InputError
+from utils.settings.config import PROJECT_ROOT
 
 
 def test_bad_input_is_one_message_and_status_2(capsys):

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from utils import config, consistency, sounds
+from utils import sounds
 from utils.runtime import distributed, errors, interrupts
 from utils.runtime.errors import InputError, shorten
+from utils.settings import config, consistency
 
 EXIT_BAD_INPUT = 2
 EXIT_SOME_FAILED = 3  # all else is done
@@ -85,7 +86,7 @@ def load_config(
     """Load the settings that --config and --set ask for.
 
     `default` is the file, or the settings themselves, that hold without --config. `check` finds
-    what contradicts itself in a file, see `utils.consistency`.
+    what contradicts itself in a file, see `utils.settings.consistency`.
     """
     overrides = [*args.overrides, *getattr(args, "command_overrides", [])]
     given = config_file(args, default=default)

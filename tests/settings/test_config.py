@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from utils.config import DEFAULT_CONFIG, Config, differing_settings, load_config, to_plain
 from utils.runtime.errors import InputError
+from utils.settings.config import DEFAULT_CONFIG, Config, differing_settings, load_config, to_plain
 
 
 def write(tmp_path: Path, text: str) -> Path:

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from utils.consistency import Contradiction, contradictions
 from utils.runtime.errors import InputError, counted, shown
-from utils.schema import build, limited, section_names
-from utils.yaml_files import parse_yaml, read_yaml
+from utils.settings.consistency import Contradiction, contradictions
+from utils.settings.safe_yaml import parse_yaml, read_yaml
+from utils.settings.schema import build, limited, section_names
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 DEFAULT_CONFIG = PROJECT_ROOT / "conf.yaml"
@@ -165,7 +165,7 @@ def load_config(
     overrides : sequence of str
         Each ``section.key=value``; the value is read as YAML.
     check : callable
-        Finds what contradicts itself: see `utils.consistency`.
+        Finds what contradicts itself: see `utils.settings.consistency`.
 
     Returns
     -------

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 from utils.runtime.errors import InputError
 
-if TYPE_CHECKING:  # utils.config imports this module
-    from utils.config import Config
+if TYPE_CHECKING:  # utils.settings.config imports this module
+    from utils.settings.config import Config
 
 Contradiction = tuple[tuple[str, ...], str]
 # A key of the settings, the file that it names (None: none is named), and what to do without it.

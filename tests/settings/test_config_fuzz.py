@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import DEMO_CONFIG
-from utils.config import DEFAULT_CONFIG, Config, load_config, to_plain
 from utils.recipe import Question, label, parse_questions, parse_vary, read_recipe
 from utils.runtime.errors import InputError
+from utils.settings.config import DEFAULT_CONFIG, Config, load_config, to_plain
 from utils.sweep import Sweep
 
 SHIPPED = yaml.safe_load(DEFAULT_CONFIG.read_text(encoding="utf-8"))

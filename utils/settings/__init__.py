@@ -1,0 +1,4 @@
+"""conf.yaml and the command line ─► checked settings.
+
+Imports `utils.runtime`.
+"""
