@@ -34,7 +34,7 @@ from utils.corpora import AUDIOCAPS, CLOTHO, TASK6B, corpus
 from utils.evaluation import evaluate
 from utils.experiment import PLANS, Part, files_of_run, leave_out_failed, load_data, load_split
 from utils.exporting import export_model, require_empty
-from utils.locks import only_run
+from utils.files.locks import only_run
 from utils.recipe import read_questions
 from utils.relevance import read_relevant_csv, read_result_table, relevant_by_caption
 from utils.retrieval import best_clips, write_result_table, write_score_matrix

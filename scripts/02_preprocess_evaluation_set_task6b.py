@@ -18,8 +18,9 @@ from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from utils import files, task6b
-from utils.locks import only_run
+from utils import task6b
+from utils.files import writing
+from utils.files.locks import only_run
 from utils.runtime import distributed, terminal
 
 
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
             data.audio_path, data.captions_file, strict=args.strict
         )
         for name, content in contents.items():
-            if files.write_if_changed(data.input_path / name, content):
+            if writing.write_if_changed(data.input_path / name, content):
                 summary.writes(data.input_path / name)
         status = summary.failed(data.input_path, "02_preprocess", failed)
     queries = task6b.load_queries(data.input_path)

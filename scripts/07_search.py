@@ -36,7 +36,7 @@ from models.dual_encoder import DualEncoder
 from models.sentence_encoder import SentenceEncoder
 from utils.audio import check_sound_file, read_header
 from utils.audioset import read_labels
-from utils.files import read_text
+from utils.files.writing import read_text
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import InputError, printable
 from utils.search import Hit, parse_filter

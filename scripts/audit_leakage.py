@@ -18,9 +18,10 @@ from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from utils import audiocaps, clotho, files, leakage
+from utils import audiocaps, clotho, leakage
 from utils.datasets import SPLITS
-from utils.locks import only_run
+from utils.files import writing
+from utils.files.locks import only_run
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import counted
 from utils.settings.config import Config
@@ -75,7 +76,7 @@ def audit(config: Config) -> None:
         data.input_path / EXCLUSIONS_FILE: leakage.exclusions_text(excluded),
     }
     for path, content in contents.items():
-        if files.write_if_changed(path, content.encode()):
+        if writing.write_if_changed(path, content.encode()):
             summary.writes(path)
     between = sum(one.splits[0] != one.splits[1] for one in shared)
     summary.finish(

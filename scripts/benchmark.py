@@ -48,7 +48,7 @@ from models.sentence_encoder import SentenceEncoder
 from utils import audioset, extraction, imagined, inputs, nearest, plain, weights
 from utils.evaluation import evaluate
 from utils.exact import as_tensor
-from utils.files import atomic_write
+from utils.files.writing import atomic_write
 from utils.metrics import single_relevant
 from utils.pairs import Pairs
 from utils.retrieval import rank_clips

@@ -19,7 +19,7 @@ from utils.runtime import interrupts
 interrupts.end_quietly_until_run(__name__)
 
 from utils import model_wheels, weights
-from utils.locks import FolderLock
+from utils.files.locks import FolderLock
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT, SentenceModel

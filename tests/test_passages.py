@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from utils.journal import Journal
+from utils.files.journal import Journal
 from utils.passages import Passage, cut_passages, read_passages
 from utils.runtime.errors import InputError
 

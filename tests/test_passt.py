@@ -10,7 +10,7 @@ from hear21passt.base import get_basic_model
 from models import architectures, passt
 from utils import weights
 from utils.audio import cut_windows
-from utils.files import sha256
+from utils.files.writing import sha256
 from utils.settings.config import PROJECT_ROOT
 
 OFFICIAL = "passt_s_swa_p16_128_ap476"

@@ -17,7 +17,7 @@ from utils import datasets, training_run
 from utils.audio import cut_windows, read_audio
 from utils.audioset import read_labels
 from utils.checkpoint import save_checkpoint
-from utils.files import sha256
+from utils.files.writing import sha256
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT, load_config, to_plain
 from utils.tagger_training import render_clip, score_tagger, targets

@@ -16,7 +16,7 @@ import yaml
 
 from utils import datasets, preprocess
 from utils.audio import UnusableSound
-from utils.pickles import safe_unpickle
+from utils.files.pickles import safe_unpickle
 from utils.runtime.errors import InputError
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "01_preprocess.py"

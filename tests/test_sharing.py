@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from utils.journal import Journal
+from utils.files.journal import Journal
 from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError
 from utils.sharing import Work, compute_rows

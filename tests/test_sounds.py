@@ -6,7 +6,7 @@ import pytest
 import soundfile
 
 from utils.audio import UnusableSound, fingerprint
-from utils.files import read_csv
+from utils.files.writing import read_csv
 from utils.runtime.errors import InputError
 from utils.sounds import Sound, read_fingerprints, read_sounds, write_failed
 

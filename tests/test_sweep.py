@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from tests.conftest import DEMO_CONFIG, load_script, options, settings_for
-from utils.locks import only_run
+from utils.files.locks import only_run
 from utils.recipe import Question, read_recipe
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT, load_config

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from utils import files
+from utils.files import writing
 from utils.preprocess import Caption, Preprocessed, none_usable, number
 from utils.runtime.errors import InputError, counted, refuse, shorten
 from utils.sounds import read_sounds
@@ -65,10 +65,10 @@ def read_captions_csv(path: str | Path) -> list[Caption]:
     path = Path(path)
     if not path.exists():
         raise InputError(f"no {path}. {SOURCE}.")
-    rows = files.read_csv(path)
+    rows = writing.read_csv(path)
     header = rows[0][1] if rows else []
     if header != HEADER:
-        raise InputError(f"{files.header_problem(path, header, ','.join(HEADER))} {SOURCE}.")
+        raise InputError(f"{writing.header_problem(path, header, ','.join(HEADER))} {SOURCE}.")
     first_line: dict[str, int] = {}
     problems = []
     for line, cells in rows[1:]:

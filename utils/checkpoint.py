@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from utils.corpora import AUDIOCAPS, CLOTHO
-from utils.files import atomic_write
+from utils.files.tensors import load_tensors
+from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError, shown
-from utils.tensor_files import load_tensors
 from utils.trained_with import TrainedWith
 
 FORMAT = 1

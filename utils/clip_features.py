@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from utils.audio import UnusableSound, mono_blocks, read_header
 from utils.extraction import Update, ahead
-from utils.files import atomic_write
-from utils.hdf5 import Contents, read_attributes
-from utils.locks import FolderLock
+from utils.files.hdf5 import Contents, read_attributes
+from utils.files.locks import FolderLock
+from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError, shorten
 
 Kind = Literal["logmel", "waveform"]

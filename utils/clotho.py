@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from utils import files
+from utils.files import writing
 from utils.runtime.errors import InputError, counted, refuse, shorten
 
 WAV_SUFFIX = ".wav"
@@ -42,11 +42,11 @@ def read_captions_csv(path: str | Path) -> dict[str, list[str]]:
     path = Path(path)
     if not path.exists():
         raise InputError(f"no {path}. {SOURCE}.")
-    rows = files.read_csv(path)
+    rows = writing.read_csv(path)
     header = rows[0][1] if rows else []
     if len(header) < 2 or header != caption_header(len(header) - 1):
         wanted = "file_name,caption_1,caption_2 and so on"
-        raise InputError(f"{files.header_problem(path, header, wanted)} {SOURCE}.")
+        raise InputError(f"{writing.header_problem(path, header, wanted)} {SOURCE}.")
     captions: dict[str, list[str]] = {}
     first_line: dict[str, int] = {}
     problems = []
@@ -174,7 +174,7 @@ def _row_problems(cells: list[str], header: list[str]) -> list[str]:
             f"{name[:_SHOWN_CHARACTERS]!r} has {len(cells)} columns where the header has "
             f"{len(header)}; a text with a comma needs quotes around it"
         )
-    if name and not files.is_file_name(name):
+    if name and not writing.is_file_name(name):
         problems.append(f"{name!r} is no plain file name")
     elif not name.lower().endswith(WAV_SUFFIX):
         problems.append(f"{name!r} does not end in {WAV_SUFFIX}")

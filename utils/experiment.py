@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from utils.corpora import AUDIOCAPS, CLOTHO, TASK6B, Corpus, corpus
 from utils.datasets import CaptionSplit, QuerySplit, Split, without_clips
-from utils.files import read_text, sha256
+from utils.files.tensors import digest_of
+from utils.files.writing import read_text, sha256
 from utils.inputs import TAG_SCRIPT, Inputs, needed_vectors, read_inputs, require_one_source
 from utils.pairs import Pairs
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
 from utils.settings.config import Config, Model, Training
 from utils.settings.consistency import Needed
-from utils.tensor_files import digest_of
 
 # Under this name digests say which weights a run was begun with.
 INITIAL_WEIGHTS = "initial weights"

@@ -24,7 +24,7 @@ from utils.exported import (
     digest,
     misfits,
 )
-from utils.files import atomic_write, read_json, read_text
+from utils.files.writing import atomic_write, read_json, read_text
 from utils.model_card import model_card, sources_of
 from utils.runtime.errors import InputError
 from utils.scoring import Scorer

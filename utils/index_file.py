@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from utils.files import atomic_write
+from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError
 
 _FORMAT = 1

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from utils import audiocaps, files, text
+from utils import audiocaps, text
 from utils.clotho import SOURCE
 from utils.datasets import SPLITS
+from utils.files import writing
 from utils.runtime.errors import InputError, counted, refuse, shorten
 
 Kind = Literal["file name", "sound id", "caption"]
@@ -77,10 +78,10 @@ def read_metadata_csv(path: str | Path) -> dict[str, str]:
         words.
 
     """
-    rows = files.read_csv(path, encoding="iso-8859-1")
+    rows = writing.read_csv(path, encoding="iso-8859-1")
     header = rows[0][1] if rows else []
     if not {"file_name", "sound_id"} <= set(header):
-        problem = files.header_problem(path, header, "such that it names file_name and sound_id")
+        problem = writing.header_problem(path, header, "such that it names file_name and sound_id")
         raise InputError(f"{problem} Take the file as published: {SOURCE}.")
     name_column, id_column = header.index("file_name"), header.index("sound_id")
     sound_ids: dict[str, str] = {}

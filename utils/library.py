@@ -1,7 +1,7 @@
 """A folder of sounds of whatever formats, tagged passage by passage, for searching in it.
 
 What is computed is kept in an index folder, in files that only grow: ``passages/`` is a journal
-(`utils.journal`) with one row per passage of each content that was ever tagged, and ``files.json``
+(`utils.files.journal`) with one row per passage of each content that was ever tagged, and ``files.json``
 says which content each file of the folder has. So sounds that are added, changed, renamed or
 deleted cost only what is new, and equal contents are tagged once.
 
@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.audio import UnusableSound, read_header
-from utils.journal import Journal, generation, is_of
-from utils.locks import explained
+from utils.files.journal import Journal, generation, is_of
+from utils.files.locks import explained
 from utils.passages import Passage, PassageRows, cut_passages, read_passages
 from utils.runtime.errors import InputError
 from utils.sound_folder import Changes, SoundFile, changed_since, look, read_list, write_list

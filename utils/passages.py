@@ -1,7 +1,7 @@
 """The parts of sounds that a search finds, each with a row of the network's output.
 
 A sound of at most 30 s is one passage, as a clip of Clotho is; a longer one is cut into passages of
-about 20 s. Rows are kept in a journal (`utils.journal`), under `Passage.key`.
+about 20 s. Rows are kept in a journal (`utils.files.journal`), under `Passage.key`.
 
 Shapes: R rows in the journal, W windows of a sound, D numbers each.
 """
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.journal import read_rows
+from utils.files.journal import read_rows
 from utils.runtime.errors import InputError
 
 # In windows, one every 2.5 s: 30 s are 13, and 20 s are 8.

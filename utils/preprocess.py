@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from utils import files, text
+from utils import text
 from utils.clotho import SOURCE, find_audio, list_wavs, read_captions_csv
 from utils.datasets import (
     AUDIO_INFO_FILE,
@@ -22,6 +22,7 @@ from utils.datasets import (
     VOCAB_INFO_FILE,
     captions_file,
 )
+from utils.files import writing
 from utils.runtime.errors import InputError, counted, shorten
 from utils.sounds import Sound, read_sounds
 
@@ -258,7 +259,7 @@ def write_preprocessed(input_path: str | Path, preprocessed: Preprocessed) -> li
             f"{clip}\n" for clip in preprocessed.missing
         ).encode(),
     }
-    return [path for path, content in contents.items() if files.write_if_changed(path, content)]
+    return [path for path, content in contents.items() if writing.write_if_changed(path, content)]
 
 
 def sources_json(sources: Mapping[str, Mapping[str, str]]) -> bytes:

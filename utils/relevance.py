@@ -6,8 +6,8 @@ N queries.
 import ast
 from pathlib import Path
 
-from utils import files
 from utils.datasets import CaptionSplit
+from utils.files import writing
 from utils.retrieval import RESULTS, result_header
 from utils.runtime.errors import InputError, refuse
 
@@ -38,10 +38,10 @@ def read_relevant_csv(path: Path, clip_names: list[str]) -> dict[str, set[str]]:
         If the file is missing or wrong: one message with all problems, the first ten in words.
 
     """
-    rows = files.read_csv(path)
+    rows = writing.read_csv(path)
     header = rows[0][1] if rows else []
     if header != RELEVANT_HEADER:
-        raise InputError(files.header_problem(path, header, ",".join(RELEVANT_HEADER)))
+        raise InputError(writing.header_problem(path, header, ",".join(RELEVANT_HEADER)))
     if len(rows) < 2:
         raise InputError(f"{path} has a header and no queries. {_ADVICE}")
     relevant: dict[str, set[str]] = {}
@@ -83,10 +83,10 @@ def read_result_table(path: Path) -> tuple[list[str], list[list[str]]]:
         If the file is missing, in another form, or names a clip twice for a query.
 
     """
-    rows = files.read_csv(path)
+    rows = writing.read_csv(path)
     header = rows[0][1] if rows else []
     if header != result_header(max(1, len(header) - 1)):
-        raise InputError(files.header_problem(path, header, ",".join(result_header(RESULTS))))
+        raise InputError(writing.header_problem(path, header, ",".join(result_header(RESULTS))))
     if len(rows) < 2:
         raise InputError(f"{path} has a header and no row of a query.")
     problems = [

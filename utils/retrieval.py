@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from utils.files import atomic_write, write_csv
+from utils.files.writing import atomic_write, write_csv
 from utils.runtime import onednn
 
 RESULTS = 10  # file names per row of the result table

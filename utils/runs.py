@@ -14,8 +14,8 @@ import yaml
 
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.corpora import CLOTHO
-from utils.files import atomic_write, read_csv, read_json
-from utils.locks import hold
+from utils.files.locks import hold
+from utils.files.writing import atomic_write, read_csv, read_json
 from utils.runtime.errors import InputError
 from utils.settings.config import Config, to_plain
 from utils.trained_with import TrainedWith

@@ -17,8 +17,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from utils.growing import grow
-from utils.journal import map_rows
+from utils.files.journal import map_rows
+from utils.files.raw_rows import grow
 from utils.library import Library
 from utils.runtime.errors import InputError
 from utils.tag_columns import TagColumns
@@ -158,7 +158,7 @@ def embed_library(
     embed : callable
         Rows of the table (B, ...) ─► embeddings (B, D).
     progress : callable
-        See `utils.growing.grow`.
+        See `utils.files.raw_rows.grow`.
 
     Returns
     -------

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from utils import audioset, extraction
 from utils.audio import UnusableSound, check_sound_file
+from utils.files.tensors import digest_of
 from utils.library import Library, update_library
 from utils.nearest import EXACT_BELOW, nearest
 from utils.runtime.errors import InputError
@@ -27,7 +28,6 @@ from utils.settings.config import Config
 from utils.sound_folder import Changes
 from utils.tag_columns import TagColumns
 from utils.tagging import Tagger
-from utils.tensor_files import digest_of
 from utils.trained_model import TrainedModel
 
 _ORIGIN = ("model", "weights_sha256", "precision")  # what rows of an index depend on

@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.journal import Journal
+from utils.files.journal import Journal
 from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError
 

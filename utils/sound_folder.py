@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import soundfile
 
-from utils import files
 from utils.audio import UnusableSound, check_sound_file
+from utils.files import writing
 from utils.runtime.errors import InputError, counted
 
 _FORMAT = 1
@@ -66,7 +66,7 @@ def read_list(path: Path, folder: Path) -> dict[str, SoundFile]:
     """
     if not path.exists():
         return {}
-    content = files.read_json(path)
+    content = writing.read_json(path)
     try:
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']!r}, not {_FORMAT}")
@@ -88,7 +88,7 @@ def write_list(path: Path, folder: Path, found: Mapping[str, SoundFile]) -> None
         If it cannot be written.
 
     """
-    with files.atomic_write(path, "w") as file:
+    with writing.atomic_write(path, "w") as file:
         json.dump({"format": _FORMAT, "folder": str(folder), "files": found}, file)
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils import files
 from utils.audio import UnusableSound, check_sound_file, fingerprint, read_header
+from utils.files import writing
 from utils.runtime.errors import InputError
 
 FAILED_FILES = "failed_files.csv"
@@ -125,14 +125,14 @@ def write_failed(folder: Path, step: str, failed: Mapping[str, str]) -> Path | N
         return None
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([_HEADER, *rows])
-    files.write_if_changed(path, text.getvalue().encode(errors="backslashreplace"))
+    writing.write_if_changed(path, text.getvalue().encode(errors="backslashreplace"))
     return path if failed else None
 
 
 def _rows_of_others(path: Path, step: str) -> list[list[str]]:
     if not path.exists():
         return []
-    (_, header), *rows = files.read_csv(path) or [(1, [])]
+    (_, header), *rows = writing.read_csv(path) or [(1, [])]
     if header != _HEADER or any(len(cells) != len(_HEADER) for _, cells in rows):
         raise InputError(
             f"{path} is no list of failed files ({','.join(_HEADER)}) and would be overwritten. "

@@ -15,7 +15,7 @@ from torch import nn
 from utils.comparison import Outcome, compare, table_csv, table_markdown
 from utils.corpora import CLOTHO
 from utils.experiment import PLANS, Data, TagEmbedding, data_settings, files_of_run, load_data
-from utils.files import atomic_write
+from utils.files.writing import atomic_write
 from utils.recipe import Question, label, parse_questions
 from utils.resuming import begin_or_resume, load_initial
 from utils.runs import Run, folder_name

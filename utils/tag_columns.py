@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.growing import grow
-from utils.journal import map_rows
+from utils.files.journal import map_rows
+from utils.files.raw_rows import grow
 
 _BLOCK = 4096  # rows; those after the last whole block are read from the table
 
@@ -31,7 +31,7 @@ class TagColumns:
     path : Path
         Of the file; brought up to date.
     progress : callable
-        See `utils.growing.grow`; counts blocks.
+        See `utils.files.raw_rows.grow`; counts blocks.
 
     Raises
     ------

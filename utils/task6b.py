@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from utils import files, text
+from utils import text
 from utils.clotho import list_wavs
 from utils.datasets import (
     AUDIO_INFO_FILE,
@@ -22,7 +22,8 @@ from utils.datasets import (
     is_number,
     load_sources,
 )
-from utils.pickles import safe_unpickle
+from utils.files import writing
+from utils.files.pickles import safe_unpickle
 from utils.preprocess import none_usable, sources_json
 from utils.retrieval import RESULTS, result_header
 from utils.runtime.errors import InputError, refuse
@@ -57,11 +58,11 @@ def read_queries_csv(path: Path) -> list[str]:
     """
     if not path.exists():
         raise InputError(f"no {path}. {SOURCE}; mend eval_data.captions_file.")
-    lines = files.read_text(path).splitlines()
+    lines = writing.read_text(path).splitlines()
     first = lines[0] if lines else ""
     delimiter = "\t" if "\t" in first else ","
     # The official form has a single column: there an empty line is an empty query.
-    rows = files.read_csv(path, delimiter=delimiter, keep_empty=True)
+    rows = writing.read_csv(path, delimiter=delimiter, keep_empty=True)
     header = rows[0][1] if rows else []
     columns = {"caption": 1, "caption_1": 2}
     if not header or columns.get(header[-1]) != len(header):
@@ -160,7 +161,7 @@ def load_queries(input_path: Path) -> QuerySplit:
     for needed in (path, info_path):
         if not needed.is_file():
             raise InputError(f"no {needed}. {_AGAIN}")
-    table = _part(files.read_json(path))
+    table = _part(writing.read_json(path))
     cids, texts = _part(table.get("cid")), _part(table.get("original"))
     whole = cids.keys() == texts.keys() and all(map(is_caption, texts.values()))
     if not whole or not _numbers(cids):
@@ -202,7 +203,7 @@ def check_submission(path: Path, queries: list[str], names: list[str]) -> list[s
         If the file cannot be read as CSV.
 
     """
-    rows = files.read_csv(path)
+    rows = writing.read_csv(path)
     header = result_header(min(RESULTS, len(names)))
     if not rows or rows[0][1] != header:
         found = ",".join(rows[0][1]) if rows else ""

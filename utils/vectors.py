@@ -19,8 +19,8 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.files import atomic_write
-from utils.hdf5 import Contents, read_attributes
+from utils.files.hdf5 import Contents, read_attributes
+from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError
 
 _VOLATILE = ("created", "versions")  # attributes that do not make a file another one

@@ -15,9 +15,9 @@ import safetensors
 import safetensors.torch
 import torch
 
-from utils.files import read_json, sha256
+from utils.files.tensors import load_tensors
+from utils.files.writing import read_json, sha256
 from utils.runtime.errors import InputError, shown
-from utils.tensor_files import load_tensors
 
 SENTENCE_MODEL_FILES = (
     "config.json",

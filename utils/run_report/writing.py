@@ -8,7 +8,7 @@ from torch import nn
 
 from utils.audioset import NUM_TAGS, read_labels
 from utils.experiment import Part
-from utils.files import atomic_write, read_json, read_text
+from utils.files.writing import atomic_write, read_json, read_text
 from utils.inputs import Inputs
 from utils.metrics import METRICS
 from utils.run_report import findings, plots

@@ -25,7 +25,7 @@ import soundfile
 
 from utils import sound_events
 from utils.datasets import DEMO_MANIFEST as MANIFEST
-from utils.files import atomic_write, read_json
+from utils.files.writing import atomic_write, read_json
 from utils.runtime.errors import InputError
 from utils.runtime.pools import worker_pool
 from utils.scenes.captions import describe_scene

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from utils.pickles import safe_unpickle
+from utils.files.pickles import safe_unpickle
 from utils.runtime.errors import InputError
 
 

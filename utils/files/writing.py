@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from utils.locks import hold
+from utils.files.locks import hold
 from utils.runtime import interrupts
 from utils.runtime.errors import InputError
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 from crashes import crashes
 
-from utils import files, locks
+from utils.files import locks, writing
 from utils.runtime.errors import InputError
 
 
@@ -16,7 +16,7 @@ def names_in(folder):
 
 def test_atomic_write_makes_folders_and_leaves_one_file(tmp_path):
     path = tmp_path / "a" / "b" / "c.bin"
-    with files.atomic_write(path) as file:
+    with writing.atomic_write(path) as file:
         file.write(b"\x00\r\n")
         assert not path.exists()
     assert path.read_bytes() == b"\x00\r\n"
@@ -24,7 +24,7 @@ def test_atomic_write_makes_folders_and_leaves_one_file(tmp_path):
 
 
 def test_atomic_write_keeps_text_as_it_is(tmp_path):
-    with files.atomic_write(tmp_path / "t", "w", encoding="utf-8") as file:
+    with writing.atomic_write(tmp_path / "t", "w", encoding="utf-8") as file:
         file.write("é\r\nx\n")
     assert (tmp_path / "t").read_bytes() == "é\r\nx\n".encode()
 
@@ -33,7 +33,7 @@ def test_atomic_write_keeps_text_as_it_is(tmp_path):
 def test_atomic_write_leaves_the_old_file_when_the_block_fails(tmp_path, error):
     path = tmp_path / "f"
     path.write_bytes(b"old")
-    with pytest.raises(error), files.atomic_write(path) as file:
+    with pytest.raises(error), writing.atomic_write(path) as file:
         file.write(b"new, half")
         raise error
     assert path.read_bytes() == b"old"
@@ -41,14 +41,14 @@ def test_atomic_write_leaves_the_old_file_when_the_block_fails(tmp_path, error):
 
 
 def test_atomic_write_takes_the_longest_file_name(tmp_path):
-    with files.atomic_write(tmp_path / ("x" * 255)) as file:
+    with writing.atomic_write(tmp_path / ("x" * 255)) as file:
         file.write(b"1")
     assert names_in(tmp_path) == ["x" * 255]
 
 
 def test_atomic_write_gives_the_usual_permissions(tmp_path):
     (tmp_path / "plain").write_bytes(b"")
-    with files.atomic_write(tmp_path / "atomic"):
+    with writing.atomic_write(tmp_path / "atomic"):
         pass
     modes = {(tmp_path / name).stat().st_mode for name in ("plain", "atomic")}
     assert len(modes) == 1
@@ -58,11 +58,11 @@ def test_atomic_write_says_what_it_cannot_write(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with (
         pytest.raises(InputError, match=r"cannot write .*file/below.*disk has room"),
-        files.atomic_write(tmp_path / "file" / "below"),
+        writing.atomic_write(tmp_path / "file" / "below"),
     ):
         pass
     (tmp_path / "folder").mkdir()
-    with pytest.raises(InputError, match="cannot write"), files.atomic_write(tmp_path / "folder"):
+    with pytest.raises(InputError, match="cannot write"), writing.atomic_write(tmp_path / "folder"):
         pass
     assert names_in(tmp_path) == ["file", "folder"]
 
@@ -70,14 +70,14 @@ def test_atomic_write_says_what_it_cannot_write(tmp_path):
 def test_atomic_write_reports_a_full_disk(tmp_path):
     with (
         pytest.raises(InputError, match="No space left"),
-        files.atomic_write(tmp_path / "f"),
+        writing.atomic_write(tmp_path / "f"),
     ):
         raise OSError(28, "No space left on device")
     assert names_in(tmp_path) == []
 
 
 def write(path, content):
-    with files.atomic_write(path) as file:
+    with writing.atomic_write(path) as file:
         file.write(content)
 
 
@@ -101,7 +101,7 @@ def test_atomic_write_is_whole_wherever_it_is_killed_and_the_next_clears_up(tmp_
 
 def test_what_a_killed_process_left_is_taken_over_and_never_that_of_a_living_one(tmp_path):
     path = tmp_path / "f"
-    with files.atomic_write(path) as file:
+    with writing.atomic_write(path) as file:
         file.write(b"of the living")
         (temporary,) = tmp_path.iterdir()
         with pytest.raises(InputError, match=r"another run is writing .*/f at this moment"):
@@ -128,7 +128,7 @@ def test_a_file_that_was_just_renamed_is_not_written_into(tmp_path, monkeypatch)
         flock(descriptor, operation)
 
     monkeypatch.setattr(locks.fcntl, "flock", late)
-    with files.atomic_write(path) as file:
+    with writing.atomic_write(path) as file:
         assert overtaken
         assert path.read_bytes() == b"of the other"
         file.write(b"ours")
@@ -146,7 +146,10 @@ def test_a_write_that_fails_anywhere_leaves_the_old_file_alone(tmp_path, monkeyp
 
     if fails != "write":
         monkeypatch.setattr(os, fails, full)
-    with pytest.raises(InputError, match=r"cannot write .*No space"), files.atomic_write(path) as f:
+    with (
+        pytest.raises(InputError, match=r"cannot write .*No space"),
+        writing.atomic_write(path) as f,
+    ):
         f.write(b"new")
         if fails == "write":
             full()
@@ -156,33 +159,33 @@ def test_a_write_that_fails_anywhere_leaves_the_old_file_alone(tmp_path, monkeyp
 
 def test_write_if_changed_leaves_equal_files_alone(tmp_path):
     path = tmp_path / "f"
-    assert files.write_if_changed(path, b"1") is True
+    assert writing.write_if_changed(path, b"1") is True
     os.utime(path, (1, 1))
-    assert files.write_if_changed(path, b"1") is False
+    assert writing.write_if_changed(path, b"1") is False
     assert path.stat().st_mtime == 1
-    assert files.write_if_changed(path, b"2") is True
+    assert writing.write_if_changed(path, b"2") is True
     assert path.read_bytes() == b"2"
 
 
 def test_sha256(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
-    assert files.sha256(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
+    assert writing.sha256(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
     with pytest.raises(InputError, match=r"cannot read .*missing: No such file"):
-        files.sha256(tmp_path / "missing")
+        writing.sha256(tmp_path / "missing")
 
 
 def test_read_json(tmp_path):
     path = tmp_path / "j"
     path.write_bytes(b'\xef\xbb\xbf{"a": "2012-01-01"}')
-    assert files.read_json(path) == {"a": "2012-01-01"}
+    assert writing.read_json(path) == {"a": "2012-01-01"}
     path.write_text("{")
     with pytest.raises(InputError, match="not valid JSON"):
-        files.read_json(path)
+        writing.read_json(path)
     path.write_text("[" * 100_000)
     with pytest.raises(InputError, match="not valid JSON"):
-        files.read_json(path)
+        writing.read_json(path)
     with pytest.raises(InputError, match="cannot read"):
-        files.read_json(tmp_path)
+        writing.read_json(tmp_path)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -191,7 +194,7 @@ def test_read_csv_gives_cells_verbatim_with_their_lines(tmp_path, end, mark):
     path = tmp_path / "c.csv"
     lines = ["a,b", ' x ,"p, ""q"""', "", f'"two{end}lines",NA', "last,null"]
     path.write_bytes(mark + end.join(lines).encode())
-    assert files.read_csv(path) == [
+    assert writing.read_csv(path) == [
         (1, ["a", "b"]),
         (2, [" x ", 'p, "q"']),
         (4, [f"two{end}lines", "NA"]),
@@ -201,31 +204,31 @@ def test_read_csv_gives_cells_verbatim_with_their_lines(tmp_path, end, mark):
 
 def test_read_csv_with_another_delimiter(tmp_path):
     (tmp_path / "c").write_text("a,b\tc\n")
-    assert files.read_csv(tmp_path / "c", delimiter="\t") == [(1, ["a,b", "c"])]
+    assert writing.read_csv(tmp_path / "c", delimiter="\t") == [(1, ["a,b", "c"])]
 
 
 def test_read_csv_names_the_line_of_an_open_quote(tmp_path):
     (tmp_path / "c").write_text('a\nb\n"open\nc\nd\n')
     with pytest.raises(InputError, match=r"c, line 3: .*not valid CSV"):
-        files.read_csv(tmp_path / "c")
+        writing.read_csv(tmp_path / "c")
 
 
 def test_read_csv_names_the_line_that_is_not_utf8(tmp_path):
     (tmp_path / "c").write_bytes(b"a\r\nb\r\ncaf\xe9\r\n")
     with pytest.raises(InputError, match=r"c, line 3: byte 0xe9 is not UTF-8"):
-        files.read_csv(tmp_path / "c")
+        writing.read_csv(tmp_path / "c")
 
 
 def test_read_csv_can_keep_empty_lines_but_not_the_last(tmp_path):
     (tmp_path / "c").write_text("a\n\nb\n\n\n")
-    assert files.read_csv(tmp_path / "c", keep_empty=True) == [(1, ["a"]), (2, []), (3, ["b"])]
+    assert writing.read_csv(tmp_path / "c", keep_empty=True) == [(1, ["a"]), (2, []), (3, ["b"])]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_read_csv_names_utf16(tmp_path, encoding):
     (tmp_path / "c").write_bytes("caption\nrain\n".encode(encoding))
     with pytest.raises(InputError, match=r"c, line 1: .*UTF-8"):
-        files.read_csv(tmp_path / "c")
+        writing.read_csv(tmp_path / "c")
 
 
 def test_what_write_csv_writes_read_csv_gives_back(tmp_path):
@@ -245,8 +248,8 @@ def test_what_write_csv_writes_read_csv_gives_back(tmp_path):
     ]
     rows = [["a", cell] for cell in cells]
     with (tmp_path / "c").open("w", newline="", encoding="utf-8") as file:
-        files.write_csv(file, rows)
-    assert [row for _, row in files.read_csv(tmp_path / "c")] == rows
+        writing.write_csv(file, rows)
+    assert [row for _, row in writing.read_csv(tmp_path / "c")] == rows
     assert (tmp_path / "c").read_bytes().startswith(b'a,NA\na,\na,"a ""q"""\n')
 
 
@@ -258,7 +261,7 @@ def test_what_write_csv_writes_read_csv_gives_back(tmp_path):
     ],
 )
 def test_file_names_are_told_from_paths(name, plain):
-    assert files.is_file_name(name) == plain
+    assert writing.is_file_name(name) == plain
 
 
 @pytest.mark.parametrize(
@@ -273,4 +276,4 @@ def test_file_names_are_told_from_paths(name, plain):
     ],
 )
 def test_a_wrong_header_is_described(header, message):
-    assert message in files.header_problem("c", header, "a,b")
+    assert message in writing.header_problem("c", header, "a,b")

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from utils import locks
-from utils.locks import FolderLock, only_run
+from utils.files import locks
+from utils.files.locks import FolderLock, only_run
 from utils.runtime.errors import InputError
 
 

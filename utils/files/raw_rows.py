@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.locks import FolderLock, explained
+from utils.files.locks import FolderLock, explained
 
 
 def grow(

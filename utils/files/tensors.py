@@ -12,7 +12,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from utils.pickles import NotAllowedError, look_through
+from utils.files.pickles import NotAllowedError, look_through
 from utils.runtime.errors import out_of_memory
 
 _STORAGES = (

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from crashes import crashes
 
-from utils.files import atomic_write
-from utils.journal import Journal
+from utils.files.journal import Journal
+from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT
 
@@ -93,7 +93,7 @@ def test_two_runs_do_not_mix(path):
 
 def test_the_lock_of_a_killed_process_is_gone(path):
     program = (
-        "import os, signal, sys; from pathlib import Path; from utils.journal import Journal\n"
+        "import os, signal, sys; from pathlib import Path; from utils.files.journal import Journal\n"
         "journal = Journal(Path(sys.argv[1]), origin={'model': 'a'}, width=2)\n"
         "journal.append(['a'], [[1.0, 1.5]])\n"
         "os.kill(os.getpid(), signal.SIGKILL)"

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import Bar
-from utils.growing import grow
-from utils.locks import FolderLock
+from utils.files.locks import FolderLock
+from utils.files.raw_rows import grow
 
 WIDTH = 3
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.locks import FolderLock, explained
+from utils.files.locks import FolderLock, explained
 
 _ROWS, _KEYS, _ORIGIN, _GENERATION = "rows.f32", "keys.jsonl", "origin.json", "generation"
 

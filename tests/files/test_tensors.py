@@ -4,7 +4,7 @@ import zipfile
 import pytest
 import torch
 
-from utils.tensor_files import load_tensors
+from utils.files.tensors import load_tensors
 
 
 def text(value: str) -> bytes:

@@ -4,7 +4,7 @@ import pytest
 
 from utils.audio import fingerprint
 from utils.clip_features import Clip, write_clip_features
-from utils.hdf5 import Contents, read_attributes
+from utils.files.hdf5 import Contents, read_attributes
 from utils.runtime.errors import InputError
 from utils.vectors import read_vectors
 
