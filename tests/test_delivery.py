@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from starlette.datastructures import Headers
 
-from utils.audio import UnusableSound
+from utils.audio.sound_file import UnusableSound
 from utils.web.delivery import as_content, open_below, respond, shown, version_of
 from utils.web.guard import Refusal
 

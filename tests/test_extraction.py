@@ -7,7 +7,7 @@ import torch
 
 from models import architectures, passt
 from utils import extraction
-from utils.audio import UnusableSound
+from utils.audio.sound_file import UnusableSound
 from utils.extraction import clip_batches, clip_units, tagger
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT

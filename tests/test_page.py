@@ -18,7 +18,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser import DESKTOP, PHONE, Page, chromium
 from tests.conftest import load_script
-from utils.audio import read_audio
+from utils.audio.sound_file import read_audio
 from utils.settings.config import PROJECT_ROOT
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ from conftest import FILES, load_script, options, run_pipeline, scores, settings
 
 from models import architectures, passt
 from utils import datasets, training_run
-from utils.audio import cut_windows, read_audio
+from utils.audio.sound_file import cut_windows, read_audio
 from utils.audioset import read_labels
 from utils.checkpoint import save_checkpoint
 from utils.files.writing import sha256

@@ -15,7 +15,7 @@ import soundfile
 import yaml
 
 from utils import datasets, preprocess
-from utils.audio import UnusableSound
+from utils.audio.sound_file import UnusableSound
 from utils.files.pickles import safe_unpickle
 from utils.runtime.errors import InputError
 

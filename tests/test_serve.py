@@ -492,7 +492,7 @@ def test_searches_wait_for_no_other_and_for_no_picture(page, searcher, token, mo
         return b"picture"
 
     searcher.engine.search = slow_search
-    monkeypatch.setattr("utils.web.spectrogram.draw", slow_picture)
+    monkeypatch.setattr("utils.audio.spectrogram.draw", slow_picture)
     with ThreadPoolExecutor(10) as pool:
         drawn = [
             pool.submit(page.get, f"/sounds/{token}/{number}/spectrogram.png")

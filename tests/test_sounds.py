@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from utils.audio import UnusableSound, fingerprint
+from utils.audio.sound_file import UnusableSound, fingerprint
 from utils.files.writing import read_csv
 from utils.runtime.errors import InputError
 from utils.sounds import Sound, read_fingerprints, read_sounds, write_failed

@@ -22,7 +22,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.audio import UnusableSound, mono_blocks, read_header
+from utils.audio.sound_file import UnusableSound, mono_blocks, read_header
 from utils.extraction import Update, ahead
 from utils.files.hdf5 import Contents, read_attributes
 from utils.files.locks import FolderLock
@@ -71,7 +71,7 @@ class Clip:
     path : Path
         The sound file.
     source : str
-        Its `utils.audio.fingerprint`.
+        Its `utils.audio.sound_file.fingerprint`.
 
     """
 

@@ -45,7 +45,7 @@ class QuerySplit:
     clip_fids : int array, (C,)
         Number of each clip.
     clip_sources : list of str, C, or None
-        The `utils.audio.fingerprint` of each clip, as it was when the set was preprocessed; None
+        The `utils.audio.sound_file.fingerprint` of each clip, as it was when the set was preprocessed; None
         where that was not noted.
 
     """

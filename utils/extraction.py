@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from utils.audio import UnusableSound, cut_windows, mono_blocks
+from utils.audio.sound_file import UnusableSound, cut_windows, mono_blocks
 from utils.runtime.devices import autocast, for_inference
 from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError, shorten
@@ -248,7 +248,7 @@ def clip_batches(
     tag : callable
         Windows (B, S) ─► rows (B, D), on whatever device.
     sample_rate, window, hop, shortest : int
-        Of the windows, in Hz and samples; see `utils.audio.cut_windows`.
+        Of the windows, in Hz and samples; see `utils.audio.sound_file.cut_windows`.
     batch_size : int
         Windows per call of `tag`.
     strict : bool

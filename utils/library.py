@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.audio import UnusableSound, read_header
+from utils.audio.sound_file import UnusableSound, read_header
 from utils.files.journal import Journal, generation, is_of
 from utils.files.locks import explained
 from utils.passages import Passage, PassageRows, cut_passages, read_passages

@@ -51,7 +51,7 @@ class Preprocessed:
     vocab_info : dict
         ``vocabulary``, ``word_bags`` and ``split_infos``, see `utils.text.vocabulary`.
     sources : dict of str to dict of str to str
-        The `utils.audio.fingerprint` of each clip, by split and file name.
+        The `utils.audio.sound_file.fingerprint` of each clip, by split and file name.
     missing : list of str
         Clips without a file, each ``split/file name``.
     failed : dict of str to str

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from utils import audioset, extraction
-from utils.audio import UnusableSound, check_sound_file
+from utils.audio.sound_file import UnusableSound, check_sound_file
 from utils.files.tensors import digest_of
 from utils.library import Library, update_library
 from utils.nearest import EXACT_BELOW, nearest

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import soundfile
 
-from utils.audio import UnusableSound, check_sound_file
+from utils.audio.sound_file import UnusableSound, check_sound_file
 from utils.files import writing
 from utils.runtime.errors import InputError, counted
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from utils.audio import UnusableSound, check_sound_file, fingerprint, read_header
+from utils.audio.sound_file import UnusableSound, check_sound_file, fingerprint, read_header
 from utils.files import writing
 from utils.runtime.errors import InputError
 
@@ -25,7 +25,7 @@ class Sound:
     duration : float
         In seconds.
     source : str
-        Its `utils.audio.fingerprint`.
+        Its `utils.audio.sound_file.fingerprint`.
 
     """
 
@@ -47,7 +47,7 @@ def read_sounds(
     paths : mapping of str to Path
         By ``split/file name``.
     root : Path
-        The folder of the data set: see `utils.audio.check_sound_file`.
+        The folder of the data set: see `utils.audio.sound_file.check_sound_file`.
     strict : bool
         Raise at the first file that cannot be used.
     progress : callable, optional

@@ -2,7 +2,7 @@ import h5py
 import numpy as np
 import pytest
 
-from utils.audio import fingerprint
+from utils.audio.sound_file import fingerprint
 from utils.clip_features import Clip, write_clip_features
 from utils.files.hdf5 import Contents, read_attributes
 from utils.runtime.errors import InputError

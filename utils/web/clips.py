@@ -13,7 +13,7 @@ import numpy as np
 from anyio import to_thread
 from numpy.typing import NDArray
 
-from utils.audio import UnusableSound, read_header
+from utils.audio.sound_file import UnusableSound, read_header
 from utils.web.guard import Refusal
 
 MAX_BYTES = 50_000_000

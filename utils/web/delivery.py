@@ -15,7 +15,7 @@ import numpy as np
 from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 
-from utils.audio import UnusableSound, opened
+from utils.audio.sound_file import UnusableSound, opened
 from utils.web.guard import Refusal
 
 _log = logging.getLogger(__name__)

@@ -9,12 +9,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.audio import opened
+from utils.audio import spectrogram
+from utils.audio.sound_file import opened
 from utils.library import Library
 from utils.runtime.errors import counted
 from utils.search import Engine, Filter, Hit
 from utils.search_setup import Progress, Searcher
-from utils.web import spectrogram
 from utils.web.clips import MAX_BYTES, MAX_SECONDS, Clips
 from utils.web.delivery import open_below, shown, version_of
 from utils.web.guard import Refusal

@@ -9,8 +9,8 @@ import soxr
 import torch
 from torch.nn import functional as F
 
-from utils import audio
-from utils.audio import (
+from utils.audio import sound_file
+from utils.audio.sound_file import (
     UnusableSound,
     check_sound_file,
     cut_windows,
@@ -111,7 +111,7 @@ def noise(frames, channels=1):
 @pytest.mark.parametrize("rate", [8_000, 11_025, 32_000, 44_100, 192_000])
 def test_a_file_decoded_in_pieces_is_the_file_resampled_at_once(tmp_path, rate, monkeypatch):
     soundfile.write(tmp_path / "a.wav", noise(3 * rate + 17, 2), rate, subtype="FLOAT")
-    monkeypatch.setattr(audio, "_BLOCK_NUMBERS", 10_000)
+    monkeypatch.setattr(sound_file, "_BLOCK_NUMBERS", 10_000)
     pieces = list(mono_blocks(tmp_path / "a.wav", sample_rate=32_000))
     assert len(pieces) > 5
     mono = soundfile.read(tmp_path / "a.wav", dtype="float32")[0].mean(axis=1)
@@ -211,11 +211,11 @@ def test_what_is_no_regular_file_is_told_from_what_is(tmp_path):
 def test_a_file_that_is_open_already_is_read_and_called_by_the_path_given(tmp_path):
     path = tmp_path / "tone.flac"
     soundfile.write(path, np.linspace(-0.5, 0.5, 2000), 16_000)
-    with path.open("rb") as source, audio.opened(Path("gone.flac"), source=source) as file:
+    with path.open("rb") as source, sound_file.opened(Path("gone.flac"), source=source) as file:
         assert (file.frames, file.samplerate) == (2000, 16_000)
     with (
         io.BytesIO(b"no sound") as source,
         pytest.raises(UnusableSound, match=r"^gone\.flac cannot be read as sound"),
-        audio.opened(Path("gone.flac"), source=source),
+        sound_file.opened(Path("gone.flac"), source=source),
     ):
         pass

@@ -6,8 +6,8 @@ import pytest
 import soundfile
 from PIL import Image
 
-from utils.web import spectrogram
-from utils.web.spectrogram import Cache
+from utils.audio import spectrogram
+from utils.audio.spectrogram import Cache
 
 RATE = 32_000
 

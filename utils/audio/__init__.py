@@ -1,0 +1,4 @@
+"""Sound files ─► samples ─► windows, log-mels and pictures.
+
+Imports `utils.runtime`.
+"""
