@@ -29,8 +29,9 @@ from typing import Any
 from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import make_loss
 from models.sentence_encoder import SentenceEncoder
-from utils import metrics, report, task6b
-from utils.corpora import AUDIOCAPS, CLOTHO, TASK6B, corpus
+from utils import metrics, report
+from utils.datasets import task6b
+from utils.datasets.corpus import AUDIOCAPS, CLOTHO, TASK6B, corpus
 from utils.evaluation import evaluate
 from utils.experiment import PLANS, Part, files_of_run, leave_out_failed, load_data, load_split
 from utils.exporting import export_model, require_empty

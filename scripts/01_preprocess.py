@@ -24,7 +24,7 @@ from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from utils import audiocaps, preprocess
+from utils.datasets import audiocaps, numbering
 from utils.files.locks import only_run
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import shorten
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
                 data.dataset_path, strict=args.strict, progress=progress
             )
         else:
-            preprocessed = preprocess.preprocess_clotho(
+            preprocessed = numbering.preprocess_clotho(
                 data.dataset_path,
                 allow_missing=args.allow_missing,
                 strict=args.strict,
@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"missing, and left out:\n{shorten(preprocessed.missing)}")
         if preprocessed.extra:
             print(f"without captions:\n{shorten(preprocessed.extra)}")
-        summary.writes(*preprocess.write_preprocessed(data.input_path, preprocessed))
+        summary.writes(*numbering.write_preprocessed(data.input_path, preprocessed))
         status = summary.failed(data.input_path, "01_preprocess", preprocessed.failed)
     summary.finish(preprocessed.summary())
     return status

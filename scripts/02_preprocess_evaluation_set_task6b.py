@@ -18,7 +18,7 @@ from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from utils import task6b
+from utils.datasets import task6b
 from utils.files import writing
 from utils.files.locks import only_run
 from utils.runtime import distributed, terminal

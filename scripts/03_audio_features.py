@@ -30,12 +30,13 @@ from utils.runtime import interrupts
 interrupts.end_quietly_until_run(__name__)
 
 from models import architectures
-from utils import corpora, extraction, inputs
+from utils import extraction, inputs
 from utils.clip_features import Clip, write_clip_features
+from utils.datasets import corpus
+from utils.datasets.sound_checks import read_fingerprints
 from utils.runtime import distributed, terminal
 from utils.settings.config import Config, DataFiles
 from utils.settings.consistency import require_files
-from utils.sounds import read_fingerprints
 from utils.tagging import Tagger
 
 
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     config = terminal.load_config(args)
     summary = terminal.Summary()
-    corpus = corpora.corpus(config, args.subset)
+    corpus = corpus.corpus(config, args.subset)
     given = config.passt.weights if args.kind == "passt" else None
     advice = "Set it to null for the architecture's own weights."
     needed = corpus.needed_captions(corpus.splits)

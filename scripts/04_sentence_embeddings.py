@@ -22,7 +22,8 @@ from utils.runtime import interrupts
 interrupts.end_quietly_until_run(__name__)
 
 from models.sentence_encoder import SentenceEncoder
-from utils import corpora, inputs, sentences
+from utils import inputs, sentences
+from utils.datasets import corpus
 from utils.runtime import terminal
 
 
@@ -33,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     config = terminal.load_config(args)
     summary = terminal.Summary()
-    corpus = corpora.corpus(config, args.subset)
+    corpus = corpus.corpus(config, args.subset)
 
     ids, captions = [], []
     for split in corpus.splits:

@@ -18,7 +18,8 @@ from utils.runtime import interrupts
 interrupts.end_quietly_until_run(__name__)
 
 from models.sentence_encoder import SentenceEncoder
-from utils import datasets, inputs, sentences, task6b
+from utils import inputs, sentences
+from utils.datasets import splits, task6b
 from utils.runtime import terminal
 
 
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     config = terminal.load_config(terminal.parser(__doc__).parse_args(argv))
     data = config.eval_data
     summary = terminal.Summary()
-    summary.reads(datasets.captions_file(data.input_path, task6b.SPLIT))
+    summary.reads(splits.captions_file(data.input_path, task6b.SPLIT))
     queries = task6b.load_queries(data.input_path)
     sentences.embed(
         data.caption_embeddings,

@@ -20,7 +20,8 @@ from utils.runtime import interrupts
 interrupts.end_quietly_until_run(__name__)
 
 from models.sentence_encoder import SentenceEncoder
-from utils import audioset, inputs, sentences
+from utils import inputs, sentences
+from utils.datasets import audioset
 from utils.runtime import terminal
 
 

@@ -35,7 +35,7 @@ from models import architectures
 from models.dual_encoder import DualEncoder
 from models.sentence_encoder import SentenceEncoder
 from utils.audio.sound_file import check_sound_file, read_header
-from utils.audioset import read_labels
+from utils.datasets.audioset import read_labels
 from utils.files.writing import read_text
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import InputError, printable

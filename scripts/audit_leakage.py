@@ -18,8 +18,8 @@ from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from utils import audiocaps, clotho, leakage
-from utils.datasets import SPLITS
+from utils.datasets import audiocaps, clotho, leakage
+from utils.datasets.splits import SPLITS
 from utils.files import writing
 from utils.files.locks import only_run
 from utils.runtime import distributed, terminal

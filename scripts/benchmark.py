@@ -45,7 +45,8 @@ from models import architectures, passt
 from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import TripletRankingLoss
 from models.sentence_encoder import SentenceEncoder
-from utils import audioset, extraction, imagined, inputs, nearest, plain, weights
+from utils import extraction, imagined, inputs, nearest, plain, weights
+from utils.datasets import audioset
 from utils.evaluation import evaluate
 from utils.exact import as_tensor
 from utils.files.writing import atomic_write

@@ -7,7 +7,7 @@ import safetensors.torch
 import torch
 
 from models.dual_encoder import DualEncoder
-from utils.audioset import read_labels
+from utils.datasets.audioset import read_labels
 from utils.exported import load_exported
 from utils.exporting import exported_config, write_exported
 from utils.runtime.errors import InputError

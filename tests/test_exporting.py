@@ -7,7 +7,7 @@ from test_exported import make_model, write
 
 from models.dual_encoder import DualEncoder
 from utils import exporting
-from utils.datasets import load_captions
+from utils.datasets.splits import load_captions
 from utils.exported import load_exported
 from utils.runtime.errors import InputError
 from utils.trained_with import TrainedWith

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from utils import metrics
-from utils.datasets import CaptionSplit
+from utils.datasets.splits import CaptionSplit
 from utils.evaluation import Evaluation
 from utils.run_report import findings
 from utils.run_report.findings import Retrieval

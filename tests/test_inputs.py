@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from utils.datasets import CaptionSplit, QuerySplit
+from utils.datasets.splits import CaptionSplit, QuerySplit
 from utils.inputs import CAPTIONS, LOGITS, SCENE, read_inputs, tags_of
 from utils.runtime.errors import InputError
 from utils.vectors import row_keys, write_vectors

@@ -13,10 +13,11 @@ import torch
 from conftest import FILES, load_script, options, run_pipeline, scores, settings_for, train
 
 from models import architectures, passt
-from utils import datasets, training_run
+from utils import training_run
 from utils.audio.sound_file import cut_windows, read_audio
-from utils.audioset import read_labels
 from utils.checkpoint import save_checkpoint
+from utils.datasets import splits
+from utils.datasets.audioset import read_labels
 from utils.files.writing import sha256
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT, load_config, to_plain
@@ -25,7 +26,7 @@ from utils.training import Trainer
 from utils.vectors import read_vectors
 from utils.weights import load_weights
 
-SPLITS = datasets.SPLITS
+SPLITS = splits.SPLITS
 
 
 def test_a_run_leaves_everything_it_should(small_demo, own_outputs, capsys):
@@ -54,7 +55,7 @@ def test_a_run_leaves_everything_it_should(small_demo, own_outputs, capsys):
     assert metrics["best_epoch"] == int(best["epoch"])
     with (run / "test.output.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
-    evaluation = datasets.load_captions(small_demo / "processed", "evaluation")
+    evaluation = splits.load_captions(small_demo / "processed", "evaluation")
     assert [row[0] for row in rows[1:]] == evaluation.captions
     assert all(sorted(row[1:]) == sorted(evaluation.clip_names) for row in rows[1:])
     ranks = [
@@ -263,9 +264,9 @@ def test_a_file_in_the_originals_layout_is_not_overwritten(small_demo, own_outpu
 
 
 def test_excluded_clips_stay_out_of_training_and_in_the_test(small_demo, own_outputs, tmp_path):
-    names = datasets.load_captions(small_demo / "processed", "development").audio_ids
+    names = splits.load_captions(small_demo / "processed", "development").audio_ids
     listed = tmp_path / "excluded.txt"
-    tested = datasets.load_captions(small_demo / "processed", "evaluation").audio_ids[0]
+    tested = splits.load_captions(small_demo / "processed", "evaluation").audio_ids[0]
     listed.write_text("".join(f"{name}\n" for name in [*names[:5], tested]))
     run, metrics = train([*own_outputs, f"train_data.excluded_clips={listed}"])
     assert "training on 125 captions of 25 clips" in (run / "log.txt").read_text()

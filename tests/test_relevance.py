@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from tests.conftest import load_script, options, settings_for
-from utils import datasets
+from utils.datasets import splits
 from utils.relevance import read_relevant_csv, read_result_table
 from utils.runtime.errors import InputError
 
@@ -74,7 +74,7 @@ def test_a_runs_own_results_are_scored_as_the_run_scored_them(small_demo, tmp_pa
     assert "AP@10 is divided by min(number of relevant clips, 10)" in out
 
     # Queries of one's own, with several relevant clips: their order is the model's.
-    split = datasets.load_captions(small_demo / "processed", "evaluation")
+    split = splits.load_captions(small_demo / "processed", "evaluation")
     first = [split.captions[list(split.clip_of_caption).index(clip)] for clip in (0, 1)]
     rows = [["query", "audio_filenames"], *([q, str(split.clip_names)] for q in first)]
     relevant = write(tmp_path / "relevant.csv", rows)
@@ -98,7 +98,7 @@ def test_the_official_baselines_table(shared_data, tmp_path, capsys):
     """Through the command, on the real captions, with a stub for each wav that is not there."""
     clotho = shared_data / "clotho"
     folder = tmp_path / "clotho"
-    for split in datasets.SPLITS:
+    for split in splits.SPLITS:
         (folder / split).mkdir(parents=True)
         rows = list(csv.reader((clotho / f"clotho_captions_{split}.csv").open(newline="")))
         kept = rows if split == "evaluation" else rows[:2]

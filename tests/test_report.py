@@ -1,6 +1,6 @@
 import numpy as np
 
-from utils.datasets import CaptionSplit
+from utils.datasets.splits import CaptionSplit
 from utils.evaluation import Evaluation
 from utils.metrics import single_relevant
 from utils.report import examples, score_table

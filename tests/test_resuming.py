@@ -3,7 +3,7 @@ import datetime
 import pytest
 
 from utils import runs
-from utils.corpora import AUDIOCAPS, CLOTHO
+from utils.datasets.corpus import AUDIOCAPS, CLOTHO
 from utils.resuming import unfinished_run, weights_of
 from utils.runs import Run
 from utils.runtime.errors import InputError

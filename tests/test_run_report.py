@@ -11,7 +11,7 @@ from conftest import load_script, options, settings_for
 from test_findings import LABELS, random_retrieval
 from test_markup import HOSTILE, Reader
 
-from utils.datasets import CaptionSplit
+from utils.datasets.splits import CaptionSplit
 from utils.run_report import figures, findings, plots, retrieval_page
 from utils.run_report.page import Drawing, Numbers, page
 from utils.run_report.retrieval_page import SplitFindings

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from utils import audiocaps, scenes
-from utils.datasets import SPLITS
+from utils import scenes
+from utils.datasets import audiocaps
+from utils.datasets.splits import SPLITS
 from utils.runtime.errors import InputError
 from utils.scenes import demo_set, names
 from utils.scenes.captions import NUMBERS, _tempo

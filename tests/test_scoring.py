@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from models.dual_encoder import DualEncoder, tag_embedding
-from utils.datasets import QuerySplit
+from utils.datasets.splits import QuerySplit
 from utils.inputs import Inputs
 from utils.runtime import terminal
 from utils.runtime.errors import InputError

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from tests.conftest import load_script, options, settings_for
-from utils.datasets import load_captions
+from utils.datasets.splits import load_captions
 from utils.runtime.errors import InputError
 
 

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from starlette.testclient import TestClient
 
-from utils.audioset import read_labels
+from utils.datasets.audioset import read_labels
 from utils.library import Library, Sound
 from utils.passages import Passage
 from utils.runtime.errors import InputError

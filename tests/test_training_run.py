@@ -10,8 +10,8 @@ import torch
 
 from models.dual_encoder import DualEncoder
 from models.losses import make_loss
-from utils.corpora import CLOTHO
-from utils.datasets import CaptionSplit
+from utils.datasets.corpus import CLOTHO
+from utils.datasets.splits import CaptionSplit
 from utils.experiment import Data, Part
 from utils.inputs import Inputs
 from utils.pairs import Pairs

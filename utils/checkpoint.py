@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from utils.corpora import AUDIOCAPS, CLOTHO
+from utils.datasets.corpus import AUDIOCAPS, CLOTHO
 from utils.files.tensors import load_tensors
 from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError, shown

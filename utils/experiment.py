@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.corpora import AUDIOCAPS, CLOTHO, TASK6B, Corpus, corpus
-from utils.datasets import CaptionSplit, QuerySplit, Split, without_clips
+from utils.datasets.corpus import AUDIOCAPS, CLOTHO, TASK6B, Corpus, corpus
+from utils.datasets.splits import CaptionSplit, QuerySplit, Split, without_clips
 from utils.files.tensors import digest_of
 from utils.files.writing import read_text, sha256
 from utils.inputs import TAG_SCRIPT, Inputs, needed_vectors, read_inputs, require_one_source

@@ -19,7 +19,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from utils.audioset import NUM_TAGS
+from utils.datasets.audioset import NUM_TAGS
 from utils.runtime.errors import InputError, shorten
 from utils.settings.config import Model
 from utils.settings.schema import build, limited

@@ -11,7 +11,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from utils.audioset import read_labels
+from utils.datasets.audioset import read_labels
 from utils.exported import (
     CARD,
     CONFIG,

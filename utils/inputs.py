@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from utils.datasets import QuerySplit, Split, without_clips
+from utils.datasets.splits import QuerySplit, Split, without_clips
 from utils.runtime.errors import InputError
 from utils.trained_with import TrainedWith
 from utils.vectors import VectorFile, read_vectors, require, select

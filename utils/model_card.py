@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from utils.checkpoint import load_checkpoint
-from utils.corpora import AUDIOCAPS, CLOTHO, corpus
+from utils.datasets.corpus import AUDIOCAPS, CLOTHO, corpus
 from utils.exported import CONFIG, SUMS, TAGS, ExportedConfig
 from utils.metrics import METRICS
 from utils.settings.config import Config, Model

@@ -6,7 +6,7 @@ N queries.
 import ast
 from pathlib import Path
 
-from utils.datasets import CaptionSplit
+from utils.datasets.splits import CaptionSplit
 from utils.files import writing
 from utils.retrieval import RESULTS, result_header
 from utils.runtime.errors import InputError, refuse

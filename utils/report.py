@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from utils.datasets import CaptionSplit
+from utils.datasets.splits import CaptionSplit
 from utils.evaluation import Evaluation
 from utils.metrics import METRICS
 

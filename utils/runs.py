@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from utils.checkpoint import load_checkpoint, save_checkpoint
-from utils.corpora import CLOTHO
+from utils.datasets.corpus import CLOTHO
 from utils.files.locks import hold
 from utils.files.writing import atomic_write, read_csv, read_json
 from utils.runtime.errors import InputError

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from utils import metrics, report
 from utils.checkpoint import load_checkpoint
-from utils.corpora import corpus
-from utils.datasets import CaptionSplit, QuerySplit
+from utils.datasets.corpus import corpus
+from utils.datasets.splits import CaptionSplit, QuerySplit
 from utils.experiment import (
     PLANS,
     TagEmbedding,

@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from utils import audioset, extraction
+from utils import extraction
 from utils.audio.sound_file import UnusableSound, check_sound_file
+from utils.datasets import audioset
 from utils.files.tensors import digest_of
 from utils.library import Library, update_library
 from utils.nearest import EXACT_BELOW, nearest

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from utils.comparison import Outcome, compare, table_csv, table_markdown
-from utils.corpora import CLOTHO
+from utils.datasets.corpus import CLOTHO
 from utils.experiment import PLANS, Data, TagEmbedding, data_settings, files_of_run, load_data
 from utils.files.writing import atomic_write
 from utils.recipe import Question, label, parse_questions

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from utils import metrics, report
-from utils.corpora import corpus
+from utils.datasets.corpus import corpus
 from utils.evaluation import evaluate
 from utils.experiment import PLANS, Data, describe_data
 from utils.inputs import Inputs

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from tests.conftest import load_script, options, settings_for
-from utils.datasets import SPLITS, load_captions
+from utils.datasets.splits import SPLITS, load_captions
 from utils.files.writing import read_csv
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT

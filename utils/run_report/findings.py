@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from utils.datasets import CaptionSplit
+from utils.datasets.splits import CaptionSplit
 from utils.evaluation import Evaluation, evaluate
 from utils.experiment import Part
 from utils.metrics import CUTOFF, bootstrap_interval, bootstrap_intervals

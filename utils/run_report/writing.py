@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from utils.audioset import NUM_TAGS, read_labels
+from utils.datasets.audioset import NUM_TAGS, read_labels
 from utils.experiment import Part
 from utils.files.writing import atomic_write, read_json, read_text
 from utils.inputs import Inputs

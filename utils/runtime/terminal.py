@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from utils import sounds
+from utils.datasets import sound_checks
 from utils.runtime import distributed, errors, interrupts
 from utils.runtime.errors import InputError, shorten
 from utils.settings import config, consistency
@@ -185,7 +185,7 @@ class Summary:
         """
         if self._silent:
             return EXIT_SOME_FAILED if failed else 0
-        path = sounds.write_failed(folder, step, failed)
+        path = sound_checks.write_failed(folder, step, failed)
         if path is None:
             return 0
         listing = shorten([f"{name} {reason}" for name, reason in failed.items()])

@@ -24,7 +24,7 @@ import numpy as np
 import soundfile
 
 from utils import sound_events
-from utils.datasets import DEMO_MANIFEST as MANIFEST
+from utils.datasets.splits import DEMO_MANIFEST as MANIFEST
 from utils.files.writing import atomic_write, read_json
 from utils.runtime.errors import InputError
 from utils.runtime.pools import worker_pool

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils import audiocaps, clotho
-from utils.datasets import SPLITS
+from utils.datasets import audiocaps, clotho
+from utils.datasets.splits import SPLITS
 from utils.scenes.captions import CAPTIONS
 from utils.scenes.names import NUMBER_START, NUMBER_STEP, clip_name
 from utils.scenes.scene import Scene

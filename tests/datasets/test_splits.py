@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from utils import datasets
+from utils.datasets import splits
 from utils.runtime.errors import InputError
 from utils.scenes import write_demo_set
 
@@ -32,7 +32,7 @@ ROWS = [
 
 def test_load_captions_of_the_original_layout(tmp_path):
     write_split(tmp_path, ROWS)
-    split = datasets.load_captions(tmp_path, "development")
+    split = splits.load_captions(tmp_path, "development")
     assert split.cids.tolist() == [1, 2, 3, 4, 5]
     assert split.captions == ["Rain.", ' wind / "storm" ', "Rain.", "2012", "NA"]
     assert split.clip_fids.tolist() == [2, 7, 9]
@@ -53,7 +53,7 @@ def test_load_captions_of_the_original_layout(tmp_path):
 )
 def test_texts_that_look_like_something_else_stay_texts(tmp_path, texts):
     write_split(tmp_path, [(i, i, f"{text}.wav", text) for i, text in enumerate(texts, start=1)])
-    split = datasets.load_captions(tmp_path, "development")
+    split = splits.load_captions(tmp_path, "development")
     assert split.captions == texts
     assert split.clip_names == [f"{text}.wav" for text in texts]
 
@@ -62,21 +62,21 @@ def test_same_name_in_two_splits_has_two_ids(tmp_path):
     write_split(tmp_path, [(1, 1, "a.wav", "x")], "development")
     write_split(tmp_path, [(2, 2, "a.wav", "y")], "evaluation")
     ids = [
-        datasets.load_captions(tmp_path, split).audio_ids for split in ("development", "evaluation")
+        splits.load_captions(tmp_path, split).audio_ids for split in ("development", "evaluation")
     ]
     assert ids == [["development/a.wav"], ["evaluation/a.wav"]]
 
 
 def test_split_without_captions_is_empty(tmp_path):
     write_split(tmp_path, [])
-    split = datasets.load_captions(tmp_path, "development")
+    split = splits.load_captions(tmp_path, "development")
     assert split.captions == split.clip_names == split.audio_ids == split.caption_ids == []
     assert split.clip_of_caption.shape == split.cids.shape == (0,)
 
 
 def test_missing_captions_name_the_script(tmp_path):
     with pytest.raises(InputError, match=r"no .*evaluation_captions\.json\. Run scripts/01_prep"):
-        datasets.load_captions(tmp_path, "evaluation")
+        splits.load_captions(tmp_path, "evaluation")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_malformed_captions_are_refused(tmp_path, change, message):
     change(table)
     (tmp_path / "development_captions.json").write_text(json.dumps(table))
     with pytest.raises(InputError, match=message) as error:
-        datasets.load_captions(tmp_path, "development")
+        splits.load_captions(tmp_path, "development")
     assert "development_captions.json" in str(error.value)
     assert "Run scripts/01_preprocess.py" in str(error.value)
 
@@ -123,17 +123,17 @@ def test_malformed_captions_are_refused(tmp_path, change, message):
 def test_other_json_is_refused(tmp_path, content):
     (tmp_path / "development_captions.json").write_text(content)
     with pytest.raises(InputError, match="is not a table"):
-        datasets.load_captions(tmp_path, "development")
+        splits.load_captions(tmp_path, "development")
 
 
 def test_what_the_demo_set_generator_writes_is_said_to_be_synthetic(tmp_path):
-    assert datasets.synthetic_note(tmp_path) is None
+    assert splits.synthetic_note(tmp_path) is None
     write_demo_set(tmp_path, clips=(1, 1, 1), seed=1)
-    assert "synthetic" in datasets.synthetic_note(tmp_path)
+    assert "synthetic" in splits.synthetic_note(tmp_path)
 
 
 def test_clips_are_left_out_with_their_captions():
-    split = datasets.CaptionSplit(
+    split = splits.CaptionSplit(
         split="development",
         cids=np.array([1, 2, 3, 4]),
         captions=["a", "b", "c", "d"],
@@ -141,7 +141,7 @@ def test_clips_are_left_out_with_their_captions():
         clip_fids=np.array([5, 6, 7]),
         clip_of_caption=np.array([0, 2, 1, 2]),
     )
-    rest = datasets.without_clips(split, {"development/ x.wav", "validation/y.wav", ""})
+    rest = splits.without_clips(split, {"development/ x.wav", "validation/y.wav", ""})
     assert rest.clip_names == ["y.wav", "z.wav"]
     assert rest.clip_fids.tolist() == [6, 7]
     assert rest.captions == ["b", "c", "d"]

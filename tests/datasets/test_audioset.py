@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from utils import audioset
+from utils.datasets import audioset
 from utils.runtime.errors import InputError
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from utils import text
+from utils.datasets import words
 
 
 @pytest.mark.parametrize(
@@ -20,16 +20,16 @@ from utils import text
     ],
 )
 def test_clean_keeps_words_and_case_only(caption, cleaned):
-    assert text.clean(caption) == cleaned
+    assert words.clean(caption) == cleaned
 
 
 def test_tokens_are_the_lower_case_words_of_the_cleaned_caption():
-    assert text.tokens(" The Rain, it's well-known. ") == ["the", "rain", "it's", "well", "known"]
-    assert text.tokens("?!") == []
+    assert words.tokens(" The Rain, it's well-known. ") == ["the", "rain", "it's", "well", "known"]
+    assert words.tokens("?!") == []
 
 
 def test_vocabulary_counts_by_split():
-    info = text.vocabulary(
+    info = words.vocabulary(
         {"development": [["a", "dog", "barks"], ["a", "cat"]], "evaluation": [["rain"], []]},
         {"development": 1, "evaluation": 2},
     )
@@ -44,4 +44,4 @@ def test_vocabulary_counts_by_split():
 
 
 def test_vocabulary_of_nothing_is_empty():
-    assert text.vocabulary({}, {}) == {"vocabulary": set(), "word_bags": {}, "split_infos": {}}
+    assert words.vocabulary({}, {}) == {"vocabulary": set(), "word_bags": {}, "split_infos": {}}

@@ -7,9 +7,9 @@ from collections import Counter
 import pytest
 from conftest import load_script
 
-from utils import audiocaps, clotho, leakage
-from utils.datasets import SPLITS
-from utils.leakage import Shared
+from utils.datasets import audiocaps, clotho, leakage
+from utils.datasets.leakage import Shared
+from utils.datasets.splits import SPLITS
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT
 

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from utils import clotho
+from utils.datasets import clotho
 from utils.runtime.errors import InputError
 
 # One of each oddity that Clotho's own names have.

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from utils import audiocaps, text
-from utils.clotho import SOURCE
-from utils.datasets import SPLITS
+from utils.datasets import audiocaps, words
+from utils.datasets.clotho import SOURCE
+from utils.datasets.splits import SPLITS
 from utils.files import writing
 from utils.runtime.errors import InputError, counted, refuse, shorten
 
@@ -289,7 +289,7 @@ def _by_caption(captions: Mapping[str, Sequence[str]]) -> dict[str, set[str]]:
     groups = defaultdict(set)
     for name, texts in captions.items():
         for caption in texts:
-            groups[text.clean(caption).lower()].add(name)
+            groups[words.clean(caption).lower()].add(name)
     # Captions of punctuation alone have no words to share.
     groups.pop("", None)
     return groups

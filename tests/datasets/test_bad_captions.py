@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import load_script, options, settings_for
-from utils import audiocaps, clotho, leakage, relevance, task6b
+from utils import relevance
+from utils.datasets import audiocaps, clotho, leakage, task6b
 from utils.runtime.errors import InputError
 from utils.vectors import read_vectors
 

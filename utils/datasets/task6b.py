@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from utils import text
-from utils.clotho import list_wavs
-from utils.datasets import (
+from utils.datasets import words
+from utils.datasets.clotho import list_wavs
+from utils.datasets.numbering import none_usable, sources_json
+from utils.datasets.sound_checks import read_sounds
+from utils.datasets.splits import (
     AUDIO_INFO_FILE,
     SOURCES_FILE,
     QuerySplit,
@@ -24,10 +26,8 @@ from utils.datasets import (
 )
 from utils.files import writing
 from utils.files.pickles import safe_unpickle
-from utils.preprocess import none_usable, sources_json
 from utils.retrieval import RESULTS, result_header
 from utils.runtime.errors import InputError, refuse
-from utils.sounds import read_sounds
 
 SPLIT = "test"
 SOURCE = "The Task 6b evaluation subset is at https://zenodo.org/records/6590983"
@@ -136,7 +136,7 @@ def preprocess_task6b(
     import pandas as pd  # takes half a second, and is for script 02 alone
 
     table = pd.DataFrame(
-        [(i, q, text.clean(q), text.tokens(q)) for i, q in enumerate(queries, start=1)],
+        [(i, q, words.clean(q), words.tokens(q)) for i, q in enumerate(queries, start=1)],
         columns=list(_COLUMNS),
     )
     contents = {

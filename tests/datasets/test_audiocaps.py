@@ -8,8 +8,9 @@ import pytest
 import soundfile
 
 from tests.conftest import load_script, options, settings_for
-from utils import audiocaps, datasets, scenes
+from utils import scenes
 from utils.checkpoint import load_checkpoint
+from utils.datasets import audiocaps, splits
 from utils.runtime.errors import InputError
 from utils.vectors import read_vectors
 
@@ -109,7 +110,7 @@ def test_the_script_lists_what_is_missing(data_set, tmp_path, capsys):
     load_script("01_preprocess").main(["--subset", "audiocaps", *options(settings)])
     assert "1 missing; 1 cannot be used" in capsys.readouterr().out
     assert (processed / "missing_clips.txt").read_text() == "train/abcdefghijk_0.wav\n"
-    assert datasets.load_captions(processed, "train").clip_names == ["-b_cdefghij_30.flac"]
+    assert splits.load_captions(processed, "train").clip_names == ["-b_cdefghij_30.flac"]
 
 
 def test_the_real_csvs(shared_data, tmp_path):
@@ -172,7 +173,7 @@ def test_pretraining_trains_on_audiocaps_and_never_sees_clothos_test_split(
     module.main(["train-audiocaps", *options(settings)])
     (data,) = parts
     assert len(data.training.split.captions) == 23
-    clotho = datasets.load_captions(small_demo / "processed", "validation")
+    clotho = splits.load_captions(small_demo / "processed", "validation")
     assert data.validation.split.captions == clotho.captions
     assert data.test.split.split == "test"
     assert "evaluation_captions" not in capsys.readouterr().out

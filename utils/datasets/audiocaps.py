@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from utils.datasets.numbering import Caption, Preprocessed, none_usable, number
+from utils.datasets.sound_checks import read_sounds
 from utils.files import writing
-from utils.preprocess import Caption, Preprocessed, none_usable, number
 from utils.runtime.errors import InputError, counted, refuse, shorten
-from utils.sounds import read_sounds
 
 SPLITS = ("train", "val", "test")
 SOURCE = (

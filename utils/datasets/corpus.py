@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from utils import audiocaps, clotho, datasets, task6b
-from utils.datasets import QuerySplit
+from utils.datasets import audiocaps, clotho, splits, task6b
+from utils.datasets.splits import QuerySplit
 from utils.settings.config import Config, DataFiles
 from utils.settings.consistency import Needed
 
@@ -48,7 +48,7 @@ class Corpus:
     @property
     def synthetic_note(self) -> str | None:
         """The sentence that says that its sounds are synthetic, if they are."""
-        return datasets.synthetic_note(self.folder)
+        return splits.synthetic_note(self.folder)
 
     @property
     def section(self) -> str:
@@ -64,11 +64,11 @@ class Corpus:
         """Read the preprocessed captions of a split: a `CaptionSplit` where clips are known."""
         if self.subset == TASK6B:
             return task6b.load_queries(self.files.input_path)
-        return datasets.load_captions(self.files.input_path, split, made_by=self.preprocess_script)
+        return splits.load_captions(self.files.input_path, split, made_by=self.preprocess_script)
 
     def captions_file(self, split: str) -> Path:
         """Return the path of the preprocessed captions of a split."""
-        return datasets.captions_file(self.files.input_path, split)
+        return splits.captions_file(self.files.input_path, split)
 
     def needed_captions(self, splits: Iterable[str]) -> list[Needed]:
         """List the files that `load` reads."""
@@ -114,7 +114,7 @@ def corpus(config: Config, subset: str) -> Corpus:
         subset,
         config.train_data.dataset_path,
         config.train_data,
-        {split: config.train_data.dataset_path / split for split in datasets.SPLITS},
+        {split: config.train_data.dataset_path / split for split in splits.SPLITS},
         "scripts/01_preprocess.py",
         "scripts/03_audio_features.py",
         "scripts/04_sentence_embeddings.py",

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 from conftest import load_script, options, settings_for
 
-from utils import task6b
+from utils.datasets import task6b
 from utils.runtime.errors import InputError
 from utils.settings.config import load_config
 

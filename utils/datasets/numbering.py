@@ -1,6 +1,6 @@
 """Sound files and captions ─► numbered clips and captions, as training reads them.
 
-Clotho is read here; `utils.audiocaps` reads AudioCaps, and shares the numbering and the files.
+Clotho is read here; `utils.datasets.audiocaps` reads AudioCaps, and shares the numbering and the files.
 """
 
 import itertools
@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from utils import text
-from utils.clotho import SOURCE, find_audio, list_wavs, read_captions_csv
-from utils.datasets import (
+from utils.datasets import words
+from utils.datasets.clotho import SOURCE, find_audio, list_wavs, read_captions_csv
+from utils.datasets.sound_checks import Sound, read_sounds
+from utils.datasets.splits import (
     AUDIO_INFO_FILE,
     CAPTION_COLUMNS,
     SOURCES_FILE,
@@ -24,7 +25,6 @@ from utils.datasets import (
 )
 from utils.files import writing
 from utils.runtime.errors import InputError, counted, shorten
-from utils.sounds import Sound, read_sounds
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,7 +49,7 @@ class Preprocessed:
     captions : dict of str to DataFrame
         For each split a table with the columns cid, fid, fname, original, caption, tokens.
     vocab_info : dict
-        ``vocabulary``, ``word_bags`` and ``split_infos``, see `utils.text.vocabulary`.
+        ``vocabulary``, ``word_bags`` and ``split_infos``, see `utils.datasets.words.vocabulary`.
     sources : dict of str to dict of str to str
         The `utils.audio.sound_file.fingerprint` of each clip, by split and file name.
     missing : list of str
@@ -202,7 +202,7 @@ def number(
     return Preprocessed(
         audio_info=audio_info,
         captions=tables,
-        vocab_info=text.vocabulary(
+        vocab_info=words.vocabulary(
             {split: table["tokens"].tolist() for split, table in tables.items()},
             {split: len(names) for split, names in audio_info["audio_fnames"].items()},
         ),
@@ -294,8 +294,8 @@ def _number_captions(
         rows = []
         for (name, original), cid in zip(of_split, cids, strict=False):
             if name in fids[split]:
-                words = text.tokens(original)
-                rows.append((cid, fids[split][name], name, original, text.clean(original), words))
+                words = words.tokens(original)
+                rows.append((cid, fids[split][name], name, original, words.clean(original), words))
         tables[split] = pd.DataFrame(rows, columns=list(CAPTION_COLUMNS))
     return tables
 

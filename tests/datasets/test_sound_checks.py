@@ -6,9 +6,9 @@ import pytest
 import soundfile
 
 from utils.audio.sound_file import UnusableSound, fingerprint
+from utils.datasets.sound_checks import Sound, read_fingerprints, read_sounds, write_failed
 from utils.files.writing import read_csv
 from utils.runtime.errors import InputError
-from utils.sounds import Sound, read_fingerprints, read_sounds, write_failed
 
 
 @pytest.fixture

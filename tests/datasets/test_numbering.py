@@ -14,8 +14,8 @@ import pytest
 import soundfile
 import yaml
 
-from utils import datasets, preprocess
 from utils.audio.sound_file import UnusableSound
+from utils.datasets import numbering, splits
 from utils.files.pickles import safe_unpickle
 from utils.runtime.errors import InputError
 
@@ -66,7 +66,7 @@ def rows_of(result):
 
 
 def test_numbers_names_and_durations(clotho):
-    result = preprocess.preprocess_clotho(clotho)
+    result = numbering.preprocess_clotho(clotho)
     assert result.audio_info == {
         "audio_fids": {
             "development": {" Ambience Birds.wav": 1, "Glass &amp; co .wav": 2, "b.wav": 3},
@@ -121,12 +121,12 @@ def test_numbers_names_and_durations(clotho):
 
 
 def test_written_files_read_back(clotho, tmp_path):
-    result = preprocess.preprocess_clotho(clotho)
+    result = numbering.preprocess_clotho(clotho)
     out = tmp_path / "new" / "folder"
-    written = preprocess.write_preprocessed(out, result)
+    written = numbering.write_preprocessed(out, result)
     assert sorted(path.name for path in written) == sorted(path.name for path in out.iterdir())
     assert safe_unpickle(out / "audio_info.pkl") == result.audio_info
-    split = datasets.load_captions(out, "development")
+    split = splits.load_captions(out, "development")
     assert split.cids.tolist() == [1, 2, 3, 4, 5, 6]
     assert split.captions == [text for table in CAPTIONS["development"].values() for text in table]
     assert split.clip_names == result.audio_info["audio_fnames"]["development"]
@@ -141,11 +141,11 @@ def test_written_files_read_back(clotho, tmp_path):
 
 def test_files_are_written_only_if_they_change(clotho, tmp_path):
     out = tmp_path / "out"
-    assert len(preprocess.write_preprocessed(out, preprocess.preprocess_clotho(clotho))) == 7
-    assert preprocess.write_preprocessed(out, preprocess.preprocess_clotho(clotho)) == []
+    assert len(numbering.write_preprocessed(out, numbering.preprocess_clotho(clotho))) == 7
+    assert numbering.write_preprocessed(out, numbering.preprocess_clotho(clotho)) == []
     table = {**CAPTIONS["validation"], "B.wav": ["null", "Something else"]}
     write_csv(clotho, "validation", table)
-    written = preprocess.write_preprocessed(out, preprocess.preprocess_clotho(clotho))
+    written = numbering.write_preprocessed(out, numbering.preprocess_clotho(clotho))
     assert [path.name for path in written] == ["validation_captions.json", "vocab_info.pkl"]
 
 
@@ -168,7 +168,7 @@ def test_bytes_do_not_depend_on_the_hash_seed(clotho, tmp_path):
 
 
 def test_order_of_the_files_on_disk_changes_nothing(clotho, tmp_path, monkeypatch):
-    expected = preprocess.preprocess_clotho(clotho)
+    expected = numbering.preprocess_clotho(clotho)
     listing = Path.iterdir
 
     def shuffled(folder):
@@ -177,20 +177,20 @@ def test_order_of_the_files_on_disk_changes_nothing(clotho, tmp_path, monkeypatc
         return iter(entries[::-1])
 
     monkeypatch.setattr(Path, "iterdir", shuffled)
-    result = preprocess.preprocess_clotho(clotho)
+    result = numbering.preprocess_clotho(clotho)
     assert result.audio_info == expected.audio_info
     assert rows_of(result) == rows_of(expected)
-    preprocess.write_preprocessed(tmp_path / "b", result)
-    for path in preprocess.write_preprocessed(tmp_path / "a", expected):
+    numbering.write_preprocessed(tmp_path / "b", result)
+    for path in numbering.write_preprocessed(tmp_path / "a", expected):
         assert (tmp_path / "b" / path.name).read_bytes() == path.read_bytes()
 
 
 def test_stripped_names_on_disk_change_nothing(clotho):
-    expected = preprocess.preprocess_clotho(clotho)
+    expected = numbering.preprocess_clotho(clotho)
     folder = clotho / "development"
     (folder / " Ambience Birds.wav").rename(folder / "Ambience Birds.wav")
     (folder / "Glass &amp; co .wav").rename(folder / "Glass &amp; co.wav")
-    result = preprocess.preprocess_clotho(clotho)
+    result = numbering.preprocess_clotho(clotho)
     assert result.audio_info == expected.audio_info
     assert rows_of(result) == rows_of(expected)
     assert result.extra == []
@@ -198,7 +198,7 @@ def test_stripped_names_on_disk_change_nothing(clotho):
 
 def test_wavs_without_captions_are_kept_and_counted(clotho):
     write_wav(clotho / "development" / "Zoo.wav")
-    result = preprocess.preprocess_clotho(clotho)
+    result = numbering.preprocess_clotho(clotho)
     assert result.extra == ["development/Zoo.wav"]
     assert result.audio_info["audio_fids"]["development"] == {
         " Ambience Birds.wav": 1,
@@ -213,7 +213,7 @@ def test_wavs_without_captions_are_kept_and_counted(clotho):
 
 def test_a_broken_wav_that_no_caption_names_is_told_and_does_no_harm(clotho):
     (clotho / "development" / "Zoo.wav").write_bytes(b"no sound")
-    result = preprocess.preprocess_clotho(clotho)
+    result = numbering.preprocess_clotho(clotho)
     assert result.failed["development/Zoo.wav"].startswith("cannot be read as sound")
     assert result.missing == []
     assert "Zoo.wav" not in result.audio_info["audio_fids"]["development"]
@@ -227,7 +227,7 @@ def break_some(clotho):
 def test_strict_stops_at_the_first_clip_that_cannot_be_used(clotho):
     break_some(clotho)
     with pytest.raises(UnusableSound, match=r"validation/b\.wav holds no samples"):
-        preprocess.preprocess_clotho(clotho, strict=True)
+        numbering.preprocess_clotho(clotho, strict=True)
 
 
 def test_where_no_clip_can_be_used_all_are_named(clotho):
@@ -237,14 +237,14 @@ def test_where_no_clip_can_be_used_all_are_named(clotho):
     with pytest.raises(
         InputError, match=r"none of the 6 sound files .*\n  - development/"
     ) as error:
-        preprocess.preprocess_clotho(clotho)
+        numbering.preprocess_clotho(clotho)
     assert all(wav.name in str(error.value) for wav in wavs)
 
 
 def test_long_lists_of_missing_clips_are_counted(clotho):
     write_csv(clotho, "evaluation", {f"{i:02}.wav": ["x", "y"] for i in range(30)})
     with pytest.raises(InputError) as error:
-        preprocess.preprocess_clotho(clotho)
+        numbering.preprocess_clotho(clotho)
     message = str(error.value)
     assert message.startswith("30 clips of ")
     assert "evaluation/09.wav" in message
@@ -253,10 +253,10 @@ def test_long_lists_of_missing_clips_are_counted(clotho):
 
 
 def test_clips_that_are_missing_or_broken_are_left_out_and_the_others_keep_their_numbers(clotho):
-    complete = preprocess.preprocess_clotho(clotho)
+    complete = numbering.preprocess_clotho(clotho)
     break_some(clotho)
     (clotho / "development" / "b.wav").unlink()
-    result = preprocess.preprocess_clotho(clotho, allow_missing=True)
+    result = numbering.preprocess_clotho(clotho, allow_missing=True)
     assert result.missing == ["development/b.wav"]
     assert result.failed["validation/B.wav"].startswith("cannot be read as sound (")
     assert result.failed["validation/b.wav"] == "holds no samples"
@@ -278,12 +278,12 @@ def test_missing_folder_says_where_clotho_is(clotho, tmp_path):
     (clotho / "evaluation" / "x, [1] #2 %@!~.wav").unlink()
     (clotho / "evaluation").rmdir()
     with pytest.raises(InputError, match=r"no folder .*evaluation\. .*zenodo\.org/records/4783391"):
-        preprocess.preprocess_clotho(clotho)
-    result = preprocess.preprocess_clotho(clotho, allow_missing=True)
+        numbering.preprocess_clotho(clotho)
+    result = numbering.preprocess_clotho(clotho, allow_missing=True)
     assert result.missing == ["evaluation/x, [1] #2 %@!~.wav"]
-    preprocess.write_preprocessed(tmp_path / "out", result)
-    assert datasets.load_captions(tmp_path / "out", "evaluation").captions == []
-    assert len(datasets.load_captions(tmp_path / "out", "validation").captions) == 4
+    numbering.write_preprocessed(tmp_path / "out", result)
+    assert splits.load_captions(tmp_path / "out", "evaluation").captions == []
+    assert len(splits.load_captions(tmp_path / "out", "validation").captions) == 4
 
 
 def test_progress_counts_the_wavs(clotho):
@@ -303,7 +303,7 @@ def test_progress_counts_the_wavs(clotho):
         bar.total, bar.done = total, 0
         return bar
 
-    preprocess.preprocess_clotho(clotho, progress=progress)
+    numbering.preprocess_clotho(clotho, progress=progress)
     assert bar.done == bar.total == 6
 
 
@@ -348,7 +348,7 @@ def test_real_captions(shared_data, tmp_path, capsys):
     source = shared_data / "clotho"
     folder = tmp_path / "clotho"
     tables = {}
-    for split in datasets.SPLITS:
+    for split in splits.SPLITS:
         (folder / split).mkdir(parents=True)
         content = (source / f"clotho_captions_{split}.csv").read_bytes()
         (folder / f"clotho_captions_{split}.csv").write_bytes(content)
@@ -376,7 +376,7 @@ def test_real_captions(shared_data, tmp_path, capsys):
     info = safe_unpickle(out / "audio_info.pkl")
     for split, (first_fid, last_fid, first_cid, last_cid) in ranges.items():
         table = tables[split]
-        captions = datasets.load_captions(out, split)
+        captions = splits.load_captions(out, split)
         assert captions.cids.tolist() == list(range(first_cid, last_cid + 1))
         assert captions.clip_fids.tolist() == list(range(first_fid, last_fid + 1))
         assert captions.clip_names == sorted(table["file_name"])
