@@ -35,6 +35,7 @@ from utils.datasets.corpus import AUDIOCAPS, CLOTHO, TASK6B, corpus
 from utils.evaluation import evaluate
 from utils.experiment import PLANS, Part, files_of_run, leave_out_failed, load_data, load_split
 from utils.exporting import export_model, require_empty
+from utils.features.sentences import TextEncoder
 from utils.files.locks import only_run
 from utils.recipe import read_questions
 from utils.relevance import read_relevant_csv, read_result_table, relevant_by_caption
@@ -44,7 +45,6 @@ from utils.runs import Run
 from utils.runtime import devices, distributed, terminal
 from utils.runtime.errors import InputError, refuse
 from utils.scoring import Scorer, load_scorer, load_split_to_score, score_queries
-from utils.sentences import TextEncoder
 from utils.settings.consistency import destructive, require_files
 from utils.sweep import Sweep, load_data_of_runs, train_runs
 from utils.training_run import make_trainer, train_run

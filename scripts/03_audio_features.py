@@ -30,14 +30,15 @@ from utils.runtime import interrupts
 interrupts.end_quietly_until_run(__name__)
 
 from models import architectures
-from utils import extraction, inputs
-from utils.clip_features import Clip, write_clip_features
+from utils import inputs
 from utils.datasets import corpus
 from utils.datasets.sound_checks import read_fingerprints
+from utils.features import updating
+from utils.features.clip_features import Clip, write_clip_features
+from utils.features.tagger import Tagger
 from utils.runtime import distributed, terminal
 from utils.settings.config import Config, DataFiles
 from utils.settings.consistency import require_files
-from utils.tagging import Tagger
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -98,19 +99,19 @@ def tag(
     unusable: dict[str, str],
     strict: bool,
     summary: terminal.Summary,
-) -> tuple[str, extraction.Update]:
+) -> tuple[str, updating.Update]:
     """Bring logits and scene embeddings of clips up to date; returns what was done, in words."""
     tagger = Tagger(config, architectures)
     summary.reads(tagger.weights_file)
 
     def start():
         tag_windows = tagger.load()
-        return extraction.clip_units(len(paths)), lambda units: extraction.clip_batches(
+        return updating.clip_units(len(paths)), lambda units: updating.clip_batches(
             list(paths.values()), units, tag_windows, **tagger.cutting, strict=strict
         )
 
     with terminal.progress(len(paths), "PaSST", "clips") as bar:
-        update = extraction.update_vector_files(
+        update = updating.update_vector_files(
             [files.audio_logits, files.audio_scene],
             list(paths),
             attributes=[{"what": what, **tagger.made_by} for what in (inputs.LOGITS, inputs.SCENE)],

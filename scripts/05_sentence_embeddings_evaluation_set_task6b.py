@@ -18,8 +18,9 @@ from utils.runtime import interrupts
 interrupts.end_quietly_until_run(__name__)
 
 from models.sentence_encoder import SentenceEncoder
-from utils import inputs, sentences
+from utils import inputs
 from utils.datasets import splits, task6b
+from utils.features import sentences
 from utils.runtime import terminal
 
 

@@ -45,21 +45,22 @@ from models import architectures, passt
 from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import TripletRankingLoss
 from models.sentence_encoder import SentenceEncoder
-from utils import extraction, imagined, inputs, nearest, plain, weights
+from utils import imagined, inputs, nearest, plain
 from utils.datasets import audioset
 from utils.evaluation import evaluate
 from utils.exact import as_tensor
+from utils.features import updating, weights
+from utils.features.pairs import Pairs
+from utils.features.sentences import TextEncoder, text_work
+from utils.features.vector_file import write_vectors
 from utils.files.writing import atomic_write
 from utils.metrics import single_relevant
-from utils.pairs import Pairs
 from utils.retrieval import rank_clips
 from utils.runtime import devices, distributed, onednn, terminal
 from utils.runtime.errors import InputError
-from utils.sentences import TextEncoder, text_work
 from utils.settings.config import PROJECT_ROOT, Config
 from utils.timing import HEADER, Row, latencies, once, peak_memory, seconds, timed_with, with_peak
 from utils.training import Schedule, Trainer
-from utils.vectors import write_vectors
 
 FULL_SIZE = "passt_s_swa_p16_128_ap476"
 # In samples.
@@ -363,7 +364,7 @@ def measure_extraction(config: Config, device: torch.device, *, small: bool) -> 
         @torch.inference_mode()
         def plainly(theirs: torch.nn.Module) -> None:
             samples, _ = librosa.load(paths[0], sr=architectures.SAMPLE_RATE)
-            windows = extraction.cut_windows(
+            windows = updating.cut_windows(
                 [samples], window=WINDOW, hop=HOP, shortest=architectures.MIN_SAMPLES
             )
             for window in windows:
@@ -371,9 +372,9 @@ def measure_extraction(config: Config, device: torch.device, *, small: bool) -> 
                 theirs(sound).cpu()
 
         def extract(forward: Callable[[torch.Tensor], torch.Tensor]) -> None:
-            for _ in extraction.clip_batches(
+            for _ in updating.clip_batches(
                 paths,
-                extraction.clip_units(clips),
+                updating.clip_units(clips),
                 forward,
                 sample_rate=architectures.SAMPLE_RATE,
                 window=WINDOW,
@@ -402,7 +403,7 @@ def measure_extraction(config: Config, device: torch.device, *, small: bool) -> 
 
 def our_passt(device: torch.device, precision: str) -> Callable[[torch.Tensor], torch.Tensor]:
     """Build our PaSST with random weights, as a function of windows."""
-    return extraction.tagger(passt.Passt(arch=FULL_SIZE), device, precision)
+    return updating.tagger(passt.Passt(arch=FULL_SIZE), device, precision)
 
 
 def learnable_splits(*, small: bool) -> tuple[dict[str, Pairs], torch.Tensor]:

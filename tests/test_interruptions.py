@@ -28,11 +28,11 @@ from models.dual_encoder import tag_embedding
 from utils import training_run
 from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.experiment import Data, Part, load_pairs
+from utils.features.vector_file import VectorFile, read_vectors
 from utils.runs import Run
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT, load_config
-from utils.vectors import VectorFile, read_vectors
 
 MOMENTS = 12
 SIGNALS = [signal.SIGKILL] * 4 + [signal.SIGTERM, signal.SIGINT]

@@ -8,8 +8,8 @@ import torch
 from hear21passt.base import get_basic_model
 
 from models import architectures, passt
-from utils import weights
 from utils.audio.sound_file import cut_windows
+from utils.features import weights
 from utils.files.writing import sha256
 from utils.settings.config import PROJECT_ROOT
 

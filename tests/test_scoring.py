@@ -7,12 +7,12 @@ import torch
 
 from models.dual_encoder import DualEncoder, tag_embedding
 from utils.datasets.splits import QuerySplit
+from utils.features.vector_file import VectorFile
 from utils.inputs import Inputs
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
 from utils.scoring import Scorer, load_split_to_score, score_queries
 from utils.settings.config import load_config
-from utils.vectors import VectorFile
 
 RELEVANT = {"rain": {"a.wav", "b.wav"}, "a dog": {"c.wav"}}
 FOUND = [["a.wav", "c.wav", "b.wav"], ["a.wav", "c.wav", "b.wav"]]

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from models.sentence_encoder import SentenceEncoder
-from utils import weights
+from utils.features import weights
 from utils.settings.config import load_config
 
 

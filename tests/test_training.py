@@ -9,8 +9,8 @@ from test_losses import places
 from models.dual_encoder import DualEncoder
 from models.losses import HardTripletRankingLoss, InfoNCE, TripletRankingLoss
 from utils.evaluation import evaluate
+from utils.features.pairs import Batch, Pairs
 from utils.mixup import Mixup, draw_mixup
-from utils.pairs import Batch, Pairs
 from utils.runtime.errors import InputError
 from utils.training import Schedule, Trainer
 

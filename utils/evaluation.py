@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from utils.features.pairs import Pairs
 from utils.metrics import METRICS, bootstrap_interval, score_hits, single_relevant
-from utils.pairs import Pairs
 from utils.retrieval import caption_hits, rank_and_retrieve
 
 

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from utils.datasets.corpus import AUDIOCAPS, CLOTHO, TASK6B, Corpus, corpus
 from utils.datasets.splits import CaptionSplit, QuerySplit, Split, without_clips
+from utils.features.pairs import Pairs
 from utils.files.tensors import digest_of
 from utils.files.writing import read_text, sha256
 from utils.inputs import TAG_SCRIPT, Inputs, needed_vectors, read_inputs, require_one_source
-from utils.pairs import Pairs
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
 from utils.settings.config import Config, Model, Training

@@ -25,8 +25,8 @@ from utils.experiment import (
     load_split,
     needed_files,
 )
+from utils.features.pairs import Pairs
 from utils.inputs import Inputs
-from utils.pairs import Pairs
 from utils.resuming import load_into, settings_of, weights_of
 from utils.retrieval import best_clips, score_matrix
 from utils.runtime import terminal

@@ -16,19 +16,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from utils import extraction
 from utils.audio.sound_file import UnusableSound, check_sound_file
 from utils.datasets import audioset
+from utils.features import updating
+from utils.features.sentences import TextEncoder
+from utils.features.tagger import Tagger
 from utils.files.tensors import digest_of
 from utils.library import Library, update_library
 from utils.nearest import EXACT_BELOW, nearest
 from utils.runtime.errors import InputError
 from utils.search import Engine, embed_library
-from utils.sentences import TextEncoder
 from utils.settings.config import Config
 from utils.sound_folder import Changes
 from utils.tag_columns import TagColumns
-from utils.tagging import Tagger
 from utils.trained_model import TrainedModel
 
 _ORIGIN = ("model", "weights_sha256", "precision")  # what rows of an index depend on
@@ -188,7 +188,7 @@ class Searcher:
         return self._dual.encode_audio(self._features(table), tags).numpy()
 
     def _tag(self, paths: Sequence[Path]) -> Iterator[NDArray[np.float32] | UnusableSound]:
-        for outputs in extraction.tag_clips(paths, self._tagger.load(), **self._tagger.cutting):
+        for outputs in updating.tag_clips(paths, self._tagger.load(), **self._tagger.cutting):
             yield outputs if isinstance(outputs, UnusableSound) else outputs.cpu().numpy()
 
 

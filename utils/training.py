@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from utils.adam import Adam
+from utils.features.pairs import Batch, Pairs
 from utils.metrics import CUTOFF, single_relevant
 from utils.mixup import Mixup, draw_mixup
-from utils.pairs import Batch, Pairs
 from utils.parallel import add_gradients, gather_rows, share_of
 from utils.retrieval import rank_clips
 from utils.runtime.distributed import ALONE, Team

@@ -13,10 +13,10 @@ import soundfile
 
 from tests.conftest import load_script, options, settings_for
 from utils.datasets.splits import SPLITS, load_captions
+from utils.features.vector_file import read_vectors
 from utils.files.writing import read_csv
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT
-from utils.vectors import read_vectors
 
 
 def noise(seconds, rate, channels=1):

@@ -11,8 +11,8 @@ from tests.conftest import load_script, options, settings_for
 from utils import scenes
 from utils.checkpoint import load_checkpoint
 from utils.datasets import audiocaps, splits
+from utils.features.vector_file import read_vectors
 from utils.runtime.errors import InputError
-from utils.vectors import read_vectors
 
 HEADER = "audiocap_id,youtube_id,start_time,caption\n"
 CSVS = {

@@ -10,8 +10,8 @@ import pytest
 from tests.conftest import load_script, options, settings_for
 from utils import relevance
 from utils.datasets import audiocaps, clotho, leakage, task6b
+from utils.features.vector_file import read_vectors
 from utils.runtime.errors import InputError
-from utils.vectors import read_vectors
 
 # For each reader: how to read, the header, a row with a caption, and the captions of what is read.
 READERS = {

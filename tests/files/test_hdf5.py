@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 
 from utils.audio.sound_file import fingerprint
-from utils.clip_features import Clip, write_clip_features
+from utils.features.clip_features import Clip, write_clip_features
+from utils.features.vector_file import read_vectors
 from utils.files.hdf5 import Contents, read_attributes
 from utils.runtime.errors import InputError
-from utils.vectors import read_vectors
 
 TEXT = h5py.string_dtype("utf-8")
 ROWS = np.arange(12, dtype=np.float32).reshape(3, 4)

@@ -10,12 +10,12 @@ import pytest
 import torch
 from conftest import DEMO_CONFIG, load_script, options, settings_for
 
+from utils.features.vector_file import read_vectors
 from utils.runtime import distributed, terminal
 from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError
 from utils.scenes import write_demo_set
 from utils.settings.config import PROJECT_ROOT
-from utils.vectors import read_vectors
 
 TIMEOUT = 120  # seconds, after which a run that hangs is a failure
 

@@ -2,8 +2,15 @@ import h5py
 import numpy as np
 import pytest
 
+from utils.features.vector_file import (
+    read_reusable,
+    read_vectors,
+    require,
+    row_keys,
+    select,
+    write_vectors,
+)
 from utils.runtime.errors import InputError
-from utils.vectors import read_reusable, read_vectors, require, row_keys, select, write_vectors
 
 ATTRIBUTES = {"what": "test", "model": "a", "window_seconds": 10.0}
 IDS = ["development/ a b .wav", "development/&amp;.wav", "validation/é.wav"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from utils import extraction, weights
+from utils.features import updating, weights
 from utils.runtime.devices import choose_device, choose_precision
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT, Config
@@ -35,7 +35,7 @@ class Tagger:
     widths : (int, int)
         Numbers per window: logits, and scene embedding.
     cutting : dict
-        How sounds are cut for it: arguments of `utils.extraction.tag_clips`.
+        How sounds are cut for it: arguments of `utils.features.updating.tag_clips`.
 
     Raises
     ------
@@ -85,5 +85,5 @@ class Tagger:
             if self._loaded is None:
                 model = self._make(self._arch)
                 weights.load_weights(model, self.weights_file)
-                self._loaded = extraction.tagger(model, self.device, self._precision)
+                self._loaded = updating.tagger(model, self.device, self._precision)
         return self._loaded

@@ -2,10 +2,10 @@ import numpy as np
 import torch
 from conftest import DEMO_CONFIG
 
-from utils import sentences
+from utils.features import sentences
+from utils.features.vector_file import read_vectors, write_vectors
 from utils.runtime import terminal
 from utils.settings.config import load_config
-from utils.vectors import read_vectors, write_vectors
 
 
 def test_texts_are_batched_by_length_and_all_come():

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+from utils.features.shared_work import Work, compute_rows
 from utils.files.journal import Journal
 from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError
-from utils.sharing import Work, compute_rows
 
 ORIGIN = {"attributes": [{"model": "a", "precision": "fp32"}]}
 PATIENCE = 20  # seconds, after which a test of threads fails instead of hanging

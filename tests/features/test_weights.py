@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 
 from models.sentence_encoder import SentenceEncoder
-from utils import weights
+from utils.features import weights
 from utils.runtime.errors import InputError
 
 URL = "https://example.invalid/release/net.pt"

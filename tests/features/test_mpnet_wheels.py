@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from conftest import load_script, options
 
+from utils.features.mpnet_wheels import unpack_sentence_model
+from utils.features.weights import SENTENCE_MODEL_FILES
 from utils.files.locks import FolderLock
-from utils.model_wheels import unpack_sentence_model
 from utils.runtime.errors import InputError
-from utils.weights import SENTENCE_MODEL_FILES
 
 CONTENT = {name: f"content of {name}".encode() for name in SENTENCE_MODEL_FILES}
 SHA256 = hashlib.sha256(CONTENT["model.safetensors"]).hexdigest()

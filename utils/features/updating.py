@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from utils.audio.sound_file import UnusableSound, cut_windows, mono_blocks
+from utils.features.shared_work import Batches, Outcome, Start, Units, Work, compute_rows
+from utils.features.vector_file import VectorFile, read_reusable, row_keys, write_vectors
 from utils.runtime.devices import autocast, for_inference
 from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError, shorten
-from utils.sharing import Batches, Outcome, Start, Units, Work, compute_rows
-from utils.vectors import VectorFile, read_reusable, row_keys, write_vectors
 
 _DECODERS = max(2, min(8, (os.cpu_count() or 2) // 2))  # threads
 _DECODED_AHEAD = 4 * _DECODERS  # clips
@@ -82,7 +82,7 @@ def update_vector_files(
         Loads the network; called only where something is to be computed. Returns the units in which
         rows are computed (lists of positions, each position in one), and a function that takes some
         units and yields (positions, rows of sum(widths) numbers) batch by batch, or a reason in the
-        place of the rows. See `utils.sharing.compute_rows`.
+        place of the rows. See `utils.features.shared_work.compute_rows`.
     unusable : mapping of str to str, optional
         Ids of rows that are known not to be computable, and the reasons why.
     team : Team

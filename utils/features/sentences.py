@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from utils import weights
-from utils.extraction import update_vector_files
+from utils.features import weights
+from utils.features.shared_work import Batches, Units
+from utils.features.updating import update_vector_files
 from utils.runtime import distributed, terminal
 from utils.runtime.devices import autocast, choose_device, choose_precision, for_inference
 from utils.runtime.errors import InputError, shorten
 from utils.settings.config import Config
-from utils.sharing import Batches, Units
 
 
 def embed(

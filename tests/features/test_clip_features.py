@@ -5,9 +5,9 @@ import pytest
 import soundfile
 
 from tests.conftest import load_script, options, settings_for
-from utils import clip_features
 from utils.audio.sound_file import UnusableSound, fingerprint
-from utils.clip_features import Clip, log_mel, write_clip_features
+from utils.features import clip_features
+from utils.features.clip_features import Clip, log_mel, write_clip_features
 from utils.files.locks import FolderLock
 from utils.runtime.errors import InputError
 

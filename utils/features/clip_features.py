@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.audio.sound_file import UnusableSound, mono_blocks, read_header
-from utils.extraction import Update, ahead
+from utils.features.updating import Update, ahead
 from utils.files.hdf5 import Contents, read_attributes
 from utils.files.locks import FolderLock
 from utils.files.writing import atomic_write

@@ -6,13 +6,13 @@ import soundfile
 import torch
 
 from models import architectures, passt
-from utils import extraction
 from utils.audio.sound_file import UnusableSound
-from utils.extraction import clip_batches, clip_units, tagger
+from utils.features import updating
+from utils.features.updating import clip_batches, clip_units, tagger
+from utils.features.vector_file import read_vectors
+from utils.features.weights import load_weights
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT
-from utils.vectors import read_vectors
-from utils.weights import load_weights
 
 SETTINGS = {"sample_rate": 1000, "window": 100, "hop": 25, "shortest": 16, "batch_size": 3}
 
@@ -34,7 +34,7 @@ def clips(tmp_path):
 
 def test_a_clip_gets_the_mean_over_its_windows(clips):
     found = {}
-    for positions, rows in extraction.clip_batches(clips, [[11], [0], [4]], tag, **SETTINGS):
+    for positions, rows in updating.clip_batches(clips, [[11], [0], [4]], tag, **SETTINGS):
         found.update(zip(positions, rows, strict=True))
     assert set(found) == {0, 4, 11}
     for i, row in found.items():
@@ -56,10 +56,10 @@ def test_decoding_stays_a_bounded_number_of_clips_ahead(clips, monkeypatch):
             decoded.append(path)
         yield np.zeros(20, np.float32)
 
-    monkeypatch.setattr(extraction, "mono_blocks", counting)
-    batches = extraction.clip_batches(clips * 10, extraction.clip_units(120), tag, **SETTINGS)
+    monkeypatch.setattr(updating, "mono_blocks", counting)
+    batches = updating.clip_batches(clips * 10, updating.clip_units(120), tag, **SETTINGS)
     next(batches)
-    assert len(decoded) <= extraction._DECODED_AHEAD + 1
+    assert len(decoded) <= updating._DECODED_AHEAD + 1
     assert sum(1 for _ in batches) == 119
 
 
@@ -67,12 +67,12 @@ def test_a_clip_that_cannot_be_used_is_told_by_reason_and_the_others_go_on(clips
     clips[4].write_bytes(b"no sound")
     soundfile.write(clips[11], np.append(np.zeros(10**6), np.nan), 1000, subtype="FLOAT")
     units = [[11], [4], [0]]
-    found = {p: rows for (p,), rows in extraction.clip_batches(clips, units, tag, **SETTINGS)}
+    found = {p: rows for (p,), rows in updating.clip_batches(clips, units, tag, **SETTINGS)}
     assert found[11] == "holds NaN or infinite samples"  # found long after the first window
     assert found[4].startswith("cannot be read as sound (")
     assert found[0].shape == (1, 3)
     with pytest.raises(UnusableSound, match=r"11\.wav holds NaN"):
-        list(extraction.clip_batches(clips, units, tag, strict=True, **SETTINGS))
+        list(updating.clip_batches(clips, units, tag, strict=True, **SETTINGS))
 
 
 class Update:
@@ -96,14 +96,14 @@ class Update:
                 size = len(texts[i])
                 yield [i], np.array([[size, size + 1, size + 2]], np.float32)
 
-        return extraction.update_vector_files(
+        return updating.update_vector_files(
             self.paths,
             ids,
             attributes=[{"what": "a", "model": model}, {"what": "b", "model": model}],
             columns={"texts": texts},
             widths=[1, 2],
             unusable=unusable,
-            start=lambda: (extraction.clip_units(len(ids)), compute),
+            start=lambda: (updating.clip_units(len(ids)), compute),
         )
 
 

