@@ -29,17 +29,17 @@ from typing import Any
 from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import make_loss
 from models.sentence_encoder import SentenceEncoder
-from utils import metrics, report
 from utils.datasets import task6b
 from utils.datasets.corpus import AUDIOCAPS, CLOTHO, TASK6B, corpus
-from utils.evaluation import evaluate
+from utils.evaluation import metrics, score_text
+from utils.evaluation.evaluate import evaluate
+from utils.evaluation.ranking import best_clips, write_result_table, write_score_matrix
+from utils.evaluation.relevance import read_relevant_csv, read_result_table, relevant_by_caption
 from utils.experiment import PLANS, Part, files_of_run, leave_out_failed, load_data, load_split
 from utils.exporting import export_model, require_empty
 from utils.features.sentences import TextEncoder
 from utils.files.locks import only_run
 from utils.recipe import read_questions
-from utils.relevance import read_relevant_csv, read_result_table, relevant_by_caption
-from utils.retrieval import best_clips, write_result_table, write_score_matrix
 from utils.run_report import write_report
 from utils.runs import Run
 from utils.runtime import devices, distributed, terminal
@@ -233,12 +233,12 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
     evaluation = evaluate(scorer.model, scorer.pairs(split), both_ways=True)
     scores = evaluation.means()
     intervals = evaluation.intervals(seed=config.seed)
-    print(report.score_table({args.checkpoint.stem: scores}, intervals))
-    print(report.audio_to_text_line(evaluation.audio_to_text_means()))
+    print(score_text.score_table({args.checkpoint.stem: scores}, intervals))
+    print(score_text.audio_to_text_line(evaluation.audio_to_text_means()))
     if note := corpus(config, args.subset).synthetic_note:
         print(note)
     summary.finish(
-        f"scored {report.captions_and_clips(split)} ({split.split}): mAP@10 {scores['mAP@10']:.3f}"
+        f"scored {score_text.captions_and_clips(split)} ({split.split}): mAP@10 {scores['mAP@10']:.3f}"
     )
 
 

@@ -47,15 +47,15 @@ from models.losses import TripletRankingLoss
 from models.sentence_encoder import SentenceEncoder
 from utils import imagined, inputs, nearest, plain
 from utils.datasets import audioset
-from utils.evaluation import evaluate
+from utils.evaluation.evaluate import evaluate
+from utils.evaluation.metrics import single_relevant
+from utils.evaluation.ranking import rank_clips
 from utils.exact import as_tensor
 from utils.features import updating, weights
 from utils.features.pairs import Pairs
 from utils.features.sentences import TextEncoder, text_work
 from utils.features.vector_file import write_vectors
 from utils.files.writing import atomic_write
-from utils.metrics import single_relevant
-from utils.retrieval import rank_clips
 from utils.runtime import devices, distributed, onednn, terminal
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT, Config

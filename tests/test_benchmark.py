@@ -8,7 +8,7 @@ from test_exact import unit
 from test_losses import places
 
 from utils import plain
-from utils.evaluation import evaluate
+from utils.evaluation.evaluate import evaluate
 
 STAGES = {
     "ranking": ["ranks and metrics"],

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from utils import metrics
 from utils.datasets.splits import CaptionSplit
-from utils.evaluation import Evaluation
+from utils.evaluation import metrics
+from utils.evaluation.evaluate import Evaluation
 from utils.run_report import findings
 from utils.run_report.findings import Retrieval
 from utils.run_report.space import space_map

@@ -8,7 +8,7 @@ from test_losses import places
 
 from models.dual_encoder import DualEncoder
 from models.losses import HardTripletRankingLoss, InfoNCE, TripletRankingLoss
-from utils.evaluation import evaluate
+from utils.evaluation.evaluate import evaluate
 from utils.features.pairs import Batch, Pairs
 from utils.mixup import Mixup, draw_mixup
 from utils.runtime.errors import InputError

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.metrics import METRICS, bootstrap_interval, single_relevant
+from utils.evaluation.metrics import METRICS, bootstrap_interval, single_relevant
 from utils.training import SELECTED_BY
 
 

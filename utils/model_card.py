@@ -6,8 +6,8 @@ from typing import Any
 
 from utils.checkpoint import load_checkpoint
 from utils.datasets.corpus import AUDIOCAPS, CLOTHO, corpus
+from utils.evaluation.metrics import METRICS
 from utils.exported import CONFIG, SUMS, TAGS, ExportedConfig
-from utils.metrics import METRICS
 from utils.settings.config import Config, Model
 
 _TERMS = {

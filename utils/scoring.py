@@ -12,10 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from utils import metrics, report
 from utils.checkpoint import load_checkpoint
 from utils.datasets.corpus import corpus
 from utils.datasets.splits import CaptionSplit, QuerySplit
+from utils.evaluation import metrics, score_text
+from utils.evaluation.ranking import best_clips, score_matrix
 from utils.experiment import (
     PLANS,
     TagEmbedding,
@@ -28,7 +29,6 @@ from utils.experiment import (
 from utils.features.pairs import Pairs
 from utils.inputs import Inputs
 from utils.resuming import load_into, settings_of, weights_of
-from utils.retrieval import best_clips, score_matrix
 from utils.runtime import terminal
 from utils.runtime.devices import choose_device
 from utils.runtime.errors import InputError
@@ -172,7 +172,7 @@ def score_queries(
     Parameters
     ----------
     queries, found, relevant, divide_by
-        See `utils.metrics.score_result_rows`.
+        See `utils.evaluation.metrics.score_result_rows`.
     seed : int
         Of the bootstrap.
 
@@ -189,7 +189,7 @@ def score_queries(
     """
     values = metrics.score_result_rows(queries, found, relevant, divide_by=divide_by)
     each = np.arange(len(queries))
-    table = report.score_table(
+    table = score_text.score_table(
         {"scores": {name: float(value.mean()) for name, value in values.items()}},
         {
             name: metrics.bootstrap_interval(value, each, seed=seed)

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from utils.adam import Adam
+from utils.evaluation.metrics import CUTOFF, single_relevant
+from utils.evaluation.ranking import rank_clips
 from utils.features.pairs import Batch, Pairs
-from utils.metrics import CUTOFF, single_relevant
 from utils.mixup import Mixup, draw_mixup
 from utils.parallel import add_gradients, gather_rows, share_of
-from utils.retrieval import rank_clips
 from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError
 

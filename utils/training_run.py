@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from utils import metrics, report
 from utils.datasets.corpus import corpus
-from utils.evaluation import evaluate
+from utils.evaluation import metrics, score_text
+from utils.evaluation.evaluate import evaluate
+from utils.evaluation.ranking import write_result_table
 from utils.experiment import PLANS, Data, describe_data
 from utils.inputs import Inputs
 from utils.mixup import Mixup
 from utils.parallel import require_same_training
 from utils.resuming import begin_or_resume, follow, load_initial, unfinished_run
-from utils.retrieval import write_result_table
 from utils.run_report import write_report
 from utils.runs import Run
 from utils.runtime import environment, terminal
@@ -179,9 +179,9 @@ def fit_and_score(config: Config, data: Data, trainer: Trainer, run: Run) -> dic
             run.save_history(trainer.history)
             run.save_last(trainer.state_dict(), plain)
             tracker.log(row)
-            run.say(report.epoch_line(row, config.training.epochs, best=improved))
+            run.say(score_text.epoch_line(row, config.training.epochs, best=improved))
 
-        trained_on = report.captions_and_clips(data.training.split)
+        trained_on = score_text.captions_and_clips(data.training.split)
         run.say(f"training on {trained_on}, {data.device.type}")
         trainer.fit(data.training.pairs, data.validation.pairs, after_epoch=after_epoch)
         trainer.model.load_state_dict(trainer.best_state)
@@ -227,11 +227,11 @@ def _score_test(config: Config, data: Data, model: nn.Module, run: Run) -> dict[
     note = corpus(config, subset).synthetic_note
     write_result_table(run.results, split.captions, split.clip_names, evaluation.best)
     run.save_ranks(split.cids.tolist(), evaluation.ranks.tolist())
-    run.say(f"\nTest scores ({name}, {report.captions_and_clips(split)})")
-    run.say(report.score_table({**rows, "trained": scores}, intervals))
-    run.say(report.audio_to_text_line(audio_to_text))
+    run.say(f"\nTest scores ({name}, {score_text.captions_and_clips(split)})")
+    run.say(score_text.score_table({**rows, "trained": scores}, intervals))
+    run.say(score_text.audio_to_text_line(audio_to_text))
     run.say("\nExample queries (* the clip that the query describes)")
-    run.say(report.examples(split, evaluation) + "\n")
+    run.say(score_text.examples(split, evaluation) + "\n")
     if note:
         run.say(note)
     return {

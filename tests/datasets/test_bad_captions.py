@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import load_script, options, settings_for
-from utils import relevance
 from utils.datasets import audiocaps, clotho, leakage, task6b
+from utils.evaluation import relevance
 from utils.features.vector_file import read_vectors
 from utils.runtime.errors import InputError
 

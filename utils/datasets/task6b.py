@@ -24,9 +24,9 @@ from utils.datasets.splits import (
     is_number,
     load_sources,
 )
+from utils.evaluation.ranking import RESULTS, result_header
 from utils.files import writing
 from utils.files.pickles import safe_unpickle
-from utils.retrieval import RESULTS, result_header
 from utils.runtime.errors import InputError, refuse
 
 SPLIT = "test"

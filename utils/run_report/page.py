@@ -12,7 +12,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from utils.metrics import METRICS
+from utils.evaluation.metrics import METRICS
 from utils.run_report import retrieval_page
 from utils.run_report.figures import HUES, PALETTE, svg
 from utils.run_report.markup import Html, element, escape, facts, section, table

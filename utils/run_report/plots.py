@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from utils.metrics import METRICS
+from utils.evaluation.metrics import METRICS
 from utils.run_report.figures import HUES, LIGHT
 from utils.run_report.findings import RankBin, RecallCurve
 from utils.run_report.space import SpaceMap

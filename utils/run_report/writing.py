@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from utils.datasets.audioset import NUM_TAGS, read_labels
+from utils.evaluation.metrics import METRICS
 from utils.experiment import Part
 from utils.files.writing import atomic_write, read_json, read_text
 from utils.inputs import Inputs
-from utils.metrics import METRICS
 from utils.run_report import findings, plots
 from utils.run_report.figures import HUES, draw, png
 from utils.run_report.findings import Retrieval

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from conftest import GOLDEN
 
-from utils import metrics
+from utils.evaluation import metrics
 from utils.runtime.errors import InputError
 
 EXPECTED = json.loads((GOLDEN / "golden.json").read_text())

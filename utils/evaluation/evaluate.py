@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from utils.evaluation.metrics import METRICS, bootstrap_interval, score_hits, single_relevant
+from utils.evaluation.ranking import caption_hits, rank_and_retrieve
 from utils.features.pairs import Pairs
-from utils.metrics import METRICS, bootstrap_interval, score_hits, single_relevant
-from utils.retrieval import caption_hits, rank_and_retrieve
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 import numpy as np
 
 from utils.datasets.splits import CaptionSplit
-from utils.evaluation import Evaluation
-from utils.metrics import single_relevant
-from utils.report import examples, score_table
+from utils.evaluation.evaluate import Evaluation
+from utils.evaluation.metrics import single_relevant
+from utils.evaluation.score_text import examples, score_table
 
 SPLIT = CaptionSplit(
     split="evaluation",

@@ -6,7 +6,7 @@ import soundfile
 
 from tests.conftest import load_script, options, settings_for
 from utils.datasets import splits
-from utils.relevance import read_relevant_csv, read_result_table
+from utils.evaluation.relevance import read_relevant_csv, read_result_table
 from utils.runtime.errors import InputError
 
 NAMES = ["a.wav", "b, c.wav", "d.wav"]

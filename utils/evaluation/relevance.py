@@ -7,8 +7,8 @@ import ast
 from pathlib import Path
 
 from utils.datasets.splits import CaptionSplit
+from utils.evaluation.ranking import RESULTS, result_header
 from utils.files import writing
-from utils.retrieval import RESULTS, result_header
 from utils.runtime.errors import InputError, refuse
 
 RELEVANT_HEADER = ["query", "audio_filenames"]

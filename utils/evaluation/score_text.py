@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from utils.datasets.splits import CaptionSplit
-from utils.evaluation import Evaluation
-from utils.metrics import METRICS
+from utils.evaluation.evaluate import Evaluation
+from utils.evaluation.metrics import METRICS
 
 _NAME_WIDTH = 42
 _CAPTION_WIDTH = 90
