@@ -29,6 +29,7 @@ from typing import Any
 from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import make_loss
 from models.sentence_encoder import SentenceEncoder
+from utils.checkpoints.exporting import export_model, require_empty
 from utils.datasets import task6b
 from utils.datasets.corpus import AUDIOCAPS, CLOTHO, TASK6B, corpus
 from utils.evaluation import metrics, score_text
@@ -36,7 +37,6 @@ from utils.evaluation.evaluate import evaluate
 from utils.evaluation.ranking import best_clips, write_result_table, write_score_matrix
 from utils.evaluation.relevance import read_relevant_csv, read_result_table, relevant_by_caption
 from utils.experiment import PLANS, Part, files_of_run, leave_out_failed, load_data, load_split
-from utils.exporting import export_model, require_empty
 from utils.features.sentences import TextEncoder
 from utils.files.locks import only_run
 from utils.recipe import read_questions

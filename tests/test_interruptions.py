@@ -26,7 +26,7 @@ from crashes import crashes, full_disks, in_child
 
 from models.dual_encoder import tag_embedding
 from utils import training_run
-from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from utils.experiment import Data, Part, load_pairs
 from utils.features.vector_file import VectorFile, read_vectors
 from utils.runs import Run

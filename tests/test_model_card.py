@@ -3,11 +3,11 @@ import re
 
 import pytest
 
-from utils.checkpoint import save_checkpoint
-from utils.exporting import exported_config
+from utils.checkpoints.checkpoint import save_checkpoint
+from utils.checkpoints.exporting import exported_config
+from utils.checkpoints.provenance import TrainedWith
 from utils.model_card import Source, model_card, sources_of
 from utils.settings.config import Model, load_config
-from utils.trained_with import TrainedWith
 
 SCORES = {"R@1": 0.1, "R@5": 0.25, "R@10": 0.5, "mAP@10": 0.2}
 METRICS = {

@@ -15,7 +15,7 @@ from conftest import FILES, load_script, options, run_pipeline, scores, settings
 from models import architectures, passt
 from utils import training_run
 from utils.audio.sound_file import cut_windows, read_audio
-from utils.checkpoint import save_checkpoint
+from utils.checkpoints.checkpoint import save_checkpoint
 from utils.datasets import splits
 from utils.datasets.audioset import read_labels
 from utils.features.vector_file import read_vectors

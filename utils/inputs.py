@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from utils.checkpoints.provenance import TrainedWith
 from utils.datasets.splits import QuerySplit, Split, without_clips
 from utils.features.vector_file import VectorFile, read_vectors, require, select
 from utils.runtime.errors import InputError
-from utils.trained_with import TrainedWith
 
 # What vector files say they hold, so that one cannot be taken for another.
 LOGITS = "AudioSet logits of clips, mean over windows"

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from utils.checkpoint import load_checkpoint
+from utils.checkpoints.checkpoint import load_checkpoint
+from utils.checkpoints.model_folder import CONFIG, SUMS, TAGS, ExportedConfig
 from utils.datasets.corpus import AUDIOCAPS, CLOTHO, corpus
 from utils.evaluation.metrics import METRICS
-from utils.exported import CONFIG, SUMS, TAGS, ExportedConfig
 from utils.settings.config import Config, Model
 
 _TERMS = {
@@ -145,7 +145,7 @@ def _use(config: ExportedConfig) -> list[str]:
     tags = config.model.audioset_info != "none"
     lines = [
         "from models.dual_encoder import DualEncoder",
-        "from utils.exported import load_exported",
+        "from utils.checkpoints.model_folder import load_exported",
         "",
         'model = load_exported("FOLDER").build(DualEncoder)',
         f"audio = model.encode_audio(features, {'model.embed_tags(logits)' if tags else 'None'})",

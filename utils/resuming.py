@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from utils.checkpoint import load_checkpoint
+from utils.checkpoints.checkpoint import load_checkpoint
+from utils.checkpoints.provenance import TrainedWith
 from utils.experiment import INITIAL_WEIGHTS
 from utils.runs import Run, run_label
 from utils.runtime.errors import InputError
 from utils.settings.config import Config, differing_settings, load_config, parse_config
-from utils.trained_with import TrainedWith
 from utils.training import Trainer
 
 # Settings that decide the shapes and the meaning of a model's weights.

@@ -12,13 +12,13 @@ from typing import Any
 
 import yaml
 
-from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from utils.checkpoints.provenance import TrainedWith
 from utils.datasets.corpus import CLOTHO
 from utils.files.locks import hold
 from utils.files.writing import atomic_write, read_csv, read_json
 from utils.runtime.errors import InputError
 from utils.settings.config import Config, to_plain
-from utils.trained_with import TrainedWith
 from utils.training import SELECTED_BY
 
 

@@ -12,7 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from utils.checkpoint import load_checkpoint
+from utils.checkpoints.checkpoint import load_checkpoint
+from utils.checkpoints.provenance import TrainedWith
 from utils.datasets.corpus import corpus
 from utils.datasets.splits import CaptionSplit, QuerySplit
 from utils.evaluation import metrics, score_text
@@ -34,7 +35,6 @@ from utils.runtime.devices import choose_device
 from utils.runtime.errors import InputError
 from utils.settings.config import Config
 from utils.settings.consistency import require_files
-from utils.trained_with import TrainedWith
 from utils.training_run import build_model
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from utils.audio.sound_file import UnusableSound, check_sound_file
+from utils.checkpoints.trained_model import TrainedModel
 from utils.datasets import audioset
 from utils.features import updating
 from utils.features.sentences import TextEncoder
@@ -29,7 +30,6 @@ from utils.search import Engine, embed_library
 from utils.settings.config import Config
 from utils.sound_folder import Changes
 from utils.tag_columns import TagColumns
-from utils.trained_model import TrainedModel
 
 _ORIGIN = ("model", "weights_sha256", "precision")  # what rows of an index depend on
 _LONGEST_NAME = 60  # of a folder, in the name of its index

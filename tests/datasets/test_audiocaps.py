@@ -9,7 +9,7 @@ import soundfile
 
 from tests.conftest import load_script, options, settings_for
 from utils import scenes
-from utils.checkpoint import load_checkpoint
+from utils.checkpoints.checkpoint import load_checkpoint
 from utils.datasets import audiocaps, splits
 from utils.features.vector_file import read_vectors
 from utils.runtime.errors import InputError

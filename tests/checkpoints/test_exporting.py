@@ -6,12 +6,12 @@ from conftest import load_script, options, settings_for
 from test_exported import make_model, write
 
 from models.dual_encoder import DualEncoder
-from utils import exporting
+from utils.checkpoints import exporting
+from utils.checkpoints.model_folder import load_exported
+from utils.checkpoints.provenance import TrainedWith
 from utils.datasets.splits import load_captions
-from utils.exported import load_exported
 from utils.features.vector_file import read_vectors
 from utils.runtime.errors import InputError
-from utils.trained_with import TrainedWith
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path):

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
+from utils.checkpoints.provenance import TrainedWith
 from utils.runtime.errors import InputError
-from utils.trained_with import TrainedWith
 
 PASST = {
     "model": "demo",

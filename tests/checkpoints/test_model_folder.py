@@ -7,12 +7,12 @@ import safetensors.torch
 import torch
 
 from models.dual_encoder import DualEncoder
+from utils.checkpoints.exporting import exported_config, write_exported
+from utils.checkpoints.model_folder import load_exported
+from utils.checkpoints.provenance import TrainedWith
 from utils.datasets.audioset import read_labels
-from utils.exported import load_exported
-from utils.exporting import exported_config, write_exported
 from utils.runtime.errors import InputError
 from utils.settings.config import Model
-from utils.trained_with import TrainedWith
 
 PASST = {
     "what": "AudioSet logits of clips, mean over windows",

@@ -3,9 +3,9 @@ import pickle
 import pytest
 import torch
 
-from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from utils.checkpoints.provenance import TrainedWith
 from utils.runtime.errors import InputError
-from utils.trained_with import TrainedWith
 
 
 def test_tensors_and_plain_values_survive(tmp_path):

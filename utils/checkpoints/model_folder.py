@@ -19,11 +19,11 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from utils.checkpoints.provenance import PasstUsed, SentenceModelUsed, TrainedWith
 from utils.datasets.audioset import NUM_TAGS
 from utils.runtime.errors import InputError, shorten
 from utils.settings.config import Model
 from utils.settings.schema import build, limited
-from utils.trained_with import PasstUsed, SentenceModelUsed, TrainedWith
 
 FORMAT = 1
 WEIGHTS, TAG_TABLE = "model.safetensors", "tag_table.safetensors"

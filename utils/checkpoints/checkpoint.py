@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
+from utils.checkpoints.provenance import TrainedWith
 from utils.datasets.corpus import AUDIOCAPS, CLOTHO
 from utils.files.tensors import load_tensors
 from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError, shown
-from utils.trained_with import TrainedWith
 
 FORMAT = 1
 

@@ -1,4 +1,4 @@
-"""Write a model folder to share, which `utils.exported` reads."""
+"""Write a model folder to share, which `utils.checkpoints.model_folder` reads."""
 
 import dataclasses
 import json
@@ -11,8 +11,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
-from utils.datasets.audioset import read_labels
-from utils.exported import (
+from utils.checkpoints.model_folder import (
     CARD,
     CONFIG,
     LICENCE,
@@ -24,12 +23,13 @@ from utils.exported import (
     digest,
     misfits,
 )
+from utils.checkpoints.provenance import TrainedWith
+from utils.datasets.audioset import read_labels
 from utils.files.writing import atomic_write, read_json, read_text
 from utils.model_card import model_card, sources_of
 from utils.runtime.errors import InputError
 from utils.scoring import Scorer
 from utils.settings.config import PROJECT_ROOT, Model
-from utils.trained_with import TrainedWith
 
 
 def export_model(folder: Path, scorer: Scorer, *, metrics_file: Path) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 from torch import nn
 
-from utils import exported
-from utils.checkpoint import load_checkpoint
+from utils.checkpoints import model_folder
+from utils.checkpoints.checkpoint import load_checkpoint
+from utils.checkpoints.provenance import TrainedWith
 from utils.resuming import load_into, weights_of
 from utils.runtime.errors import InputError
 from utils.settings.config import Config, parse_config
-from utils.trained_with import TrainedWith
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def open_model(
         If it is none of these, damaged, or of another version.
 
     """
-    if (path / exported.SUMS).is_file():
-        loaded = exported.load_exported(path)
+    if (path / model_folder.SUMS).is_file():
+        loaded = model_folder.load_exported(path)
         arch = loaded.config.passt.model or here.passt.arch
         config = replace(here, model=loaded.config.model, passt=replace(here.passt, arch=arch))
         network = loaded.build(dual_encoder)
