@@ -60,7 +60,7 @@ from utils.runtime import devices, distributed, onednn, terminal
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT, Config
 from utils.timing import HEADER, Row, latencies, once, peak_memory, seconds, timed_with, with_peak
-from utils.training import Schedule, Trainer
+from utils.training.trainer import Schedule, Trainer
 
 FULL_SIZE = "passt_s_swa_p16_128_ap476"
 # In samples.

@@ -24,7 +24,7 @@ from utils.files.writing import sha256
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT, load_config, to_plain
 from utils.tagger_training import render_clip, score_tagger, targets
-from utils.training import Trainer
+from utils.training.trainer import Trainer
 
 SPLITS = splits.SPLITS
 

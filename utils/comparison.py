@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.evaluation.metrics import METRICS, bootstrap_interval, single_relevant
-from utils.training import SELECTED_BY
+from utils.training.trainer import SELECTED_BY
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from utils.experiment import INITIAL_WEIGHTS
 from utils.runs import Run, run_label
 from utils.runtime.errors import InputError
 from utils.settings.config import Config, differing_settings, load_config, parse_config
-from utils.training import Trainer
+from utils.training.trainer import Trainer
 
 # Settings that decide the shapes and the meaning of a model's weights.
 _WEIGHT_SETTINGS = (

@@ -19,7 +19,7 @@ from utils.files.locks import hold
 from utils.files.writing import atomic_write, read_csv, read_json
 from utils.runtime.errors import InputError
 from utils.settings.config import Config, to_plain
-from utils.training import SELECTED_BY
+from utils.training.trainer import SELECTED_BY
 
 
 class Run:

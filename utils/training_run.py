@@ -15,8 +15,6 @@ from utils.evaluation.evaluate import evaluate
 from utils.evaluation.ranking import write_result_table
 from utils.experiment import PLANS, Data, describe_data
 from utils.inputs import Inputs
-from utils.mixup import Mixup
-from utils.parallel import require_same_training
 from utils.resuming import begin_or_resume, follow, load_initial, unfinished_run
 from utils.run_report import write_report
 from utils.runs import Run
@@ -25,7 +23,9 @@ from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError
 from utils.settings.config import Config, Model, to_plain
 from utils.tracking import Tracker
-from utils.training import Schedule, Trainer, spread_seed
+from utils.training.mixup import Mixup
+from utils.training.shared_step import require_same_training
+from utils.training.trainer import Schedule, Trainer, spread_seed
 
 
 def make_trainer(

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from utils.adam import Adam
 from utils.evaluation.metrics import CUTOFF, single_relevant
 from utils.evaluation.ranking import rank_clips
 from utils.features.pairs import Batch, Pairs
-from utils.mixup import Mixup, draw_mixup
-from utils.parallel import add_gradients, gather_rows, share_of
 from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError
+from utils.training.adam import Adam
+from utils.training.mixup import Mixup, draw_mixup
+from utils.training.shared_step import add_gradients, gather_rows, share_of
 
 SELECTED_BY = f"mAP@{CUTOFF}"
 

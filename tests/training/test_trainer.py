@@ -10,9 +10,9 @@ from models.dual_encoder import DualEncoder
 from models.losses import HardTripletRankingLoss, InfoNCE, TripletRankingLoss
 from utils.evaluation.evaluate import evaluate
 from utils.features.pairs import Batch, Pairs
-from utils.mixup import Mixup, draw_mixup
 from utils.runtime.errors import InputError
-from utils.training import Schedule, Trainer
+from utils.training.mixup import Mixup, draw_mixup
+from utils.training.trainer import Schedule, Trainer
 
 SCHEDULE = Schedule(
     epochs=4,

@@ -3,7 +3,7 @@ import copy
 import pytest
 import torch
 
-from utils.adam import Adam
+from utils.training.adam import Adam
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])

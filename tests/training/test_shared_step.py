@@ -10,12 +10,12 @@ from test_training import SCHEDULE, learnable_pairs
 
 from models.dual_encoder import DualEncoder
 from models.losses import HardTripletRankingLoss, InfoNCE, TripletRankingLoss
-from utils.mixup import Mixup
-from utils.parallel import gather_rows, share_of
 from utils.runtime import distributed
 from utils.runtime.distributed import ALONE, Team
 from utils.settings.config import PROJECT_ROOT
-from utils.training import Schedule, Trainer
+from utils.training.mixup import Mixup
+from utils.training.shared_step import gather_rows, share_of
+from utils.training.trainer import Schedule, Trainer
 
 WAYS = {
     "triplet": {},
