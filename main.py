@@ -36,18 +36,18 @@ from utils.evaluation import metrics, score_text
 from utils.evaluation.evaluate import evaluate
 from utils.evaluation.ranking import best_clips, write_result_table, write_score_matrix
 from utils.evaluation.relevance import read_relevant_csv, read_result_table, relevant_by_caption
-from utils.experiment import PLANS, Part, files_of_run, leave_out_failed, load_data, load_split
 from utils.features.sentences import TextEncoder
 from utils.files.locks import only_run
-from utils.recipe import read_questions
-from utils.run_report import write_report
-from utils.runs import Run
+from utils.runs.data import PLANS, Part, files_of_run, leave_out_failed, load_data, load_split
+from utils.runs.report import write_report
+from utils.runs.run_folder import Run
+from utils.runs.scorer import Scorer, load_scorer, load_split_to_score, score_queries
+from utils.runs.sweep import Sweep, load_data_of_runs, train_runs
+from utils.runs.sweep_recipe import read_questions
+from utils.runs.training_run import make_trainer, train_run
 from utils.runtime import devices, distributed, terminal
 from utils.runtime.errors import InputError, refuse
-from utils.scoring import Scorer, load_scorer, load_split_to_score, score_queries
 from utils.settings.consistency import destructive, require_files
-from utils.sweep import Sweep, load_data_of_runs, train_runs
-from utils.training_run import make_trainer, train_run
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -30,12 +30,12 @@ from utils.runtime import interrupts
 interrupts.end_quietly_until_run(__name__)
 
 from models import architectures
-from utils import inputs
 from utils.datasets import corpus
 from utils.datasets.sound_checks import read_fingerprints
 from utils.features import updating
 from utils.features.clip_features import Clip, write_clip_features
 from utils.features.tagger import Tagger
+from utils.runs import model_inputs
 from utils.runtime import distributed, terminal
 from utils.settings.config import Config, DataFiles
 from utils.settings.consistency import require_files
@@ -114,7 +114,10 @@ def tag(
         update = updating.update_vector_files(
             [files.audio_logits, files.audio_scene],
             list(paths),
-            attributes=[{"what": what, **tagger.made_by} for what in (inputs.LOGITS, inputs.SCENE)],
+            attributes=[
+                {"what": what, **tagger.made_by}
+                for what in (model_inputs.LOGITS, model_inputs.SCENE)
+            ],
             columns={"sources": [sources.get(id, "") for id in paths]},
             unusable=unusable,
             widths=tagger.widths,

@@ -22,9 +22,9 @@ from utils.runtime import interrupts
 interrupts.end_quietly_until_run(__name__)
 
 from models.sentence_encoder import SentenceEncoder
-from utils import inputs
 from utils.datasets import corpus
 from utils.features import sentences
+from utils.runs import model_inputs
 from utils.runtime import terminal
 
 
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         corpus.files.caption_embeddings,
         ids,
         captions,
-        what=inputs.CAPTIONS,
+        what=model_inputs.CAPTIONS,
         unit="captions",
         config=config,
         load_encoder=SentenceEncoder,

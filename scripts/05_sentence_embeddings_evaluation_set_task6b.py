@@ -18,9 +18,9 @@ from utils.runtime import interrupts
 interrupts.end_quietly_until_run(__name__)
 
 from models.sentence_encoder import SentenceEncoder
-from utils import inputs
 from utils.datasets import splits, task6b
 from utils.features import sentences
+from utils.runs import model_inputs
 from utils.runtime import terminal
 
 
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
         data.caption_embeddings,
         queries.caption_ids,
         queries.captions,
-        what=inputs.CAPTIONS,
+        what=model_inputs.CAPTIONS,
         unit="queries",
         config=config,
         load_encoder=SentenceEncoder,

@@ -20,9 +20,9 @@ from utils.runtime import interrupts
 interrupts.end_quietly_until_run(__name__)
 
 from models.sentence_encoder import SentenceEncoder
-from utils import inputs
 from utils.datasets import audioset
 from utils.features import sentences
+from utils.runs import model_inputs
 from utils.runtime import terminal
 
 
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
         config.tag_embeddings,
         [str(index) for index in range(len(texts))],
         texts,
-        what=inputs.tags_of(info),
+        what=model_inputs.tags_of(info),
         unit="tags",
         config=config,
         load_encoder=SentenceEncoder,

@@ -45,7 +45,7 @@ from models import architectures, passt
 from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import TripletRankingLoss
 from models.sentence_encoder import SentenceEncoder
-from utils import imagined, inputs, nearest, plain
+from utils import imagined, nearest, plain
 from utils.datasets import audioset
 from utils.evaluation.evaluate import evaluate
 from utils.evaluation.metrics import single_relevant
@@ -56,6 +56,7 @@ from utils.features.pairs import Pairs
 from utils.features.sentences import TextEncoder, text_work
 from utils.features.vector_file import write_vectors
 from utils.files.writing import atomic_write
+from utils.runs import model_inputs
 from utils.runtime import devices, distributed, onednn, terminal
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT, Config
@@ -494,21 +495,21 @@ def whole_run(
             "audio_logits_passt.hdf5",
             audio_ids,
             [pairs.features for pairs in splits.values()],
-            {"what": inputs.LOGITS, "model": "demo", "weights_sha256": "random"},
+            {"what": model_inputs.LOGITS, "model": "demo", "weights_sha256": "random"},
             {},
         ),
         (
             "sentence_embeddings_mpnet.hdf5",
             caption_ids,
             [pairs.sentences for pairs in splits.values()],
-            {"what": inputs.CAPTIONS, **sentence_model},
+            {"what": model_inputs.CAPTIONS, **sentence_model},
             {"texts": texts},
         ),
         (
             "audioset_527_tags_embeddings_mpnet.hdf5",
             [str(index) for index in range(len(table))],
             [table],
-            {"what": inputs.tags_of("tags"), **sentence_model},
+            {"what": model_inputs.tags_of("tags"), **sentence_model},
             {},
         ),
     ):

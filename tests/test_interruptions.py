@@ -25,11 +25,11 @@ from conftest import DEMO_CONFIG, FILES, load_script, options, scores, settings_
 from crashes import crashes, full_disks, in_child
 
 from models.dual_encoder import tag_embedding
-from utils import training_run
 from utils.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from utils.experiment import Data, Part, load_pairs
 from utils.features.vector_file import VectorFile, read_vectors
-from utils.runs import Run
+from utils.runs import training_run
+from utils.runs.data import Data, Part, load_pairs
+from utils.runs.run_folder import Run
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT, load_config

@@ -166,7 +166,7 @@ def test_pretraining_trains_on_audiocaps_and_never_sees_clothos_test_split(
     module = load_script("main")
     parts = []
     monkeypatch.setattr(
-        "utils.training_run.fit_and_score", lambda c, data, *_: parts.append(data) or {}
+        "utils.runs.training_run.fit_and_score", lambda c, data, *_: parts.append(data) or {}
     )
     monkeypatch.setattr(module.cli.Summary, "finish", lambda *_: None)
     monkeypatch.setattr(module.Run, "new", lambda config, **_: module.Run(tmp_path))
@@ -184,7 +184,7 @@ def test_training_starts_from_the_pretrained_weights(pretrained, tmp_path, monke
     module = load_script("main")
     models = []
     monkeypatch.setattr(
-        "utils.training_run.fit_and_score", lambda c, d, t, r: models.append(t.model) or {}
+        "utils.runs.training_run.fit_and_score", lambda c, d, t, r: models.append(t.model) or {}
     )
     monkeypatch.setattr(module.cli.Summary, "finish", lambda *_: None)
     start = f"training.init_checkpoint={run / 'checkpoint_best.pt'}"

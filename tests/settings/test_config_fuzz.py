@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import DEMO_CONFIG
-from utils.recipe import Question, label, parse_questions, parse_vary, read_recipe
+from utils.runs.sweep import Sweep
+from utils.runs.sweep_recipe import Question, label, parse_questions, parse_vary, read_recipe
 from utils.runtime.errors import InputError
 from utils.settings.config import DEFAULT_CONFIG, Config, load_config, to_plain
-from utils.sweep import Sweep
 
 SHIPPED = yaml.safe_load(DEFAULT_CONFIG.read_text(encoding="utf-8"))
 KEYS = [key for section in SHIPPED.values() if isinstance(section, dict) for key in section]

@@ -3,11 +3,11 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import DEMO_CONFIG, load_script, options, settings_for
-from utils.recipe import read_recipe
+from utils.runs.sweep import Sweep
+from utils.runs.sweep_recipe import read_recipe
 from utils.runtime.errors import InputError
 from utils.settings.config import DEFAULT_CONFIG, PROJECT_ROOT, load_config, parse_config, to_plain
 from utils.settings.consistency import contradictions, destructive, require_files
-from utils.sweep import Sweep
 
 
 @pytest.mark.parametrize("path", [DEFAULT_CONFIG, DEMO_CONFIG])

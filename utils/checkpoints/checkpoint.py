@@ -29,7 +29,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Returns
     -------
     dict
-        With ``trained_on``, a plan of `utils.experiment`, and ``trained_with``, a plain
+        With ``trained_on``, a plan of `utils.runs.data`, and ``trained_with``, a plain
         `TrainedWith`, also where an older one does not tell them; the rest as it was written.
 
     Raises

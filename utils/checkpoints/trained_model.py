@@ -10,7 +10,7 @@ from torch import nn
 from utils.checkpoints import model_folder
 from utils.checkpoints.checkpoint import load_checkpoint
 from utils.checkpoints.provenance import TrainedWith
-from utils.resuming import load_into, weights_of
+from utils.runs.resuming import load_into, weights_of
 from utils.runtime.errors import InputError
 from utils.settings.config import Config, parse_config
 

@@ -10,9 +10,9 @@ import wandb
 from conftest import load_script, options, settings_for
 from wandb.proto import wandb_internal_pb2
 
+from utils.runs.tracking import Tracker
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT, load_config
-from utils.tracking import Tracker
 
 
 def test_off_means_not_even_imported(tmp_path):
@@ -20,7 +20,7 @@ def test_off_means_not_even_imported(tmp_path):
         "import sys, main\n"
         "from pathlib import Path\n"
         "from utils.settings.config import load_config\n"
-        "from utils.tracking import Tracker\n"
+        "from utils.runs.tracking import Tracker\n"
         "with Tracker(load_config(), Path('.')) as tracker:\n"
         "    tracker.log({'epoch': 1}); tracker.summarise({})\n"
         "print('wandb' in sys.modules)"

@@ -12,20 +12,20 @@ import yaml
 from numpy.typing import NDArray
 from torch import nn
 
-from utils.comparison import Outcome, compare, table_csv, table_markdown
 from utils.datasets.corpus import CLOTHO
-from utils.experiment import PLANS, Data, TagEmbedding, data_settings, files_of_run, load_data
 from utils.files.writing import atomic_write
-from utils.recipe import Question, label, parse_questions
-from utils.resuming import begin_or_resume, load_initial
-from utils.runs import Run, folder_name
+from utils.runs.data import PLANS, Data, TagEmbedding, data_settings, files_of_run, load_data
+from utils.runs.resuming import begin_or_resume, load_initial
+from utils.runs.run_folder import Run, folder_name
+from utils.runs.sweep_recipe import Question, label, parse_questions
+from utils.runs.sweep_table import Outcome, compare, table_csv, table_markdown
+from utils.runs.training_run import fit_and_score, make_trainer
 from utils.runtime import terminal
 from utils.runtime.devices import choose_device
 from utils.runtime.errors import InputError, shown
 from utils.settings.config import Config, parse_config, to_plain
 from utils.settings.consistency import Needed, destructive
 from utils.settings.safe_yaml import read_yaml
-from utils.training_run import fit_and_score, make_trainer
 
 _PLAN = "sweep.yaml"
 
@@ -175,7 +175,7 @@ def load_data_of_runs(
     configs : iterable of Config
         Of the runs.
     tag_embedding, summary
-        See `utils.experiment.load_data`.
+        See `utils.runs.data.load_data`.
 
     Returns
     -------
@@ -225,7 +225,7 @@ def train_runs(
     data_of : mapping of Config to Data
         From `load_data_of_runs`.
     dual_encoder, make_loss : callable
-        See `utils.training_run.make_trainer`.
+        See `utils.runs.training_run.make_trainer`.
     summary : cli.Summary
         Told the validation mAP@10 of each.
 

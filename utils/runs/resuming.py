@@ -10,8 +10,8 @@ import torch
 
 from utils.checkpoints.checkpoint import load_checkpoint
 from utils.checkpoints.provenance import TrainedWith
-from utils.experiment import INITIAL_WEIGHTS
-from utils.runs import Run, run_label
+from utils.runs.data import INITIAL_WEIGHTS
+from utils.runs.run_folder import Run, run_label
 from utils.runtime.errors import InputError
 from utils.settings.config import Config, differing_settings, load_config, parse_config
 from utils.training.trainer import Trainer
@@ -42,7 +42,7 @@ def unfinished_run(config: Config, *, trained_on: str, begun_with: Mapping[str, 
     ----------
     config : Config
     trained_on : str
-        The plan of `utils.experiment`.
+        The plan of `utils.runs.data`.
     begun_with : mapping
         Digests of what the run would be trained on, as `Run.begun_with`.
 

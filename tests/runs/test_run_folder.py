@@ -2,7 +2,7 @@ import csv
 
 import pytest
 
-from utils.runs import Run
+from utils.runs.run_folder import Run
 from utils.runtime.errors import InputError
 from utils.settings.config import load_config
 

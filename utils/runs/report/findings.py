@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from utils.datasets.splits import CaptionSplit
 from utils.evaluation.evaluate import Evaluation, evaluate
 from utils.evaluation.metrics import CUTOFF, bootstrap_interval, bootstrap_intervals
-from utils.experiment import Part
+from utils.runs.data import Part
 
 CURVE_LENGTH = 100  # the recall curve goes up to R@100
 TOP_TAGS = 3  # that a clip is said to have

@@ -8,10 +8,10 @@ import torch
 from models.dual_encoder import DualEncoder, tag_embedding
 from utils.datasets.splits import QuerySplit
 from utils.features.vector_file import VectorFile
-from utils.inputs import Inputs
+from utils.runs.model_inputs import Inputs
+from utils.runs.scorer import Scorer, load_split_to_score, score_queries
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
-from utils.scoring import Scorer, load_split_to_score, score_queries
 from utils.settings.config import load_config
 
 RELEVANT = {"rain": {"a.wav", "b.wav"}, "a dog": {"c.wav"}}

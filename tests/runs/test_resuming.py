@@ -2,10 +2,10 @@ import datetime
 
 import pytest
 
-from utils import runs
 from utils.datasets.corpus import AUDIOCAPS, CLOTHO
-from utils.resuming import unfinished_run, weights_of
-from utils.runs import Run
+from utils.runs import run_folder
+from utils.runs.resuming import unfinished_run, weights_of
+from utils.runs.run_folder import Run
 from utils.runtime.errors import InputError
 from utils.settings.config import load_config
 
@@ -54,7 +54,7 @@ def test_the_newest_is_found_numbers_counted(config, monkeypatch):
         def now(cls):
             return cls(2025, 1, 2, 3, 4, 5)
 
-    monkeypatch.setattr(runs.datetime, "datetime", Clock)
+    monkeypatch.setattr(run_folder.datetime, "datetime", Clock)
     folders = [begin(config) for _ in range(11)]
     assert folders[-1].name == "2025-01-02_03-04-05_seed7_11"
     assert found(config) == folders[-1]

@@ -8,9 +8,9 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from utils.evaluation.metrics import METRICS
-from utils.run_report.figures import HUES, LIGHT
-from utils.run_report.findings import RankBin, RecallCurve
-from utils.run_report.space import SpaceMap
+from utils.runs.report.figures import HUES, LIGHT
+from utils.runs.report.findings import RankBin, RecallCurve
+from utils.runs.report.space import SpaceMap
 
 _LABEL_HEIGHT = 0.09  # of the height of the axes
 

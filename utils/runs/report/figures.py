@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from utils.run_report.markup import Html, escape
+from utils.runs.report.markup import Html, escape
 
 # By name: the colour on a light page, and on a dark one. All light ones differ, as it is by them
 # that the colours of a drawing are told apart.

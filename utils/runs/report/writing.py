@@ -8,16 +8,16 @@ from torch import nn
 
 from utils.datasets.audioset import NUM_TAGS, read_labels
 from utils.evaluation.metrics import METRICS
-from utils.experiment import Part
 from utils.files.writing import atomic_write, read_json, read_text
-from utils.inputs import Inputs
-from utils.run_report import findings, plots
-from utils.run_report.figures import HUES, draw, png
-from utils.run_report.findings import Retrieval
-from utils.run_report.page import Drawing, Numbers, page
-from utils.run_report.retrieval_page import SplitFindings
-from utils.run_report.space import space_map
-from utils.runs import Run
+from utils.runs.data import Part
+from utils.runs.model_inputs import Inputs
+from utils.runs.report import findings, plots
+from utils.runs.report.figures import HUES, draw, png
+from utils.runs.report.findings import Retrieval
+from utils.runs.report.page import Drawing, Numbers, page
+from utils.runs.report.retrieval_page import SplitFindings
+from utils.runs.report.space import space_map
+from utils.runs.run_folder import Run
 from utils.runtime.errors import InputError
 
 _SHOWN_WORST, _SHOWN_BEST = 6, 4  # queries

@@ -13,16 +13,16 @@ from utils.datasets.corpus import corpus
 from utils.evaluation import metrics, score_text
 from utils.evaluation.evaluate import evaluate
 from utils.evaluation.ranking import write_result_table
-from utils.experiment import PLANS, Data, describe_data
-from utils.inputs import Inputs
-from utils.resuming import begin_or_resume, follow, load_initial, unfinished_run
-from utils.run_report import write_report
-from utils.runs import Run
+from utils.runs.data import PLANS, Data, describe_data
+from utils.runs.model_inputs import Inputs
+from utils.runs.report import write_report
+from utils.runs.resuming import begin_or_resume, follow, load_initial, unfinished_run
+from utils.runs.run_folder import Run
+from utils.runs.tracking import Tracker
 from utils.runtime import environment, terminal
 from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError
 from utils.settings.config import Config, Model, to_plain
-from utils.tracking import Tracker
 from utils.training.mixup import Mixup
 from utils.training.shared_step import require_same_training
 from utils.training.trainer import Schedule, Trainer, spread_seed
@@ -114,7 +114,7 @@ def train_run(
     trainer : Trainer
         Untrained, from `make_trainer`.
     trained_on : str
-        The plan of `utils.experiment`.
+        The plan of `utils.runs.data`.
     given : Run or None
         To go on with. None: with one that was begun alike and interrupted, or else a new one.
     new : bool

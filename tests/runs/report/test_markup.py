@@ -2,7 +2,7 @@ import html.parser
 
 import pytest
 
-from utils.run_report.markup import Html, element, escape, facts, join, table
+from utils.runs.report.markup import Html, element, escape, facts, join, table
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -4,7 +4,7 @@ import io
 import numpy as np
 import pytest
 
-from utils.comparison import Outcome, compare, table_csv, table_markdown
+from utils.runs.sweep_table import Outcome, compare, table_csv, table_markdown
 
 
 def outcome(*ranks, validation=(0.5, 0.7)):

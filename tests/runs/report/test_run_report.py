@@ -12,11 +12,11 @@ from test_findings import LABELS, random_retrieval
 from test_markup import HOSTILE, Reader
 
 from utils.datasets.splits import CaptionSplit
-from utils.run_report import figures, findings, plots, retrieval_page
-from utils.run_report.page import Drawing, Numbers, page
-from utils.run_report.retrieval_page import SplitFindings
-from utils.run_report.space import space_map
-from utils.runs import Run
+from utils.runs.report import figures, findings, plots, retrieval_page
+from utils.runs.report.page import Drawing, Numbers, page
+from utils.runs.report.retrieval_page import SplitFindings
+from utils.runs.report.space import space_map
+from utils.runs.run_folder import Run
 from utils.runtime.errors import InputError
 
 HISTORY = [
@@ -288,7 +288,7 @@ def test_a_report_that_cannot_be_written_costs_no_run(small_demo, tmp_path, monk
     def fail(*_, **__):
         raise InputError("cannot write report.html: no space left.")
 
-    monkeypatch.setattr("utils.training_run.write_report", fail)
+    monkeypatch.setattr("utils.runs.training_run.write_report", fail)
     load_script("main").main(options(settings_for(small_demo, outputs=tmp_path / "outputs")))
     (folder,) = (tmp_path / "outputs/demo").iterdir()
     assert Run.complete(folder).finished

@@ -12,13 +12,13 @@ from models.dual_encoder import DualEncoder
 from models.losses import make_loss
 from utils.datasets.corpus import CLOTHO
 from utils.datasets.splits import CaptionSplit
-from utils.experiment import Data, Part
 from utils.features.pairs import Pairs
 from utils.features.vector_file import VectorFile
-from utils.inputs import Inputs
+from utils.runs.data import Data, Part
+from utils.runs.model_inputs import Inputs
+from utils.runs.training_run import make_trainer, train_run
 from utils.runtime import terminal
 from utils.settings.config import load_config
-from utils.training_run import make_trainer, train_run
 
 CLIPS, AUDIO, TEXT = 6, 3, 4
 

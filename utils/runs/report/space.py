@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.run_report.findings import Retrieval, top_tags
+from utils.runs.report.findings import Retrieval, top_tags
 
 _SHOWN_CLIPS = 1500  # more would make a blot of the map, and minutes of t-SNE
 _COMPONENTS = 50

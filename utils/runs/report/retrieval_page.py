@@ -5,17 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from utils.run_report.figures import HUES
-from utils.run_report.findings import (
-    TOP_TAGS,
-    Query,
-    Retrieval,
-    TagScore,
-    TagScores,
-    fewest_clips,
-)
-from utils.run_report.markup import Html, element, section, table
-from utils.run_report.space import SpaceMap
+from utils.runs.report.figures import HUES
+from utils.runs.report.findings import TOP_TAGS, Query, Retrieval, TagScore, TagScores, fewest_clips
+from utils.runs.report.markup import Html, element, section, table
+from utils.runs.report.space import SpaceMap
 
 _MAP_SIZE = 1000
 

@@ -4,9 +4,9 @@ import pytest
 from utils.datasets.splits import CaptionSplit
 from utils.evaluation import metrics
 from utils.evaluation.evaluate import Evaluation
-from utils.run_report import findings
-from utils.run_report.findings import Retrieval
-from utils.run_report.space import space_map
+from utils.runs.report import findings
+from utils.runs.report.findings import Retrieval
+from utils.runs.report.space import space_map
 
 
 def make_retrieval(clip_of_caption, audio, text, logits=None) -> Retrieval:
@@ -202,7 +202,7 @@ def test_few_clips_have_a_map_too(clips):
 
 
 def test_of_very_many_clips_the_map_shows_a_sample(monkeypatch):
-    monkeypatch.setattr("utils.run_report.space._SHOWN_CLIPS", 10)
+    monkeypatch.setattr("utils.runs.report.space._SHOWN_CLIPS", 10)
     places = space_map(random_retrieval(clips=100), LABELS, groups=8, seed=0)
     assert places.clips.tolist() == [0, 11, 22, 33, 44, 55, 66, 77, 88, 99]
     assert [rows[0] for rows in places.captions] == [3 * clip for clip in places.clips]

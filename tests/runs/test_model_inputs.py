@@ -5,7 +5,7 @@ import pytest
 
 from utils.datasets.splits import CaptionSplit, QuerySplit
 from utils.features.vector_file import row_keys, write_vectors
-from utils.inputs import CAPTIONS, LOGITS, SCENE, read_inputs, tags_of
+from utils.runs.model_inputs import CAPTIONS, LOGITS, SCENE, read_inputs, tags_of
 from utils.runtime.errors import InputError
 
 SPLIT = CaptionSplit(

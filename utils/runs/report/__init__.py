@@ -1,5 +1,5 @@
 """report.html of a run: scores, curves, queries, tags, a map, and how to repeat it."""
 
-from utils.run_report.writing import write_report
+from utils.runs.report.writing import write_report
 
 __all__ = ["write_report"]

@@ -1,6 +1,6 @@
 import pytest
 
-from utils.recipe import label, parse_questions, parse_vary, read_questions
+from utils.runs.sweep_recipe import label, parse_questions, parse_vary, read_questions
 from utils.runtime.errors import InputError
 
 

@@ -15,7 +15,13 @@ from utils.datasets.splits import CaptionSplit, QuerySplit, Split, without_clips
 from utils.features.pairs import Pairs
 from utils.files.tensors import digest_of
 from utils.files.writing import read_text, sha256
-from utils.inputs import TAG_SCRIPT, Inputs, needed_vectors, read_inputs, require_one_source
+from utils.runs.model_inputs import (
+    TAG_SCRIPT,
+    Inputs,
+    needed_vectors,
+    read_inputs,
+    require_one_source,
+)
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
 from utils.settings.config import Config, Model, Training

@@ -18,7 +18,8 @@ from utils.datasets.corpus import corpus
 from utils.datasets.splits import CaptionSplit, QuerySplit
 from utils.evaluation import metrics, score_text
 from utils.evaluation.ranking import best_clips, score_matrix
-from utils.experiment import (
+from utils.features.pairs import Pairs
+from utils.runs.data import (
     PLANS,
     TagEmbedding,
     load_clips,
@@ -27,15 +28,14 @@ from utils.experiment import (
     load_split,
     needed_files,
 )
-from utils.features.pairs import Pairs
-from utils.inputs import Inputs
-from utils.resuming import load_into, settings_of, weights_of
+from utils.runs.model_inputs import Inputs
+from utils.runs.resuming import load_into, settings_of, weights_of
+from utils.runs.training_run import build_model
 from utils.runtime import terminal
 from utils.runtime.devices import choose_device
 from utils.runtime.errors import InputError
 from utils.settings.config import Config
 from utils.settings.consistency import require_files
-from utils.training_run import build_model
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Scorer:
     config : Config
         The settings of its training, as changed for scoring.
     trained_on : str
-        The plan of `utils.experiment`.
+        The plan of `utils.runs.data`.
     tag_embedding : callable
-        See `utils.experiment.load_data`.
+        See `utils.runs.data.load_data`.
 
     """
 
@@ -100,7 +100,7 @@ def load_scorer(
     path : Path
         A checkpoint of a run.
     changed : callable
-        See `utils.resuming.settings_of`.
+        See `utils.runs.resuming.settings_of`.
     subset : {'clotho', 'audiocaps', 'task6b'} or None
         None for the data set that the model was trained on.
     split : str or None
@@ -108,7 +108,7 @@ def load_scorer(
     dual_encoder : callable
         `models.dual_encoder.DualEncoder`.
     tag_embedding : callable
-        See `utils.experiment.load_data`.
+        See `utils.runs.data.load_data`.
     summary : cli.Summary
         Told what is read.
 

@@ -25,7 +25,7 @@ from utils.training.trainer import SELECTED_BY
 class Run:
     """A run folder, ``<output_path>/<experiment>/<run>/``; as a context manager it is held.
 
-    Use `Run.new`, `Run.existing` or `utils.resuming.unfinished_run`.
+    Use `Run.new`, `Run.existing` or `utils.runs.resuming.unfinished_run`.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ class Run:
     def new(cls, config: Config, *, trained_on: str = CLOTHO) -> "Run":
         """Make the folder of a new run, named by date, time and seed, and hold it.
 
-        `trained_on` names the plan of `utils.experiment` that the run follows.
+        `trained_on` names the plan of `utils.runs.data` that the run follows.
         """
         while True:
             folder = folder_name(config, run_label(config, trained_on))

@@ -6,7 +6,7 @@ import pytest
 from utils.checkpoints.checkpoint import save_checkpoint
 from utils.checkpoints.exporting import exported_config
 from utils.checkpoints.provenance import TrainedWith
-from utils.model_card import Source, model_card, sources_of
+from utils.runs.model_card import Source, model_card, sources_of
 from utils.settings.config import Model, load_config
 
 SCORES = {"R@1": 0.1, "R@5": 0.25, "R@10": 0.5, "mAP@10": 0.2}

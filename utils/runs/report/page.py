@@ -13,10 +13,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from utils.evaluation.metrics import METRICS
-from utils.run_report import retrieval_page
-from utils.run_report.figures import HUES, PALETTE, svg
-from utils.run_report.markup import Html, element, escape, facts, section, table
-from utils.run_report.retrieval_page import SplitFindings
+from utils.runs.report import retrieval_page
+from utils.runs.report.figures import HUES, PALETTE, svg
+from utils.runs.report.markup import Html, element, escape, facts, section, table
+from utils.runs.report.retrieval_page import SplitFindings
 
 _TEMPLATE = Path(__file__).with_name("page.html")
 _NAMES = {"clotho": "Clotho", "audiocaps": "AudioCaps"}

@@ -6,10 +6,10 @@ import pytest
 
 from tests.conftest import DEMO_CONFIG, load_script, options, settings_for
 from utils.files.locks import only_run
-from utils.recipe import Question, read_recipe
+from utils.runs.sweep import Sweep
+from utils.runs.sweep_recipe import Question, read_recipe
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT, load_config
-from utils.sweep import Sweep
 
 
 def test_the_shipped_recipe_is_valid_and_shares_what_questions_share():
