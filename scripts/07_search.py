@@ -39,9 +39,9 @@ from utils.datasets.audioset import read_labels
 from utils.files.writing import read_text
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import InputError, printable
-from utils.search import Hit, parse_filter
-from utils.search_cli import add_options, open_searcher, tell
-from utils.search_setup import Networks, Searcher
+from utils.search.command_line import add_options, open_searcher, tell
+from utils.search.engine import Hit, parse_filter
+from utils.search.searcher import Networks, Searcher
 
 NETWORKS = Networks(architectures, SentenceEncoder, DualEncoder)
 EXIT_NOTHING_FOUND = 1

@@ -26,12 +26,12 @@ from models import architectures
 from models.dual_encoder import DualEncoder
 from models.sentence_encoder import SentenceEncoder
 from utils.runtime import distributed, terminal
-from utils.search_cli import add_options, open_searcher, tell
-from utils.search_setup import Networks
-from utils.web.app import create_app
-from utils.web.guard import LOOPBACK
-from utils.web.server import address_of, listen, open_in_browser, serve
-from utils.web.service import Service
+from utils.search.command_line import add_options, open_searcher, tell
+from utils.search.searcher import Networks
+from utils.search.web.app import create_app
+from utils.search.web.guard import LOOPBACK
+from utils.search.web.server import address_of, listen, open_in_browser, serve
+from utils.search.web.service import Service
 
 NETWORKS = Networks(architectures, SentenceEncoder, DualEncoder)
 

@@ -45,12 +45,11 @@ from models import architectures, passt
 from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import TripletRankingLoss
 from models.sentence_encoder import SentenceEncoder
-from utils import imagined, nearest, plain
+from utils import imagined, plain
 from utils.datasets import audioset
 from utils.evaluation.evaluate import evaluate
 from utils.evaluation.metrics import single_relevant
 from utils.evaluation.ranking import rank_clips
-from utils.exact import as_tensor
 from utils.features import updating, weights
 from utils.features.pairs import Pairs
 from utils.features.sentences import TextEncoder, text_work
@@ -59,6 +58,8 @@ from utils.files.writing import atomic_write
 from utils.runs import model_inputs
 from utils.runtime import devices, distributed, onednn, terminal
 from utils.runtime.errors import InputError
+from utils.search.nearest import approximate
+from utils.search.nearest.exact import as_tensor
 from utils.settings.config import PROJECT_ROOT, Config
 from utils.timing import HEADER, Row, latencies, once, peak_memory, seconds, timed_with, with_peak
 from utils.training.trainer import Schedule, Trainer
@@ -179,7 +180,7 @@ def search_rows(
     vectors: np.ndarray, queries: np.ndarray, sample: np.ndarray, *, folder: Path
 ) -> list[Row]:
     """Time exact and approximate search; the reference scores and sorts all for each query."""
-    exact = nearest.ExactSearch(vectors)
+    exact = approximate.ExactSearch(vectors)
     audio = as_tensor(vectors)
     best, _ = exact.search(queries, 10)  # also reads the file
     reference, _ = latencies(
@@ -189,16 +190,16 @@ def search_rows(
     many = queries[:100]
     together = min(once(lambda: exact.search(many, 10)) for _ in range(3)) / len(many)
 
-    def build() -> tuple[nearest.ApproximateSearch, float]:
+    def build() -> tuple[approximate.ApproximateSearch, float]:
         started = time.perf_counter()
-        search = nearest.ApproximateSearch.build(vectors, sample=sample, seed=0)
+        search = approximate.ApproximateSearch.build(vectors, sample=sample, seed=0)
         return search, time.perf_counter() - started
 
     (search, took), memory = with_peak(build)  # the mapped vectors included
     search.save(folder / "index")
     quick, quick_p99 = latencies(lambda query: search.search(query[None], 10), queries)
     quick_together = min(once(lambda: search.search(many, 10)) for _ in range(3)) / len(many)
-    recall = nearest.recall_of(search.search(queries, 10)[0], best)
+    recall = approximate.recall_of(search.search(queries, 10)[0], best)
     unit = f"query of {len(vectors):.0e}"
     note = (
         f"p99 {1e3 * quick_p99:.1f} ms; {recall:.1%} of the ten best, {search.recall:.1%} told; "

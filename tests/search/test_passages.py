@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from utils.files.journal import Journal
-from utils.passages import Passage, cut_passages, read_passages
 from utils.runtime.errors import InputError
+from utils.search.passages import Passage, cut_passages, read_passages
 
 HOP = 2.5
 

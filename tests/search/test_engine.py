@@ -5,10 +5,10 @@ from torch.nn import functional as F
 
 from models.dual_encoder import DualEncoder
 from tests.conftest import Bar
-from utils.library import Library, Sound
-from utils.passages import Passage
 from utils.runtime.errors import InputError
-from utils.search import Engine, Filter, embed_library, parse_filter
+from utils.search.engine import Engine, Filter, embed_library, parse_filter
+from utils.search.library import Library, Sound
+from utils.search.passages import Passage
 
 TAGS = ["Dog", "Bark", "Rain", "Rain on surface"]
 SCENE = 3  # numbers of a scene embedding

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from utils.audio.sound_file import UnusableSound, read_header
 from utils.files.journal import Journal, generation, is_of
 from utils.files.locks import explained
-from utils.passages import Passage, PassageRows, cut_passages, read_passages
 from utils.runtime.errors import InputError
-from utils.sound_folder import Changes, SoundFile, changed_since, look, read_list, write_list
+from utils.search.passages import Passage, PassageRows, cut_passages, read_passages
+from utils.search.sound_folder import Changes, SoundFile, changed_since, look, read_list, write_list
 
 _FILES = "files.json"
 _ROWS = "passages"

@@ -15,14 +15,14 @@ import soundfile
 from starlette.testclient import TestClient
 
 from utils.datasets.audioset import read_labels
-from utils.library import Library, Sound
-from utils.passages import Passage
 from utils.runtime.errors import InputError
-from utils.search import Filter, Hit, Reason
-from utils.sound_folder import Changes
-from utils.web import clips
-from utils.web.app import create_app
-from utils.web.service import Service
+from utils.search.engine import Filter, Hit, Reason
+from utils.search.library import Library, Sound
+from utils.search.passages import Passage
+from utils.search.sound_folder import Changes
+from utils.search.web import clips
+from utils.search.web.app import create_app
+from utils.search.web.service import Service
 
 RATE = 8_000
 ODD = [

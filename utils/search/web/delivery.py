@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 
 from utils.audio.sound_file import UnusableSound, opened
-from utils.web.guard import Refusal
+from utils.search.web.guard import Refusal
 
 _log = logging.getLogger(__name__)
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import Bar
-from utils import tag_columns
-from utils.tag_columns import TagColumns
+from utils.search import tag_columns
+from utils.search.tag_columns import TagColumns
 
 TAGS = 4
 

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from utils.files.journal import map_rows
 from utils.files.raw_rows import grow
-from utils.library import Library
 from utils.runtime.errors import InputError
-from utils.tag_columns import TagColumns
+from utils.search.library import Library
+from utils.search.tag_columns import TagColumns
 
 _EMBEDDED_AT_ONCE = 16_384  # rows
 _REASONS = 5  # tags that an explanation names

@@ -23,13 +23,13 @@ from utils.features import updating
 from utils.features.sentences import TextEncoder
 from utils.features.tagger import Tagger
 from utils.files.tensors import digest_of
-from utils.library import Library, update_library
-from utils.nearest import EXACT_BELOW, nearest
 from utils.runtime.errors import InputError
-from utils.search import Engine, embed_library
+from utils.search.engine import Engine, embed_library
+from utils.search.library import Library, update_library
+from utils.search.nearest.approximate import EXACT_BELOW, nearest
+from utils.search.sound_folder import Changes
+from utils.search.tag_columns import TagColumns
 from utils.settings.config import Config
-from utils.sound_folder import Changes
-from utils.tag_columns import TagColumns
 
 _ORIGIN = ("model", "weights_sha256", "precision")  # what rows of an index depend on
 _LONGEST_NAME = 60  # of a folder, in the name of its index

@@ -14,7 +14,7 @@ from anyio import to_thread
 from numpy.typing import NDArray
 
 from utils.audio.sound_file import UnusableSound, read_header
-from utils.web.guard import Refusal
+from utils.search.web.guard import Refusal
 
 MAX_BYTES = 50_000_000
 MAX_SECONDS = 300

@@ -1,4 +1,4 @@
-"""The page's addresses: HTTP on one side, `utils.web.service` on the other."""
+"""The page's addresses: HTTP on one side, `utils.search.web.service` on the other."""
 
 import json
 import math
@@ -16,10 +16,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from utils.runtime.errors import InputError
-from utils.search import Filter, parse_filter
-from utils.web import delivery
-from utils.web.guard import Guard, Refusal
-from utils.web.service import MAX_FILTERS, MAX_QUERY, MAX_TOP, Query, Service
+from utils.search.engine import Filter, parse_filter
+from utils.search.web import delivery
+from utils.search.web.guard import Guard, Refusal
+from utils.search.web.service import MAX_FILTERS, MAX_QUERY, MAX_TOP, Query, Service
 
 _PAGE = Path(__file__).parent / "page"
 _TYPES = {

@@ -8,8 +8,8 @@ import soundfile
 from starlette.datastructures import Headers
 
 from utils.audio.sound_file import UnusableSound
-from utils.web.delivery import as_content, open_below, respond, shown, version_of
-from utils.web.guard import Refusal
+from utils.search.web.delivery import as_content, open_below, respond, shown, version_of
+from utils.search.web.guard import Refusal
 
 RATE = 16_000
 
@@ -74,7 +74,7 @@ def test_a_link_that_is_slipped_in_after_the_check_is_not_followed(tmp_path, mon
             (folder / "sub").symlink_to(outside)
         return opened(path, flags, **options)
 
-    monkeypatch.setattr("utils.web.delivery.os.open", swap)
+    monkeypatch.setattr("utils.search.web.delivery.os.open", swap)
     with pytest.raises(Refusal, match=r"sub/a\.wav"):
         open_below(folder, "sub/a.wav")
 
@@ -141,7 +141,7 @@ def test_what_they_do_not_play_is_decoded(suffix, options, channels, tmp_path):
 
 
 def test_any_part_of_what_is_decoded_is_the_part_of_the_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("utils.web.delivery._CHUNK", 1000)
+    monkeypatch.setattr("utils.search.web.delivery._CHUNK", 1000)
     path = write(tmp_path / "a.aiff", tone(channels=2))
     rng = np.random.default_rng(0)
     with path.open("rb") as file:
@@ -172,7 +172,7 @@ def test_what_a_damaged_file_lacks_is_silence(tmp_path, monkeypatch):
 
 
 def test_a_sound_larger_than_wav_can_say_says_the_most(tmp_path, monkeypatch):
-    monkeypatch.setattr("utils.web.delivery._LARGEST_WAV", 1000)
+    monkeypatch.setattr("utils.search.web.delivery._LARGEST_WAV", 1000)
     with write(tmp_path / "a.aiff").open("rb") as file:
         content = as_content(file, "a.aiff")
         header = b"".join(content.read(0, 44))

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from utils.runtime.errors import InputError
-from utils.search_setup import Progress
-from utils.web.guard import Refusal
+from utils.search.searcher import Progress
+from utils.search.web.guard import Refusal
 
 _STOPS_WITHIN = 5.0  # seconds
 
@@ -21,7 +21,7 @@ class Updates:
     Parameters
     ----------
     update : callable
-        Does the work; called with what `utils.search_setup.Searcher` takes as ``progress``. What
+        Does the work; called with what `utils.search.searcher.Searcher` takes as ``progress``. What
         it returns is told when it is done, as a text.
 
     """

@@ -6,7 +6,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from utils.web.guard import Guard
+from utils.search.web.guard import Guard
 
 
 def client(host="127.0.0.1"):

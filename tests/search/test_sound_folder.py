@@ -4,7 +4,7 @@ import os
 import pytest
 
 from utils.runtime.errors import InputError
-from utils.sound_folder import SUFFIXES, Changes, SoundFile, look, read_list, write_list
+from utils.search.sound_folder import SUFFIXES, Changes, SoundFile, look, read_list, write_list
 
 
 def make(folder, *names):

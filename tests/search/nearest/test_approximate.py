@@ -7,11 +7,11 @@ import safetensors.numpy
 from test_exact import unit
 
 from tests.conftest import Bar
-from utils import index_file, nearest
-from utils.exact import ExactSearch
-from utils.index_file import UnfitIndexError
-from utils.nearest import ApproximateSearch, Tuning, recall_of
 from utils.runtime.errors import InputError
+from utils.search.nearest import approximate, index_file
+from utils.search.nearest.approximate import ApproximateSearch, Tuning, recall_of
+from utils.search.nearest.exact import ExactSearch
+from utils.search.nearest.index_file import UnfitIndexError
 
 COUNT, DIMENSION = 8000, 48
 
@@ -40,7 +40,7 @@ def index(data):
 @pytest.fixture
 def _no_short_cut(monkeypatch):
     """Search through the lists for any filter."""
-    monkeypatch.setattr(nearest, "_FEW", 0)
+    monkeypatch.setattr(approximate, "_FEW", 0)
 
 
 def test_recall_is_what_a_recount_finds_and_what_was_wanted(data, index):
@@ -164,7 +164,7 @@ def test_copies_of_one_vector_are_found(index):
 
 def test_a_seed_decides_all(data, index, tmp_path, monkeypatch):
     vectors, queries = data
-    monkeypatch.setattr("utils.inverted._CHUNK", 3000)
+    monkeypatch.setattr("utils.search.nearest.inverted_file._CHUNK", 3000)
     again = ApproximateSearch.build(vectors, sample=queries[:200], seed=1)
     for name, search in (("one", index), ("other", again)):
         search.save(tmp_path / name)
@@ -291,11 +291,11 @@ def test_an_index_is_made_where_there_are_many_vectors_and_kept(data, tmp_path, 
             bars.append(Bar(total))
             return bars[-1]
 
-        return nearest.nearest(some, path=path, sample=queries, progress=progress)
+        return approximate.nearest(some, path=path, sample=queries, progress=progress)
 
     assert isinstance(find(vectors), ExactSearch)
     assert not path.exists()
-    monkeypatch.setattr(nearest, "EXACT_BELOW", 8000)
+    monkeypatch.setattr(approximate, "EXACT_BELOW", 8000)
     built = []
     for some in (vectors, vectors, vectors[:7999], np.roll(vectors, 1, axis=0), vectors):
         before = len(bars)
@@ -304,11 +304,11 @@ def test_an_index_is_made_where_there_are_many_vectors_and_kept(data, tmp_path, 
         assert isinstance(search, ExactSearch if len(some) < 8000 else ApproximateSearch)
     # Kept, not asked for, of other vectors, and of other vectors again.
     assert built == [True, False, False, True, True]
-    assert {(bar.total, bar.done) for bar in bars} == {(nearest.STEPS, nearest.STEPS)}
+    assert {(bar.total, bar.done) for bar in bars} == {(approximate.STEPS, approximate.STEPS)}
 
 
 def test_an_index_that_cannot_be_read_is_not_replaced(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(nearest, "EXACT_BELOW", 0)
+    monkeypatch.setattr(approximate, "EXACT_BELOW", 0)
     (tmp_path / "index").mkdir()
     with pytest.raises(InputError, match="cannot read"):
-        nearest.nearest(data[0], path=tmp_path / "index", sample=data[1], progress=Bar)
+        approximate.nearest(data[0], path=tmp_path / "index", sample=data[1], progress=Bar)

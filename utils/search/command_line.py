@@ -8,7 +8,7 @@ from pathlib import Path
 from utils.checkpoints.trained_model import newest_run, open_model
 from utils.runtime import terminal
 from utils.runtime.errors import counted, shorten
-from utils.search_setup import Networks, Searcher
+from utils.search.searcher import Networks, Searcher
 
 DEMO_NOTE = (
     "this model's tagger knows the demo's synthetic sounds alone. For real recordings, train with "

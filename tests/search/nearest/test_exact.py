@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from utils import exact
-from utils.exact import ExactSearch
 from utils.runtime.errors import InputError
+from utils.search.nearest import exact
+from utils.search.nearest.exact import ExactSearch
 
 
 def unit(rng, *shape):

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.exact import (
+from utils.search.nearest.exact import (
     ExactSearch,
     as_tensor,
     best_of_each,
@@ -24,8 +24,8 @@ from utils.exact import (
     check_search,
     exact_scores,
 )
-from utils.index_file import UnfitIndexError, read_index, write_index
-from utils.inverted import InvertedFile
+from utils.search.nearest.index_file import UnfitIndexError, read_index, write_index
+from utils.search.nearest.inverted_file import InvertedFile
 
 EXACT_BELOW = 50_000  # rows: below, all are scored in about 10 ms, and no index has to be built
 WANTED = 0.95  # recall

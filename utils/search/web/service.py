@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from utils.audio import spectrogram
 from utils.audio.sound_file import opened
-from utils.library import Library
 from utils.runtime.errors import counted
-from utils.search import Engine, Filter, Hit
-from utils.search_setup import Progress, Searcher
-from utils.web.clips import MAX_BYTES, MAX_SECONDS, Clips
-from utils.web.delivery import open_below, shown, version_of
-from utils.web.guard import Refusal
-from utils.web.updates import Updates
+from utils.search.engine import Engine, Filter, Hit
+from utils.search.library import Library
+from utils.search.searcher import Progress, Searcher
+from utils.search.web.clips import MAX_BYTES, MAX_SECONDS, Clips
+from utils.search.web.delivery import open_below, shown, version_of
+from utils.search.web.guard import Refusal
+from utils.search.web.updates import Updates
 
 MAX_TOP = 200
 MAX_QUERY = 500  # characters

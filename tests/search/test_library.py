@@ -9,8 +9,8 @@ import soundfile
 from tests.conftest import Bar
 from utils.audio import sound_file
 from utils.audio.sound_file import UnusableSound, read_header
-from utils.library import update_library
 from utils.runtime.errors import InputError
+from utils.search.library import update_library
 
 WIDTH, HOP = 3, 2.5
 

@@ -1,0 +1,1 @@
+"""The best of millions of vectors. Knows no sounds."""
