@@ -24,7 +24,7 @@ from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from utils import scenes
+from utils.demo import scenes
 from utils.files.locks import only_run
 from utils.runtime import distributed, terminal
 

@@ -25,8 +25,8 @@ import safetensors.torch
 import torch
 
 from models import architectures, passt
-from utils import tagger_training
 from utils.datasets import audioset
+from utils.demo import tagger_training
 from utils.files.writing import atomic_write, sha256
 from utils.runtime import devices, distributed, terminal
 from utils.settings.config import PROJECT_ROOT

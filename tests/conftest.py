@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from utils.scenes import write_demo_set
+from utils.demo.scenes import write_demo_set
 from utils.settings.config import PROJECT_ROOT
 
 DEMO_CONFIG = PROJECT_ROOT / "data/demo/conf.yaml"

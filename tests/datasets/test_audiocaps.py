@@ -8,9 +8,9 @@ import pytest
 import soundfile
 
 from tests.conftest import load_script, options, settings_for
-from utils import scenes
 from utils.checkpoints.checkpoint import load_checkpoint
 from utils.datasets import audiocaps, splits
+from utils.demo import scenes
 from utils.features.vector_file import read_vectors
 from utils.runtime.errors import InputError
 

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from utils.datasets import splits
+from utils.demo.scenes import write_demo_set
 from utils.runtime.errors import InputError
-from utils.scenes import write_demo_set
 
 COLUMNS = ["cid", "fid", "fname", "original", "caption", "tokens"]
 

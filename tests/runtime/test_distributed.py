@@ -10,11 +10,11 @@ import pytest
 import torch
 from conftest import DEMO_CONFIG, load_script, options, settings_for
 
+from utils.demo.scenes import write_demo_set
 from utils.features.vector_file import read_vectors
 from utils.runtime import distributed, terminal
 from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError
-from utils.scenes import write_demo_set
 from utils.settings.config import PROJECT_ROOT
 
 TIMEOUT = 120  # seconds, after which a run that hangs is a failure

@@ -1,6 +1,6 @@
 """The words that captions are made of: templates, and words for loudness, tempo, place and number.
 
-The slots of a template are explained in `utils.scenes.captions`.
+The slots of a template are explained in `utils.demo.scenes.captions`.
 """
 
 PREPOSITIONS = (

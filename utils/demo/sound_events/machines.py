@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import signal
 
-from utils.sound_events import blocks as b
-from utils.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
+from utils.demo.sound_events import blocks as b
+from utils.demo.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
 
 IDLE_RPM = (620.0, 950.0)
 CYLINDERS = 4

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import signal
 
-from utils.sound_events import blocks as b
-from utils.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
+from utils.demo.sound_events import blocks as b
+from utils.demo.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
 
 # Bell System precise tone plan, ITU-T E.180 supplement 2 (North America)
 DIAL_TONE_HZ = (350.0, 440.0)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from utils.sound_events import blocks as b
-from utils.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
+from utils.demo.sound_events import blocks as b
+from utils.demo.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
 
 BIRD = ("Bird vocalization, bird call, bird song", "Bird", "Wild animals", "Animal")
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from utils.sound_events import blocks as b
-from utils.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
+from utils.demo.sound_events import blocks as b
+from utils.demo.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
 
 PET = ("Domestic animals, pets", "Animal")
 CRICKET_CARRIER = (4200.0, 5000.0)  # Gryllus: 4-5 kHz, chirps of three to five pulses

@@ -23,16 +23,16 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from utils import sound_events
 from utils.datasets.splits import DEMO_MANIFEST as MANIFEST
+from utils.demo import sound_events
+from utils.demo.scenes.captions import describe_scene
+from utils.demo.scenes.layouts import AUDIOCAPS, CLOTHO, LAYOUTS, Layout
+from utils.demo.scenes.names import NUMBERS
+from utils.demo.scenes.scene import Scene, render_scene, sample_scene
+from utils.demo.sound_events import EVENT_KINDS
 from utils.files.writing import atomic_write, read_json
 from utils.runtime.errors import InputError
 from utils.runtime.pools import worker_pool
-from utils.scenes.captions import describe_scene
-from utils.scenes.layouts import AUDIOCAPS, CLOTHO, LAYOUTS, Layout
-from utils.scenes.names import NUMBERS
-from utils.scenes.scene import Scene, render_scene, sample_scene
-from utils.sound_events import EVENT_KINDS
 
 MARKER = "demo_set.unfinished.json"
 TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")  # what `atomic_write` leaves when it is killed

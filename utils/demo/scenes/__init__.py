@@ -1,9 +1,9 @@
 """Scenes of synthetic sound events: drawing, rendering, tagging, describing and storing them."""
 
-from utils.scenes.captions import describe_scene
-from utils.scenes.demo_set import DEFAULT_CLIPS, DEFAULT_SEED, DemoSetReport, write_demo_set
-from utils.scenes.layouts import AUDIOCAPS, CLOTHO
-from utils.scenes.scene import Event, Scene, render_scene, sample_scene, scene_tags
+from utils.demo.scenes.captions import describe_scene
+from utils.demo.scenes.demo_set import DEFAULT_CLIPS, DEFAULT_SEED, DemoSetReport, write_demo_set
+from utils.demo.scenes.layouts import AUDIOCAPS, CLOTHO
+from utils.demo.scenes.scene import Event, Scene, render_scene, sample_scene, scene_tags
 
 __all__ = [
     "AUDIOCAPS",

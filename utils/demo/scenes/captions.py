@@ -12,7 +12,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from utils.scenes.phrases import (
+from utils.demo.scenes.phrases import (
     ADJECTIVES,
     AGREEMENT,
     BRIEFLY,
@@ -32,8 +32,8 @@ from utils.scenes.phrases import (
     TWO_IN_SEQUENCE,
     TWO_OVER_BACKGROUND,
 )
-from utils.scenes.scene import LOUD_DB, QUIET_DB, Event, Scene
-from utils.sound_events import Clause, Nominal
+from utils.demo.scenes.scene import LOUD_DB, QUIET_DB, Event, Scene
+from utils.demo.sound_events import Clause, Nominal
 
 CAPTIONS = 5
 WORDS = (6, 20)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from utils.sound_events import EVENT_KINDS, EventKind
-from utils.sound_events import blocks as b
+from utils.demo.sound_events import EVENT_KINDS, EventKind
+from utils.demo.sound_events import blocks as b
 
 Layout = Literal["single", "sequence", "background"]
 

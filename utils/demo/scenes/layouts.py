@@ -11,9 +11,9 @@ import numpy as np
 
 from utils.datasets import audiocaps, clotho
 from utils.datasets.splits import SPLITS
-from utils.scenes.captions import CAPTIONS
-from utils.scenes.names import NUMBER_START, NUMBER_STEP, clip_name
-from utils.scenes.scene import Scene
+from utils.demo.scenes.captions import CAPTIONS
+from utils.demo.scenes.names import NUMBER_START, NUMBER_STEP, clip_name
+from utils.demo.scenes.scene import Scene
 
 Rows = list[list[str]]
 

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy import signal
 
-from utils.sound_events import blocks as b
-from utils.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
+from utils.demo.sound_events import blocks as b
+from utils.demo.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
 
 MUSIC = ("Musical instrument", "Music")
 # Circular membrane: Fletcher & Rossing, "The Physics of Musical Instruments" (1998)

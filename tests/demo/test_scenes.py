@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from utils import scenes
 from utils.datasets import audiocaps
 from utils.datasets.splits import SPLITS
+from utils.demo import scenes
+from utils.demo.scenes import demo_set, names
+from utils.demo.scenes.captions import NUMBERS, _tempo
+from utils.demo.scenes.scene import HIGHEST_PEAK, LOUD_DB, QUIET_DB, Event, Scene, loudest_level
+from utils.demo.sound_events import EVENT_KINDS
 from utils.runtime.errors import InputError
-from utils.scenes import demo_set, names
-from utils.scenes.captions import NUMBERS, _tempo
-from utils.scenes.scene import HIGHEST_PEAK, LOUD_DB, QUIET_DB, Event, Scene, loudest_level
-from utils.sound_events import EVENT_KINDS
 
 CLIPS = (16, 3, 3)
 COUNTS = {"once": 1, "a single": 1, "twice": 2, "a couple of": 2, "more than once": 2}

@@ -16,8 +16,8 @@ from sklearn.metrics import average_precision_score
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from utils.demo.scenes import render_scene, sample_scene, scene_tags
 from utils.runtime.pools import worker_pool
-from utils.scenes import render_scene, sample_scene, scene_tags
 
 HEARD_SECONDS = 0.3  # an event counts as heard in a crop from this duration on
 _OTHER_RATES = (22_050, 44_100, 48_000)  # clips come at many rates; the network must not care

@@ -5,7 +5,7 @@ commas, brackets, per cent signs. A name holds the number of its clip exactly on
 digits, so that no two names of a split are the same (not even where case does not count).
 """
 
-from utils.scenes.scene import Scene
+from utils.demo.scenes.scene import Scene
 
 AWKWARD_EVERY, AWKWARD_AT = 4, 1
 SHARED_STEM = "Field recording, untitled "  # clip 0 of two splits: same name, other sound

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from utils.sound_events import blocks as b
-from utils.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
+from utils.demo.sound_events import blocks as b
+from utils.demo.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
 
 THUNDER_TAIL = 1.5
 DRIP_TAIL = 0.2

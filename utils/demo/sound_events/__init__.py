@@ -5,7 +5,7 @@ returns float32 mono of exactly ``round(seconds * sample_rate)`` samples at any 
 48 kHz, and draws only from the generator it is given.
 """
 
-from utils.sound_events import (
+from utils.demo.sound_events import (
     animals,
     bells,
     birds,
@@ -16,7 +16,7 @@ from utils.sound_events import (
     music,
     weather,
 )
-from utils.sound_events.kind import Clause, EventKind, Nominal, Wording
+from utils.demo.sound_events.kind import Clause, EventKind, Nominal, Wording
 
 __all__ = ["EVENT_KINDS", "Clause", "EventKind", "Nominal", "Wording"]
 
