@@ -7,7 +7,7 @@ Writes  <output_path>/benchmark.json
     python scripts/benchmark.py --stages ranking training
     python scripts/benchmark.py --small                       # seconds: does it run at all
 
-The references, utils/plain.py, work as the original system does: one window, caption, pair or query
+The references, utils/benchmark/reference.py, work as the original system does: one window, caption, pair or query
 at a time, in fp32; those of training run on the CPU. Only ratios mean something: machines differ,
 and so do two runs on one. A share of the ceiling is of what a large matrix product reaches in the
 same precision here, where a window counts as the 255 GFLOP of the published network; ours leaves 17
@@ -45,7 +45,17 @@ from models import architectures, passt
 from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import TripletRankingLoss
 from models.sentence_encoder import SentenceEncoder
-from utils import imagined, plain
+from utils.benchmark import made_up_clips, reference
+from utils.benchmark.timing import (
+    HEADER,
+    Row,
+    latencies,
+    once,
+    peak_memory,
+    seconds,
+    timed_with,
+    with_peak,
+)
 from utils.datasets import audioset
 from utils.evaluation.evaluate import evaluate
 from utils.evaluation.metrics import single_relevant
@@ -61,7 +71,6 @@ from utils.runtime.errors import InputError
 from utils.search.nearest import approximate
 from utils.search.nearest.exact import as_tensor
 from utils.settings.config import PROJECT_ROOT, Config
-from utils.timing import HEADER, Row, latencies, once, peak_memory, seconds, timed_with, with_peak
 from utils.training.trainer import Schedule, Trainer
 
 FULL_SIZE = "passt_s_swa_p16_128_ap476"
@@ -128,7 +137,9 @@ def measure_ranking(config: Config, device: torch.device, *, small: bool) -> lis
     )
     own = (torch.arange(len(queries)) // CAPTIONS_PER_CLIP).to(device)
     clips_of = own.tolist()
-    reference = min(once(lambda: plain.rank_and_score(audio, queries, clips_of)) for _ in range(3))
+    reference = min(
+        once(lambda: reference.rank_and_score(audio, queries, clips_of)) for _ in range(3)
+    )
     ours = seconds(lambda: single_relevant(rank_clips(audio, queries, own)))
     return [Row("ranks and metrics", f"{len(queries)}x{clips}", ours, reference)]
 
@@ -139,7 +150,7 @@ def measure_million(config: Config, device: torch.device, *, small: bool) -> lis
     names = audioset.read_labels()
     embed = TextEncoder(config=config, load_encoder=SentenceEncoder)
     table = embed(names)
-    world = imagined.ImaginedClips(names, table, rng=np.random.default_rng(0))
+    world = made_up_clips.ImaginedClips(names, table, rng=np.random.default_rng(0))
     trainer = new_trainer(torch.from_numpy(table), device, seed=1)
     model = trainer.model
     logits, tags = world.draw(paired)
@@ -165,7 +176,11 @@ def measure_million(config: Config, device: torch.device, *, small: bool) -> lis
 
 
 def write_imagined(
-    path: Path, world: imagined.ImaginedClips, model: DualEncoder, clips: int, device: torch.device
+    path: Path,
+    world: made_up_clips.ImaginedClips,
+    model: DualEncoder,
+    clips: int,
+    device: torch.device,
 ) -> None:
     """Write the embeddings of clips that are drawn for it, some at a time."""
     shape = (clips, DIMENSION)
@@ -262,11 +277,11 @@ def measure_training(config: Config, device: torch.device, *, small: bool) -> li
 def plain_epoch(splits: dict[str, Pairs], table: torch.Tensor, folder: Path) -> dict[str, float]:
     """Time a plain epoch: a pass, with the validation that ours has, with the original's."""
     pairs = {name: plain_pairs(folder / name, part) for name, part in splits.items()}
-    trained = plain.PlainModel(new_trainer(table, torch.device("cpu"), seed=1).model)
-    training = plain.PlainTraining(trained, margin=MARGIN, batch_size=BATCH, seed=1)
+    trained = reference.PlainModel(new_trainer(table, torch.device("cpu"), seed=1).model)
+    training = reference.PlainTraining(trained, margin=MARGIN, batch_size=BATCH, seed=1)
 
     def score() -> None:
-        plain.rank_and_score(*plain.embed_pairs(trained, pairs["validation"]))
+        reference.rank_and_score(*reference.embed_pairs(trained, pairs["validation"]))
 
     one_pass = once(lambda: training.train(pairs["development"]))
     losses = {name: once(partial(training.measure, part)) for name, part in pairs.items()}
@@ -288,15 +303,15 @@ def measure_agreement(config: Config, device: torch.device, *, small: bool) -> l
         plainly = {split: plain_pairs(Path(name) / split, part) for split, part in splits.items()}
         for seed in (1, 2, 3):
             trainer = new_trainer(table, device, seed=seed)
-            model = plain.PlainModel(trainer.model).cpu()
-            training = plain.PlainTraining(model, margin=MARGIN, batch_size=BATCH, seed=seed)
+            model = reference.PlainModel(trainer.model).cpu()
+            training = reference.PlainTraining(model, margin=MARGIN, batch_size=BATCH, seed=seed)
             ours = {split: to_device(part, device) for split, part in splits.items()}
             for _ in range(3):
                 spent["ours"] += once(partial(trainer.train_epoch, ours["development"]))
                 spent["plain"] += once(partial(training.train, plainly["development"]))
             scores["ours"].append(evaluate(trainer.model, ours["evaluation"]).means()["mAP@10"])
-            embedded = plain.embed_pairs(model, plainly["evaluation"])
-            _, metrics = plain.rank_and_score(*embedded)
+            embedded = reference.embed_pairs(model, plainly["evaluation"])
+            _, metrics = reference.rank_and_score(*embedded)
             scores["plain"].append(metrics["mAP@10"])
     note = "mAP@10 " + ", ".join(
         f"{who} {np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}"
@@ -337,11 +352,11 @@ def measure_mpnet(config: Config, device: torch.device, *, small: bool) -> list[
 
 def measure_passt(config: Config, device: torch.device, *, small: bool) -> list[Row]:
     """10 s windows through PaSST; the reference is hear21passt itself."""
-    theirs = plain.plain_passt(FULL_SIZE).to(device)
+    theirs = reference.plain_passt(FULL_SIZE).to(device)
     count = config.passt.batch_size or architectures.windows_at_once(device.type)
     samples = architectures.SAMPLE_RATE if small else WINDOW
     windows = 0.1 * torch.randn(count, samples, device=device)
-    with torch.inference_mode(), plain.quiet():
+    with torch.inference_mode(), reference.quiet():
         reference = seconds(lambda: theirs(windows[:1]).cpu())
     rows = []
     for precision in precisions(device):
@@ -387,9 +402,9 @@ def measure_extraction(config: Config, device: torch.device, *, small: bool) -> 
                 pass
 
         ours, memory = with_peak(lambda: timed_with(lambda: our_passt(device, precision), extract))
-        with plain.quiet():
+        with reference.quiet():
             reference, reference_memory = with_peak(
-                lambda: timed_with(lambda: plain.plain_passt(FULL_SIZE).to(device), plainly)
+                lambda: timed_with(lambda: reference.plain_passt(FULL_SIZE).to(device), plainly)
             )
     return [
         Row(
@@ -442,9 +457,9 @@ def to_device(pairs: Pairs, device: torch.device) -> Pairs:
     )
 
 
-def plain_pairs(folder: Path, pairs: Pairs) -> plain.PlainPairs:
+def plain_pairs(folder: Path, pairs: Pairs) -> reference.PlainPairs:
     """Write a split for the reference."""
-    return plain.PlainPairs(folder, pairs.features, pairs.sentences, pairs.clips)
+    return reference.PlainPairs(folder, pairs.features, pairs.sentences, pairs.clips)
 
 
 def new_trainer(table: torch.Tensor, device: torch.device, *, seed: int) -> Trainer:

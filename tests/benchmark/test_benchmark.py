@@ -7,7 +7,7 @@ from conftest import load_script, options
 from test_exact import unit
 from test_losses import places
 
-from utils import plain
+from utils.benchmark import reference
 from utils.evaluation.evaluate import evaluate
 
 STAGES = {
@@ -75,15 +75,15 @@ def split():
 
 def test_the_references_embed_and_rank_as_ours_do(split, tmp_path):
     pairs, trainer = split
-    model = plain.PlainModel(trainer.model)
-    audio, text, clips = plain.embed_pairs(
-        model, plain.PlainPairs(tmp_path, pairs.features, pairs.sentences, pairs.clips)
+    model = reference.PlainModel(trainer.model)
+    audio, text, clips = reference.embed_pairs(
+        model, reference.PlainPairs(tmp_path, pairs.features, pairs.sentences, pairs.clips)
     )
     assert clips == pairs.clips.tolist()
     with torch.no_grad():
         torch.testing.assert_close(audio, trainer.model.encode_audio(pairs.features, pairs.tags))
         torch.testing.assert_close(text, trainer.model.encode_text(pairs.sentences))
-    ranks, scores = plain.rank_and_score(audio, text, clips)
+    ranks, scores = reference.rank_and_score(audio, text, clips)
     found = evaluate(trainer.model, pairs)
     assert ranks == found.ranks.tolist()
     assert scores == pytest.approx(found.means())
@@ -91,8 +91,8 @@ def test_the_references_embed_and_rank_as_ours_do(split, tmp_path):
 
 def test_the_references_loss_is_ours(split):
     pairs, trainer = split
-    training = plain.PlainTraining(
-        plain.PlainModel(trainer.model), margin=0.4, batch_size=3, seed=1
+    training = reference.PlainTraining(
+        reference.PlainModel(trainer.model), margin=0.4, batch_size=3, seed=1
     )
     rows = torch.tensor([0, 7, 29])
     impostors = iter([1, 2, 2, 0, 0, 1])  # query and audio impostor of each pair in turn

@@ -2,8 +2,8 @@ import time
 
 import pytest
 
-from utils import timing
-from utils.timing import HEADER, Row
+from utils.benchmark import timing
+from utils.benchmark.timing import HEADER, Row
 
 
 def test_a_row_stands_below_its_header():

@@ -1,6 +1,6 @@
 import numpy as np
 
-from utils.imagined import ImaginedClips
+from utils.benchmark.made_up_clips import ImaginedClips
 
 NAMES = ["Rain", "Raindrop", "Dog", "Bark", *(f"Machine {i}" for i in range(36))]
 

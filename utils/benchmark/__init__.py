@@ -1,0 +1,5 @@
+"""Each stage timed beside a plain reference.
+
+Imports `utils.runtime`, `utils.settings`, `utils.audio`, `utils.datasets`, `utils.features`,
+`utils.evaluation`, `utils.training`, `utils.search` and `models`.
+"""
