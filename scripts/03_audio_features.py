@@ -30,7 +30,7 @@ from utils.runtime import interrupts
 interrupts.end_quietly_until_run(__name__)
 
 from models import architectures
-from utils.datasets import corpus
+from utils.datasets.corpus import corpus as corpus_of
 from utils.datasets.sound_checks import read_fingerprints
 from utils.features import updating
 from utils.features.clip_features import Clip, write_clip_features
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     config = terminal.load_config(args)
     summary = terminal.Summary()
-    corpus = corpus.corpus(config, args.subset)
+    corpus = corpus_of(config, args.subset)
     given = config.passt.weights if args.kind == "passt" else None
     advice = "Set it to null for the architecture's own weights."
     needed = corpus.needed_captions(corpus.splits)

@@ -22,7 +22,7 @@ from utils.runtime import interrupts
 interrupts.end_quietly_until_run(__name__)
 
 from models.sentence_encoder import SentenceEncoder
-from utils.datasets import corpus
+from utils.datasets.corpus import corpus as corpus_of
 from utils.features import sentences
 from utils.runs import model_inputs
 from utils.runtime import terminal
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     config = terminal.load_config(args)
     summary = terminal.Summary()
-    corpus = corpus.corpus(config, args.subset)
+    corpus = corpus_of(config, args.subset)
 
     ids, captions = [], []
     for split in corpus.splits:

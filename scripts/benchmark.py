@@ -45,7 +45,16 @@ from models import architectures, passt
 from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import TripletRankingLoss
 from models.sentence_encoder import SentenceEncoder
-from utils.benchmark import made_up_clips, reference
+from utils.benchmark import made_up_clips
+from utils.benchmark.reference import (
+    PlainModel,
+    PlainPairs,
+    PlainTraining,
+    embed_pairs,
+    plain_passt,
+    quiet,
+    rank_and_score,
+)
 from utils.benchmark.timing import (
     HEADER,
     Row,
@@ -137,9 +146,7 @@ def measure_ranking(config: Config, device: torch.device, *, small: bool) -> lis
     )
     own = (torch.arange(len(queries)) // CAPTIONS_PER_CLIP).to(device)
     clips_of = own.tolist()
-    reference = min(
-        once(lambda: reference.rank_and_score(audio, queries, clips_of)) for _ in range(3)
-    )
+    reference = min(once(lambda: rank_and_score(audio, queries, clips_of)) for _ in range(3))
     ours = seconds(lambda: single_relevant(rank_clips(audio, queries, own)))
     return [Row("ranks and metrics", f"{len(queries)}x{clips}", ours, reference)]
 
@@ -277,11 +284,11 @@ def measure_training(config: Config, device: torch.device, *, small: bool) -> li
 def plain_epoch(splits: dict[str, Pairs], table: torch.Tensor, folder: Path) -> dict[str, float]:
     """Time a plain epoch: a pass, with the validation that ours has, with the original's."""
     pairs = {name: plain_pairs(folder / name, part) for name, part in splits.items()}
-    trained = reference.PlainModel(new_trainer(table, torch.device("cpu"), seed=1).model)
-    training = reference.PlainTraining(trained, margin=MARGIN, batch_size=BATCH, seed=1)
+    trained = PlainModel(new_trainer(table, torch.device("cpu"), seed=1).model)
+    training = PlainTraining(trained, margin=MARGIN, batch_size=BATCH, seed=1)
 
     def score() -> None:
-        reference.rank_and_score(*reference.embed_pairs(trained, pairs["validation"]))
+        rank_and_score(*embed_pairs(trained, pairs["validation"]))
 
     one_pass = once(lambda: training.train(pairs["development"]))
     losses = {name: once(partial(training.measure, part)) for name, part in pairs.items()}
@@ -303,15 +310,15 @@ def measure_agreement(config: Config, device: torch.device, *, small: bool) -> l
         plainly = {split: plain_pairs(Path(name) / split, part) for split, part in splits.items()}
         for seed in (1, 2, 3):
             trainer = new_trainer(table, device, seed=seed)
-            model = reference.PlainModel(trainer.model).cpu()
-            training = reference.PlainTraining(model, margin=MARGIN, batch_size=BATCH, seed=seed)
+            model = PlainModel(trainer.model).cpu()
+            training = PlainTraining(model, margin=MARGIN, batch_size=BATCH, seed=seed)
             ours = {split: to_device(part, device) for split, part in splits.items()}
             for _ in range(3):
                 spent["ours"] += once(partial(trainer.train_epoch, ours["development"]))
                 spent["plain"] += once(partial(training.train, plainly["development"]))
             scores["ours"].append(evaluate(trainer.model, ours["evaluation"]).means()["mAP@10"])
-            embedded = reference.embed_pairs(model, plainly["evaluation"])
-            _, metrics = reference.rank_and_score(*embedded)
+            embedded = embed_pairs(model, plainly["evaluation"])
+            _, metrics = rank_and_score(*embedded)
             scores["plain"].append(metrics["mAP@10"])
     note = "mAP@10 " + ", ".join(
         f"{who} {np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}"
@@ -352,11 +359,11 @@ def measure_mpnet(config: Config, device: torch.device, *, small: bool) -> list[
 
 def measure_passt(config: Config, device: torch.device, *, small: bool) -> list[Row]:
     """10 s windows through PaSST; the reference is hear21passt itself."""
-    theirs = reference.plain_passt(FULL_SIZE).to(device)
+    theirs = plain_passt(FULL_SIZE).to(device)
     count = config.passt.batch_size or architectures.windows_at_once(device.type)
     samples = architectures.SAMPLE_RATE if small else WINDOW
     windows = 0.1 * torch.randn(count, samples, device=device)
-    with torch.inference_mode(), reference.quiet():
+    with torch.inference_mode(), quiet():
         reference = seconds(lambda: theirs(windows[:1]).cpu())
     rows = []
     for precision in precisions(device):
@@ -402,9 +409,9 @@ def measure_extraction(config: Config, device: torch.device, *, small: bool) -> 
                 pass
 
         ours, memory = with_peak(lambda: timed_with(lambda: our_passt(device, precision), extract))
-        with reference.quiet():
+        with quiet():
             reference, reference_memory = with_peak(
-                lambda: timed_with(lambda: reference.plain_passt(FULL_SIZE).to(device), plainly)
+                lambda: timed_with(lambda: plain_passt(FULL_SIZE).to(device), plainly)
             )
     return [
         Row(
@@ -457,9 +464,9 @@ def to_device(pairs: Pairs, device: torch.device) -> Pairs:
     )
 
 
-def plain_pairs(folder: Path, pairs: Pairs) -> reference.PlainPairs:
+def plain_pairs(folder: Path, pairs: Pairs) -> PlainPairs:
     """Write a split for the reference."""
-    return reference.PlainPairs(folder, pairs.features, pairs.sentences, pairs.clips)
+    return PlainPairs(folder, pairs.features, pairs.sentences, pairs.clips)
 
 
 def new_trainer(table: torch.Tensor, device: torch.device, *, seed: int) -> Trainer:

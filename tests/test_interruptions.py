@@ -21,10 +21,10 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import DEMO_CONFIG, FILES, load_script, options, scores, settings_for, train
-from crashes import crashes, full_disks, in_child
 
 from models.dual_encoder import tag_embedding
+from tests.crashes import crashes, full_disks, in_child
+from tests.support import DEMO_CONFIG, FILES, load_script, options, scores, settings_for, train
 from utils.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from utils.features.vector_file import VectorFile, read_vectors
 from utils.runs import training_run
@@ -154,10 +154,10 @@ def test_a_run_that_goes_on_for_more_epochs_has_no_scores_until_it_ends(own_outp
 def starter():
     """Starts processes that have imported everything already, which else takes seconds each."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", f"{PROJECT_ROOT}:{Path(__file__).parent}")
+        patch.setenv("PYTHONPATH", str(PROJECT_ROOT))
         context = multiprocessing.get_context("forkserver")
         # PyTorch imports the last of these when an optimiser is made.
-        context.set_forkserver_preload(["test_interruptions", "main", "torch._dynamo"])
+        context.set_forkserver_preload(["tests.test_interruptions", "main", "torch._dynamo"])
 
         def start(function: Callable, *arguments) -> multiprocessing.Process:
             process = context.Process(target=function, args=arguments)

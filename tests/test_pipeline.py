@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from conftest import FILES, load_script, options, run_pipeline, scores, settings_for, train
 
 from models import architectures, passt
+from tests.support import FILES, load_script, options, run_pipeline, scores, settings_for, train
 from utils.audio.sound_file import cut_windows, read_audio
 from utils.checkpoints.checkpoint import save_checkpoint
 from utils.datasets import splits

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import load_script, options, settings_for
+from tests.support import load_script, options, settings_for
 from utils.datasets.splits import SPLITS, load_captions
 from utils.features.vector_file import read_vectors
 from utils.files.writing import read_csv
@@ -188,7 +188,7 @@ def test_strict_stops_at_the_first_and_keeps_what_is_done(small_demo, tmp_path):
 MEASURE = """
 import pathlib, sys
 sys.path.insert(0, {root!r})
-from tests.conftest import load_script
+from tests.support import load_script
 status = load_script("03_audio_features").main(sys.argv[1:])
 memory = pathlib.Path("/proc/self/status").read_text()  # getrusage counts the parent's, too
 print("peak", int(memory.split("VmHWM:")[1].split()[0]) // 1024)

@@ -3,10 +3,10 @@ import json
 import numpy as np
 import pytest
 import torch
-from conftest import load_script, options
-from test_exact import unit
-from test_losses import places
 
+from tests.models.test_losses import places
+from tests.search.nearest.test_exact import unit
+from tests.support import load_script, options
 from utils.benchmark import reference
 from utils.evaluation.evaluate import evaluate
 

@@ -2,10 +2,10 @@ import subprocess
 
 import pytest
 import torch
-from conftest import load_script, options, settings_for
-from test_exported import make_model, write
 
 from models.dual_encoder import DualEncoder
+from tests.checkpoints.test_model_folder import make_model, write
+from tests.support import load_script, options, settings_for
 from utils.checkpoints import exporting
 from utils.checkpoints.model_folder import load_exported
 from utils.checkpoints.provenance import TrainedWith

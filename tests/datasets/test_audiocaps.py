@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import load_script, options, settings_for
+from tests.support import load_script, options, settings_for
 from utils.checkpoints.checkpoint import load_checkpoint
 from utils.datasets import audiocaps, splits
 from utils.demo import scenes

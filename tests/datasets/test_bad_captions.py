@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.conftest import load_script, options, settings_for
+from tests.support import load_script, options, settings_for
 from utils.datasets import audiocaps, clotho, leakage, task6b
 from utils.evaluation import relevance
 from utils.features.vector_file import read_vectors

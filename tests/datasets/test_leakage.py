@@ -5,8 +5,8 @@ import sys
 from collections import Counter
 
 import pytest
-from conftest import load_script
 
+from tests.support import load_script
 from utils.datasets import audiocaps, clotho, leakage
 from utils.datasets.leakage import Shared
 from utils.datasets.splits import SPLITS

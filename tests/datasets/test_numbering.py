@@ -18,8 +18,9 @@ from utils.audio.sound_file import UnusableSound
 from utils.datasets import numbering, splits
 from utils.files.pickles import safe_unpickle
 from utils.runtime.errors import InputError
+from utils.settings.config import PROJECT_ROOT
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "01_preprocess.py"
+SCRIPT = PROJECT_ROOT / "scripts" / "01_preprocess.py"
 RATE = 1000
 # Two captions per clip; "b.wav" stands in two splits, "rain" is a caption of three clips.
 CAPTIONS = {

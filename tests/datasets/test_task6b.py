@@ -7,8 +7,8 @@ import h5py
 import numpy as np
 import pytest
 import soundfile
-from conftest import load_script, options, settings_for
 
+from tests.support import load_script, options, settings_for
 from utils.datasets import task6b
 from utils.runtime.errors import InputError
 from utils.settings.config import load_config

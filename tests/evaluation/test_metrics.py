@@ -3,8 +3,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import GOLDEN
 
+from tests.support import GOLDEN
 from utils.evaluation import metrics
 from utils.runtime.errors import InputError
 

@@ -4,7 +4,7 @@ import json
 import pytest
 import soundfile
 
-from tests.conftest import load_script, options, settings_for
+from tests.support import load_script, options, settings_for
 from utils.datasets import splits
 from utils.evaluation.relevance import read_relevant_csv, read_result_table
 from utils.runtime.errors import InputError

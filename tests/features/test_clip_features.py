@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import load_script, options, settings_for
+from tests.support import load_script, options, settings_for
 from utils.audio.sound_file import UnusableSound, fingerprint
 from utils.features import clip_features
 from utils.features.clip_features import Clip, log_mel, write_clip_features

@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from conftest import load_script, options
 
+from tests.support import load_script, options
 from utils.features.mpnet_wheels import unpack_sentence_model
 from utils.features.weights import SENTENCE_MODEL_FILES
 from utils.files.locks import FolderLock

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
-from conftest import DEMO_CONFIG
 
+from tests.support import DEMO_CONFIG
 from utils.features import sentences
 from utils.features.vector_file import read_vectors, write_vectors
 from utils.runtime import terminal

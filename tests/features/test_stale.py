@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from safetensors.numpy import load_file, save_file
 
-from tests.conftest import load_script, options, settings_for
+from tests.support import load_script, options, settings_for
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT
 

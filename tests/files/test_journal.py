@@ -5,8 +5,8 @@ import sys
 
 import numpy as np
 import pytest
-from crashes import crashes
 
+from tests.crashes import crashes
 from utils.files.journal import Journal
 from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.conftest import Bar
+from tests.support import Bar
 from utils.files.locks import FolderLock
 from utils.files.raw_rows import grow
 

@@ -4,8 +4,8 @@ import os
 import shutil
 
 import pytest
-from crashes import crashes
 
+from tests.crashes import crashes
 from utils.files import locks, writing
 from utils.runtime.errors import InputError
 

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.conftest import DEMO_CONFIG, load_script, options, settings_for
+from tests.support import DEMO_CONFIG, load_script, options, settings_for
 from utils.files.locks import only_run
 from utils.runs.sweep import Sweep
 from utils.runs.sweep_recipe import Question, read_recipe

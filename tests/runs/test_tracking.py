@@ -7,9 +7,9 @@ import sys
 
 import pytest
 import wandb
-from conftest import load_script, options, settings_for
 from wandb.proto import wandb_internal_pb2
 
+from tests.support import load_script, options, settings_for
 from utils.runs.tracking import Tracker
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT, load_config

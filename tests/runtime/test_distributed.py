@@ -8,8 +8,8 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import DEMO_CONFIG, load_script, options, settings_for
 
+from tests.support import DEMO_CONFIG, load_script, options, settings_for
 from utils.demo.scenes import write_demo_set
 from utils.features.vector_file import read_vectors
 from utils.runtime import distributed, terminal

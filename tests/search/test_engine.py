@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from models.dual_encoder import DualEncoder
-from tests.conftest import Bar
+from tests.support import Bar
 from utils.runtime.errors import InputError
 from utils.search.engine import Engine, Filter, embed_library, parse_filter
 from utils.search.library import Library, Sound

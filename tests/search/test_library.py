@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.conftest import Bar
+from tests.support import Bar
 from utils.audio import sound_file
 from utils.audio.sound_file import UnusableSound, read_header
 from utils.runtime.errors import InputError

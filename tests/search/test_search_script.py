@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from tests.conftest import load_script, options, settings_for
+from tests.support import load_script, options, settings_for
 from utils.datasets.splits import load_captions
 from utils.runtime.errors import InputError
 
@@ -109,7 +109,7 @@ def test_where_nothing_is_found_the_status_says_so(search):
         (["rain", " "], "a query is empty"),
         (["caf\udce9"], r"the query 'caf.udce9' is not in UTF-8"),
         (["--like", "/nowhere.wav"], r"/nowhere\.wav is missing"),
-        (["--like", __file__], r"tests.search.test_search_script\.py cannot be read as sound"),
+        (["--like", __file__], r"test_search_script\.py cannot be read as sound"),
     ],
 )
 def test_what_cannot_be_is_refused_before_a_sound_is_tagged(search, arguments, message, tmp_path):

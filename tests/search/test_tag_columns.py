@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from tests.conftest import Bar
+from tests.support import Bar
 from utils.search import tag_columns
 from utils.search.tag_columns import TagColumns
 

@@ -10,7 +10,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.conftest import DEMO_CONFIG
+from tests.support import DEMO_CONFIG
 from utils.runs.sweep import Sweep
 from utils.runs.sweep_recipe import Question, label, parse_questions, parse_vary, read_recipe
 from utils.runtime.errors import InputError

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import DEMO_CONFIG, load_script, options, settings_for
+from tests.support import DEMO_CONFIG, load_script, options, settings_for
 from utils.runs.sweep import Sweep
 from utils.runs.sweep_recipe import read_recipe
 from utils.runtime.errors import InputError

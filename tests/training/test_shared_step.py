@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from test_training import SCHEDULE, learnable_pairs
 
 from models.dual_encoder import DualEncoder
 from models.losses import HardTripletRankingLoss, InfoNCE, TripletRankingLoss
+from tests.training.test_trainer import SCHEDULE, learnable_pairs
 from utils.runtime import distributed
 from utils.runtime.distributed import ALONE, Team
 from utils.settings.config import PROJECT_ROOT
@@ -53,7 +53,7 @@ def main(folder: Path) -> None:
 
 
 def test_two_processes_train_as_one_does(tmp_path, monkeypatch):
-    from test_distributed import torchrun
+    from tests.runtime.test_distributed import torchrun
 
     monkeypatch.setenv("PYTHONPATH", str(PROJECT_ROOT))
     torchrun(__file__, str(tmp_path))

@@ -3,11 +3,16 @@ import io
 import numpy as np
 import pytest
 import torch
-from test_dual_encoder import LOGITS_BRANCH, SCENE_BRANCH, golden_encoder, random_encoder
-from test_losses import places
 
 from models.dual_encoder import DualEncoder
 from models.losses import HardTripletRankingLoss, InfoNCE, TripletRankingLoss
+from tests.models.test_dual_encoder import (
+    LOGITS_BRANCH,
+    SCENE_BRANCH,
+    golden_encoder,
+    random_encoder,
+)
+from tests.models.test_losses import places
 from utils.evaluation.evaluate import evaluate
 from utils.features.pairs import Batch, Pairs
 from utils.runtime.errors import InputError

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from utils.datasets import words
 from utils.datasets.clotho import SOURCE, find_audio, list_wavs, read_captions_csv
 from utils.datasets.sound_checks import Sound, read_sounds
 from utils.datasets.splits import (
@@ -23,6 +22,7 @@ from utils.datasets.splits import (
     VOCAB_INFO_FILE,
     captions_file,
 )
+from utils.datasets.words import clean, tokens, vocabulary
 from utils.files import writing
 from utils.runtime.errors import InputError, counted, shorten
 
@@ -202,7 +202,7 @@ def number(
     return Preprocessed(
         audio_info=audio_info,
         captions=tables,
-        vocab_info=words.vocabulary(
+        vocab_info=vocabulary(
             {split: table["tokens"].tolist() for split, table in tables.items()},
             {split: len(names) for split, names in audio_info["audio_fnames"].items()},
         ),
@@ -294,8 +294,8 @@ def _number_captions(
         rows = []
         for (name, original), cid in zip(of_split, cids, strict=False):
             if name in fids[split]:
-                words = words.tokens(original)
-                rows.append((cid, fids[split][name], name, original, words.clean(original), words))
+                words = tokens(original)
+                rows.append((cid, fids[split][name], name, original, clean(original), words))
         tables[split] = pd.DataFrame(rows, columns=list(CAPTION_COLUMNS))
     return tables
 

@@ -15,7 +15,7 @@ from utils.settings.consistency import Contradiction, contradictions
 from utils.settings.safe_yaml import parse_yaml, read_yaml
 from utils.settings.schema import build, limited, section_names
 
-PROJECT_ROOT = Path(__file__).resolve().parents[1]
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_CONFIG = PROJECT_ROOT / "conf.yaml"
 # Patterns of texts, and how to say in an error what they allow.
 _DEVICE = (r"auto|cpu|mps|cuda(:(0|[1-9][0-9]?))?", "auto, cpu, mps, cuda or cuda:N")

@@ -7,10 +7,10 @@ import struct
 
 import numpy as np
 import pytest
-from conftest import load_script, options, settings_for
-from test_findings import LABELS, random_retrieval
-from test_markup import HOSTILE, Reader
 
+from tests.runs.report.test_findings import LABELS, random_retrieval
+from tests.runs.report.test_markup import HOSTILE, Reader
+from tests.support import load_script, options, settings_for
 from utils.datasets.splits import CaptionSplit
 from utils.runs.report import figures, findings, plots, retrieval_page
 from utils.runs.report.page import Drawing, Numbers, page

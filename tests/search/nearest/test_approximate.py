@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
-from test_exact import unit
 
-from tests.conftest import Bar
+from tests.search.nearest.test_exact import unit
+from tests.support import Bar
 from utils.runtime.errors import InputError
 from utils.search.nearest import approximate, index_file
 from utils.search.nearest.approximate import ApproximateSearch, Tuning, recall_of
