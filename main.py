@@ -32,22 +32,27 @@ from models.sentence_encoder import SentenceEncoder
 from utils.checkpoints.exporting import export_model, require_empty
 from utils.datasets import task6b
 from utils.datasets.corpus import AUDIOCAPS, CLOTHO, TASK6B, corpus
-from utils.evaluation import metrics, score_text
-from utils.evaluation.evaluate import evaluate
-from utils.evaluation.ranking import best_clips, write_result_table, write_score_matrix
-from utils.evaluation.relevance import read_relevant_csv, read_result_table, relevant_by_caption
+from utils.evaluation import metrics, result_tables, score_text
+from utils.evaluation.evaluate import LoadedSplit, evaluate
+from utils.evaluation.ranking import best_clips
+from utils.evaluation.relevance import read_relevant_csv, relevant_by_caption
+from utils.evaluation.result_tables import read_result_table, write_result_table, write_score_matrix
+from utils.evaluation.score_text import score_queries
 from utils.features.sentences import TextEncoder
 from utils.files.locks import only_run
-from utils.runs.data import PLANS, Part, files_of_run, leave_out_failed, load_data, load_split
+from utils.runs.data import leave_out_failed, load_data, load_split
+from utils.runs.plans import PLANS, files_of_run
 from utils.runs.report import write_report
 from utils.runs.run_folder import Run
-from utils.runs.scorer import Scorer, load_scorer, load_split_to_score, score_queries
+from utils.runs.scorer import Scorer, load_scorer, load_split_to_score
 from utils.runs.sweep import Sweep, load_data_of_runs, train_runs
 from utils.runs.sweep_recipe import read_questions
 from utils.runs.training_run import make_trainer, train_run
 from utils.runtime import devices, distributed, terminal
-from utils.runtime.errors import InputError, refuse
-from utils.settings.consistency import destructive, require_files
+from utils.runtime.errors import InputError, raise_if_any
+from utils.settings import options
+from utils.settings.consistency import destructive
+from utils.settings.needed_files import require_files
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -62,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = terminal.parser(__doc__)
+    parser = options.parser(__doc__)
     parser.set_defaults(command=train, resume=None, trained_on=CLOTHO)
     add_new_option(parser, default=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
@@ -70,7 +75,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     def add(name: str, command: Any, help: str) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=help)
         added.set_defaults(command=command, name=name)
-        terminal.add_config_options(added, of_subcommand=True)
+        options.add_config_options(added, of_subcommand=True)
         return added
 
     training = add("train", train, "train, then score the test split once (default)")
@@ -100,7 +105,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     table = add("score", score_results, "score a table of results: caption,file_name_1,...")
     table.add_argument("results", type=Path, metavar="RESULTS.csv")
     for command in (scoring, table):
-        terminal.add_subset_option(command, CLOTHO, AUDIOCAPS)
+        options.add_subset_option(command, CLOTHO, AUDIOCAPS)
         command.add_argument("--split", help="default: the test split of the data set")
         command.add_argument(
             "--relevant",
@@ -141,9 +146,9 @@ def train(args: argparse.Namespace) -> None:
     team = distributed.team(patience=distributed.PATIENCE_IN_TRAINING)
     given = Run.existing(args.resume) if args.resume else None
     if given:
-        config = terminal.load_config(args, default=given.settings, check=destructive)
+        config = options.load_config(args, default=given.settings, check=destructive)
     else:
-        config = terminal.load_config(args)
+        config = options.load_config(args)
     trained_on = given.trained_on if given else args.trained_on
     plan = PLANS[trained_on]
     require_files(files_of_run(config, plan, begins=not given))
@@ -185,10 +190,8 @@ def new_sweep(args: argparse.Namespace) -> Sweep:
     questions = read_questions(args.recipe, args.vary)
     if len(set(args.seeds)) < len(args.seeds):
         raise InputError(f"--seeds {' '.join(map(str, args.seeds))}: a seed stands there twice.")
-    config = terminal.load_config(args, check=destructive)
-    return Sweep.new(
-        config, questions, args.seeds, base=terminal.config_file(args).resolve().parent
-    )
+    config = options.load_config(args, check=destructive)
+    return Sweep.new(config, questions, args.seeds, base=options.config_file(args).resolve().parent)
 
 
 def scorer_of(
@@ -202,7 +205,7 @@ def scorer_of(
     """Load a checkpoint's model and vector files; --config and --set may name other files."""
     return load_scorer(
         checkpoint,
-        changed=lambda trained: terminal.load_config(args, default=trained),
+        changed=lambda trained: options.load_config(args, default=trained),
         subset=subset,
         split=split,
         dual_encoder=DualEncoder,
@@ -238,7 +241,8 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
     if note := corpus(config, args.subset).synthetic_note:
         print(note)
     summary.finish(
-        f"scored {score_text.captions_and_clips(split)} ({split.split}): mAP@10 {scores['mAP@10']:.3f}"
+        f"scored {score_text.captions_and_clips(split)} ({split.split}): "
+        f"mAP@10 {scores['mAP@10']:.3f}"
     )
 
 
@@ -251,7 +255,7 @@ def report_run(args: argparse.Namespace) -> None:
     config, inputs = scorer.config, scorer.inputs
     split = load_split(config, corpus(config, subset), name, summary)
     split = leave_out_failed(split, inputs, summary)
-    test = Part(split, scorer.pairs(split)) if split.captions else None
+    test = LoadedSplit(split, scorer.pairs(split)) if split.captions else None
     features = config.model.audio_features
     write_report(run, scorer.model, test, inputs=inputs, audio_features=features, seed=config.seed)
     summary.writes(run.report, run.plots)
@@ -261,7 +265,7 @@ def report_run(args: argparse.Namespace) -> None:
 def score_results(args: argparse.Namespace) -> None:
     """Score a table of results, of whatever system."""
     summary = terminal.Summary()
-    config = terminal.load_config(args)
+    config = options.load_config(args)
     name = args.split or PLANS[args.subset].test[1]
     split = load_split_to_score(config, args.subset, name, summary)
     if args.relevant:
@@ -303,11 +307,11 @@ def export(args: argparse.Namespace) -> None:
 def check_submission(args: argparse.Namespace) -> None:
     """Say what is wrong with a submission, by line."""
     summary = terminal.Summary()
-    config = terminal.load_config(args)
+    config = options.load_config(args)
     queries = task6b.load_queries(config.eval_data.input_path)
     summary.reads(args.submission)
-    problems = task6b.check_submission(args.submission, queries.captions, queries.clip_names)
-    refuse(problems, args.submission)
+    problems = result_tables.check_submission(args.submission, queries.captions, queries.clip_names)
+    raise_if_any(problems, args.submission)
     summary.finish(f"{args.submission} is a valid submission of {len(queries.captions)} queries")
 
 

@@ -155,7 +155,7 @@ class _FusedAttention(hear21.Attention):
         qkv = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, width // self.num_heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         query = query[:, :, :first]
-        if onednn.serves(qkv) and not torch.is_grad_enabled():
+        if onednn.uses_onednn(qkv) and not torch.is_grad_enabled():
             attended = _attend_by_head(query, key, value)
         else:
             attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2)

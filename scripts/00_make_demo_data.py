@@ -27,11 +27,12 @@ interrupts.end_quietly_until_run(__name__)
 from utils.demo import scenes
 from utils.files.locks import only_run
 from utils.runtime import distributed, terminal
+from utils.settings import options
 
 
 def main(argv: list[str] | None = None) -> None:
     """Write the demo set and print one line about it."""
-    parser = terminal.parser(__doc__)
+    parser = options.parser(__doc__)
     parser.add_argument(
         "--audiocaps", action="store_true", help="in AudioCaps' layout, other sounds than Clotho's"
     )
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     args = parser.parse_args(argv)
     distributed.refuse_team("scripts/00_make_demo_data.py")
-    config = terminal.load_config(args)
+    config = options.load_config(args)
     run = terminal.Summary()
     layout = scenes.AUDIOCAPS if args.audiocaps else scenes.CLOTHO
     data = config.audiocaps if args.audiocaps else config.train_data
@@ -69,13 +70,15 @@ def main(argv: list[str] | None = None) -> None:
         )
     if report.up_to_date:
         run.finish(
-            f"{terminal.shown(folder)} holds this demo set already ({report.kept} clips), nothing to do"
+            f"{terminal.shown(folder)} holds this demo set already ({report.kept} clips), "
+            "nothing to do"
         )
     else:
         run.writes(folder)
         kept = f", {report.kept} were there already" if report.kept else ""
         run.finish(
-            f"wrote {report.written} synthetic clips with captions to {terminal.shown(folder)}{kept}"
+            f"wrote {report.written} synthetic clips with captions to "
+            f"{terminal.shown(folder)}{kept}"
         )
 
 

@@ -24,25 +24,27 @@ from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from utils.datasets import audiocaps, numbering
+from utils.datasets import audiocaps, clotho, numbering
+from utils.datasets.sound_checks import report_failed
 from utils.files.locks import only_run
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import shorten
+from utils.settings import options
 
 
 def main(argv: list[str] | None = None) -> int:
     """Preprocess the data set that the settings name."""
-    parser = terminal.parser(__doc__)
-    terminal.add_subset_option(parser, "clotho", "audiocaps")
+    parser = options.parser(__doc__)
+    options.add_subset_option(parser, "clotho", "audiocaps")
     parser.add_argument(
         "--allow-missing",
         action="store_true",
         help="leave out Clotho's clips that have no wav, instead of stopping",
     )
-    terminal.add_strict_option(parser)
+    options.add_strict_option(parser)
     args = parser.parse_args(argv)
     distributed.refuse_team("scripts/01_preprocess.py")
-    config = terminal.load_config(args)
+    config = options.load_config(args)
     data = config.audiocaps if args.subset == "audiocaps" else config.train_data
     summary = terminal.Summary()
     summary.reads(data.dataset_path)
@@ -53,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
                 data.dataset_path, strict=args.strict, progress=progress
             )
         else:
-            preprocessed = numbering.preprocess_clotho(
+            preprocessed = clotho.preprocess_clotho(
                 data.dataset_path,
                 allow_missing=args.allow_missing,
                 strict=args.strict,
@@ -64,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
         if preprocessed.extra:
             print(f"without captions:\n{shorten(preprocessed.extra)}")
         summary.writes(*numbering.write_preprocessed(data.input_path, preprocessed))
-        status = summary.failed(data.input_path, "01_preprocess", preprocessed.failed)
+        status = report_failed(summary, data.input_path, "01_preprocess", preprocessed.failed)
     summary.finish(preprocessed.summary())
     return status
 

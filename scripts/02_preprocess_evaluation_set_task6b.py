@@ -19,18 +19,20 @@ from utils.runtime import interrupts
 interrupts.end_quietly_until_run(__name__)
 
 from utils.datasets import task6b
+from utils.datasets.sound_checks import report_failed
 from utils.files import writing
 from utils.files.locks import only_run
 from utils.runtime import distributed, terminal
+from utils.settings import options
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script."""
     distributed.refuse_team("scripts/02_preprocess_evaluation_set_task6b.py")
-    parser = terminal.parser(__doc__)
-    terminal.add_strict_option(parser)
+    parser = options.parser(__doc__)
+    options.add_strict_option(parser)
     args = parser.parse_args(argv)
-    data = terminal.load_config(args).eval_data
+    data = options.load_config(args).eval_data
     summary = terminal.Summary()
     summary.reads(data.audio_path, data.captions_file)
     with only_run("02_preprocess_evaluation_set_task6b", data.input_path):
@@ -40,7 +42,9 @@ def main(argv: list[str] | None = None) -> int:
         for name, content in contents.items():
             if writing.write_if_changed(data.input_path / name, content):
                 summary.writes(data.input_path / name)
-        status = summary.failed(data.input_path, "02_preprocess", failed)
+        status = report_failed(
+            summary, data.input_path, "02_preprocess_evaluation_set_task6b", failed
+        )
     queries = task6b.load_queries(data.input_path)
     summary.finish(f"{len(queries.captions)} queries, {len(queries.clip_names)} clips")
     return status

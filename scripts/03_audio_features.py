@@ -31,29 +31,29 @@ interrupts.end_quietly_until_run(__name__)
 
 from models import architectures
 from utils.datasets.corpus import corpus as corpus_of
-from utils.datasets.sound_checks import read_fingerprints
-from utils.features import updating
+from utils.datasets.sound_checks import read_fingerprints, report_failed
+from utils.features import updating, vector_file
 from utils.features.clip_features import Clip, write_clip_features
 from utils.features.tagger import Tagger
-from utils.runs import model_inputs
 from utils.runtime import distributed, terminal
+from utils.settings import options
 from utils.settings.config import Config, DataFiles
-from utils.settings.consistency import require_files
+from utils.settings.needed_files import require_files
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script."""
-    parser = terminal.parser(__doc__)
-    terminal.add_subset_option(parser, "clotho", "task6b", "audiocaps")
+    parser = options.parser(__doc__)
+    options.add_subset_option(parser, "clotho", "task6b", "audiocaps")
     parser.add_argument(
         "--kind",
         choices=("passt", "logmel", "waveform"),
         default="passt",
         help="what to compute (default: passt)",
     )
-    terminal.add_strict_option(parser)
+    options.add_strict_option(parser)
     args = parser.parse_args(argv)
-    config = terminal.load_config(args)
+    config = options.load_config(args)
     summary = terminal.Summary()
     corpus = corpus_of(config, args.subset)
     given = config.passt.weights if args.kind == "passt" else None
@@ -82,7 +82,9 @@ def main(argv: list[str] | None = None) -> int:
         if update.written:
             summary.writes(path)
         done, failed = f"computed {{}} clips ({args.kind})", {**unusable, **update.failed}
-    status = summary.failed(corpus.files.input_path, f"03_audio_features {args.kind}", failed)
+    status = report_failed(
+        summary, corpus.files.input_path, f"03_audio_features {args.kind}", failed
+    )
     there = len(paths) - len(failed) - update.computed
     summary.finish(
         f"{done.format(update.computed)}; {there} were up to date"
@@ -115,8 +117,7 @@ def tag(
             [files.audio_logits, files.audio_scene],
             list(paths),
             attributes=[
-                {"what": what, **tagger.made_by}
-                for what in (model_inputs.LOGITS, model_inputs.SCENE)
+                {"what": what, **tagger.made_by} for what in (vector_file.LOGITS, vector_file.SCENE)
             ],
             columns={"sources": [sources.get(id, "") for id in paths]},
             unusable=unusable,

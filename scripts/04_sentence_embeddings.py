@@ -23,17 +23,17 @@ interrupts.end_quietly_until_run(__name__)
 
 from models.sentence_encoder import SentenceEncoder
 from utils.datasets.corpus import corpus as corpus_of
-from utils.features import sentences
-from utils.runs import model_inputs
+from utils.features import sentences, vector_file
 from utils.runtime import terminal
+from utils.settings import options
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the script."""
-    parser = terminal.parser(__doc__)
-    terminal.add_subset_option(parser, "clotho", "audiocaps")
+    parser = options.parser(__doc__)
+    options.add_subset_option(parser, "clotho", "audiocaps")
     args = parser.parse_args(argv)
-    config = terminal.load_config(args)
+    config = options.load_config(args)
     summary = terminal.Summary()
     corpus = corpus_of(config, args.subset)
 
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         corpus.files.caption_embeddings,
         ids,
         captions,
-        what=model_inputs.CAPTIONS,
+        what=vector_file.CAPTIONS,
         unit="captions",
         config=config,
         load_encoder=SentenceEncoder,

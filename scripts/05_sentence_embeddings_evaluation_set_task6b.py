@@ -19,14 +19,14 @@ interrupts.end_quietly_until_run(__name__)
 
 from models.sentence_encoder import SentenceEncoder
 from utils.datasets import splits, task6b
-from utils.features import sentences
-from utils.runs import model_inputs
+from utils.features import sentences, vector_file
 from utils.runtime import terminal
+from utils.settings import options
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the script."""
-    config = terminal.load_config(terminal.parser(__doc__).parse_args(argv))
+    config = options.load_config(options.parser(__doc__).parse_args(argv))
     data = config.eval_data
     summary = terminal.Summary()
     summary.reads(splits.captions_file(data.input_path, task6b.SPLIT))
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
         data.caption_embeddings,
         queries.caption_ids,
         queries.captions,
-        what=model_inputs.CAPTIONS,
+        what=vector_file.CAPTIONS,
         unit="queries",
         config=config,
         load_encoder=SentenceEncoder,

@@ -21,15 +21,15 @@ interrupts.end_quietly_until_run(__name__)
 
 from models.sentence_encoder import SentenceEncoder
 from utils.datasets import audioset
-from utils.features import sentences
-from utils.runs import model_inputs
+from utils.features import sentences, vector_file
 from utils.runtime import terminal
+from utils.settings import options
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the script."""
-    args = terminal.parser(__doc__).parse_args(argv)
-    config = terminal.load_config(args)
+    args = options.parser(__doc__).parse_args(argv)
+    config = options.load_config(args)
     info = config.model.audioset_info
     summary = terminal.Summary()
     if info == "none":
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
         config.tag_embeddings,
         [str(index) for index in range(len(texts))],
         texts,
-        what=model_inputs.tags_of(info),
+        what=vector_file.tags_of(info),
         unit="tags",
         config=config,
         load_encoder=SentenceEncoder,

@@ -36,12 +36,14 @@ from models.dual_encoder import DualEncoder
 from models.sentence_encoder import SentenceEncoder
 from utils.audio.sound_file import check_sound_file, read_header
 from utils.datasets.audioset import read_labels
-from utils.files.writing import read_text
+from utils.files.reading import read_text
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import InputError, printable
 from utils.search.command_line import add_options, open_searcher, tell
-from utils.search.engine import Hit, parse_filter
+from utils.search.engine import Hit
+from utils.search.filters import parse_filter
 from utils.search.searcher import Networks, Searcher
+from utils.settings import options
 
 NETWORKS = Networks(architectures, SentenceEncoder, DualEncoder)
 EXIT_NOTHING_FOUND = 1
@@ -71,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = terminal.parser(__doc__)
+    parser = options.parser(__doc__)
     parser.add_argument("query", nargs="*", help="what to look for, in words")
     add_options(parser)
     parser.add_argument("--queries", type=Path, metavar="FILE", help="one query per line")

@@ -32,6 +32,7 @@ from utils.search.web.app import create_app
 from utils.search.web.guard import LOOPBACK
 from utils.search.web.server import address_of, listen, open_in_browser, serve
 from utils.search.web.service import Service
+from utils.settings import options
 
 NETWORKS = Networks(architectures, SentenceEncoder, DualEncoder)
 
@@ -63,7 +64,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
-    parser = terminal.parser(__doc__)
+    parser = options.parser(__doc__)
     add_options(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address to serve on: %(default)s")
     parser.add_argument("--port", type=int, default=8000, help="0 for any free: %(default)s")

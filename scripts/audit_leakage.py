@@ -24,6 +24,7 @@ from utils.files import writing
 from utils.files.locks import only_run
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import counted
+from utils.settings import options
 from utils.settings.config import Config
 
 LEAKAGE_FILE = "leakage.csv"
@@ -33,7 +34,7 @@ EXCLUSIONS_FILE = "excluded_clips.txt"
 def main(argv: list[str] | None = None) -> None:
     """Audit the data set that the settings name."""
     distributed.refuse_team("scripts/audit_leakage.py")
-    config = terminal.load_config(terminal.parser(__doc__).parse_args(argv))
+    config = options.load_config(options.parser(__doc__).parse_args(argv))
     with only_run("audit_leakage", config.train_data.input_path):
         audit(config)
 

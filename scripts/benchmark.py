@@ -7,7 +7,8 @@ Writes  <output_path>/benchmark.json
     python scripts/benchmark.py --stages ranking training
     python scripts/benchmark.py --small                       # seconds: does it run at all
 
-The references, utils/benchmark/reference.py, work as the original system does: one window, caption, pair or query
+The references, utils/benchmark/reference.py, work as the original system does: one window,
+caption, pair or query
 at a time, in fp32; those of training run on the CPU. Only ratios mean something: machines differ,
 and so do two runs on one. A share of the ceiling is of what a large matrix product reaches in the
 same precision here, where a window counts as the 255 GFLOP of the published network; ours leaves 17
@@ -69,16 +70,16 @@ from utils.datasets import audioset
 from utils.evaluation.evaluate import evaluate
 from utils.evaluation.metrics import single_relevant
 from utils.evaluation.ranking import rank_clips
-from utils.features import updating, weights
+from utils.features import updating, vector_file, weights
 from utils.features.pairs import Pairs
 from utils.features.sentences import TextEncoder, text_work
 from utils.features.vector_file import write_vectors
 from utils.files.writing import atomic_write
-from utils.runs import model_inputs
 from utils.runtime import devices, distributed, onednn, terminal
 from utils.runtime.errors import InputError
 from utils.search.nearest import approximate
 from utils.search.nearest.exact import as_tensor
+from utils.settings import options
 from utils.settings.config import PROJECT_ROOT, Config
 from utils.training.trainer import Schedule, Trainer
 
@@ -97,13 +98,13 @@ WORDS = ["rain", "falls", "on", "a", "tin", "roof", "while", "the", "dog", "bark
 
 def main(argv: list[str] | None = None) -> None:
     """Run the script."""
-    parser = terminal.parser(__doc__)
+    parser = options.parser(__doc__)
     parser.add_argument("--stages", nargs="+", choices=list(STAGES), default=list(STAGES))
     parser.add_argument(
         "--small", action="store_true", help="tiny sizes, whose numbers say nothing"
     )
     args = parser.parse_args(argv)
-    config = terminal.load_config(args)
+    config = options.load_config(args)
     distributed.refuse_team("measuring")
     summary = terminal.Summary()
     print(HEADER)
@@ -518,21 +519,21 @@ def whole_run(
             "audio_logits_passt.hdf5",
             audio_ids,
             [pairs.features for pairs in splits.values()],
-            {"what": model_inputs.LOGITS, "model": "demo", "weights_sha256": "random"},
+            {"what": vector_file.LOGITS, "model": "demo", "weights_sha256": "random"},
             {},
         ),
         (
             "sentence_embeddings_mpnet.hdf5",
             caption_ids,
             [pairs.sentences for pairs in splits.values()],
-            {"what": model_inputs.CAPTIONS, **sentence_model},
+            {"what": vector_file.CAPTIONS, **sentence_model},
             {"texts": texts},
         ),
         (
             "audioset_527_tags_embeddings_mpnet.hdf5",
             [str(index) for index in range(len(table))],
             [table],
-            {"what": model_inputs.tags_of("tags"), **sentence_model},
+            {"what": vector_file.tags_of("tags"), **sentence_model},
             {},
         ),
     ):

@@ -22,6 +22,7 @@ from utils.features import mpnet_wheels, weights
 from utils.files.locks import FolderLock
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import InputError
+from utils.settings import options
 from utils.settings.config import PROJECT_ROOT, SentenceModel
 
 WHEELS = PROJECT_ROOT / "data/demo/sentence_model_wheels.txt"
@@ -29,9 +30,9 @@ WHEELS = PROJECT_ROOT / "data/demo/sentence_model_wheels.txt"
 
 def main(argv: list[str] | None = None) -> None:
     """Run the script."""
-    args = terminal.parser(__doc__).parse_args(argv)
+    args = options.parser(__doc__).parse_args(argv)
     distributed.refuse_team("scripts/fetch_sentence_model.py")
-    model = terminal.load_config(args).sentence_model
+    model = options.load_config(args).sentence_model
     summary = terminal.Summary()
     if not is_there(model):
         with FolderLock(model.path.with_name(model.path.name + ".partial")) as partial:

@@ -27,7 +27,8 @@ import torch
 from models import architectures, passt
 from utils.datasets import audioset
 from utils.demo import tagger_training
-from utils.files.writing import atomic_write, sha256
+from utils.files.reading import sha256
+from utils.files.writing import atomic_write
 from utils.runtime import devices, distributed, terminal
 from utils.settings.config import PROJECT_ROOT
 

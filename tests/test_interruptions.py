@@ -26,13 +26,15 @@ from models.dual_encoder import tag_embedding
 from tests.crashes import crashes, full_disks, in_child
 from tests.support import DEMO_CONFIG, FILES, load_script, options, scores, settings_for, train
 from utils.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from utils.evaluation.evaluate import LoadedSplit
 from utils.features.vector_file import VectorFile, read_vectors
 from utils.runs import training_run
-from utils.runs.data import Data, Part, load_pairs
+from utils.runs.data import RunData, load_pairs
 from utils.runs.run_folder import Run
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
-from utils.settings.config import PROJECT_ROOT, load_config
+from utils.settings.config import PROJECT_ROOT
+from utils.settings.loading import load_config
 
 MOMENTS = 12
 SIGNALS = [signal.SIGKILL] * 4 + [signal.SIGTERM, signal.SIGINT]
@@ -310,7 +312,7 @@ def test_training_stopped_at_random_moments_ends_with_the_same_bits(
         assert outcome(run) == outcome(whole)
 
 
-def narrow(module, small_demo: Path) -> Data:
+def narrow(module, small_demo: Path) -> RunData:
     """The small demo set with but a few numbers per vector, that training takes no time."""
     config = load_config(DEMO_CONFIG, settings_for(small_demo))
     data = module.load_data(
@@ -332,14 +334,14 @@ def narrow(module, small_demo: Path) -> Data:
         tags=cut(replace(data.inputs.tags, ids=data.inputs.tags.ids[:16]), 8),
     )
     parts = {
-        name: Part(part.split, load_pairs(part.split, inputs, tag_embedding, data.device))
+        name: LoadedSplit(part.split, load_pairs(part.split, inputs, tag_embedding, data.device))
         for name, part in vars(data).items()
-        if isinstance(part, Part)
+        if isinstance(part, LoadedSplit)
     }
-    return Data(**parts, inputs=inputs)
+    return RunData(**parts, inputs=inputs)
 
 
-def train_narrow(module, data: Data, small_demo: Path, outputs: Path) -> int:
+def train_narrow(module, data: RunData, small_demo: Path, outputs: Path) -> int:
     """Train as a command does, but for reading the data and reporting when all is done."""
     module.load_data = lambda *_, **__: data
     training_run.write_report = lambda *_, **__: None

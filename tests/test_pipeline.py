@@ -13,17 +13,19 @@ import torch
 
 from models import architectures, passt
 from tests.support import FILES, load_script, options, run_pipeline, scores, settings_for, train
-from utils.audio.sound_file import cut_windows, read_audio
+from utils.audio.sound_file import read_audio
+from utils.audio.windows import cut_windows
 from utils.checkpoints.checkpoint import save_checkpoint
 from utils.datasets import splits
 from utils.datasets.audioset import read_labels
 from utils.demo.tagger_training import render_clip, score_tagger, targets
 from utils.features.vector_file import read_vectors
 from utils.features.weights import load_weights
-from utils.files.writing import sha256
+from utils.files.reading import sha256
 from utils.runs import training_run
 from utils.runtime.errors import InputError
-from utils.settings.config import PROJECT_ROOT, load_config, to_plain
+from utils.settings.config import PROJECT_ROOT, to_plain
+from utils.settings.loading import load_config
 from utils.training.trainer import Trainer
 
 SPLITS = splits.SPLITS

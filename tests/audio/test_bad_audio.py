@@ -14,7 +14,7 @@ import soundfile
 from tests.support import load_script, options, settings_for
 from utils.datasets.splits import SPLITS, load_captions
 from utils.features.vector_file import read_vectors
-from utils.files.writing import read_csv
+from utils.files.tables import read_csv
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT
 

@@ -13,12 +13,12 @@ from utils.audio import sound_file
 from utils.audio.sound_file import (
     UnusableSound,
     check_sound_file,
-    cut_windows,
     fingerprint,
     mono_blocks,
     read_audio,
     read_header,
 )
+from utils.audio.windows import cut_windows
 from utils.runtime.errors import InputError
 
 
@@ -211,11 +211,11 @@ def test_what_is_no_regular_file_is_told_from_what_is(tmp_path):
 def test_a_file_that_is_open_already_is_read_and_called_by_the_path_given(tmp_path):
     path = tmp_path / "tone.flac"
     soundfile.write(path, np.linspace(-0.5, 0.5, 2000), 16_000)
-    with path.open("rb") as source, sound_file.opened(Path("gone.flac"), source=source) as file:
+    with path.open("rb") as source, sound_file.open_sound(Path("gone.flac"), source=source) as file:
         assert (file.frames, file.samplerate) == (2000, 16_000)
     with (
         io.BytesIO(b"no sound") as source,
         pytest.raises(UnusableSound, match=r"^gone\.flac cannot be read as sound"),
-        sound_file.opened(Path("gone.flac"), source=source),
+        sound_file.open_sound(Path("gone.flac"), source=source),
     ):
         pass

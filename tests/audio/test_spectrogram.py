@@ -7,7 +7,7 @@ import soundfile
 from PIL import Image
 
 from utils.audio import spectrogram
-from utils.audio.spectrogram import Cache
+from utils.search.web.cache import Cache
 
 RATE = 32_000
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import load_script, options, settings_for
 from utils.datasets import audiocaps, clotho, leakage, task6b
-from utils.evaluation import relevance
+from utils.evaluation import relevance, result_tables
 from utils.features.vector_file import read_vectors
 from utils.runtime.errors import InputError
 
@@ -41,7 +41,7 @@ READERS = {
         list,
     ),
     "results": (
-        relevance.read_result_table,
+        result_tables.read_result_table,
         "caption,file_name_1",
         lambda n, caption: f"{caption},{n}.wav",
         lambda read: read[0],
@@ -191,5 +191,5 @@ def test_texts_stay_verbatim_from_the_csv_to_the_results(small_demo, tmp_path):
     (results,) = tmp_path.rglob("test.output.csv")
     with results.open(newline="", encoding="utf-8") as opened:
         assert [row[0] for row in csv.reader(opened)][1:] == captions
-    queries, _ = relevance.read_result_table(results)
+    queries, _ = result_tables.read_result_table(results)
     assert queries == captions

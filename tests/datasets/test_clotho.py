@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from utils.datasets import clotho
+from utils.datasets import clotho, sound_checks
 from utils.runtime.errors import InputError
 
 # One of each oddity that Clotho's own names have.
@@ -161,7 +161,7 @@ def test_all_that_ends_in_wav_counts(tmp_path):
     (tmp_path / "link.wav").symlink_to("a.wav")
     (tmp_path / "broken.wav").symlink_to("nowhere")
     names = ["B.WAV", "a.wav", "broken.wav", "folder.wav", "link.wav"]
-    assert clotho.list_wavs(tmp_path) == names  # what cannot be used is told by name later
+    assert sound_checks.list_wavs(tmp_path) == names  # what cannot be used is told by name later
 
 
 def test_find_audio_does_not_depend_on_the_order_of_names_or_files(tmp_path):

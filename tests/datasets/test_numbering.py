@@ -16,6 +16,7 @@ import yaml
 
 from utils.audio.sound_file import UnusableSound
 from utils.datasets import numbering, splits
+from utils.datasets.clotho import preprocess_clotho
 from utils.files.pickles import safe_unpickle
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT
@@ -67,7 +68,7 @@ def rows_of(result):
 
 
 def test_numbers_names_and_durations(clotho):
-    result = numbering.preprocess_clotho(clotho)
+    result = preprocess_clotho(clotho)
     assert result.audio_info == {
         "audio_fids": {
             "development": {" Ambience Birds.wav": 1, "Glass &amp; co .wav": 2, "b.wav": 3},
@@ -122,7 +123,7 @@ def test_numbers_names_and_durations(clotho):
 
 
 def test_written_files_read_back(clotho, tmp_path):
-    result = numbering.preprocess_clotho(clotho)
+    result = preprocess_clotho(clotho)
     out = tmp_path / "new" / "folder"
     written = numbering.write_preprocessed(out, result)
     assert sorted(path.name for path in written) == sorted(path.name for path in out.iterdir())
@@ -142,11 +143,11 @@ def test_written_files_read_back(clotho, tmp_path):
 
 def test_files_are_written_only_if_they_change(clotho, tmp_path):
     out = tmp_path / "out"
-    assert len(numbering.write_preprocessed(out, numbering.preprocess_clotho(clotho))) == 7
-    assert numbering.write_preprocessed(out, numbering.preprocess_clotho(clotho)) == []
+    assert len(numbering.write_preprocessed(out, preprocess_clotho(clotho))) == 7
+    assert numbering.write_preprocessed(out, preprocess_clotho(clotho)) == []
     table = {**CAPTIONS["validation"], "B.wav": ["null", "Something else"]}
     write_csv(clotho, "validation", table)
-    written = numbering.write_preprocessed(out, numbering.preprocess_clotho(clotho))
+    written = numbering.write_preprocessed(out, preprocess_clotho(clotho))
     assert [path.name for path in written] == ["validation_captions.json", "vocab_info.pkl"]
 
 
@@ -169,7 +170,7 @@ def test_bytes_do_not_depend_on_the_hash_seed(clotho, tmp_path):
 
 
 def test_order_of_the_files_on_disk_changes_nothing(clotho, tmp_path, monkeypatch):
-    expected = numbering.preprocess_clotho(clotho)
+    expected = preprocess_clotho(clotho)
     listing = Path.iterdir
 
     def shuffled(folder):
@@ -178,7 +179,7 @@ def test_order_of_the_files_on_disk_changes_nothing(clotho, tmp_path, monkeypatc
         return iter(entries[::-1])
 
     monkeypatch.setattr(Path, "iterdir", shuffled)
-    result = numbering.preprocess_clotho(clotho)
+    result = preprocess_clotho(clotho)
     assert result.audio_info == expected.audio_info
     assert rows_of(result) == rows_of(expected)
     numbering.write_preprocessed(tmp_path / "b", result)
@@ -187,11 +188,11 @@ def test_order_of_the_files_on_disk_changes_nothing(clotho, tmp_path, monkeypatc
 
 
 def test_stripped_names_on_disk_change_nothing(clotho):
-    expected = numbering.preprocess_clotho(clotho)
+    expected = preprocess_clotho(clotho)
     folder = clotho / "development"
     (folder / " Ambience Birds.wav").rename(folder / "Ambience Birds.wav")
     (folder / "Glass &amp; co .wav").rename(folder / "Glass &amp; co.wav")
-    result = numbering.preprocess_clotho(clotho)
+    result = preprocess_clotho(clotho)
     assert result.audio_info == expected.audio_info
     assert rows_of(result) == rows_of(expected)
     assert result.extra == []
@@ -199,7 +200,7 @@ def test_stripped_names_on_disk_change_nothing(clotho):
 
 def test_wavs_without_captions_are_kept_and_counted(clotho):
     write_wav(clotho / "development" / "Zoo.wav")
-    result = numbering.preprocess_clotho(clotho)
+    result = preprocess_clotho(clotho)
     assert result.extra == ["development/Zoo.wav"]
     assert result.audio_info["audio_fids"]["development"] == {
         " Ambience Birds.wav": 1,
@@ -214,7 +215,7 @@ def test_wavs_without_captions_are_kept_and_counted(clotho):
 
 def test_a_broken_wav_that_no_caption_names_is_told_and_does_no_harm(clotho):
     (clotho / "development" / "Zoo.wav").write_bytes(b"no sound")
-    result = numbering.preprocess_clotho(clotho)
+    result = preprocess_clotho(clotho)
     assert result.failed["development/Zoo.wav"].startswith("cannot be read as sound")
     assert result.missing == []
     assert "Zoo.wav" not in result.audio_info["audio_fids"]["development"]
@@ -228,7 +229,7 @@ def break_some(clotho):
 def test_strict_stops_at_the_first_clip_that_cannot_be_used(clotho):
     break_some(clotho)
     with pytest.raises(UnusableSound, match=r"validation/b\.wav holds no samples"):
-        numbering.preprocess_clotho(clotho, strict=True)
+        preprocess_clotho(clotho, strict=True)
 
 
 def test_where_no_clip_can_be_used_all_are_named(clotho):
@@ -238,14 +239,14 @@ def test_where_no_clip_can_be_used_all_are_named(clotho):
     with pytest.raises(
         InputError, match=r"none of the 6 sound files .*\n  - development/"
     ) as error:
-        numbering.preprocess_clotho(clotho)
+        preprocess_clotho(clotho)
     assert all(wav.name in str(error.value) for wav in wavs)
 
 
 def test_long_lists_of_missing_clips_are_counted(clotho):
     write_csv(clotho, "evaluation", {f"{i:02}.wav": ["x", "y"] for i in range(30)})
     with pytest.raises(InputError) as error:
-        numbering.preprocess_clotho(clotho)
+        preprocess_clotho(clotho)
     message = str(error.value)
     assert message.startswith("30 clips of ")
     assert "evaluation/09.wav" in message
@@ -254,10 +255,10 @@ def test_long_lists_of_missing_clips_are_counted(clotho):
 
 
 def test_clips_that_are_missing_or_broken_are_left_out_and_the_others_keep_their_numbers(clotho):
-    complete = numbering.preprocess_clotho(clotho)
+    complete = preprocess_clotho(clotho)
     break_some(clotho)
     (clotho / "development" / "b.wav").unlink()
-    result = numbering.preprocess_clotho(clotho, allow_missing=True)
+    result = preprocess_clotho(clotho, allow_missing=True)
     assert result.missing == ["development/b.wav"]
     assert result.failed["validation/B.wav"].startswith("cannot be read as sound (")
     assert result.failed["validation/b.wav"] == "holds no samples"
@@ -279,8 +280,8 @@ def test_missing_folder_says_where_clotho_is(clotho, tmp_path):
     (clotho / "evaluation" / "x, [1] #2 %@!~.wav").unlink()
     (clotho / "evaluation").rmdir()
     with pytest.raises(InputError, match=r"no folder .*evaluation\. .*zenodo\.org/records/4783391"):
-        numbering.preprocess_clotho(clotho)
-    result = numbering.preprocess_clotho(clotho, allow_missing=True)
+        preprocess_clotho(clotho)
+    result = preprocess_clotho(clotho, allow_missing=True)
     assert result.missing == ["evaluation/x, [1] #2 %@!~.wav"]
     numbering.write_preprocessed(tmp_path / "out", result)
     assert splits.load_captions(tmp_path / "out", "evaluation").captions == []
@@ -304,7 +305,7 @@ def test_progress_counts_the_wavs(clotho):
         bar.total, bar.done = total, 0
         return bar
 
-    numbering.preprocess_clotho(clotho, progress=progress)
+    preprocess_clotho(clotho, progress=progress)
     assert bar.done == bar.total == 6
 
 

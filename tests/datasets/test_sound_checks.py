@@ -7,7 +7,7 @@ import soundfile
 
 from utils.audio.sound_file import UnusableSound, fingerprint
 from utils.datasets.sound_checks import Sound, read_fingerprints, read_sounds, write_failed
-from utils.files.writing import read_csv
+from utils.files.tables import read_csv
 from utils.runtime.errors import InputError
 
 

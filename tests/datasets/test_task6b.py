@@ -10,8 +10,9 @@ import soundfile
 
 from tests.support import load_script, options, settings_for
 from utils.datasets import task6b
+from utils.evaluation import result_tables
 from utils.runtime.errors import InputError
-from utils.settings.config import load_config
+from utils.settings.loading import load_config
 
 ODD = ["NA", ' "Rain", they say', "None of it.", "a tin, a roof", "Rain"]
 
@@ -147,7 +148,7 @@ def good_rows():
 
 def check(tmp_path, rows):
     path = submission(tmp_path / "s.csv", rows)
-    return task6b.check_submission(path, ODD, ["b.wav", " a &amp;.wav", "c .wav"])
+    return result_tables.check_submission(path, ODD, ["b.wav", " a &amp;.wav", "c .wav"])
 
 
 def test_a_valid_submission_has_no_problems(tmp_path):
@@ -168,7 +169,7 @@ def test_what_is_wrong_with_a_submission_is_said_by_line(tmp_path):
     ]
     assert check(tmp_path, good_rows()[:4]) == ["4 rows for 5 queries"]
     path = write(tmp_path / "h.csv", "caption,file_name_1\nRain,b.wav\n")
-    (problem,) = task6b.check_submission(path, ODD, ["b.wav"] * 12)
+    (problem,) = result_tables.check_submission(path, ODD, ["b.wav"] * 12)
     assert problem.startswith("line 1: the header is 'caption,file_name_1'")
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from utils.evaluation import ranking
+from utils.evaluation import ranking, result_tables
 
 
 def plain_reference(audio, queries, clip_of_query):
@@ -46,7 +46,7 @@ def test_the_result_table_keeps_captions_and_names_verbatim(tmp_path):
     names = [" a,b .wav", "&amp;#39;.wav", "c.wav"]
     best = np.array([[1, 0, 2], [0, 1, 2], [2, 1, 0]])
     path = tmp_path / "test.output.csv"
-    ranking.write_result_table(path, captions, names, best)
+    result_tables.write_result_table(path, captions, names, best)
     with path.open(newline="", encoding="utf-8") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["caption", "file_name_1", "file_name_2", "file_name_3"]

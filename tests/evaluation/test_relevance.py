@@ -6,7 +6,8 @@ import soundfile
 
 from tests.support import load_script, options, settings_for
 from utils.datasets import splits
-from utils.evaluation.relevance import read_relevant_csv, read_result_table
+from utils.evaluation.relevance import read_relevant_csv
+from utils.evaluation.result_tables import read_result_table
 from utils.runtime.errors import InputError
 
 NAMES = ["a.wav", "b, c.wav", "d.wav"]

@@ -5,9 +5,10 @@ import pytest
 import soundfile
 
 from tests.support import load_script, options, settings_for
+from utils.audio.log_mel import log_mel
 from utils.audio.sound_file import UnusableSound, fingerprint
 from utils.features import clip_features
-from utils.features.clip_features import Clip, log_mel, write_clip_features
+from utils.features.clip_features import Clip, write_clip_features
 from utils.files.locks import FolderLock
 from utils.runtime.errors import InputError
 

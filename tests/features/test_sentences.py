@@ -5,7 +5,7 @@ from tests.support import DEMO_CONFIG
 from utils.features import sentences
 from utils.features.vector_file import read_vectors, write_vectors
 from utils.runtime import terminal
-from utils.settings.config import load_config
+from utils.settings.loading import load_config
 
 
 def test_texts_are_batched_by_length_and_all_come():

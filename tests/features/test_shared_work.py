@@ -189,8 +189,8 @@ class Thread(Team):
     def wait(self):
         self.meeting.barrier.wait()
 
-    def told(self, value=None):
-        if self.leads:
+    def broadcast(self, value=None):
+        if self.is_first:
             self.meeting.values.append(value)
         self.wait()
         result = self.meeting.values[-1]

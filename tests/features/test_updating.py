@@ -11,6 +11,7 @@ from utils.features import updating
 from utils.features.updating import clip_batches, clip_units, tagger
 from utils.features.vector_file import read_vectors
 from utils.features.weights import load_weights
+from utils.runtime import pools
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT
 
@@ -59,7 +60,7 @@ def test_decoding_stays_a_bounded_number_of_clips_ahead(clips, monkeypatch):
     monkeypatch.setattr(updating, "mono_blocks", counting)
     batches = updating.clip_batches(clips * 10, updating.clip_units(120), tag, **SETTINGS)
     next(batches)
-    assert len(decoded) <= updating._DECODED_AHEAD + 1
+    assert len(decoded) <= pools._DECODED_AHEAD + 1
     assert sum(1 for _ in batches) == 119
 
 

@@ -93,7 +93,8 @@ def test_two_runs_do_not_mix(path):
 
 def test_the_lock_of_a_killed_process_is_gone(path):
     program = (
-        "import os, signal, sys; from pathlib import Path; from utils.files.journal import Journal\n"
+        "import os, signal, sys; from pathlib import Path\n"
+        "from utils.files.journal import Journal\n"
         "journal = Journal(Path(sys.argv[1]), origin={'model': 'a'}, width=2)\n"
         "journal.append(['a'], [[1.0, 1.5]])\n"
         "os.kill(os.getpid(), signal.SIGKILL)"

@@ -3,7 +3,7 @@ import pytest
 
 from tests.support import Bar
 from utils.files.locks import FolderLock
-from utils.files.raw_rows import grow
+from utils.files.raw_rows import append_missing
 
 WIDTH = 3
 
@@ -28,7 +28,7 @@ def grown(path, count, *, stop_at=None):
         bars.append(Bar(total))
         return bars[-1]
 
-    grow(path, count=count, width=WIDTH, compute=compute, progress=progress)
+    append_missing(path, count=count, width=WIDTH, compute=compute, progress=progress)
     assert [bar.total for bar in bars] == [bar.done for bar in bars]
     return np.fromfile(path, np.float32).reshape(-1, WIDTH), computed
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests.crashes import crashes
-from utils.files import locks, writing
+from utils.files import locks, reading, tables, writing
 from utils.runtime.errors import InputError
 
 
@@ -169,23 +169,23 @@ def test_write_if_changed_leaves_equal_files_alone(tmp_path):
 
 def test_sha256(tmp_path):
     (tmp_path / "f").write_bytes(b"abc")
-    assert writing.sha256(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
+    assert reading.sha256(tmp_path / "f") == hashlib.sha256(b"abc").hexdigest()
     with pytest.raises(InputError, match=r"cannot read .*missing: No such file"):
-        writing.sha256(tmp_path / "missing")
+        reading.sha256(tmp_path / "missing")
 
 
 def test_read_json(tmp_path):
     path = tmp_path / "j"
     path.write_bytes(b'\xef\xbb\xbf{"a": "2012-01-01"}')
-    assert writing.read_json(path) == {"a": "2012-01-01"}
+    assert reading.read_json(path) == {"a": "2012-01-01"}
     path.write_text("{")
     with pytest.raises(InputError, match="not valid JSON"):
-        writing.read_json(path)
+        reading.read_json(path)
     path.write_text("[" * 100_000)
     with pytest.raises(InputError, match="not valid JSON"):
-        writing.read_json(path)
+        reading.read_json(path)
     with pytest.raises(InputError, match="cannot read"):
-        writing.read_json(tmp_path)
+        reading.read_json(tmp_path)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
@@ -194,7 +194,7 @@ def test_read_csv_gives_cells_verbatim_with_their_lines(tmp_path, end, mark):
     path = tmp_path / "c.csv"
     lines = ["a,b", ' x ,"p, ""q"""', "", f'"two{end}lines",NA', "last,null"]
     path.write_bytes(mark + end.join(lines).encode())
-    assert writing.read_csv(path) == [
+    assert tables.read_csv(path) == [
         (1, ["a", "b"]),
         (2, [" x ", 'p, "q"']),
         (4, [f"two{end}lines", "NA"]),
@@ -204,31 +204,31 @@ def test_read_csv_gives_cells_verbatim_with_their_lines(tmp_path, end, mark):
 
 def test_read_csv_with_another_delimiter(tmp_path):
     (tmp_path / "c").write_text("a,b\tc\n")
-    assert writing.read_csv(tmp_path / "c", delimiter="\t") == [(1, ["a,b", "c"])]
+    assert tables.read_csv(tmp_path / "c", delimiter="\t") == [(1, ["a,b", "c"])]
 
 
 def test_read_csv_names_the_line_of_an_open_quote(tmp_path):
     (tmp_path / "c").write_text('a\nb\n"open\nc\nd\n')
     with pytest.raises(InputError, match=r"c, line 3: .*not valid CSV"):
-        writing.read_csv(tmp_path / "c")
+        tables.read_csv(tmp_path / "c")
 
 
 def test_read_csv_names_the_line_that_is_not_utf8(tmp_path):
     (tmp_path / "c").write_bytes(b"a\r\nb\r\ncaf\xe9\r\n")
     with pytest.raises(InputError, match=r"c, line 3: byte 0xe9 is not UTF-8"):
-        writing.read_csv(tmp_path / "c")
+        tables.read_csv(tmp_path / "c")
 
 
 def test_read_csv_can_keep_empty_lines_but_not_the_last(tmp_path):
     (tmp_path / "c").write_text("a\n\nb\n\n\n")
-    assert writing.read_csv(tmp_path / "c", keep_empty=True) == [(1, ["a"]), (2, []), (3, ["b"])]
+    assert tables.read_csv(tmp_path / "c", keep_empty=True) == [(1, ["a"]), (2, []), (3, ["b"])]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
 def test_read_csv_names_utf16(tmp_path, encoding):
     (tmp_path / "c").write_bytes("caption\nrain\n".encode(encoding))
     with pytest.raises(InputError, match=r"c, line 1: .*UTF-8"):
-        writing.read_csv(tmp_path / "c")
+        tables.read_csv(tmp_path / "c")
 
 
 def test_what_write_csv_writes_read_csv_gives_back(tmp_path):
@@ -248,8 +248,8 @@ def test_what_write_csv_writes_read_csv_gives_back(tmp_path):
     ]
     rows = [["a", cell] for cell in cells]
     with (tmp_path / "c").open("w", newline="", encoding="utf-8") as file:
-        writing.write_csv(file, rows)
-    assert [row for _, row in writing.read_csv(tmp_path / "c")] == rows
+        tables.write_csv(file, rows)
+    assert [row for _, row in tables.read_csv(tmp_path / "c")] == rows
     assert (tmp_path / "c").read_bytes().startswith(b'a,NA\na,\na,"a ""q"""\n')
 
 
@@ -261,7 +261,7 @@ def test_what_write_csv_writes_read_csv_gives_back(tmp_path):
     ],
 )
 def test_file_names_are_told_from_paths(name, plain):
-    assert writing.is_file_name(name) == plain
+    assert reading.is_file_name(name) == plain
 
 
 @pytest.mark.parametrize(
@@ -276,4 +276,4 @@ def test_file_names_are_told_from_paths(name, plain):
     ],
 )
 def test_a_wrong_header_is_described(header, message):
-    assert message in writing.header_problem("c", header, "a,b")
+    assert message in tables.header_problem("c", header, "a,b")

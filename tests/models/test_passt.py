@@ -8,9 +8,9 @@ import torch
 from hear21passt.base import get_basic_model
 
 from models import architectures, passt
-from utils.audio.sound_file import cut_windows
+from utils.audio.windows import cut_windows
 from utils.features import weights
-from utils.files.writing import sha256
+from utils.files.reading import sha256
 from utils.settings.config import PROJECT_ROOT
 
 OFFICIAL = "passt_s_swa_p16_128_ap476"

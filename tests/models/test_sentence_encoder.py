@@ -3,7 +3,7 @@ import torch
 
 from models.sentence_encoder import SentenceEncoder
 from utils.features import weights
-from utils.settings.config import load_config
+from utils.settings.loading import load_config
 
 
 @pytest.fixture(scope="module")

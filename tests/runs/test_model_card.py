@@ -7,7 +7,8 @@ from utils.checkpoints.checkpoint import save_checkpoint
 from utils.checkpoints.exporting import exported_config
 from utils.checkpoints.provenance import TrainedWith
 from utils.runs.model_card import Source, model_card, sources_of
-from utils.settings.config import Model, load_config
+from utils.settings.config import Model
+from utils.settings.loading import load_config
 
 SCORES = {"R@1": 0.1, "R@5": 0.25, "R@10": 0.5, "mAP@10": 0.2}
 METRICS = {

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from utils.datasets.splits import CaptionSplit, QuerySplit
-from utils.features.vector_file import row_keys, write_vectors
-from utils.runs.model_inputs import CAPTIONS, LOGITS, SCENE, read_inputs, tags_of
+from utils.features.vector_file import CAPTIONS, LOGITS, SCENE, row_keys, tags_of, write_vectors
+from utils.runs.model_inputs import read_inputs
 from utils.runtime.errors import InputError
 
 SPLIT = CaptionSplit(

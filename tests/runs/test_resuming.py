@@ -2,12 +2,13 @@ import datetime
 
 import pytest
 
+from utils.checkpoints.checkpoint import weights_of
 from utils.datasets.corpus import AUDIOCAPS, CLOTHO
 from utils.runs import run_folder
-from utils.runs.resuming import unfinished_run, weights_of
+from utils.runs.resuming import unfinished_run
 from utils.runs.run_folder import Run
 from utils.runtime.errors import InputError
-from utils.settings.config import load_config
+from utils.settings.loading import load_config
 
 DATA = {"training features": "a", "initial weights": "b"}
 

@@ -4,7 +4,7 @@ import pytest
 
 from utils.runs.run_folder import Run
 from utils.runtime.errors import InputError
-from utils.settings.config import load_config
+from utils.settings.loading import load_config
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ import torch
 
 from models.dual_encoder import DualEncoder, tag_embedding
 from utils.datasets.splits import QuerySplit
+from utils.evaluation.score_text import score_queries
 from utils.features.vector_file import VectorFile
 from utils.runs.model_inputs import Inputs
-from utils.runs.scorer import Scorer, load_split_to_score, score_queries
+from utils.runs.scorer import Scorer, load_split_to_score
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
-from utils.settings.config import load_config
+from utils.settings.loading import load_config
 
 RELEVANT = {"rain": {"a.wav", "b.wav"}, "a dog": {"c.wav"}}
 FOUND = [["a.wav", "c.wav", "b.wav"], ["a.wav", "c.wav", "b.wav"]]

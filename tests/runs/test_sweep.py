@@ -9,7 +9,8 @@ from utils.files.locks import only_run
 from utils.runs.sweep import Sweep
 from utils.runs.sweep_recipe import Question, read_recipe
 from utils.runtime.errors import InputError
-from utils.settings.config import PROJECT_ROOT, load_config
+from utils.settings.config import PROJECT_ROOT
+from utils.settings.loading import load_config
 
 
 def test_the_shipped_recipe_is_valid_and_shares_what_questions_share():

@@ -12,7 +12,8 @@ from wandb.proto import wandb_internal_pb2
 from tests.support import load_script, options, settings_for
 from utils.runs.tracking import Tracker
 from utils.runtime.errors import InputError
-from utils.settings.config import PROJECT_ROOT, load_config
+from utils.settings.config import PROJECT_ROOT
+from utils.settings.loading import load_config
 
 
 def test_off_means_not_even_imported(tmp_path):

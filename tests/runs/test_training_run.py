@@ -12,18 +12,19 @@ from models.dual_encoder import DualEncoder
 from models.losses import make_loss
 from utils.datasets.corpus import CLOTHO
 from utils.datasets.splits import CaptionSplit
+from utils.evaluation.evaluate import LoadedSplit
 from utils.features.pairs import Pairs
 from utils.features.vector_file import VectorFile
-from utils.runs.data import Data, Part
+from utils.runs.data import RunData
 from utils.runs.model_inputs import Inputs
 from utils.runs.training_run import make_trainer, train_run
 from utils.runtime import terminal
-from utils.settings.config import load_config
+from utils.settings.loading import load_config
 
 CLIPS, AUDIO, TEXT = 6, 3, 4
 
 
-def part(name: str) -> Part:
+def part(name: str) -> LoadedSplit:
     """A split with one caption per clip, and a model's inputs without tags."""
     split = CaptionSplit(
         split=name,
@@ -41,14 +42,14 @@ def part(name: str) -> Part:
         sentences=torch.randn(CLIPS, TEXT, generator=generator),
         clips=torch.arange(CLIPS),
     )
-    return Part(split, pairs)
+    return LoadedSplit(split, pairs)
 
 
 def file(width: int) -> VectorFile:
     return VectorFile(Path("none.hdf5"), [], np.empty((0, width), np.float32))
 
 
-DATA = Data(
+DATA = RunData(
     training=part("development"),
     validation=part("validation"),
     test=part("evaluation"),

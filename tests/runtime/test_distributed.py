@@ -30,9 +30,9 @@ def environment(monkeypatch, **values):
 def test_without_torchrun_a_process_is_alone_and_waits_for_none(monkeypatch):
     environment(monkeypatch)
     assert distributed.team() == ALONE == Team(rank=0, size=1)
-    assert ALONE.leads
+    assert ALONE.is_first
     ALONE.wait()
-    assert ALONE.told("a") == "a"
+    assert ALONE.broadcast("a") == "a"
     assert distributed.label() == ""
     environment(monkeypatch, WORLD_SIZE="4")  # as some schedulers set it, without any rank
     assert distributed.team() == ALONE
@@ -41,7 +41,7 @@ def test_without_torchrun_a_process_is_alone_and_waits_for_none(monkeypatch):
 def test_torchruns_environment_is_read(monkeypatch):
     environment(monkeypatch, RANK="5", WORLD_SIZE="8", LOCAL_RANK="1")
     assert distributed.team() == Team(rank=5, size=8, local_rank=1)
-    assert not distributed.team().leads
+    assert not distributed.team().is_first
     assert distributed.label().startswith(" (rank 5 on ")
 
 

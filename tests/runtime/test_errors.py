@@ -1,6 +1,6 @@
 import pytest
 
-from utils.runtime.errors import InputError, counted, printable, refuse, shorten, shown
+from utils.runtime.errors import InputError, counted, printable, raise_if_any, shorten, shown
 
 
 def test_shorten_shows_ten_lines():
@@ -19,15 +19,15 @@ def test_counted_fits_the_unit_to_the_number():
 
 
 def test_refuse_counts_the_problems_and_is_silent_without_any():
-    refuse([], "x.csv", "Mend it.")
+    raise_if_any([], "x.csv", "Mend it.")
     with pytest.raises(InputError) as caught:
-        refuse([f"line {i}: wrong" for i in range(12)], "x.csv", "Mend it.")
+        raise_if_any([f"line {i}: wrong" for i in range(12)], "x.csv", "Mend it.")
     lines = str(caught.value).splitlines()
     assert lines[0] == "12 problems in x.csv:"
     assert lines[1] == "  - line 0: wrong"
     assert lines[-2:] == ["  ... and 2 more", "Mend it."]
     with pytest.raises(InputError, match=r"^1 problem in x\.csv:\n  - a$"):
-        refuse(["a"], "x.csv")
+        raise_if_any(["a"], "x.csv")
 
 
 def test_shown_is_short_whatever_the_value():

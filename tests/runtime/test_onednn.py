@@ -54,13 +54,13 @@ def test_where_a_gradient_is_wanted_there_is_one(tensors):
 @pytest.mark.filterwarnings("ignore:TF32")
 def test_onednn_can_be_turned_off(tensors):
     with torch.backends.mkldnn.flags(enabled=False):
-        assert not onednn.serves(tensors[0])
+        assert not onednn.uses_onednn(tensors[0])
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
 def test_other_types_are_left_to_pytorch(tensors, dtype):
     x, weight, bias = (tensor.to(dtype) for tensor in tensors)
-    assert not onednn.serves(x)
+    assert not onednn.uses_onednn(x)
     assert torch.equal(onednn.linear(x, weight, bias), F.linear(x, weight, bias))
 
 
@@ -88,7 +88,7 @@ def test_a_packed_network_computes_the_same(tensors, act):
         expected = network(x)
         onednn.pack_linears(network, dtype=torch.float32)
         torch.testing.assert_close(network(x), expected, rtol=0, atol=1e-6)
-    if onednn.serves(x):
+    if onednn.uses_onednn(x):
         assert not [m for m in network.modules() if type(m) is nn.Linear]
         fused = isinstance(network[0].act, nn.Identity)
         assert fused == (isinstance(act, nn.GELU) and act.approximate == "none")

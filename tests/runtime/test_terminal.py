@@ -10,6 +10,7 @@ import torch
 from utils.runtime import distributed, terminal
 from utils.runtime.distributed import ALONE
 from utils.runtime.errors import InputError
+from utils.settings import options
 from utils.settings.config import PROJECT_ROOT
 
 
@@ -100,15 +101,15 @@ def test_status_of_success_is_0():
 
 
 def test_options_before_and_after_a_subcommand_count_together(tmp_path):
-    parser = terminal.parser("about")
+    parser = options.parser("about")
     command = parser.add_subparsers().add_parser("train")
-    terminal.add_config_options(command, of_subcommand=True)
+    options.add_config_options(command, of_subcommand=True)
     args = parser.parse_args(["--set", "seed=5", "train", "--set", "training.epochs=2"])
-    config = terminal.load_config(args)
+    config = options.load_config(args)
     assert (config.seed, config.training.epochs) == (5, 2)
     (tmp_path / "c.yaml").write_text("seed: 9")
     args = parser.parse_args(["train", "--config", str(tmp_path / "c.yaml")])
-    assert terminal.load_config(args).seed == 9
+    assert options.load_config(args).seed == 9
 
 
 def test_paths_are_shown_the_short_way(tmp_path, monkeypatch):

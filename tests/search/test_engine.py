@@ -6,7 +6,8 @@ from torch.nn import functional as F
 from models.dual_encoder import DualEncoder
 from tests.support import Bar
 from utils.runtime.errors import InputError
-from utils.search.engine import Engine, Filter, embed_library, parse_filter
+from utils.search.engine import Engine, embed_library
+from utils.search.filters import Filter, parse_filter
 from utils.search.library import Library, Sound
 from utils.search.passages import Passage
 

@@ -4,7 +4,14 @@ import os
 import pytest
 
 from utils.runtime.errors import InputError
-from utils.search.sound_folder import SUFFIXES, Changes, SoundFile, look, read_list, write_list
+from utils.search.sound_folder import (
+    SUFFIXES,
+    Changes,
+    ListedFile,
+    read_list,
+    scan_folder,
+    write_list,
+)
 
 
 def make(folder, *names):
@@ -23,7 +30,7 @@ def test_a_folders_files_come_before_those_of_its_sub_folders_each_sorted(tmp_pa
     make(tmp_path, "z.wav", "a/b.wav", "a/a/c.wav", "a.WAV", "B/d.wav", ".hidden/e.wav", ".f.wav")
     make(tmp_path, "no suffix", "text.txt", "folder.wav/g.wav")
     (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
-    found, changes = look(tmp_path, {})
+    found, changes = scan_folder(tmp_path, {})
     names = ["a.WAV", "z.wav", "B/d.wav", "a/b.wav", "a/a/c.wav", "folder.wav/g.wav"]
     assert list(found) == names
     assert changes == Changes(added=6, gone=0, duplicates=0)
@@ -31,15 +38,15 @@ def test_a_folders_files_come_before_those_of_its_sub_folders_each_sorted(tmp_pa
 
 def test_only_files_of_another_size_or_time_are_read(tmp_path):
     make(tmp_path, "a.wav", "b.wav", "c.wav", "d.wav")
-    before, _ = look(tmp_path, {})
+    before, _ = scan_folder(tmp_path, {})
     for name in ("a.wav", "b.wav"):  # other contents of the same size, one at the same time
         (tmp_path / name).write_bytes(b"12345")
     os.utime(tmp_path / "a.wav", ns=(1, before["a.wav"].mtime_ns))
     os.utime(tmp_path / "b.wav", ns=(1, 1))
     (tmp_path / "c.wav").unlink()
-    found, changes = look(tmp_path, before)
+    found, changes = scan_folder(tmp_path, before)
     assert found["a.wav"] == before["a.wav"]
-    assert found["b.wav"] == SoundFile(5, 1, hashlib.sha256(b"12345").hexdigest())
+    assert found["b.wav"] == ListedFile(5, 1, hashlib.sha256(b"12345").hexdigest())
     assert found["d.wav"] is before["d.wav"]
     assert changes == Changes(added=1, gone=1, duplicates=0)
 
@@ -47,7 +54,7 @@ def test_only_files_of_another_size_or_time_are_read(tmp_path):
 def test_equal_contents_have_one_source(tmp_path):
     make(tmp_path, "a.wav", "c.wav")
     (tmp_path / "b.wav").write_bytes(b"a.wav")
-    found, changes = look(tmp_path, {})
+    found, changes = scan_folder(tmp_path, {})
     assert found["a.wav"].source == found["b.wav"].source != found["c.wav"].source
     assert changes.duplicates == 1
 
@@ -55,9 +62,9 @@ def test_equal_contents_have_one_source(tmp_path):
 def test_a_link_changes_with_what_it_leads_to(tmp_path):
     make(tmp_path, "sub/a.wav")
     (tmp_path / "link.wav").symlink_to("sub/a.wav")
-    before, _ = look(tmp_path, {})
+    before, _ = scan_folder(tmp_path, {})
     (tmp_path / "sub/a.wav").write_bytes(b"something else")
-    found, _ = look(tmp_path, before)
+    found, _ = scan_folder(tmp_path, before)
     assert found["link.wav"].source == found["sub/a.wav"].source != before["link.wav"].source
 
 
@@ -65,11 +72,11 @@ def test_what_could_not_be_read_is_tried_again(tmp_path):
     make(tmp_path, "good.wav")
     (tmp_path / "link.wav").symlink_to("later.dat")
     (tmp_path / "round.wav").symlink_to("round.wav")
-    before, _ = look(tmp_path, {})
+    before, _ = scan_folder(tmp_path, {})
     assert before["link.wav"].reason == "is a link to nothing (later.dat)"
     assert before["round.wav"].reason.startswith("cannot be opened (Too many levels")
     make(tmp_path, "later.dat")
-    found, changes = look(tmp_path, before)
+    found, changes = scan_folder(tmp_path, before)
     assert found["link.wav"].source
     assert found["round.wav"] == before["round.wav"]
     assert changes.added == 1
@@ -85,17 +92,17 @@ def test_a_sub_folder_that_cannot_be_read_stands_among_the_files(tmp_path, monke
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)
-    found, _ = look(tmp_path, {})
+    found, _ = scan_folder(tmp_path, {})
     assert list(found) == ["a.wav", "lost+found/", "sub/c.wav"]
     assert found["lost+found/"].reason == "cannot be read (Permission denied)"
     with pytest.raises(InputError, match=r"cannot list the sounds of .*found: Permission denied"):
-        look(tmp_path / "lost+found", {})
+        scan_folder(tmp_path / "lost+found", {})
 
 
 def test_a_list_is_read_as_it_was_written_for_its_own_folder(tmp_path):
     path = tmp_path / "files.json"
     assert read_list(path, tmp_path) == {}
-    found = {"a.wav": SoundFile(1, 2, "s"), "caf\udce9.wav": SoundFile(1, 2, None, "is a pipe")}
+    found = {"a.wav": ListedFile(1, 2, "s"), "caf\udce9.wav": ListedFile(1, 2, None, "is a pipe")}
     write_list(path, tmp_path, found)
     assert read_list(path, tmp_path) == found
     assert read_list(path, tmp_path / "other") == {}

@@ -5,7 +5,8 @@ import pytest
 import yaml
 
 from utils.runtime.errors import InputError
-from utils.settings.config import DEFAULT_CONFIG, Config, differing_settings, load_config, to_plain
+from utils.settings.config import DEFAULT_CONFIG, Config, differing_settings, to_plain
+from utils.settings.loading import load_config
 
 
 def write(tmp_path: Path, text: str) -> Path:

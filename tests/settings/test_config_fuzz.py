@@ -14,7 +14,8 @@ from tests.support import DEMO_CONFIG
 from utils.runs.sweep import Sweep
 from utils.runs.sweep_recipe import Question, label, parse_questions, parse_vary, read_recipe
 from utils.runtime.errors import InputError
-from utils.settings.config import DEFAULT_CONFIG, Config, load_config, to_plain
+from utils.settings.config import DEFAULT_CONFIG, Config, to_plain
+from utils.settings.loading import load_config
 
 SHIPPED = yaml.safe_load(DEFAULT_CONFIG.read_text(encoding="utf-8"))
 KEYS = [key for section in SHIPPED.values() if isinstance(section, dict) for key in section]

@@ -14,8 +14,9 @@ from tests.models.test_dual_encoder import (
 )
 from tests.models.test_losses import places
 from utils.evaluation.evaluate import evaluate
-from utils.features.pairs import Batch, Pairs
+from utils.features.pairs import Pairs
 from utils.runtime.errors import InputError
+from utils.training.batches import Batch
 from utils.training.mixup import Mixup, draw_mixup
 from utils.training.trainer import Schedule, Trainer
 

@@ -5,7 +5,7 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,12 +17,24 @@ from numpy.typing import NDArray
 from utils.runtime.errors import InputError
 
 _HASHED_BYTES = 16_384
+
+
 _BLOCK_NUMBERS = 2**19  # decoded at a time, all channels together; bounds the memory
+
+
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000  # Hz; beyond it, a header is damaged or a trick
+
+
 # What libsndfile notes while opening: a chunk that promises more bytes than the file has.
 _CUT_OFF = re.compile(r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
+
+
 _UNKNOWN_FRAMES = 2**62  # a flac that was written to a pipe
+
+
 _UNKNOWN_BYTES = 0x7FFF0000  # programs that write to a pipe promise this much or more
+
+
 _MISSING_SHARE = 0.01  # promises are often a few bytes off
 
 
@@ -117,7 +129,7 @@ def mono_blocks(path: Path, *, sample_rate: int | None = None) -> Iterator[NDArr
         that it has an absurd sample rate.
 
     """
-    with opened(path) as file:
+    with open_sound(path) as file:
         resampler = None
         if sample_rate is not None and sample_rate != file.samplerate:
             resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32")
@@ -145,7 +157,7 @@ def read_header(path: Path) -> tuple[int, int]:
         sample rate.
 
     """
-    with opened(path) as file:
+    with open_sound(path) as file:
         if file.frames == 0:
             raise UnusableSound(path, "holds no samples")
         return file.frames, file.samplerate
@@ -174,63 +186,8 @@ def fingerprint(path: Path) -> str:
     return f"{size} bytes, {digest.hexdigest()[:32]}"
 
 
-def cut_windows(
-    blocks: Iterable[NDArray[np.float32]],
-    *,
-    window: int,
-    hop: int,
-    shortest: int,
-    at_once: int = 1,
-) -> Iterator[NDArray[np.float32]]:
-    """Cut a clip into the windows that PaSST hears.
-
-    A clip of at most one window stays whole. A longer one is reflect-padded by half a window at
-    both ends and cut every `hop` samples, as hear21passt's ``get_scene_embeddings`` does. Only the
-    part that is being cut is held in memory.
-
-    Parameters
-    ----------
-    blocks : iterable of ndarray, float32
-        The clip, N samples in pieces of any length.
-    window, hop : int
-        In samples; `window` is even, and `hop` shorter than its half.
-    shortest : int
-        A clip with fewer samples is filled up with silence to this length.
-    at_once : int
-        Windows in each array, but for the last one.
-
-    Yields
-    ------
-    ndarray, shape (at_once, window), or once (1, N) for a short clip
-        For a long clip read-only views; in all W = floor(N / hop) + 1 windows.
-
-    """
-    held = np.empty(0, np.float32)
-    half = window // 2
-    is_long = False
-
-    def cut(count: int | None = None) -> NDArray[np.float32]:
-        return np.lib.stride_tricks.sliding_window_view(held, window)[::hop][:count]
-
-    for block in blocks:
-        held = np.concatenate([held, block])
-        if not is_long and len(held) > window:
-            is_long = True
-            held = np.concatenate([held[half:0:-1], held])
-        while is_long and len(held) >= window + (at_once - 1) * hop:
-            yield cut(at_once)
-            held = held[at_once * hop :]
-    if not is_long:
-        yield np.pad(held, (0, max(0, shortest - len(held))))[None]
-        return
-    held = np.concatenate([held, held[-2 : -half - 2 : -1]])
-    while len(held) >= window:
-        yield cut(at_once)
-        held = held[at_once * hop :]
-
-
 @contextlib.contextmanager
-def opened(path: Path, *, source: BinaryIO | None = None) -> Iterator[soundfile.SoundFile]:
+def open_sound(path: Path, *, source: BinaryIO | None = None) -> Iterator[soundfile.SoundFile]:
     """Open a sound file whose header makes sense; turn what goes wrong with it into our error.
 
     Parameters

@@ -2,9 +2,6 @@
 
 import functools
 import io
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Hashable
 
 import numpy as np
 import soundfile
@@ -12,13 +9,29 @@ from numpy.typing import NDArray
 from PIL import Image
 
 _COLUMNS, _BANDS = 800, 72  # of the picture, in pixels
+
+
 _FRAME = 2048  # samples per spectrum
+
+
 _SPECTRA = 3 * _COLUMNS  # at most; of a longer sound there are gaps between them
+
+
 _OVERLAP = 4  # spectra that a sample of a short sound is in
+
+
 _WORTH_A_SEEK = 8  # frames from one spectrum to the next, from which less is not read
+
+
 _LOWEST, _HIGHEST = 60.0, 16_000.0  # Hz
+
+
 _RANGE = 65.0  # dB below the loudest place that are still seen
+
+
 _CURVE = 0.8  # below 1, what is quiet is easier to see
+
+
 _QUIETEST = 1e-10  # power of full scale; below it, all is silence
 
 
@@ -106,36 +119,3 @@ def _bands(rate: int) -> NDArray[np.float32]:
 
 def _mel(frequency: float) -> float:
     return 1127 * np.log1p(frequency / 700)
-
-
-class Cache:
-    """What was computed last, up to a number of bytes.
-
-    Parameters
-    ----------
-    limit : int
-        In bytes.
-
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._held: OrderedDict[Hashable, bytes] = OrderedDict()
-        self._lock = threading.Lock()
-        self.size = 0
-
-    def get(self, key: Hashable, compute: Callable[[], bytes]) -> bytes:
-        """Return what is held under a key, or compute it, without making other threads wait."""
-        with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-                return self._held[key]
-        value = compute()
-        with self._lock:
-            if key not in self._held:
-                self._held[key] = value
-                self.size += len(value)
-            while self.size > self._limit:
-                _, dropped = self._held.popitem(last=False)
-                self.size -= len(dropped)
-        return value

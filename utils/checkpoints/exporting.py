@@ -25,7 +25,8 @@ from utils.checkpoints.model_folder import (
 )
 from utils.checkpoints.provenance import TrainedWith
 from utils.datasets.audioset import read_labels
-from utils.files.writing import atomic_write, read_json, read_text
+from utils.files.reading import read_json, read_text
+from utils.files.writing import atomic_write
 from utils.runs.model_card import model_card, sources_of
 from utils.runs.scorer import Scorer
 from utils.runtime.errors import InputError

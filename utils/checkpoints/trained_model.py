@@ -8,11 +8,11 @@ from typing import Any
 from torch import nn
 
 from utils.checkpoints import model_folder
-from utils.checkpoints.checkpoint import load_checkpoint
+from utils.checkpoints.checkpoint import load_checkpoint, load_into, weights_of
 from utils.checkpoints.provenance import TrainedWith
-from utils.runs.resuming import load_into, weights_of
 from utils.runtime.errors import InputError
-from utils.settings.config import Config, parse_config
+from utils.settings.config import Config
+from utils.settings.loading import parse_config
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from utils.datasets.numbering import Caption, Preprocessed, none_usable, number
 from utils.datasets.sound_checks import read_sounds
-from utils.files import writing
-from utils.runtime.errors import InputError, counted, refuse, shorten
+from utils.files import tables
+from utils.runtime.errors import InputError, counted, raise_if_any, shorten
 
 SPLITS = ("train", "val", "test")
 SOURCE = (
@@ -65,10 +65,10 @@ def read_captions_csv(path: str | Path) -> list[Caption]:
     path = Path(path)
     if not path.exists():
         raise InputError(f"no {path}. {SOURCE}.")
-    rows = writing.read_csv(path)
+    rows = tables.read_csv(path)
     header = rows[0][1] if rows else []
     if header != HEADER:
-        raise InputError(f"{writing.header_problem(path, header, ','.join(HEADER))} {SOURCE}.")
+        raise InputError(f"{tables.header_problem(path, header, ','.join(HEADER))} {SOURCE}.")
     first_line: dict[str, int] = {}
     problems = []
     for line, cells in rows[1:]:
@@ -76,7 +76,7 @@ def read_captions_csv(path: str | Path) -> list[Caption]:
         first = first_line.setdefault(cells[0], line)
         if first != line:
             problems.append(f"line {line}: {HEADER[0]} {cells[0]!r} stands on line {first} already")
-    refuse(problems, path, f"Mend the file, or take it as published. {SOURCE}.")
+    raise_if_any(problems, path, f"Mend the file, or take it as published. {SOURCE}.")
     if len(rows) < 2:
         raise InputError(f"{path} has a header and no captions. {SOURCE}.")
     return [(f"{youtube_id}_{start}", caption) for _, (_, youtube_id, start, caption) in rows[1:]]

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.files import writing
+from utils.files import reading, tables
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT
 
@@ -101,7 +101,7 @@ def tag_texts(
 
 def _read_table(csv_path: str | Path) -> list[tuple[str, str]]:
     """Read and check the label table: mid and display name of each tag, in index order."""
-    rows = writing.read_csv(csv_path)
+    rows = tables.read_csv(csv_path)
     source = "The project comes with one: data/audioset/class_labels_indices.csv."
     if not rows or rows[0][1] != _HEADER:
         raise InputError(f"{csv_path}, line 1: the header must be {','.join(_HEADER)}. {source}")
@@ -130,7 +130,7 @@ def _read_descriptions(path: Path) -> dict[str, str]:
             f"{ONTOLOGY_URL} and save it under that name, or set model.audioset_info to tags, "
             f"which does without."
         )
-    entries = writing.read_json(path)
+    entries = reading.read_json(path)
     try:
         descriptions = {entry["id"]: entry["description"] for entry in entries}
         intact = all(isinstance(item, str) for pair in descriptions.items() for item in pair)

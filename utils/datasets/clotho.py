@@ -4,21 +4,35 @@ The folder holds ``development/ validation/ evaluation/`` with wavs, and one
 ``clotho_captions_{split}.csv`` for each.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from utils.files import writing
-from utils.runtime.errors import InputError, counted, refuse, shorten
+from utils.datasets.sound_checks import read_sounds
+from utils.datasets.splits import (
+    SPLITS,
+)
+from utils.runtime.errors import InputError, counted, shorten
 
-WAV_SUFFIX = ".wav"
+if TYPE_CHECKING:
+    pass
+from collections import defaultdict
+from collections.abc import Iterable
+
+from utils.datasets.numbering import Clip, Preprocessed, none_usable, number
+from utils.datasets.sound_checks import WAV_SUFFIX, list_wavs
+from utils.files import reading
+from utils.files.tables import header_problem, read_csv
+from utils.runtime.errors import raise_if_any
+
 SOURCE = (
     "Clotho v2.1 is at https://zenodo.org/records/4783391; scripts/00_make_demo_data.py makes a "
     "small demo set in the same layout"
 )
+
+
 _SHOWN_CHARACTERS = 200
-# macOS leaves such a file beside each file that it unpacks; it holds no sound.
-_APPLE_DOUBLE_PREFIX = "._"
 
 
 def read_captions_csv(path: str | Path) -> dict[str, list[str]]:
@@ -42,11 +56,11 @@ def read_captions_csv(path: str | Path) -> dict[str, list[str]]:
     path = Path(path)
     if not path.exists():
         raise InputError(f"no {path}. {SOURCE}.")
-    rows = writing.read_csv(path)
+    rows = read_csv(path)
     header = rows[0][1] if rows else []
     if len(header) < 2 or header != caption_header(len(header) - 1):
         wanted = "file_name,caption_1,caption_2 and so on"
-        raise InputError(f"{writing.header_problem(path, header, wanted)} {SOURCE}.")
+        raise InputError(f"{header_problem(path, header, wanted)} {SOURCE}.")
     captions: dict[str, list[str]] = {}
     first_line: dict[str, int] = {}
     problems = []
@@ -57,7 +71,7 @@ def read_captions_csv(path: str | Path) -> dict[str, list[str]]:
             problems.append(f"line {line}: {name!r} stands on line {first_line[name]} already")
         first_line.setdefault(name, line)
         captions[name] = cells[1:]
-    refuse(problems, path, f"Mend the file, or take it as published. {SOURCE}.")
+    raise_if_any(problems, path, f"Mend the file, or take it as published. {SOURCE}.")
     if not captions:
         raise InputError(f"{path} has a header and no clips. {SOURCE}.")
     return captions
@@ -66,28 +80,6 @@ def read_captions_csv(path: str | Path) -> dict[str, list[str]]:
 def caption_header(captions: int) -> list[str]:
     """Name the columns of a file of captions: file_name, caption_1, ..., caption_<captions>."""
     return ["file_name", *(f"caption_{number}" for number in range(1, captions + 1))]
-
-
-def list_wavs(folder: str | Path) -> list[str]:
-    """List the names of the wavs in a folder, sorted: all that ends in .wav or .WAV.
-
-    Raises
-    ------
-    InputError
-        If the folder cannot be read.
-
-    """
-    try:
-        return sorted(
-            entry.name
-            for entry in Path(folder).iterdir()
-            if entry.name.lower().endswith(WAV_SUFFIX)
-            and not entry.name.startswith(_APPLE_DOUBLE_PREFIX)
-        )
-    except OSError as error:
-        raise InputError(
-            f"cannot list the wavs of {folder}: {error.strerror}. Check train_data.dataset_path."
-        ) from error
 
 
 def find_audio(folder: str | Path, names: Iterable[str]) -> dict[str, Path]:
@@ -174,7 +166,7 @@ def _row_problems(cells: list[str], header: list[str]) -> list[str]:
             f"{name[:_SHOWN_CHARACTERS]!r} has {len(cells)} columns where the header has "
             f"{len(header)}; a text with a comma needs quotes around it"
         )
-    if name and not writing.is_file_name(name):
+    if name and not reading.is_file_name(name):
         problems.append(f"{name!r} is no plain file name")
     elif not name.lower().endswith(WAV_SUFFIX):
         problems.append(f"{name!r} does not end in {WAV_SUFFIX}")
@@ -195,3 +187,88 @@ def _by_stem(names: Iterable[str]) -> dict[str, list[str]]:
 
 def _quoted(names: Iterable[str]) -> str:
     return " or ".join(repr(name) for name in names)
+
+
+def preprocess_clotho(
+    dataset_path: str | Path,
+    *,
+    allow_missing: bool = False,
+    strict: bool = False,
+    progress: Callable[[int], AbstractContextManager] | None = None,
+) -> Preprocessed:
+    """Read and check Clotho's captions and wavs, and number them.
+
+    Clips are numbered from 1 through the splits (fid), by sorted file name; captions likewise, in
+    the order of the CSV files (cid). Clips that are left out keep their numbers to themselves, so
+    that the others have the numbers that they have in the complete set.
+
+    Parameters
+    ----------
+    dataset_path : str or Path
+        The folder of the data set.
+    allow_missing : bool
+        Leave out clips without a wav, instead of refusing the data set.
+    strict : bool
+        Refuse the data set at the first wav that cannot be used, instead of leaving its clip out.
+    progress : callable, optional
+        Called with the number of wavs, returns a context manager whose ``update`` is called after
+        each one, such as a tqdm bar.
+
+    Returns
+    -------
+    Preprocessed
+
+    Raises
+    ------
+    InputError
+        If a file of captions is missing or wrong, if two wavs fit one name, if not a single wav can
+        be used, if `strict` and one cannot, or, unless `allow_missing`, if one is missing.
+
+    """
+    dataset_path = Path(dataset_path)
+    tables = {
+        split: read_captions_csv(dataset_path / f"clotho_captions_{split}.csv") for split in SPLITS
+    }
+    folders = {split: dataset_path / split for split in SPLITS}
+    absent = [str(folder) for folder in folders.values() if not folder.is_dir()]
+    if absent and not allow_missing:
+        raise InputError(
+            f"no folder {', '.join(absent)}. {SOURCE}. With --allow-missing the clips of such a "
+            f"folder are left out."
+        )
+    wavs: dict[str, Path] = {}
+    extra: list[Clip] = []
+    for split, folder in folders.items():
+        if folder.is_dir():
+            found = find_audio(folder, tables[split])
+            matched = {path.name for path in found.values()}
+            uncaptioned = [name for name in list_wavs(folder) if name not in matched]
+            found.update((name, folder / name) for name in uncaptioned)
+            wavs.update((f"{split}/{name}", path) for name, path in found.items())
+            extra.extend((split, name) for name in uncaptioned)
+    clips = [
+        (split, name)
+        for split in SPLITS
+        for name in sorted({*tables[split], *(name for of, name in extra if of == split)})
+    ]
+    missing = [f"{split}/{name}" for split, name in clips if f"{split}/{name}" not in wavs]
+    if missing and not allow_missing:
+        raise InputError(
+            f"{counted(len(missing), 'clip')} of {dataset_path} without a wav:\n"
+            f"{shorten(missing)}\n"
+            f"Put them in place ({SOURCE}), or go on with the rest by --allow-missing."
+        )
+    sounds, failed = read_sounds(wavs, root=dataset_path, strict=strict, progress=progress)
+    if failed and not sounds:
+        raise none_usable(dataset_path, failed)
+    return number(
+        clips,
+        sounds,
+        {
+            split: [(name, caption) for name, of_clip in table.items() for caption in of_clip]
+            for split, table in tables.items()
+        },
+        missing=missing,
+        failed=failed,
+        extra=[f"{split}/{name}" for split, name in extra],
+    )

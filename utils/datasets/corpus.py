@@ -11,7 +11,7 @@ from pathlib import Path
 from utils.datasets import audiocaps, clotho, splits, task6b
 from utils.datasets.splits import QuerySplit
 from utils.settings.config import Config, DataFiles
-from utils.settings.consistency import Needed
+from utils.settings.needed_files import Needed
 
 CLOTHO, AUDIOCAPS, TASK6B = "clotho", "audiocaps", "task6b"
 _SECTIONS = {CLOTHO: "train_data", AUDIOCAPS: "audiocaps", TASK6B: "eval_data"}

@@ -16,8 +16,8 @@ from typing import Literal
 from utils.datasets import audiocaps, words
 from utils.datasets.clotho import SOURCE
 from utils.datasets.splits import SPLITS
-from utils.files import writing
-from utils.runtime.errors import InputError, counted, refuse, shorten
+from utils.files import tables
+from utils.runtime.errors import InputError, counted, raise_if_any, shorten
 
 Kind = Literal["file name", "sound id", "caption"]
 KINDS: tuple[Kind, ...] = ("file name", "sound id", "caption")
@@ -78,10 +78,10 @@ def read_metadata_csv(path: str | Path) -> dict[str, str]:
         words.
 
     """
-    rows = writing.read_csv(path, encoding="iso-8859-1")
+    rows = tables.read_csv(path, encoding="iso-8859-1")
     header = rows[0][1] if rows else []
     if not {"file_name", "sound_id"} <= set(header):
-        problem = writing.header_problem(path, header, "such that it names file_name and sound_id")
+        problem = tables.header_problem(path, header, "such that it names file_name and sound_id")
         raise InputError(f"{problem} Take the file as published: {SOURCE}.")
     name_column, id_column = header.index("file_name"), header.index("sound_id")
     sound_ids: dict[str, str] = {}
@@ -97,7 +97,7 @@ def read_metadata_csv(path: str | Path) -> dict[str, str]:
         if name in sound_ids:
             problems.append(f"line {line}: {name!r} has a row already")
         sound_ids[name] = cells[id_column]
-    refuse(problems, path, f"Mend the file, or take it as published. {SOURCE}.")
+    raise_if_any(problems, path, f"Mend the file, or take it as published. {SOURCE}.")
     return sound_ids
 
 

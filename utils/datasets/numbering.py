@@ -1,24 +1,18 @@
-"""Sound files and captions ─► numbered clips and captions, as training reads them.
-
-Clotho is read here; `utils.datasets.audiocaps` reads AudioCaps, and shares the numbering and the files.
-"""
+"""Sound files and captions ─► numbered clips and captions, as training reads them."""
 
 import itertools
 import json
 import pickle
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from utils.datasets.clotho import SOURCE, find_audio, list_wavs, read_captions_csv
-from utils.datasets.sound_checks import Sound, read_sounds
+from utils.datasets.sound_checks import Sound
 from utils.datasets.splits import (
     AUDIO_INFO_FILE,
     CAPTION_COLUMNS,
     SOURCES_FILE,
-    SPLITS,
     VOCAB_INFO_FILE,
     captions_file,
 )
@@ -29,12 +23,17 @@ from utils.runtime.errors import InputError, counted, shorten
 if TYPE_CHECKING:
     import pandas as pd
 
+
 # So that the same content gives the same bytes with every Python version that can run this.
 _PICKLE_PROTOCOL = 4
 
+
 MISSING_CLIPS_FILE = "missing_clips.txt"
 
+
 Clip = tuple[str, str]  # split and file name
+
+
 Caption = tuple[str, str]  # file name and text
 
 
@@ -82,91 +81,6 @@ class Preprocessed:
         if self.failed:
             counts.append(f"{len(self.failed)} cannot be used")
         return "; ".join(counts)
-
-
-def preprocess_clotho(
-    dataset_path: str | Path,
-    *,
-    allow_missing: bool = False,
-    strict: bool = False,
-    progress: Callable[[int], AbstractContextManager] | None = None,
-) -> Preprocessed:
-    """Read and check Clotho's captions and wavs, and number them.
-
-    Clips are numbered from 1 through the splits (fid), by sorted file name; captions likewise, in
-    the order of the CSV files (cid). Clips that are left out keep their numbers to themselves, so
-    that the others have the numbers that they have in the complete set.
-
-    Parameters
-    ----------
-    dataset_path : str or Path
-        The folder of the data set.
-    allow_missing : bool
-        Leave out clips without a wav, instead of refusing the data set.
-    strict : bool
-        Refuse the data set at the first wav that cannot be used, instead of leaving its clip out.
-    progress : callable, optional
-        Called with the number of wavs, returns a context manager whose ``update`` is called after
-        each one, such as a tqdm bar.
-
-    Returns
-    -------
-    Preprocessed
-
-    Raises
-    ------
-    InputError
-        If a file of captions is missing or wrong, if two wavs fit one name, if not a single wav can
-        be used, if `strict` and one cannot, or, unless `allow_missing`, if one is missing.
-
-    """
-    dataset_path = Path(dataset_path)
-    tables = {
-        split: read_captions_csv(dataset_path / f"clotho_captions_{split}.csv") for split in SPLITS
-    }
-    folders = {split: dataset_path / split for split in SPLITS}
-    absent = [str(folder) for folder in folders.values() if not folder.is_dir()]
-    if absent and not allow_missing:
-        raise InputError(
-            f"no folder {', '.join(absent)}. {SOURCE}. With --allow-missing the clips of such a "
-            f"folder are left out."
-        )
-    wavs: dict[str, Path] = {}
-    extra: list[Clip] = []
-    for split, folder in folders.items():
-        if folder.is_dir():
-            found = find_audio(folder, tables[split])
-            matched = {path.name for path in found.values()}
-            uncaptioned = [name for name in list_wavs(folder) if name not in matched]
-            found.update((name, folder / name) for name in uncaptioned)
-            wavs.update((f"{split}/{name}", path) for name, path in found.items())
-            extra.extend((split, name) for name in uncaptioned)
-    clips = [
-        (split, name)
-        for split in SPLITS
-        for name in sorted({*tables[split], *(name for of, name in extra if of == split)})
-    ]
-    missing = [f"{split}/{name}" for split, name in clips if f"{split}/{name}" not in wavs]
-    if missing and not allow_missing:
-        raise InputError(
-            f"{counted(len(missing), 'clip')} of {dataset_path} without a wav:\n"
-            f"{shorten(missing)}\n"
-            f"Put them in place ({SOURCE}), or go on with the rest by --allow-missing."
-        )
-    sounds, failed = read_sounds(wavs, root=dataset_path, strict=strict, progress=progress)
-    if failed and not sounds:
-        raise none_usable(dataset_path, failed)
-    return number(
-        clips,
-        sounds,
-        {
-            split: [(name, caption) for name, of_clip in table.items() for caption in of_clip]
-            for split, table in tables.items()
-        },
-        missing=missing,
-        failed=failed,
-        extra=[f"{split}/{name}" for split, name in extra],
-    )
 
 
 def number(

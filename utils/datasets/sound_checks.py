@@ -1,19 +1,31 @@
 """The sound files of a data set: which can be used, what each holds, and a list of the others."""
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from utils.runtime import terminal
+from utils.runtime.errors import InputError, shorten
+
+if TYPE_CHECKING:
+    pass
 import csv
 import io
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from utils.audio.sound_file import UnusableSound, check_sound_file, fingerprint, read_header
-from utils.files import writing
-from utils.runtime.errors import InputError
+from utils.files import tables, writing
 
 FAILED_FILES = "failed_files.csv"
 _HEADER = ["step", "file", "reason"]
+
+WAV_SUFFIX = ".wav"
+# macOS leaves such a file beside each file that it unpacks; it holds no sound.
+_APPLE_DOUBLE_PREFIX = "._"
 
 
 @dataclass(frozen=True)
@@ -129,10 +141,32 @@ def write_failed(folder: Path, step: str, failed: Mapping[str, str]) -> Path | N
     return path if failed else None
 
 
+def report_failed(
+    summary: terminal.Summary, folder: Path, step: str, failed: Mapping[str, str]
+) -> int:
+    """Tell which sound files a step cannot use, and keep the list: see `write_failed`.
+
+    Returns
+    -------
+    int
+        The exit status of the step: 0 if nothing failed.
+
+    """
+    if summary.silent:
+        return terminal.EXIT_SOME_FAILED if failed else 0
+    path = write_failed(folder, step, failed)
+    if path is None:
+        return 0
+    listing = shorten([f"{name} {reason}" for name, reason in failed.items()])
+    summary.notes(f"cannot be used, and left out:\n{listing}")
+    summary.writes(path)
+    return terminal.EXIT_SOME_FAILED
+
+
 def _rows_of_others(path: Path, step: str) -> list[list[str]]:
     if not path.exists():
         return []
-    (_, header), *rows = writing.read_csv(path) or [(1, [])]
+    (_, header), *rows = tables.read_csv(path) or [(1, [])]
     if header != _HEADER or any(len(cells) != len(_HEADER) for _, cells in rows):
         raise InputError(
             f"{path} is no list of failed files ({','.join(_HEADER)}) and would be overwritten. "
@@ -159,3 +193,25 @@ def _each(
             if bar is not None:
                 bar.update()
     return found, failed
+
+
+def list_wavs(folder: str | Path) -> list[str]:
+    """List the names of the wavs in a folder, sorted: all that ends in .wav or .WAV.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be read.
+
+    """
+    try:
+        return sorted(
+            entry.name
+            for entry in Path(folder).iterdir()
+            if entry.name.lower().endswith(WAV_SUFFIX)
+            and not entry.name.startswith(_APPLE_DOUBLE_PREFIX)
+        )
+    except OSError as error:
+        raise InputError(
+            f"cannot list the wavs of {folder}: {error.strerror}. Check train_data.dataset_path."
+        ) from error

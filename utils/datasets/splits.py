@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from utils.files import writing
+from utils.files import reading
 from utils.runtime.errors import InputError, shown
 
 SPLITS = ("development", "validation", "evaluation")
@@ -45,7 +45,8 @@ class QuerySplit:
     clip_fids : int array, (C,)
         Number of each clip.
     clip_sources : list of str, C, or None
-        The `utils.audio.sound_file.fingerprint` of each clip, as it was when the set was preprocessed; None
+        The `utils.audio.sound_file.fingerprint` of each clip, as it was when the set was
+        preprocessed; None
         where that was not noted.
 
     """
@@ -152,7 +153,7 @@ def load_sources(input_path: str | Path, split: str, names: Sequence[str]) -> li
     path = Path(input_path) / SOURCES_FILE
     if not path.exists():
         return None  # the original system writes none
-    table = writing.read_json(path)
+    table = reading.read_json(path)
     of_split = table.get(split, {}) if isinstance(table, dict) else None
     if not isinstance(of_split, dict):
         raise InputError(f"{path} is no table of fingerprints. Run the script that wrote it again.")
@@ -208,7 +209,7 @@ def is_number(value: Any) -> bool:
 
 def is_name(value: Any) -> bool:
     """Tell the name of a sound file; one with a folder could lead anywhere."""
-    return is_caption(value) and writing.is_file_name(value)
+    return is_caption(value) and reading.is_file_name(value)
 
 
 def is_caption(value: Any) -> bool:
@@ -225,7 +226,7 @@ def is_caption(value: Any) -> bool:
 def _read_columns(path: Path, run_again: str) -> dict[str, list]:
     """Read what ``DataFrame.to_json`` wrote: each column in the order of the table's rows."""
     # Not by pandas.read_json: it turns texts that look like dates or numbers into such.
-    table = writing.read_json(path)
+    table = reading.read_json(path)
     if not isinstance(table, dict) or not all(
         isinstance(table.get(column), dict) for column in CAPTION_COLUMNS
     ):

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from utils.datasets import words
-from utils.datasets.clotho import list_wavs
 from utils.datasets.numbering import none_usable, sources_json
-from utils.datasets.sound_checks import read_sounds
+from utils.datasets.sound_checks import list_wavs, read_sounds
 from utils.datasets.splits import (
     AUDIO_INFO_FILE,
     SOURCES_FILE,
@@ -24,14 +23,19 @@ from utils.datasets.splits import (
     is_number,
     load_sources,
 )
-from utils.evaluation.ranking import RESULTS, result_header
-from utils.files import writing
+from utils.files import reading, tables
 from utils.files.pickles import safe_unpickle
-from utils.runtime.errors import InputError, refuse
+from utils.runtime.errors import InputError, raise_if_any
 
 SPLIT = "test"
+
+
 SOURCE = "The Task 6b evaluation subset is at https://zenodo.org/records/6590983"
+
+
 _COLUMNS = ("cid", "original", "caption", "tokens")
+
+
 _AGAIN = "Run scripts/02_preprocess_evaluation_set_task6b.py again."
 
 
@@ -58,11 +62,11 @@ def read_queries_csv(path: Path) -> list[str]:
     """
     if not path.exists():
         raise InputError(f"no {path}. {SOURCE}; mend eval_data.captions_file.")
-    lines = writing.read_text(path).splitlines()
+    lines = reading.read_text(path).splitlines()
     first = lines[0] if lines else ""
     delimiter = "\t" if "\t" in first else ","
     # The official form has a single column: there an empty line is an empty query.
-    rows = writing.read_csv(path, delimiter=delimiter, keep_empty=True)
+    rows = tables.read_csv(path, delimiter=delimiter, keep_empty=True)
     header = rows[0][1] if rows else []
     columns = {"caption": 1, "caption_1": 2}
     if not header or columns.get(header[-1]) != len(header):
@@ -78,7 +82,7 @@ def read_queries_csv(path: Path) -> list[str]:
         if (problem := _row_problem(cells, len(header)))
     ]
     mark = "comma" if delimiter == "," else "tab"
-    refuse(problems, path, f"A caption with a {mark} needs quotes. {SOURCE}.")
+    raise_if_any(problems, path, f"A caption with a {mark} needs quotes. {SOURCE}.")
     return [cells[-1] for _, cells in rows[1:]]
 
 
@@ -161,7 +165,7 @@ def load_queries(input_path: Path) -> QuerySplit:
     for needed in (path, info_path):
         if not needed.is_file():
             raise InputError(f"no {needed}. {_AGAIN}")
-    table = _part(writing.read_json(path))
+    table = _part(reading.read_json(path))
     cids, texts = _part(table.get("cid")), _part(table.get("original"))
     whole = cids.keys() == texts.keys() and all(map(is_caption, texts.values()))
     if not whole or not _numbers(cids):
@@ -178,54 +182,6 @@ def load_queries(input_path: Path) -> QuerySplit:
         clip_fids=np.array([fids[name] for name in names], dtype=np.int64),
         clip_sources=load_sources(input_path, SPLIT, names),
     )
-
-
-def check_submission(path: Path, queries: list[str], names: list[str]) -> list[str]:
-    """List what is wrong with a submission: an empty list if nothing is.
-
-    Parameters
-    ----------
-    path : Path
-        CSV with the header caption, file_name_1, ..., file_name_10.
-    queries : list of N str
-        Verbatim, in the order that the rows must have.
-    names : list of C str
-        The file names that may occur.
-
-    Returns
-    -------
-    list of str
-        Each with its line.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be read as CSV.
-
-    """
-    rows = writing.read_csv(path)
-    header = result_header(min(RESULTS, len(names)))
-    if not rows or rows[0][1] != header:
-        found = ",".join(rows[0][1]) if rows else ""
-        return [f"line 1: the header is {found[:200]!r}, and must be {','.join(header)}"]
-    problems = []
-    if len(rows) - 1 != len(queries):
-        problems.append(f"{len(rows) - 1} rows for {len(queries)} queries")
-    known = set(names)
-    for (line, cells), query in zip(rows[1:], queries, strict=False):
-        if len(cells) != len(header):
-            problems.append(f"line {line}: {len(cells)} columns, not {len(header)}")
-            continue
-        if cells[0] != query:
-            problems.append(f"line {line}: the caption is {cells[0]!r}, the query {query!r}")
-        problems += [
-            f"line {line}: {name!r} is none of the {len(names)} files"
-            for name in cells[1:]
-            if name not in known
-        ]
-        repeated = sorted({name for name in cells[1:] if cells[1:].count(name) > 1})
-        problems += [f"line {line}: {name!r} stands there more than once" for name in repeated]
-    return problems
 
 
 def _part(value: Any) -> dict:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from utils.datasets.splits import CaptionSplit
 from utils.evaluation.metrics import METRICS, bootstrap_interval, score_hits, single_relevant
 from utils.evaluation.ranking import caption_hits, rank_and_retrieve
 from utils.features.pairs import Pairs
@@ -72,3 +73,11 @@ def evaluate(model: nn.Module, pairs: Pairs, *, both_ways: bool = False) -> Eval
         audio_to_text = score_hits(caption_hits(audio, text, pairs.clips), own, recall="any")
     clips = pairs.clips.cpu().numpy()
     return Evaluation(ranks, best, scores, single_relevant(ranks), audio_to_text, clips)
+
+
+@dataclass(frozen=True)
+class LoadedSplit:
+    """The captions and clips of a split, as text and as tensors on the device."""
+
+    split: CaptionSplit
+    pairs: Pairs

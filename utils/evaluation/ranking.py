@@ -1,19 +1,20 @@
 """Embeddings ─► scores ─► ranks ─► result rows. Shapes: N captions, C clips, D dimension."""
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 
-import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from utils.files.writing import atomic_write, write_csv
 from utils.runtime import onednn
 
 RESULTS = 10  # file names per row of the result table
+
+
 _CHUNK_SCORES = 1_000_000  # scores held at once: few enough for the caches
+
+
 _CHUNK_ROWS = 64  # at least, so that a product stays worth reading a million clips for
 
 
@@ -133,43 +134,6 @@ def score_matrix(audio: Tensor, queries: Tensor) -> NDArray[np.float32]:
 def best_clips(scores: NDArray[np.float32], *, top: int = RESULTS) -> NDArray[np.int64]:
     """Name the best clips of each query, equal scores by position: (N, C) ─► (N, min(top, C))."""
     return _best(torch.from_numpy(scores), min(top, scores.shape[1])).numpy()
-
-
-def write_score_matrix(
-    path: Path, scores: NDArray[np.float32], queries: Sequence[str], names: Sequence[str]
-) -> None:
-    """Write all scores as HDF5: ``scores`` (N, C), ``queries`` (N,) and ``file_names`` (C,)."""
-    text = h5py.string_dtype("utf-8")
-    with atomic_write(path, "w+b") as stream, h5py.File(stream, "w") as file:
-        file.create_dataset("scores", data=scores)
-        file.create_dataset("queries", data=list(queries), dtype=text)
-        file.create_dataset("file_names", data=list(names), dtype=text)
-
-
-def result_header(results: int) -> list[str]:
-    """Name the columns of a result table: caption, file_name_1, ..., file_name_<results>."""
-    return ["caption", *(f"file_name_{i}" for i in range(1, results + 1))]
-
-
-def write_result_table(
-    path: Path, captions: Sequence[str], names: Sequence[str], best: NDArray[np.int64]
-) -> None:
-    """Write the challenge's result table: caption, file_name_1, ..., file_name_10.
-
-    Parameters
-    ----------
-    path : Path
-    captions : sequence of N str
-        Verbatim.
-    names : sequence of C str
-    best : ndarray, shape (N, up to 10)
-        Positions in `names`, best first.
-
-    """
-    with atomic_write(path, "w") as file:
-        write_csv(file, [result_header(best.shape[1])])
-        rows = zip(captions, best, strict=True)
-        write_csv(file, ([caption, *(names[i] for i in row)] for caption, row in rows))
 
 
 def _score_chunks(targets: Tensor, queries: Tensor, own: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

@@ -7,11 +7,12 @@ import ast
 from pathlib import Path
 
 from utils.datasets.splits import CaptionSplit
-from utils.evaluation.ranking import RESULTS, result_header
-from utils.files import writing
-from utils.runtime.errors import InputError, refuse
+from utils.files import tables
+from utils.runtime.errors import InputError, raise_if_any
 
 RELEVANT_HEADER = ["query", "audio_filenames"]
+
+
 _ADVICE = "Each row is a query and a list of file names: \"['a.wav', 'b.wav']\", in quotes."
 
 
@@ -38,10 +39,10 @@ def read_relevant_csv(path: Path, clip_names: list[str]) -> dict[str, set[str]]:
         If the file is missing or wrong: one message with all problems, the first ten in words.
 
     """
-    rows = writing.read_csv(path)
+    rows = tables.read_csv(path)
     header = rows[0][1] if rows else []
     if header != RELEVANT_HEADER:
-        raise InputError(writing.header_problem(path, header, ",".join(RELEVANT_HEADER)))
+        raise InputError(tables.header_problem(path, header, ",".join(RELEVANT_HEADER)))
     if len(rows) < 2:
         raise InputError(f"{path} has a header and no queries. {_ADVICE}")
     relevant: dict[str, set[str]] = {}
@@ -56,7 +57,7 @@ def read_relevant_csv(path: Path, clip_names: list[str]) -> dict[str, set[str]]:
         if problem:
             problems.append(f"line {line}: {problem}")
         relevant[query] = set(names)
-    refuse(problems, path, _ADVICE)
+    raise_if_any(problems, path, _ADVICE)
     return relevant
 
 
@@ -66,38 +67,6 @@ def relevant_by_caption(split: CaptionSplit) -> dict[str, set[str]]:
     for caption, clip in zip(split.captions, split.clip_of_caption.tolist(), strict=True):
         relevant.setdefault(caption, set()).add(split.clip_names[clip])
     return relevant
-
-
-def read_result_table(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Read a table of results in the challenge's form: caption,file_name_1,...,file_name_10.
-
-    Returns
-    -------
-    queries : list of N str
-    retrieved : list of N lists of str
-        Best first.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, in another form, or names a clip twice for a query.
-
-    """
-    rows = writing.read_csv(path)
-    header = rows[0][1] if rows else []
-    if header != result_header(max(1, len(header) - 1)):
-        raise InputError(writing.header_problem(path, header, ",".join(result_header(RESULTS))))
-    if len(rows) < 2:
-        raise InputError(f"{path} has a header and no row of a query.")
-    problems = [
-        f"line {line}: {len(cells)} columns, not {len(header)}"
-        if len(cells) != len(header)
-        else f"line {line}: a file name stands there more than once"
-        for line, cells in rows[1:]
-        if len(cells) != len(header) or len(set(cells[1:])) < len(cells) - 1
-    ]
-    refuse(problems, path)
-    return [cells[0] for _, cells in rows[1:]], [cells[1:] for _, cells in rows[1:]]
 
 
 def _read_row(cells: list[str]) -> tuple[str, list[str], str | None]:

@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from utils.datasets.splits import CaptionSplit
+from utils.evaluation import metrics, score_text
 from utils.evaluation.evaluate import Evaluation
 from utils.evaluation.metrics import METRICS
 
@@ -80,3 +83,46 @@ def captions_and_clips(split: CaptionSplit) -> str:
     """Count a split, e.g. '300 captions of 60 clips'."""
     counts: Sequence[int] = (len(split.captions), len(split.clip_names))
     return f"{counts[0]} captions of {counts[1]} clips"
+
+
+def score_queries(
+    queries: Sequence[str],
+    found: Sequence[Sequence[str]],
+    relevant: dict[str, set[str]],
+    *,
+    divide_by: str,
+    seed: int,
+) -> str:
+    """Score what was found for queries that may have several relevant clips.
+
+    Parameters
+    ----------
+    queries, found, relevant, divide_by
+        See `utils.evaluation.metrics.score_result_rows`.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    str
+        Scores, their 95 % intervals, and how they are meant.
+
+    Raises
+    ------
+    InputError
+        If it is not known which clips are relevant to a query.
+
+    """
+    values = metrics.score_result_rows(queries, found, relevant, divide_by=divide_by)
+    each = np.arange(len(queries))
+    table = score_text.score_table(
+        {"scores": {name: float(value.mean()) for name, value in values.items()}},
+        {
+            name: metrics.bootstrap_interval(value, each, seed=seed)
+            for name, value in values.items()
+        },
+    )
+    return (
+        f"{table}\nR@k is the share of a query's relevant clips among the first k; AP@10 is "
+        f"divided by {metrics.AP_CONVENTIONS[divide_by]}"
+    )

@@ -22,24 +22,31 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.audio.log_mel import (
+    FMAX,
+    FMIN,
+    HOP_MS,
+    LOG_OFFSET,
+    LOWEST_RATE,
+    MELS,
+    SECONDS_AT_ONCE,
+    WINDOW_MS,
+    log_mel,
+)
 from utils.audio.sound_file import UnusableSound, mono_blocks, read_header
-from utils.features.updating import Update, ahead
+from utils.features.updating import Update
 from utils.files.hdf5 import Contents, read_attributes
 from utils.files.locks import FolderLock
 from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError, shorten
+from utils.runtime.pools import map_ahead
 
 Kind = Literal["logmel", "waveform"]
 
-WAVEFORM_RATE = 32_000
-WINDOW_MS, HOP_MS = 40, 20
-MELS = 64
-FMIN, FMAX = 12.0, 8000.0
-LOG_OFFSET = float(np.spacing(1.0))
 
-# In Hz. At 1650 and less, mel bands are narrower than the bins of the FFT, and stay empty.
-_LOWEST_RATE = 2000
-_SECONDS_AT_ONCE = 60  # bounds the memory
+WAVEFORM_RATE = 32_000
+
+
 _PARAMETERS: dict[Kind, dict[str, str | int | float]] = {
     "logmel": {
         "sample_rate": "of each file",
@@ -55,6 +62,8 @@ _PARAMETERS: dict[Kind, dict[str, str | int | float]] = {
     },
     "waveform": {"sample_rate": WAVEFORM_RATE},
 }
+
+
 _IN_PART = "features"  # the one dataset of a partial file
 
 
@@ -149,7 +158,7 @@ def write_clip_features(
             # It takes seconds; and before the threads, which would race for its lazy submodules.
             importlib.import_module("librosa.feature")
         failed = {}
-        for clip, error in ahead(
+        for clip, error in map_ahead(
             lambda clip: _write_part(parts[str(clip.fid)], clip, kind), missing
         ):
             if error is not None:
@@ -167,75 +176,19 @@ def write_clip_features(
     return Update(computed=len(missing) - len(failed), written=present != wanted, failed=failed)
 
 
-def log_mel(
-    blocks: Iterable[NDArray[np.float32]], *, sample_rate: int
-) -> Iterator[NDArray[np.float32]]:
-    """Compute the log-mel spectrogram of the original system, a minute at a time.
-
-    A window of 40 ms every 20 ms, both rounded to whole samples (a half to the even one), and an
-    FFT of the next power of two; 64 mel bands from 12 Hz to 8 kHz, or to half the sample rate
-    where that is less. The rest is as librosa does by default: a periodic Hann window, frames
-    centred on every hop in a signal surrounded by zeros, power spectra, and mel bands of equal
-    area on Slaney's scale.
-
-    Parameters
-    ----------
-    blocks : iterable of ndarray, float32
-        The clip, N samples in pieces of any length.
-    sample_rate : int
-        In Hz.
-
-    Yields
-    ------
-    ndarray, float32, together of shape (T, 64)
-        log(mel + 2.2e-16), the natural logarithm; T = floor(N / hop) + 1.
-
-    """
-    from librosa.feature import melspectrogram  # takes seconds to import
-
-    window = round(sample_rate * WINDOW_MS / 1000)
-    hop = round(sample_rate * HOP_MS / 1000)
-    fft = 1 << (window - 1).bit_length()
-    at_once = 1000 * _SECONDS_AT_ONCE // HOP_MS  # frames
-    held = np.empty(0, np.float32)
-    around = np.zeros(fft // 2, np.float32)
-
-    def spectra(samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        mel = melspectrogram(
-            y=samples,
-            sr=sample_rate,
-            n_fft=fft,
-            win_length=window,
-            hop_length=hop,
-            center=False,
-            n_mels=MELS,
-            fmin=FMIN,
-            fmax=min(FMAX, sample_rate / 2),
-        )
-        return np.ascontiguousarray(np.log(mel + LOG_OFFSET).T, dtype=np.float32)
-
-    for block in itertools.chain([around], blocks, [around]):
-        held = np.concatenate([held, block])
-        while len(held) >= (needed := fft + (at_once - 1) * hop):
-            yield spectra(held[:needed])
-            held = held[at_once * hop :]
-    if len(held) >= fft:
-        yield spectra(held)
-
-
 def _write_part(path: Path, clip: Clip, kind: Kind) -> UnusableSound | None:
     """Compute the features of a clip and keep them; returns what is wrong with it, if anything."""
     attributes: dict[str, str | int] = {"id": clip.audio_id, "source": clip.source}
     try:
         if kind == "waveform":
             samples = mono_blocks(clip.path, sample_rate=WAVEFORM_RATE)
-            pieces = _regrouped(samples, WAVEFORM_RATE * _SECONDS_AT_ONCE)
+            pieces = _regrouped(samples, WAVEFORM_RATE * SECONDS_AT_ONCE)
         else:
             _, rate = read_header(clip.path)
-            if rate < _LOWEST_RATE:
+            if rate < LOWEST_RATE:
                 raise UnusableSound(
                     clip.path,
-                    f"has {rate} samples per second, and {MELS} mel bands need {_LOWEST_RATE}",
+                    f"has {rate} samples per second, and {MELS} mel bands need {LOWEST_RATE}",
                 )
             attributes["sample_rate"] = rate
             pieces = log_mel(mono_blocks(clip.path), sample_rate=rate)

@@ -144,7 +144,8 @@ def text_work(
     Parameters
     ----------
     encoder : nn.Module
-        Set up by `utils.runtime.devices.for_inference`; with ``tokenize``, and called on token id lists.
+        Set up by `utils.runtime.devices.for_inference`; with ``tokenize``, and called on token id
+        lists.
     texts : sequence of N str
     device : torch.device
     precision : {'fp32', 'bf16'}

@@ -150,7 +150,7 @@ def compute_rows(
         same, or one of them has left. Rows computed so far are kept.
 
     """
-    if team.leads:
+    if team.is_first:
         outcome = _lead(work, start, finish, known or {}, failed or {}, team, advance)
     else:
         outcome = _follow(work, start, team)
@@ -176,7 +176,7 @@ def _lead(
         # What failed in a journal is tried again: only a finished run has the last word.
         missing = [i for i, key in enumerate(work.keys) if key not in rows and key not in failed]
         team.require_same(work.described())
-        team.told(missing)
+        team.broadcast(missing)
         advance(len(work.keys) - len(missing))
         settled = _compute(own, work, missing, start, team, advance)
         team.wait()
@@ -209,7 +209,7 @@ def _lead(
 
 def _follow(work: Work, start: Start, team: Team) -> Outcome:
     team.require_same(work.described())
-    missing = team.told()
+    missing = team.broadcast()
     if not work.path.is_dir():
         raise InputError(
             f"there is no {work.path} here, which rank 0 has made on its machine. Let "

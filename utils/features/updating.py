@@ -4,10 +4,8 @@ The networks come as arguments. Shapes: B batch, D numbers per row.
 """
 
 import itertools
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,15 +15,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from utils.audio.sound_file import UnusableSound, cut_windows, mono_blocks
+from utils.audio.sound_file import UnusableSound, mono_blocks
+from utils.audio.windows import cut_windows
 from utils.features.shared_work import Batches, Outcome, Start, Units, Work, compute_rows
 from utils.features.vector_file import VectorFile, read_reusable, row_keys, write_vectors
 from utils.runtime.devices import autocast, for_inference
 from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError, shorten
+from utils.runtime.pools import map_ahead
 
-_DECODERS = max(2, min(8, (os.cpu_count() or 2) // 2))  # threads
-_DECODED_AHEAD = 4 * _DECODERS  # clips
 _WINDOWS_AHEAD = 16  # of each of these clips, or a batch if that is more; bounds the memory
 
 
@@ -113,7 +111,7 @@ def update_vector_files(
     files: list[VectorFile | None] = []
     known: dict[str, NDArray[np.float32]] = {}
     failed: dict[str, str] = {}
-    if team.leads:
+    if team.is_first:
         files = [
             read_reusable(path, columns, attrs)
             for path, attrs in zip(paths, attributes, strict=True)
@@ -143,7 +141,7 @@ def update_vector_files(
             )
             left += width
 
-    current = team.told(
+    current = team.broadcast(
         all(files)
         and all(
             file.keys == [key for key in keys if key not in failed] and file.failed == failed
@@ -151,7 +149,7 @@ def update_vector_files(
         )
     )
     # Left-over journals of an up-to-date file: a run was stopped between its last two steps.
-    if current and not team.told(work.has_journals()):
+    if current and not team.broadcast(work.has_journals()):
         advance(len(ids))
         outcome = Outcome(0, failed)
     else:
@@ -168,7 +166,7 @@ def update_vector_files(
     return Update(
         computed=outcome.computed,
         written=not current,
-        failed={id_of[key]: reason for key, reason in team.told(outcome.failed).items()},
+        failed={id_of[key]: reason for key, reason in team.broadcast(outcome.failed).items()},
     )
 
 
@@ -248,7 +246,7 @@ def clip_batches(
     tag : callable
         Windows (B, S) ─► rows (B, D), on whatever device.
     sample_rate, window, hop, shortest : int
-        Of the windows, in Hz and samples; see `utils.audio.sound_file.cut_windows`.
+        Of the windows, in Hz and samples; see `utils.audio.windows.cut_windows`.
     batch_size : int
         Windows per call of `tag`.
     strict : bool
@@ -333,7 +331,7 @@ def tag_clips(
         except UnusableSound as error:
             return error
 
-    for _, windows in ahead(begin, paths):
+    for _, windows in map_ahead(begin, paths):
         if isinstance(windows, UnusableSound):
             yield windows
             continue
@@ -347,23 +345,3 @@ def tag_clips(
             yield error
         else:
             yield torch.cat(outputs)
-
-
-def ahead(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-    """Map in threads, in order, never more than a few results ahead of the consumer."""
-    with ThreadPoolExecutor(_DECODERS) as pool:
-        waiting: list[tuple[Any, Any]] = []
-        remaining = iter(items)
-        try:
-            while True:
-                while len(waiting) < _DECODED_AHEAD:
-                    item = next(remaining, None)
-                    if item is None:
-                        break
-                    waiting.append((item, pool.submit(function, item)))
-                if not waiting:
-                    return
-                item, future = waiting.pop(0)
-                yield item, future.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)

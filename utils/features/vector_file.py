@@ -28,6 +28,11 @@ _RECORDED_PACKAGES = ("torch", "numpy", "transformers", "hear21passt", "soxr", "
 _FAILED = ("failed_keys", "failed_reasons")  # datasets
 _SHOWN = 5
 
+# What vector files say they hold, so that one cannot be taken for another.
+LOGITS = "AudioSet logits of clips, mean over windows"
+SCENE = "PaSST scene embeddings of clips, mean over windows"
+CAPTIONS = "sentence vectors of captions"
+
 
 @dataclass(frozen=True)
 class VectorFile:
@@ -304,3 +309,8 @@ def _finite(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 def _listing(names: Sequence[str]) -> str:
     shown = ", ".join(map(repr, names[:_SHOWN]))
     return shown + (", ..." if len(names) > _SHOWN else "")
+
+
+def tags_of(audioset_info: str) -> str:
+    """Name what a file of tag vectors holds."""
+    return f"sentence vectors of AudioSet tags ({audioset_info})"

@@ -15,8 +15,8 @@ import safetensors
 import safetensors.torch
 import torch
 
+from utils.files.reading import read_json, sha256
 from utils.files.tensors import load_tensors
-from utils.files.writing import read_json, sha256
 from utils.runtime.errors import InputError, shown
 
 SENTENCE_MODEL_FILES = (

@@ -18,7 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.files.locks import FolderLock, explained
+from utils.files.locks import FolderLock, as_input_error
+from utils.files.raw_rows import map_rows
 
 _ROWS, _KEYS, _ORIGIN, _GENERATION = "rows.f32", "keys.jsonl", "origin.json", "generation"
 
@@ -54,7 +55,7 @@ class Journal:
         self.failed: dict[str, str] = {}
         wanted = _described(origin, width)
         self._lock = FolderLock(path)
-        with explained(path):
+        with as_input_error(path):
             if _content(self._origin_file) != wanted:
                 for file in (
                     self._origin_file,
@@ -71,7 +72,7 @@ class Journal:
         """Add rows, shape (len(keys), width); they are on disk when this returns."""
         if not keys:
             return
-        with explained(self.path):
+        with as_input_error(self.path):
             _append(self._rows_file, np.ascontiguousarray(rows, dtype="<f4").tobytes())
             _append(self._keys_file, "".join(json.dumps(key) + "\n" for key in keys).encode())
         self.rows.update(zip(keys, rows, strict=True))
@@ -81,7 +82,7 @@ class Journal:
         if not keys:
             return
         lines = "".join(json.dumps([key, reason]) + "\n" for key in keys)
-        with explained(self.path):
+        with as_input_error(self.path):
             _append(self._failed_file, lines.encode())
         self.failed.update(dict.fromkeys(keys, reason))
 
@@ -119,7 +120,7 @@ class Journal:
         (self.path / _GENERATION).write_text(secrets.token_hex(8), encoding="ascii")
 
 
-def is_of(path: Path, origin: dict[str, Any], width: int) -> bool:
+def has_origin(path: Path, origin: dict[str, Any], width: int) -> bool:
     """Tell whether a journal is of this origin, or there is none."""
     there = _content(path / _ORIGIN)
     return there == _described(origin, width) or (not there and not _content(path / _KEYS))
@@ -143,13 +144,6 @@ def read_rows(path: Path, width: int) -> tuple[list[str], NDArray[np.float32]]:
     keys = _texts(_lines(path / _KEYS))
     count = min(len(keys), _size(path / _ROWS) // (4 * width))
     return keys[:count], map_rows(path / _ROWS, count, width)
-
-
-def map_rows(path: Path, count: int, width: int) -> NDArray[np.float32]:
-    """Map the first rows of a file of raw float32 numbers, shape (count, width), into memory."""
-    if count == 0:  # an empty file cannot be mapped
-        return np.empty((0, width), np.float32)
-    return np.asarray(np.memmap(path, "<f4", mode="r", shape=(count, width)))
 
 
 def _described(origin: dict[str, Any], width: int) -> bytes:

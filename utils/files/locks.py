@@ -112,7 +112,7 @@ class FolderLock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        with explained(path):
+        with as_input_error(path):
             try:
                 self._descriptor: int | None = hold(path / _LOCK)
             except BlockingIOError:
@@ -123,7 +123,7 @@ class FolderLock:
 
     def remove(self) -> None:
         """Delete the folder and all that is in it."""
-        with explained(self.path):
+        with as_input_error(self.path):
             # The lock goes last: who finds the folder without it holds it, and may write to it.
             for entry in self.path.iterdir():
                 if entry.is_dir():
@@ -153,7 +153,7 @@ class FolderLock:
 
 
 @contextlib.contextmanager
-def explained(path: Path) -> Iterator[None]:
+def as_input_error(path: Path) -> Iterator[None]:
     """Turn an error of the operating system at a folder for intermediate results into ours."""
     try:
         yield

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import IO, Any
 
-from utils.files.writing import read_bytes
+from utils.files.reading import read_bytes
 from utils.runtime.errors import InputError
 
 # What a pickle of built-in types may name: numbers, texts, lists and dicts need no name.

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.files.locks import FolderLock, explained
+from utils.files.locks import FolderLock, as_input_error
 
 
-def grow(
+def append_missing(
     path: Path,
     *,
     count: int,
@@ -45,7 +45,7 @@ def grow(
     size = 4 * width
     if not count or (path.exists() and path.stat().st_size >= size * count):
         return
-    with FolderLock(path.with_name(path.name + ".partial")) as lock, explained(path):
+    with FolderLock(path.with_name(path.name + ".partial")) as lock, as_input_error(path):
         with path.open("ab") as file:
             done = file.tell() // size
             file.truncate(size * done)  # half a record
@@ -56,3 +56,10 @@ def grow(
             file.flush()
             os.fsync(file.fileno())
         lock.remove()
+
+
+def map_rows(path: Path, count: int, width: int) -> NDArray[np.float32]:
+    """Map the first rows of a file of raw float32 numbers, shape (count, width), into memory."""
+    if count == 0:  # an empty file cannot be mapped
+        return np.empty((0, width), np.float32)
+    return np.asarray(np.memmap(path, "<f4", mode="r", shape=(count, width)))

@@ -3,63 +3,38 @@
 Shapes: C clips, K AudioSet classes, D dimension of the shared space.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from utils.datasets.corpus import AUDIOCAPS, CLOTHO, TASK6B, Corpus, corpus
+from utils.datasets.corpus import Corpus, corpus
 from utils.datasets.splits import CaptionSplit, QuerySplit, Split, without_clips
+from utils.evaluation.evaluate import LoadedSplit
 from utils.features.pairs import Pairs
+from utils.files.reading import read_text, sha256
 from utils.files.tensors import digest_of
-from utils.files.writing import read_text, sha256
 from utils.runs.model_inputs import (
-    TAG_SCRIPT,
     Inputs,
-    needed_vectors,
     read_inputs,
     require_one_source,
 )
+from utils.runs.plans import Plan, is_test
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
-from utils.settings.config import Config, Model, Training
-from utils.settings.consistency import Needed
+from utils.settings.config import Config
 
 # Under this name digests say which weights a run was begun with.
 INITIAL_WEIGHTS = "initial weights"
+
 
 TagEmbedding = Callable[[Tensor, Tensor], Tensor]  # (C, K), (K, D) ─► (C, D)
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Which split of which data set serves what, each as (subset, split)."""
-
-    training: tuple[str, str]
-    validation: tuple[str, str]
-    test: tuple[str, str]
-
-
-# By the data that is trained on. Pretraining is for Clotho, so Clotho's validation chooses its
-# epoch; Clotho's test split is none of its business.
-PLANS = {
-    CLOTHO: Plan((CLOTHO, "development"), (CLOTHO, "validation"), (CLOTHO, "evaluation")),
-    AUDIOCAPS: Plan((AUDIOCAPS, "train"), (CLOTHO, "validation"), (AUDIOCAPS, "test")),
-}
-
-
-@dataclass(frozen=True)
-class Part:
-    """The captions and clips of a split, as text and as tensors on the device."""
-
-    split: CaptionSplit
-    pairs: Pairs
-
-
-@dataclass(frozen=True)
-class Data:
+class RunData:
     """All that a run reads.
 
     Attributes
@@ -72,9 +47,9 @@ class Data:
 
     """
 
-    training: Part
-    validation: Part
-    test: Part | None
+    training: LoadedSplit
+    validation: LoadedSplit
+    test: LoadedSplit | None
     inputs: Inputs
 
     @property
@@ -109,7 +84,7 @@ def load_data(
     device: torch.device,
     tag_embedding: TagEmbedding,
     summary: terminal.Summary,
-) -> Data:
+) -> RunData:
     """Read the splits of a plan and line up their vectors on the device.
 
     Parameters
@@ -134,12 +109,12 @@ def load_data(
     inputs = {subset: load_inputs(config, of, summary) for subset, of in corpora.items()}
     require_one_source(list(inputs.values()))
 
-    def part(subset: str, split_name: str) -> Part | None:
+    def part(subset: str, split_name: str) -> LoadedSplit | None:
         split = load_split(config, corpora[subset], split_name, summary)
         split = leave_out_failed(split, inputs[subset], summary)
         if not split.captions:
             return None
-        return Part(split, load_pairs(split, inputs[subset], tag_embedding, device))
+        return LoadedSplit(split, load_pairs(split, inputs[subset], tag_embedding, device))
 
     training, validation = part(*plan.training), part(*plan.validation)
     for found, (subset, split) in ((training, plan.training), (validation, plan.validation)):
@@ -148,49 +123,10 @@ def load_data(
                 f"the {split} split in {corpora[subset].files.input_path} has no captions. Put its "
                 "sound files in place and run scripts/01_preprocess.py again."
             )
-    return Data(training, validation, part(*plan.test), inputs[plan.training[0]])
+    return RunData(training, validation, part(*plan.test), inputs[plan.training[0]])
 
 
-def needed_files(config: Config, of: Corpus, splits: Sequence[str]) -> list[Needed]:
-    """List the files that splits of a data set, and their vectors, are read from."""
-    scripts = {
-        "audio_logits": of.audio_script,
-        "audio_scene": of.audio_script,
-        "caption_embeddings": of.caption_script,
-    }
-    names = {"logits": "audio_logits", "scene": "audio_scene", "captions": "caption_embeddings"}
-    needed = of.needed_captions(splits)
-    for kind in needed_vectors(config.model.audio_features, config.model.audioset_info):
-        if kind == "tags":
-            key, path, script = "train_data.tag_embeddings", config.tag_embeddings, TAG_SCRIPT
-        else:
-            name = names[kind]
-            key, path, script = f"{of.section}.{name}", getattr(of.files, name), scripts[name]
-        needed.append((key, path, f"Run {script}, which writes it."))
-    if of.subset != TASK6B and not all(_is_test(of, split) for split in splits):
-        listed = config.train_data.excluded_clips
-        advice = "Run scripts/audit_leakage.py, which writes such a list, or set it to null."
-        needed.append(("train_data.excluded_clips", listed, advice))
-    return needed
-
-
-def files_of_run(config: Config, plan: Plan, *, begins: bool) -> list[Needed]:
-    """List the files that a run reads; only one that `begins` starts from other weights."""
-    splits: dict[str, list[str]] = {}
-    for subset, split in (plan.training, plan.validation, plan.test):
-        splits.setdefault(subset, []).append(split)
-    needed = [
-        file
-        for subset, names in splits.items()
-        for file in needed_files(config, corpus(config, subset), names)
-    ]
-    if begins:
-        advice = "Give a checkpoint of a run, or set it to null."
-        needed.append(("training.init_checkpoint", config.training.init_checkpoint, advice))
-    return needed
-
-
-def describe_data(config: Config, plan: Plan, data: Data) -> dict[str, dict[str, Any]]:
+def describe_data(config: Config, plan: Plan, data: RunData) -> dict[str, dict[str, Any]]:
     """Say what a run is trained on and chooses its epoch by: splits, counts, synthetic or not."""
     parts = {
         "training": (plan.training, data.training),
@@ -208,27 +144,12 @@ def describe_data(config: Config, plan: Plan, data: Data) -> dict[str, dict[str,
     }
 
 
-def data_settings(config: Config) -> Config:
-    """Keep the settings that `load_data` depends on, for telling whether data can be used again."""
-    defaults = Model()
-    return replace(
-        config,
-        seed=0,
-        training=Training(device=config.training.device),
-        model=replace(
-            config.model,
-            ratio_embed1=defaults.ratio_embed1,
-            text_projection=defaults.text_projection,
-        ),
-    )
-
-
 def load_split(config: Config, of: Corpus, name: str, summary: terminal.Summary) -> CaptionSplit:
     """Read the captions of a split; clips to leave out are left out of all but the test splits."""
     summary.reads(of.captions_file(name))
     split = of.load(name)
     listed = config.train_data.excluded_clips
-    if listed is not None and not _is_test(of, name):
+    if listed is not None and not is_test(of, name):
         summary.reads(listed)
         split = without_clips(split, set(read_text(listed).split("\n")))
     return split
@@ -243,11 +164,6 @@ def leave_out_failed(split: Split, inputs: Inputs, summary: terminal.Summary) ->
             f"files {inputs.audio_script} could not use (see failed_files.csv)"
         )
     return usable
-
-
-def _is_test(of: Corpus, split: str) -> bool:
-    """Tell the test splits, which stay as they are, so that scores stay comparable."""
-    return (of.subset, split) in {plan.test for plan in PLANS.values()}
 
 
 def load_inputs(config: Config, of: Corpus, summary: terminal.Summary) -> Inputs:

@@ -3,24 +3,29 @@
 Shapes: C clips and P captions of a split, F audio numbers, K AudioSet classes, D text dimension.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from utils.checkpoints.provenance import TrainedWith
 from utils.datasets.splits import QuerySplit, Split, without_clips
-from utils.features.vector_file import VectorFile, read_vectors, require, select
+from utils.features.vector_file import (
+    CAPTIONS,
+    LOGITS,
+    SCENE,
+    VectorFile,
+    read_vectors,
+    require,
+    select,
+    tags_of,
+)
 from utils.runtime.errors import InputError
-
-# What vector files say they hold, so that one cannot be taken for another.
-LOGITS = "AudioSet logits of clips, mean over windows"
-SCENE = "PaSST scene embeddings of clips, mean over windows"
-CAPTIONS = "sentence vectors of captions"
+from utils.settings.config import Model
 
 TAG_SCRIPT = "scripts/06_audioset_tag_embeddings.py"
 
@@ -226,11 +231,6 @@ def require_one_source(inputs: Sequence[Inputs]) -> None:
     _require_one_network([file for one in inputs for file in one.projected], scripts)
 
 
-def tags_of(audioset_info: str) -> str:
-    """Name what a file of tag vectors holds."""
-    return f"sentence vectors of AudioSet tags ({audioset_info})"
-
-
 def _require_one_network(files: list[VectorFile], script: str) -> None:
     made = {file.attributes.get("weights_sha256") for file in files if not file.original_layout}
     if len(made) > 1:
@@ -247,3 +247,17 @@ def _require_one_dimension(captions: VectorFile, tags: VectorFile, script: str) 
             f"{captions.path} holds vectors of {dimensions[0]} numbers and {tags.path} of "
             f"{dimensions[1]}: two sentence models. Run {script} and {TAG_SCRIPT} again."
         )
+
+
+def build_model(
+    settings: Model, inputs: Inputs, *, dual_encoder: Callable[..., nn.Module], seed: int
+) -> nn.Module:
+    """Make an untrained dual encoder that fits the vector files."""
+    return dual_encoder(
+        audio_size=inputs.audio_size,
+        text_size=inputs.text_size,
+        tag_table=inputs.tag_table(),
+        ratio=settings.ratio_embed1,
+        text_projection=settings.text_projection,
+        generator=torch.Generator().manual_seed(seed),
+    )

@@ -2,18 +2,18 @@
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from utils.checkpoints.checkpoint import load_checkpoint
+from utils.checkpoints.checkpoint import load_checkpoint, load_into, settings_in, weights_of
 from utils.checkpoints.provenance import TrainedWith
 from utils.runs.data import INITIAL_WEIGHTS
 from utils.runs.run_folder import Run, run_label
 from utils.runtime.errors import InputError
-from utils.settings.config import Config, differing_settings, load_config, parse_config
+from utils.settings.config import Config, differing_settings
+from utils.settings.loading import load_config
 from utils.training.trainer import Trainer
 
 # Settings that decide the shapes and the meaning of a model's weights.
@@ -23,6 +23,8 @@ _WEIGHT_SETTINGS = (
     "passt.arch",
     "sentence_model.sha256",
 )
+
+
 # Settings that change nothing in what is trained, or where it ends.
 _WITHOUT_EFFECT = (
     "training.device",
@@ -118,7 +120,7 @@ def begin_or_resume(
     if not run.checkpoint_last.exists():
         run.begin(config, trainer.state_dict(), begun_with)
     checkpoint = load_checkpoint(run.checkpoint_last)
-    begun = _settings_in(checkpoint, run.checkpoint_last)
+    begun = settings_in(checkpoint, run.checkpoint_last)
     if differing := differing_settings(config, begun, but=("training.epochs", *_WITHOUT_EFFECT)):
         raise InputError(
             f"{run.folder} was begun with other settings: {'; '.join(differing)}. Only "
@@ -142,30 +144,12 @@ def begin_or_resume(
             f"{run.folder} is complete: {done} epochs, and its test scores are in metrics.json. To "
             "train on, give more epochs: --set training.epochs=N."
         )
-    trainer.team.told(checkpoint["trainer"])
+    trainer.team.broadcast(checkpoint["trainer"])
 
 
 def follow(trainer: Trainer) -> None:
     """Bring the trainer of a rank other than 0 to where rank 0 begins or resumes."""
-    load_into(trainer, trainer.team.told(), "the checkpoint of rank 0")
-
-
-def weights_of(checkpoint: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Take the best weights; checkpoint_last.pt holds them beside the state of the training.
-
-    Raises
-    ------
-    InputError
-        If no epoch was finished yet.
-
-    """
-    training = checkpoint.get("trainer", {})
-    if training and not training.get("history"):
-        raise InputError(
-            "that checkpoint is of a run that was stopped in its first epoch: it has no trained "
-            "weights yet. Go on with the run first."
-        )
-    return checkpoint.get("model") or training.get("best_state")
+    load_into(trainer, trainer.team.broadcast(), "the checkpoint of rank 0")
 
 
 def load_initial(model: torch.nn.Module, config: Config, *, trained_with: TrainedWith) -> None:
@@ -190,7 +174,7 @@ def load_initial(model: torch.nn.Module, config: Config, *, trained_with: Traine
     if path is None:
         return
     checkpoint = load_checkpoint(path)
-    trained = _settings_in(checkpoint, path)
+    trained = settings_in(checkpoint, path)
     if differing := differing_settings(config, trained, only=_WEIGHT_SETTINGS):
         raise InputError(
             f"training.init_checkpoint: {path} was trained with other settings: "
@@ -202,50 +186,3 @@ def load_initial(model: torch.nn.Module, config: Config, *, trained_with: Traine
     weights = dict(weights_of(checkpoint) or {})
     weights.pop("tag_table", None)
     load_into(model, {**weights, **dict(model.named_buffers())}, path)
-
-
-def settings_of(
-    checkpoint: Mapping[str, Any], path: Path, *, changed: Callable[[Config], Config]
-) -> Config:
-    """Take the settings a checkpoint was trained with, changed for what is to be done with it.
-
-    Parameters
-    ----------
-    checkpoint : mapping
-    path : Path
-        Where it was read.
-    changed : callable
-        Settings of the training ─► settings that name, for example, other files.
-
-    Raises
-    ------
-    InputError
-        If the checkpoint holds no settings, or what the weights were trained for (the model, PaSST,
-        the sentence model) is changed.
-
-    """
-    trained = _settings_in(checkpoint, path)
-    config = changed(trained)
-    fixed = ("model", "passt.arch", "sentence_model.sha256")
-    if differing := differing_settings(config, trained, only=fixed):
-        raise InputError(
-            f"{path} was trained with other settings: {'; '.join(differing)}. "
-            "Drop these --set, or give the --config of that run."
-        )
-    return config
-
-
-def _settings_in(checkpoint: Mapping[str, Any], path: Path) -> Config:
-    if "settings" not in checkpoint:
-        raise InputError(f"{path} holds no settings: train again.")
-    return parse_config(checkpoint["settings"], base=Path(), source=str(path))
-
-
-def load_into(target: Any, state: Any, source: Path | str) -> None:
-    """Load a state dict; one that does not fit the settings and their vector files is refused."""
-    try:
-        target.load_state_dict(state)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        raise InputError(
-            f"{source} does not fit the settings or the vector files they name: {error}"
-        ) from None

@@ -16,7 +16,9 @@ from utils.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from utils.checkpoints.provenance import TrainedWith
 from utils.datasets.corpus import CLOTHO
 from utils.files.locks import hold
-from utils.files.writing import atomic_write, read_csv, read_json
+from utils.files.reading import read_json
+from utils.files.tables import read_csv
+from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError
 from utils.settings.config import Config, to_plain
 from utils.training.trainer import SELECTED_BY

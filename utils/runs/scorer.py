@@ -3,7 +3,7 @@
 Shapes: N queries, C clips, D dimension of a sentence vector.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,30 +12,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from utils.checkpoints.checkpoint import load_checkpoint
+from utils.checkpoints.checkpoint import load_checkpoint, load_into, settings_of, weights_of
 from utils.checkpoints.provenance import TrainedWith
 from utils.datasets.corpus import corpus
 from utils.datasets.splits import CaptionSplit, QuerySplit
-from utils.evaluation import metrics, score_text
 from utils.evaluation.ranking import best_clips, score_matrix
 from utils.features.pairs import Pairs
-from utils.runs.data import (
-    PLANS,
-    TagEmbedding,
-    load_clips,
-    load_inputs,
-    load_pairs,
-    load_split,
-    needed_files,
-)
-from utils.runs.model_inputs import Inputs
-from utils.runs.resuming import load_into, settings_of, weights_of
-from utils.runs.training_run import build_model
+from utils.runs.data import TagEmbedding, load_clips, load_inputs, load_pairs, load_split
+from utils.runs.model_inputs import Inputs, build_model
+from utils.runs.plans import PLANS, needed_files
 from utils.runtime import terminal
 from utils.runtime.devices import choose_device
 from utils.runtime.errors import InputError
 from utils.settings.config import Config
-from utils.settings.consistency import require_files
+from utils.settings.needed_files import require_files
 
 
 @dataclass(frozen=True)
@@ -100,7 +90,7 @@ def load_scorer(
     path : Path
         A checkpoint of a run.
     changed : callable
-        See `utils.runs.resuming.settings_of`.
+        See `utils.checkpoints.checkpoint.settings_of`.
     subset : {'clotho', 'audiocaps', 'task6b'} or None
         None for the data set that the model was trained on.
     split : str or None
@@ -157,46 +147,3 @@ def load_split_to_score(
             f"the {name} split in {of.files.input_path} has no captions: nothing can be scored."
         )
     return split
-
-
-def score_queries(
-    queries: Sequence[str],
-    found: Sequence[Sequence[str]],
-    relevant: dict[str, set[str]],
-    *,
-    divide_by: str,
-    seed: int,
-) -> str:
-    """Score what was found for queries that may have several relevant clips.
-
-    Parameters
-    ----------
-    queries, found, relevant, divide_by
-        See `utils.evaluation.metrics.score_result_rows`.
-    seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    str
-        Scores, their 95 % intervals, and how they are meant.
-
-    Raises
-    ------
-    InputError
-        If it is not known which clips are relevant to a query.
-
-    """
-    values = metrics.score_result_rows(queries, found, relevant, divide_by=divide_by)
-    each = np.arange(len(queries))
-    table = score_text.score_table(
-        {"scores": {name: float(value.mean()) for name, value in values.items()}},
-        {
-            name: metrics.bootstrap_interval(value, each, seed=seed)
-            for name, value in values.items()
-        },
-    )
-    return (
-        f"{table}\nR@k is the share of a query's relevant clips among the first k; AP@10 is "
-        f"divided by {metrics.AP_CONVENTIONS[divide_by]}"
-    )

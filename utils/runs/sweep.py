@@ -14,7 +14,8 @@ from torch import nn
 
 from utils.datasets.corpus import CLOTHO
 from utils.files.writing import atomic_write
-from utils.runs.data import PLANS, Data, TagEmbedding, data_settings, files_of_run, load_data
+from utils.runs.data import RunData, TagEmbedding, load_data
+from utils.runs.plans import PLANS, data_settings, files_of_run
 from utils.runs.resuming import begin_or_resume, load_initial
 from utils.runs.run_folder import Run, folder_name
 from utils.runs.sweep_recipe import Question, label, parse_questions
@@ -23,8 +24,10 @@ from utils.runs.training_run import fit_and_score, make_trainer
 from utils.runtime import terminal
 from utils.runtime.devices import choose_device
 from utils.runtime.errors import InputError, shown
-from utils.settings.config import Config, parse_config, to_plain
-from utils.settings.consistency import Needed, destructive
+from utils.settings.config import Config, to_plain
+from utils.settings.consistency import destructive
+from utils.settings.loading import parse_config
+from utils.settings.needed_files import Needed
 from utils.settings.safe_yaml import read_yaml
 
 _PLAN = "sweep.yaml"
@@ -167,7 +170,7 @@ class Sweep:
 
 def load_data_of_runs(
     configs: Iterable[Config], *, tag_embedding: TagEmbedding, summary: terminal.Summary
-) -> dict[Config, Data]:
+) -> dict[Config, RunData]:
     """Read the data of the runs of a sweep; those that read the same share it.
 
     Parameters
@@ -188,8 +191,8 @@ def load_data_of_runs(
         If a file is missing or does not fit, or the runs have not the same test captions.
 
     """
-    data_of: dict[Config, Data] = {}
-    loaded: dict[Config, Data] = {}
+    data_of: dict[Config, RunData] = {}
+    loaded: dict[Config, RunData] = {}
     for config in configs:
         settings = data_settings(config)
         if settings not in loaded:
@@ -211,7 +214,7 @@ def load_data_of_runs(
 
 def train_runs(
     sweep: Sweep,
-    data_of: Mapping[Config, Data],
+    data_of: Mapping[Config, RunData],
     *,
     dual_encoder: Callable[..., nn.Module],
     make_loss: Callable[..., nn.Module],

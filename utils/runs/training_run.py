@@ -6,15 +6,15 @@ The dual encoder and its loss come as arguments.
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import nn
 
 from utils.datasets.corpus import corpus
 from utils.evaluation import metrics, score_text
 from utils.evaluation.evaluate import evaluate
-from utils.evaluation.ranking import write_result_table
-from utils.runs.data import PLANS, Data, describe_data
-from utils.runs.model_inputs import Inputs
+from utils.evaluation.result_tables import write_result_table
+from utils.runs.data import RunData, describe_data
+from utils.runs.model_inputs import build_model
+from utils.runs.plans import PLANS
 from utils.runs.report import write_report
 from utils.runs.resuming import begin_or_resume, follow, load_initial, unfinished_run
 from utils.runs.run_folder import Run
@@ -22,7 +22,7 @@ from utils.runs.tracking import Tracker
 from utils.runtime import environment, terminal
 from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError
-from utils.settings.config import Config, Model, to_plain
+from utils.settings.config import Config, to_plain
 from utils.training.mixup import Mixup
 from utils.training.shared_step import require_same_training
 from utils.training.trainer import Schedule, Trainer, spread_seed
@@ -30,7 +30,7 @@ from utils.training.trainer import Schedule, Trainer, spread_seed
 
 def make_trainer(
     config: Config,
-    data: Data,
+    data: RunData,
     *,
     dual_encoder: Callable[..., nn.Module],
     make_loss: Callable[..., nn.Module],
@@ -79,23 +79,9 @@ def make_trainer(
     )
 
 
-def build_model(
-    settings: Model, inputs: Inputs, *, dual_encoder: Callable[..., nn.Module], seed: int
-) -> nn.Module:
-    """Make an untrained dual encoder that fits the vector files."""
-    return dual_encoder(
-        audio_size=inputs.audio_size,
-        text_size=inputs.text_size,
-        tag_table=inputs.tag_table(),
-        ratio=settings.ratio_embed1,
-        text_projection=settings.text_projection,
-        generator=torch.Generator().manual_seed(seed),
-    )
-
-
 def train_run(
     config: Config,
-    data: Data,
+    data: RunData,
     trainer: Trainer,
     *,
     trained_on: str,
@@ -133,7 +119,7 @@ def train_run(
         load_initial(trainer.model, config, trained_with=data.inputs.made_with)
     begun_with = data.digests(trainer.model)
     require_same_training(trainer.team, config, begun_with)
-    if not trainer.team.leads:
+    if not trainer.team.is_first:
         follow(trainer)
         trainer.fit(data.training.pairs, data.validation.pairs)
         return
@@ -160,7 +146,7 @@ def train_run(
     )
 
 
-def fit_and_score(config: Config, data: Data, trainer: Trainer, run: Run) -> dict[str, Any]:
+def fit_and_score(config: Config, data: RunData, trainer: Trainer, run: Run) -> dict[str, Any]:
     """Train from where the trainer stands to the last epoch, and keep what comes out.
 
     Returns
@@ -210,7 +196,7 @@ def fit_and_score(config: Config, data: Data, trainer: Trainer, run: Run) -> dic
     return results
 
 
-def _score_test(config: Config, data: Data, model: nn.Module, run: Run) -> dict[str, Any]:
+def _score_test(config: Config, data: RunData, model: nn.Module, run: Run) -> dict[str, Any]:
     """Score the test split with the best weights, beside chance and the untrained tags alone."""
     subset, name = PLANS[run.trained_on].test
     if data.test is None:

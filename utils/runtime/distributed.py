@@ -40,7 +40,7 @@ class Team:
     patience: datetime.timedelta = PATIENCE
 
     @property
-    def leads(self) -> bool:
+    def is_first(self) -> bool:
         """Whether this process is the one that decides, prints and writes the result."""
         return self.rank == 0
 
@@ -59,7 +59,7 @@ class Team:
             with self.group() as group:
                 group.all_reduce(torch.zeros(1))  # on the CPU, where a barrier might ask a GPU
 
-    def told(self, value: Any = None) -> Any:
+    def broadcast(self, value: Any = None) -> Any:
         """Return, on every rank, the value that rank 0 gives; those of the others do not count.
 
         Parameters
@@ -93,7 +93,7 @@ class Team:
             On a process that differs from rank 0, saying in what.
 
         """
-        wanted = self.told(what)
+        wanted = self.broadcast(what)
         differing = [
             f"{name} is {what.get(name)!r}, and {wanted.get(name)!r} there"
             for name in {**wanted, **what}

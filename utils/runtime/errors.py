@@ -41,7 +41,7 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def refuse(problems: Sequence[str], where: object, advice: str = "") -> None:
+def raise_if_any(problems: Sequence[str], where: object, advice: str = "") -> None:
     """Raise an InputError that counts the problems of a file and shows the first ten.
 
     Parameters

@@ -28,7 +28,7 @@ def _supported(dtype: torch.dtype) -> bool:
     return dtype == torch.float32
 
 
-def serves(tensor: Tensor) -> bool:
+def uses_onednn(tensor: Tensor) -> bool:
     """Tell whether products with this tensor go to oneDNN."""
     return (
         tensor.device.type == "cpu"
@@ -53,7 +53,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     """
     wants_gradient = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
-    if not serves(x) or not x.numel() or wants_gradient:
+    if not uses_onednn(x) or not x.numel() or wants_gradient:
         return F.linear(x, weight, bias)
     if bias is not None:
         bias = bias.contiguous()
@@ -99,7 +99,7 @@ def pack_linears(module: nn.Module, *, dtype: torch.dtype) -> None:
     """
     for parent in list(module.modules()):
         for name, child in parent.named_children():
-            if type(child) is nn.Linear and serves(child.weight) and _supported(dtype):
+            if type(child) is nn.Linear and uses_onednn(child.weight) and _supported(dtype):
                 gelu = name == "fc1" and _is_gelu(getattr(parent, "act", None))
                 setattr(parent, name, PackedLinear(child, dtype=dtype, gelu=gelu))
                 if gelu:

@@ -1,107 +1,31 @@
-"""What every command has in common: arguments, progress, summary line, clean error exits."""
+"""What commands show: progress, what they read and write, and clean error exits."""
 
-import argparse
 import contextlib
 import errno
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tqdm import tqdm
 
-from utils.datasets import sound_checks
 from utils.runtime import distributed, errors, interrupts
-from utils.runtime.errors import InputError, shorten
-from utils.settings import config, consistency
+from utils.runtime.errors import InputError
 
 EXIT_BAD_INPUT = 2
+
+
 EXIT_SOME_FAILED = 3  # all else is done
+
+
 EXIT_INTERRUPTED = 130  # as shells report SIGINT
+
+
 EXIT_BROKEN_PIPE = 141  # as shells report SIGPIPE
+
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
-def parser(description: str) -> argparse.ArgumentParser:
-    """Make an argument parser with the options that every command takes: --config and --set."""
-    result = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add_config_options(result)
-    return result
-
-
-def add_config_options(target: argparse.ArgumentParser, *, of_subcommand: bool = False) -> None:
-    """Add --config and --set to a parser, or to one of its subcommands.
-
-    A subcommand keeps its own in other attributes, so that options before and after its name
-    count together instead of the later silencing the earlier.
-    """
-    prefix = "command_" if of_subcommand else ""
-    target.add_argument(
-        "--config",
-        dest=f"{prefix}config",
-        type=Path,
-        metavar="FILE",
-        help="settings file (default: the project's conf.yaml)",
-    )
-    target.add_argument(
-        "--set",
-        dest=f"{prefix}overrides",
-        action="append",
-        default=[],
-        metavar="KEY.PATH=VALUE",
-        help="override one setting, e.g. --set training.epochs=5; may be repeated",
-    )
-
-
-def add_subset_option(target: argparse.ArgumentParser, *choices: str) -> None:
-    """Add --subset, which says for which data set to work; the first of the choices by default."""
-    sections = {"clotho": "train_data", "task6b": "eval_data", "audiocaps": "audiocaps"}
-    listing = "; ".join(f"{choice}: {sections[choice]} of the settings" for choice in choices)
-    target.add_argument(
-        "--subset",
-        choices=choices,
-        default=choices[0],
-        help=f"which data set (default {choices[0]}). {listing}",
-    )
-
-
-def add_strict_option(target: argparse.ArgumentParser) -> None:
-    """Add --strict, which stops at the first sound file that cannot be used."""
-    target.add_argument(
-        "--strict",
-        action="store_true",
-        help="stop at the first sound file that cannot be used, instead of leaving it out",
-    )
-
-
-def load_config(
-    args: argparse.Namespace,
-    *,
-    default: Path | config.Config = config.DEFAULT_CONFIG,
-    check: config.Check = consistency.contradictions,
-) -> config.Config:
-    """Load the settings that --config and --set ask for.
-
-    `default` is the file, or the settings themselves, that hold without --config. `check` finds
-    what contradicts itself in a file, see `utils.settings.consistency`.
-    """
-    overrides = [*args.overrides, *getattr(args, "command_overrides", [])]
-    given = config_file(args, default=default)
-    if isinstance(given, config.Config):
-        return config.parse_config(
-            config.to_plain(given), overrides, base=Path.cwd(), source="the checkpoint's settings"
-        )
-    return config.load_config(given, overrides, check=check)
-
-
-def config_file(
-    args: argparse.Namespace, *, default: Path | config.Config = config.DEFAULT_CONFIG
-) -> Path | config.Config:
-    """Return the settings file that --config names, after a subcommand or before; or `default`."""
-    return getattr(args, "command_config", None) or args.config or default
 
 
 def progress(total: int, description: str, unit: str, *, leave: bool = True) -> tqdm:
@@ -113,7 +37,7 @@ def progress(total: int, description: str, unit: str, *, leave: bool = True) -> 
         total=total,
         desc=description,
         unit=f" {unit}",
-        disable=None if distributed.team().leads else True,
+        disable=None if distributed.team().is_first else True,
         dynamic_ncols=True,
         leave=leave,
     )
@@ -145,7 +69,7 @@ class Summary:
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
-        self._silent = not distributed.team().leads
+        self.silent = not distributed.team().is_first
 
     def reads(self, *paths: Path) -> None:
         """Print the files or folders that are read."""
@@ -165,36 +89,8 @@ class Summary:
         """Print the closing line of the command, with the seconds since the start."""
         self._print(f"{text} [{time.perf_counter() - self._started:.1f} s]")
 
-    def failed(self, folder: Path, step: str, failed: Mapping[str, str]) -> int:
-        """Tell which sound files a step cannot use, and keep the list.
-
-        Parameters
-        ----------
-        folder : Path
-            Where ``failed_files.csv`` is.
-        step : str
-            What failed.
-        failed : mapping of str to str
-            Reasons by ``split/file name``; empty if nothing failed.
-
-        Returns
-        -------
-        int
-            The exit status: 0 if nothing failed.
-
-        """
-        if self._silent:
-            return EXIT_SOME_FAILED if failed else 0
-        path = sound_checks.write_failed(folder, step, failed)
-        if path is None:
-            return 0
-        listing = shorten([f"{name} {reason}" for name, reason in failed.items()])
-        self._print(f"cannot be used, and left out:\n{listing}")
-        self.writes(path)
-        return EXIT_SOME_FAILED
-
     def _print(self, line: str) -> None:
-        if not self._silent:
+        if not self.silent:
             print(line, flush=True)
 
 

@@ -9,6 +9,7 @@ from utils.checkpoints.trained_model import newest_run, open_model
 from utils.runtime import terminal
 from utils.runtime.errors import counted, shorten
 from utils.search.searcher import Networks, Searcher
+from utils.settings import options
 
 DEMO_NOTE = (
     "this model's tagger knows the demo's synthetic sounds alone. For real recordings, train with "
@@ -31,7 +32,7 @@ def add_options(target: argparse.ArgumentParser) -> None:
 
 def open_searcher(args: argparse.Namespace, networks: Networks) -> Searcher:
     """Load the model and bring the index of the folder up to date; tells about it on stderr."""
-    config = terminal.load_config(args)
+    config = options.load_config(args)
     model = open_model(
         args.model or newest_run(config),
         here=config,

@@ -4,9 +4,7 @@ The model comes as an argument. Shapes: P passages, R rows of the library's tabl
 D dimension of the shared space, K AudioSet classes.
 """
 
-import difflib
 import math
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +15,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from utils.files.journal import map_rows
-from utils.files.raw_rows import grow
-from utils.runtime.errors import InputError
+from utils.files.raw_rows import append_missing, map_rows
+from utils.search.filters import Filter
 from utils.search.library import Library
 from utils.search.tag_columns import TagColumns
 
 _EMBEDDED_AT_ONCE = 16_384  # rows
+
+
 _REASONS = 5  # tags that an explanation names
+
+
 _LIKELY = 0.1  # probability from which a tag is told of
 
 
@@ -35,25 +36,6 @@ class Nearest(Protocol):
         self, queries: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Return scores and rows, both (Q, k), best first."""
-
-
-@dataclass(frozen=True)
-class Filter:
-    """A tag that hits must have, or must not.
-
-    Attributes
-    ----------
-    tag : str
-        Display name.
-    above : bool
-        Whether its probability must be above the threshold, or below.
-    threshold : float
-
-    """
-
-    tag: str
-    above: bool
-    threshold: float
 
 
 @dataclass(frozen=True)
@@ -115,32 +97,6 @@ class Hit:
     reasons: list[Reason]
 
 
-def parse_filter(text: str, tags: Sequence[str]) -> Filter:
-    """Read a filter such as ``Dog > 0.3``, ``speech < 0.1`` or ``Dog`` (> 0.5).
-
-    Raises
-    ------
-    InputError
-        If it is in no such form or names no tag; tells similar ones.
-
-    """
-    match = re.fullmatch(r"\s*(.*?)\s*(?:([<>])=?\s*([0-9.]+)\s*)?", text, re.DOTALL)
-    name, sign, number = match.groups()
-    try:
-        threshold = float(number) if number else 0.5
-    except ValueError:
-        threshold = math.nan
-    if not 0 <= threshold <= 1:
-        raise InputError(f"--tag {text!r}: {number!r} is no probability from 0 to 1.")
-    by_lower = {tag.lower(): tag for tag in tags}
-    if name.lower() not in by_lower:
-        close = [tag for lower, tag in by_lower.items() if name.lower() in lower][:5]
-        close = close or difflib.get_close_matches(name, tags, n=3)
-        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-        raise InputError(f"--tag {text!r}: AudioSet has no tag {name!r}.{hint}")
-    return Filter(by_lower[name.lower()], sign != "<", threshold)
-
-
 def embed_library(
     library: Library,
     path: Path,
@@ -158,7 +114,7 @@ def embed_library(
     embed : callable
         Rows of the table (B, ...) ─► embeddings (B, D).
     progress : callable
-        See `utils.files.raw_rows.grow`.
+        See `utils.files.raw_rows.append_missing`.
 
     Returns
     -------
@@ -178,7 +134,7 @@ def embed_library(
         for start in range(first, rows, _EMBEDDED_AT_ONCE):
             yield embed(library.table[start : start + _EMBEDDED_AT_ONCE])
 
-    grow(path, count=rows, width=width, compute=embedded, progress=progress)
+    append_missing(path, count=rows, width=width, compute=embedded, progress=progress)
     return map_rows(path, rows, width)
 
 

@@ -1,7 +1,8 @@
 """A folder of sounds of whatever formats, tagged passage by passage, for searching in it.
 
 What is computed is kept in an index folder, in files that only grow: ``passages/`` is a journal
-(`utils.files.journal`) with one row per passage of each content that was ever tagged, and ``files.json``
+(`utils.files.journal`) with one row per passage of each content that was ever tagged, and
+``files.json``
 says which content each file of the folder has. So sounds that are added, changed, renamed or
 deleted cost only what is new, and equal contents are tagged once.
 
@@ -18,11 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.audio.sound_file import UnusableSound, read_header
-from utils.files.journal import Journal, generation, is_of
-from utils.files.locks import explained
+from utils.files.journal import Journal, generation, has_origin
+from utils.files.locks import as_input_error
 from utils.runtime.errors import InputError
 from utils.search.passages import Passage, PassageRows, cut_passages, read_passages
-from utils.search.sound_folder import Changes, SoundFile, changed_since, look, read_list, write_list
+from utils.search.sound_folder import (
+    Changes,
+    ListedFile,
+    changed_since,
+    read_list,
+    scan_folder,
+    write_list,
+)
 
 _FILES = "files.json"
 _ROWS = "passages"
@@ -138,15 +146,15 @@ def update_library(
     if index.exists() and not index.is_dir():
         raise InputError(f"--index {index} is a file. Name a folder.")
     journal = index / _ROWS
-    with explained(journal):
-        if not is_of(journal, dict(origin), width):
+    with as_input_error(journal):
+        if not has_origin(journal, dict(origin), width):
             raise InputError(
                 f"{journal} was made with another PaSST, or in another precision. Name another "
                 "folder with --index, or remove that one: all sounds will be tagged again."
             )
         before = read_list(index / _FILES, folder)
         derived, held = _derived(journal), read_passages(journal, width)
-    found, changes = look(folder, before)
+    found, changes = scan_folder(folder, before)
     while _to_tag(found, held):
         with Journal(journal, origin=dict(origin), width=width) as opened:
             # Read again, because another run may have finished before this one had the lock.
@@ -158,7 +166,7 @@ def update_library(
     return _open(folder, found, held, derived), changes
 
 
-def _to_tag(found: Mapping[str, SoundFile], held: PassageRows) -> dict[str, str]:
+def _to_tag(found: Mapping[str, ListedFile], held: PassageRows) -> dict[str, str]:
     """Choose a file for each content that has no rows, by source."""
     wanted: dict[str, str] = {}
     for path, file in found.items():
@@ -170,12 +178,12 @@ def _to_tag(found: Mapping[str, SoundFile], held: PassageRows) -> dict[str, str]
 def _tag(
     folder: Path,
     wanted: Mapping[str, str],
-    found: Mapping[str, SoundFile],
+    found: Mapping[str, ListedFile],
     journal: Journal,
     hop_seconds: float,
     start: Callable[[], TagSounds],
     progress: Callable[[int], Any],
-) -> dict[str, SoundFile]:
+) -> dict[str, ListedFile]:
     """Tag contents and keep their rows; returns the files that cannot be used, by path."""
     failed = {}
     with progress(len(wanted)) as bar:
@@ -210,7 +218,7 @@ def _derived(journal: Path) -> Path:
 
 
 def _open(
-    folder: Path, found: Mapping[str, SoundFile], held: PassageRows, derived: Path
+    folder: Path, found: Mapping[str, ListedFile], held: PassageRows, derived: Path
 ) -> Library:
     paths: dict[str, list[str]] = {}  # by source
     failed = {}

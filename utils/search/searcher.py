@@ -69,7 +69,8 @@ class Searcher:
         ``<output_path>/indexes``.
     networks : Networks
     progress : callable
-        Called with a total, what is done, and its unit, as `utils.runtime.terminal.progress`; returns a context
+        Called with a total, what is done, and its unit, as `utils.runtime.terminal.progress`; returns
+        a context
         manager whose ``update`` is called with numbers of what is done.
 
     Attributes

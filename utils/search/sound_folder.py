@@ -12,7 +12,7 @@ from typing import NamedTuple
 import soundfile
 
 from utils.audio.sound_file import UnusableSound, check_sound_file
-from utils.files import writing
+from utils.files import reading, writing
 from utils.runtime.errors import InputError, counted
 
 _FORMAT = 1
@@ -23,7 +23,7 @@ SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats() if name
 _ENDINGS = tuple(SUFFIXES)
 
 
-class SoundFile(NamedTuple):
+class ListedFile(NamedTuple):
     """What is known of a file: size and time tell whether to look at it again.
 
     A tuple, because there may be a million.
@@ -53,7 +53,7 @@ class Changes:
         return ", ".join(f"{counted(count, what)}{how}" for count, what, how in parts if count)
 
 
-def read_list(path: Path, folder: Path) -> dict[str, SoundFile]:
+def read_list(path: Path, folder: Path) -> dict[str, ListedFile]:
     """Read what `write_list` wrote: files by path relative to their folder.
 
     None of them where there is no list, or it is of another folder than this.
@@ -66,11 +66,11 @@ def read_list(path: Path, folder: Path) -> dict[str, SoundFile]:
     """
     if not path.exists():
         return {}
-    content = writing.read_json(path)
+    content = reading.read_json(path)
     try:
         if content["format"] != _FORMAT:
             raise ValueError(f"format {content['format']!r}, not {_FORMAT}")
-        listed = {name: SoundFile(*entry) for name, entry in content["files"].items()}
+        listed = {name: ListedFile(*entry) for name, entry in content["files"].items()}
         return listed if content["folder"] == str(folder) else {}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
@@ -79,7 +79,7 @@ def read_list(path: Path, folder: Path) -> dict[str, SoundFile]:
         ) from None
 
 
-def write_list(path: Path, folder: Path, found: Mapping[str, SoundFile]) -> None:
+def write_list(path: Path, folder: Path, found: Mapping[str, ListedFile]) -> None:
     """Write what a folder holds, in one step.
 
     Raises
@@ -92,7 +92,9 @@ def write_list(path: Path, folder: Path, found: Mapping[str, SoundFile]) -> None
         json.dump({"format": _FORMAT, "folder": str(folder), "files": found}, file)
 
 
-def look(folder: Path, before: Mapping[str, SoundFile]) -> tuple[dict[str, SoundFile], Changes]:
+def scan_folder(
+    folder: Path, before: Mapping[str, ListedFile]
+) -> tuple[dict[str, ListedFile], Changes]:
     """List the sound files of a folder; those that changed, or are new, are read.
 
     So are those that could not be read before: whatever was in the way may be gone.
@@ -117,7 +119,7 @@ def look(folder: Path, before: Mapping[str, SoundFile]) -> tuple[dict[str, Sound
         If the folder cannot be read, or there are no sounds.
 
     """
-    found: dict[str, SoundFile] = {}
+    found: dict[str, ListedFile] = {}
     added = 0
     for name, listed in _walk(folder):
         known = before.get(name)
@@ -134,11 +136,11 @@ def look(folder: Path, before: Mapping[str, SoundFile]) -> tuple[dict[str, Sound
             check_sound_file(folder / name, root=folder)
             with (folder / name).open("rb") as file:
                 source = hashlib.file_digest(file, "sha256").hexdigest()
-            found[name] = SoundFile(size, mtime_ns, source)
+            found[name] = ListedFile(size, mtime_ns, source)
         except UnusableSound as error:
-            found[name] = SoundFile(size, mtime_ns, None, error.reason)
+            found[name] = ListedFile(size, mtime_ns, None, error.reason)
         except OSError as error:  # gone, or became unreadable, since the folder was listed
-            found[name] = SoundFile(size, mtime_ns, None, f"cannot be read ({error.strerror})")
+            found[name] = ListedFile(size, mtime_ns, None, f"cannot be read ({error.strerror})")
         added += found[name] != known
     if not found:
         raise InputError(
@@ -150,7 +152,7 @@ def look(folder: Path, before: Mapping[str, SoundFile]) -> tuple[dict[str, Sound
     return found, Changes(added, gone, len(sources) - len(set(sources)))
 
 
-def changed_since(path: Path, file: SoundFile) -> bool:
+def changed_since(path: Path, file: ListedFile) -> bool:
     """Tell whether a file is no longer the one that was listed."""
     try:
         status = path.stat()

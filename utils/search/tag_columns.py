@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.files.journal import map_rows
-from utils.files.raw_rows import grow
+from utils.files.raw_rows import append_missing, map_rows
 
 _BLOCK = 4096  # rows; those after the last whole block are read from the table
 
@@ -31,7 +30,7 @@ class TagColumns:
     path : Path
         Of the file; brought up to date.
     progress : callable
-        See `utils.files.raw_rows.grow`; counts blocks.
+        See `utils.files.raw_rows.append_missing`; counts blocks.
 
     Raises
     ------
@@ -57,7 +56,7 @@ class TagColumns:
                 yield np.ascontiguousarray(rows.T).reshape(1, -1)
 
         width = tags * _BLOCK
-        grow(path, count=blocks, width=width, compute=transposed, progress=progress)
+        append_missing(path, count=blocks, width=width, compute=transposed, progress=progress)
         self._blocks = map_rows(path, blocks, width).reshape(blocks, tags, _BLOCK)
 
     def __getitem__(self, tag: int) -> NDArray[np.float32]:

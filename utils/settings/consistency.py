@@ -1,4 +1,4 @@
-"""Settings that are right each by itself and wrong together, and files that settings name.
+"""Settings that are right each by itself and wrong together.
 
 A contradiction is a pair: the keys that it is about, and what is wrong.
 """
@@ -8,18 +8,14 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import defaultdict
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from utils.runtime.errors import InputError
 
 if TYPE_CHECKING:  # utils.settings.config imports this module
     from utils.settings.config import Config
 
+
 Contradiction = tuple[tuple[str, ...], str]
-# A key of the settings, the file that it names (None: none is named), and what to do without it.
-Needed = tuple[str, Path | None, str]
 
 
 def destructive(config: Config) -> list[Contradiction]:
@@ -63,33 +59,6 @@ def contradictions(config: Config) -> list[Contradiction]:
             )
         )
     return found
-
-
-def require_files(needed: Iterable[Needed]) -> None:
-    """Refuse to begin where files are missing that the settings name: one message for all.
-
-    Parameters
-    ----------
-    needed : iterable of (str, Path or None, str)
-        Key of the settings, file, and what to do where it is missing. A file that several need is
-        told once.
-
-    Raises
-    ------
-    InputError
-        Listing key and path of each.
-
-    """
-    missing: dict[str, None] = {}
-    for key, path, advice in needed:
-        if path is not None and not path.is_file():
-            what = "is a folder, not a file" if path.is_dir() else "no such file"
-            missing[f"{key}: {path}: {what}. {advice}"] = None
-    if len(missing) == 1:
-        raise InputError(next(iter(missing)))
-    if missing:
-        listing = "\n".join(f"  - {line}" for line in missing)
-        raise InputError(f"{len(missing)} files are missing:\n{listing}")
 
 
 def _shared_paths(config: Config) -> list[Contradiction]:

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from utils.evaluation.metrics import CUTOFF, single_relevant
 from utils.evaluation.ranking import rank_clips
-from utils.features.pairs import Batch, Pairs
+from utils.features.pairs import Pairs
 from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError
 from utils.training.adam import Adam
+from utils.training.batches import Batch
 from utils.training.mixup import Mixup, draw_mixup
 from utils.training.shared_step import add_gradients, gather_rows, share_of
 
@@ -125,14 +126,14 @@ class Trainer:
             started = time.perf_counter()
             learning_rate = self.optimizer.param_groups[0]["lr"]
             # Of several processes, on machines that may round differently, rank 0's numbers count.
-            train_loss = self.team.told(self.train_epoch(training))
+            train_loss = self.team.broadcast(self.train_epoch(training))
             if not math.isfinite(train_loss):
                 raise InputError(
                     f"training diverged: in epoch {len(self.history) + 1} the loss is {train_loss} "
                     f"(learning rate {learning_rate:g}). Lower training.learning_rate, or look for "
                     "extreme numbers in the vector files."
                 )
-            validated = self.team.told(self.validate(validation))
+            validated = self.team.broadcast(self.validate(validation))
             self.scheduler.step(validated["validation_loss"])
             row = {
                 "epoch": len(self.history) + 1,

@@ -16,7 +16,8 @@ from starlette.testclient import TestClient
 
 from utils.datasets.audioset import read_labels
 from utils.runtime.errors import InputError
-from utils.search.engine import Filter, Hit, Reason
+from utils.search.engine import Hit, Reason
+from utils.search.filters import Filter
 from utils.search.library import Library, Sound
 from utils.search.passages import Passage
 from utils.search.sound_folder import Changes

@@ -30,7 +30,8 @@ from utils.demo.scenes.layouts import AUDIOCAPS, CLOTHO, LAYOUTS, Layout
 from utils.demo.scenes.names import NUMBERS
 from utils.demo.scenes.scene import Scene, render_scene, sample_scene
 from utils.demo.sound_events import EVENT_KINDS
-from utils.files.writing import atomic_write, read_json
+from utils.files.reading import read_json
+from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError
 from utils.runtime.pools import worker_pool
 

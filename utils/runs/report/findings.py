@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from utils.datasets.splits import CaptionSplit
-from utils.evaluation.evaluate import Evaluation, evaluate
+from utils.evaluation.evaluate import Evaluation, LoadedSplit, evaluate
 from utils.evaluation.metrics import CUTOFF, bootstrap_interval, bootstrap_intervals
-from utils.runs.data import Part
 
 CURVE_LENGTH = 100  # the recall curve goes up to R@100
 TOP_TAGS = 3  # that a clip is said to have
@@ -56,7 +55,7 @@ class Retrieval:
 
 
 @torch.no_grad()
-def retrieve(model: nn.Module, part: Part, *, logits: Tensor | None) -> Retrieval:
+def retrieve(model: nn.Module, part: LoadedSplit, *, logits: Tensor | None) -> Retrieval:
     """Embed a split and retrieve both ways.
 
     Parameters

@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 from utils.datasets.audioset import NUM_TAGS, read_labels
+from utils.evaluation.evaluate import LoadedSplit
 from utils.evaluation.metrics import METRICS
-from utils.files.writing import atomic_write, read_json, read_text
-from utils.runs.data import Part
+from utils.files.reading import read_json, read_text
+from utils.files.writing import atomic_write
 from utils.runs.model_inputs import Inputs
 from utils.runs.report import findings, plots
 from utils.runs.report.figures import HUES, draw, png
@@ -29,7 +30,7 @@ _MAP_HEIGHT = 4.0  # inches
 def write_report(
     run: Run,
     model: nn.Module,
-    test: Part | None,
+    test: LoadedSplit | None,
     *,
     inputs: Inputs,
     audio_features: str,
@@ -152,7 +153,7 @@ def _score_drawings(
     }
 
 
-def _tag_logits(test: Part, audio_features: str) -> torch.Tensor | None:
+def _tag_logits(test: LoadedSplit, audio_features: str) -> torch.Tensor | None:
     """Find the AudioSet logits of the clips among what the model reads."""
     if test.pairs.logits is not None:
         return test.pairs.logits

@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from utils.runtime.errors import InputError
-from utils.search.engine import Filter, parse_filter
+from utils.search.filters import Filter, parse_filter
 from utils.search.web import delivery
 from utils.search.web.guard import Guard, Refusal
 from utils.search.web.service import MAX_FILTERS, MAX_QUERY, MAX_TOP, Query, Service

@@ -15,7 +15,7 @@ import numpy as np
 from starlette.datastructures import Headers
 from starlette.responses import Response, StreamingResponse
 
-from utils.audio.sound_file import UnusableSound, opened
+from utils.audio.sound_file import UnusableSound, open_sound
 from utils.search.web.guard import Refusal
 
 _log = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ def as_content(file: BinaryIO, name: str, *, decode: bool = False) -> Content:
 
     """
     version = version_of(file)
-    with opened(Path(shown(name)), source=file) as sound:
+    with open_sound(Path(shown(name)), source=file) as sound:
         subtypes, media_type = _PLAYABLE.get(sound.format, (set(), ""))
         plays = sound.subtype in subtypes and sound.channels <= _PLAYABLE_CHANNELS
         frames, rate, channels = sound.frames, sound.samplerate, sound.channels
@@ -186,7 +186,7 @@ class _Wav:
         """Decode from a frame on; never ends."""
         self._file.seek(0)
         try:
-            with opened(Path(shown(self._name)), source=self._file) as sound:
+            with open_sound(Path(shown(self._name)), source=self._file) as sound:
                 sound.seek(first)
                 while len(samples := sound.read(self._frames_at_once, "float32", always_2d=True)):
                     if samples.shape[1] != self._channels:

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.audio import spectrogram
-from utils.audio.sound_file import opened
+from utils.audio.sound_file import open_sound
 from utils.runtime.errors import counted
-from utils.search.engine import Engine, Filter, Hit
+from utils.search.engine import Engine, Hit
+from utils.search.filters import Filter
 from utils.search.library import Library
 from utils.search.searcher import Progress, Searcher
+from utils.search.web import cache
 from utils.search.web.clips import MAX_BYTES, MAX_SECONDS, Clips
 from utils.search.web.delivery import open_below, shown, version_of
 from utils.search.web.guard import Refusal
@@ -76,7 +78,7 @@ class Service:
     def __init__(self, searcher: Searcher) -> None:
         self._searcher = searcher
         self._state = _State(searcher.engine, token_of(searcher.engine.library))
-        self._pictures = spectrogram.Cache(_CACHED)
+        self._pictures = cache.Cache(_CACHED)
         self.clips = Clips(searcher.embed_sound)
         self.updates = Updates(self._update)
 
@@ -156,7 +158,7 @@ class Service:
         file, name = self.open_sound(library, sound)
 
         def compute() -> bytes:
-            with opened(Path(shown(name)), source=file) as decoder:
+            with open_sound(Path(shown(name)), source=file) as decoder:
                 return spectrogram.draw(decoder)
 
         with file:

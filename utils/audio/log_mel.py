@@ -1,0 +1,81 @@
+"""Log-mel spectrograms as the original system computes them."""
+
+import itertools
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+WINDOW_MS, HOP_MS = 40, 20
+
+
+MELS = 64
+
+
+FMIN, FMAX = 12.0, 8000.0
+
+
+LOG_OFFSET = float(np.spacing(1.0))
+
+
+# In Hz. At 1650 and less, mel bands are narrower than the bins of the FFT, and stay empty.
+LOWEST_RATE = 2000
+
+
+SECONDS_AT_ONCE = 60  # bounds the memory
+
+
+def log_mel(
+    blocks: Iterable[NDArray[np.float32]], *, sample_rate: int
+) -> Iterator[NDArray[np.float32]]:
+    """Compute the log-mel spectrogram of the original system, a minute at a time.
+
+    A window of 40 ms every 20 ms, both rounded to whole samples (a half to the even one), and an
+    FFT of the next power of two; 64 mel bands from 12 Hz to 8 kHz, or to half the sample rate
+    where that is less. The rest is as librosa does by default: a periodic Hann window, frames
+    centred on every hop in a signal surrounded by zeros, power spectra, and mel bands of equal
+    area on Slaney's scale.
+
+    Parameters
+    ----------
+    blocks : iterable of ndarray, float32
+        The clip, N samples in pieces of any length.
+    sample_rate : int
+        In Hz.
+
+    Yields
+    ------
+    ndarray, float32, together of shape (T, 64)
+        log(mel + 2.2e-16), the natural logarithm; T = floor(N / hop) + 1.
+
+    """
+    from librosa.feature import melspectrogram  # takes seconds to import
+
+    window = round(sample_rate * WINDOW_MS / 1000)
+    hop = round(sample_rate * HOP_MS / 1000)
+    fft = 1 << (window - 1).bit_length()
+    at_once = 1000 * SECONDS_AT_ONCE // HOP_MS  # frames
+    held = np.empty(0, np.float32)
+    around = np.zeros(fft // 2, np.float32)
+
+    def spectra(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        mel = melspectrogram(
+            y=samples,
+            sr=sample_rate,
+            n_fft=fft,
+            win_length=window,
+            hop_length=hop,
+            center=False,
+            n_mels=MELS,
+            fmin=FMIN,
+            fmax=min(FMAX, sample_rate / 2),
+        )
+        return np.ascontiguousarray(np.log(mel + LOG_OFFSET).T, dtype=np.float32)
+
+    for block in itertools.chain([around], blocks, [around]):
+        held = np.concatenate([held, block])
+        while len(held) >= (needed := fft + (at_once - 1) * hop):
+            yield spectra(held[:needed])
+            held = held[at_once * hop :]
+    if len(held) >= fft:
+        yield spectra(held)

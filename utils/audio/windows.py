@@ -1,0 +1,61 @@
+"""Blocks of samples ─► overlapping windows."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def cut_windows(
+    blocks: Iterable[NDArray[np.float32]],
+    *,
+    window: int,
+    hop: int,
+    shortest: int,
+    at_once: int = 1,
+) -> Iterator[NDArray[np.float32]]:
+    """Cut a clip into the windows that PaSST hears.
+
+    A clip of at most one window stays whole. A longer one is reflect-padded by half a window at
+    both ends and cut every `hop` samples, as hear21passt's ``get_scene_embeddings`` does. Only the
+    part that is being cut is held in memory.
+
+    Parameters
+    ----------
+    blocks : iterable of ndarray, float32
+        The clip, N samples in pieces of any length.
+    window, hop : int
+        In samples; `window` is even, and `hop` shorter than its half.
+    shortest : int
+        A clip with fewer samples is filled up with silence to this length.
+    at_once : int
+        Windows in each array, but for the last one.
+
+    Yields
+    ------
+    ndarray, shape (at_once, window), or once (1, N) for a short clip
+        For a long clip read-only views; in all W = floor(N / hop) + 1 windows.
+
+    """
+    held = np.empty(0, np.float32)
+    half = window // 2
+    is_long = False
+
+    def cut(count: int | None = None) -> NDArray[np.float32]:
+        return np.lib.stride_tricks.sliding_window_view(held, window)[::hop][:count]
+
+    for block in blocks:
+        held = np.concatenate([held, block])
+        if not is_long and len(held) > window:
+            is_long = True
+            held = np.concatenate([held[half:0:-1], held])
+        while is_long and len(held) >= window + (at_once - 1) * hop:
+            yield cut(at_once)
+            held = held[at_once * hop :]
+    if not is_long:
+        yield np.pad(held, (0, max(0, shortest - len(held))))[None]
+        return
+    held = np.concatenate([held, held[-2 : -half - 2 : -1]])
+    while len(held) >= window:
+        yield cut(at_once)
+        held = held[at_once * hop :]

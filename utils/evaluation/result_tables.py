@@ -1,0 +1,134 @@
+"""Tables of the clips found for each query: written, read and checked.
+
+N queries, C clips.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from utils.evaluation.ranking import RESULTS
+from utils.files import tables
+from utils.files.tables import write_csv
+from utils.files.writing import atomic_write
+from utils.runtime.errors import InputError, raise_if_any
+
+
+def write_score_matrix(
+    path: Path, scores: NDArray[np.float32], queries: Sequence[str], names: Sequence[str]
+) -> None:
+    """Write all scores as HDF5: ``scores`` (N, C), ``queries`` (N,) and ``file_names`` (C,)."""
+    text = h5py.string_dtype("utf-8")
+    with atomic_write(path, "w+b") as stream, h5py.File(stream, "w") as file:
+        file.create_dataset("scores", data=scores)
+        file.create_dataset("queries", data=list(queries), dtype=text)
+        file.create_dataset("file_names", data=list(names), dtype=text)
+
+
+def result_header(results: int) -> list[str]:
+    """Name the columns of a result table: caption, file_name_1, ..., file_name_<results>."""
+    return ["caption", *(f"file_name_{i}" for i in range(1, results + 1))]
+
+
+def write_result_table(
+    path: Path, captions: Sequence[str], names: Sequence[str], best: NDArray[np.int64]
+) -> None:
+    """Write the challenge's result table: caption, file_name_1, ..., file_name_10.
+
+    Parameters
+    ----------
+    path : Path
+    captions : sequence of N str
+        Verbatim.
+    names : sequence of C str
+    best : ndarray, shape (N, up to 10)
+        Positions in `names`, best first.
+
+    """
+    with atomic_write(path, "w") as file:
+        write_csv(file, [result_header(best.shape[1])])
+        rows = zip(captions, best, strict=True)
+        write_csv(file, ([caption, *(names[i] for i in row)] for caption, row in rows))
+
+
+def read_result_table(path: Path) -> tuple[list[str], list[list[str]]]:
+    """Read a table of results in the challenge's form: caption,file_name_1,...,file_name_10.
+
+    Returns
+    -------
+    queries : list of N str
+    retrieved : list of N lists of str
+        Best first.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, in another form, or names a clip twice for a query.
+
+    """
+    rows = tables.read_csv(path)
+    header = rows[0][1] if rows else []
+    if header != result_header(max(1, len(header) - 1)):
+        raise InputError(tables.header_problem(path, header, ",".join(result_header(RESULTS))))
+    if len(rows) < 2:
+        raise InputError(f"{path} has a header and no row of a query.")
+    problems = [
+        f"line {line}: {len(cells)} columns, not {len(header)}"
+        if len(cells) != len(header)
+        else f"line {line}: a file name stands there more than once"
+        for line, cells in rows[1:]
+        if len(cells) != len(header) or len(set(cells[1:])) < len(cells) - 1
+    ]
+    raise_if_any(problems, path)
+    return [cells[0] for _, cells in rows[1:]], [cells[1:] for _, cells in rows[1:]]
+
+
+def check_submission(path: Path, queries: list[str], names: list[str]) -> list[str]:
+    """List what is wrong with a submission: an empty list if nothing is.
+
+    Parameters
+    ----------
+    path : Path
+        CSV with the header caption, file_name_1, ..., file_name_10.
+    queries : list of N str
+        Verbatim, in the order that the rows must have.
+    names : list of C str
+        The file names that may occur.
+
+    Returns
+    -------
+    list of str
+        Each with its line.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read as CSV.
+
+    """
+    rows = tables.read_csv(path)
+    header = result_header(min(RESULTS, len(names)))
+    if not rows or rows[0][1] != header:
+        found = ",".join(rows[0][1]) if rows else ""
+        return [f"line 1: the header is {found[:200]!r}, and must be {','.join(header)}"]
+    problems = []
+    if len(rows) - 1 != len(queries):
+        problems.append(f"{len(rows) - 1} rows for {len(queries)} queries")
+    known = set(names)
+    for (line, cells), query in zip(rows[1:], queries, strict=False):
+        if len(cells) != len(header):
+            problems.append(f"line {line}: {len(cells)} columns, not {len(header)}")
+            continue
+        if cells[0] != query:
+            problems.append(f"line {line}: the caption is {cells[0]!r}, the query {query!r}")
+        problems += [
+            f"line {line}: {name!r} is none of the {len(names)} files"
+            for name in cells[1:]
+            if name not in known
+        ]
+        repeated = sorted({name for name in cells[1:] if cells[1:].count(name) > 1})
+        problems += [f"line {line}: {name!r} stands there more than once" for name in repeated]
+    return problems

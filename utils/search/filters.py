@@ -1,0 +1,54 @@
+"""Filters by AudioSet tag: "Dog > 0.3"."""
+
+import difflib
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from utils.runtime.errors import InputError
+
+
+@dataclass(frozen=True)
+class Filter:
+    """A tag that hits must have, or must not.
+
+    Attributes
+    ----------
+    tag : str
+        Display name.
+    above : bool
+        Whether its probability must be above the threshold, or below.
+    threshold : float
+
+    """
+
+    tag: str
+    above: bool
+    threshold: float
+
+
+def parse_filter(text: str, tags: Sequence[str]) -> Filter:
+    """Read a filter such as ``Dog > 0.3``, ``speech < 0.1`` or ``Dog`` (> 0.5).
+
+    Raises
+    ------
+    InputError
+        If it is in no such form or names no tag; tells similar ones.
+
+    """
+    match = re.fullmatch(r"\s*(.*?)\s*(?:([<>])=?\s*([0-9.]+)\s*)?", text, re.DOTALL)
+    name, sign, number = match.groups()
+    try:
+        threshold = float(number) if number else 0.5
+    except ValueError:
+        threshold = math.nan
+    if not 0 <= threshold <= 1:
+        raise InputError(f"--tag {text!r}: {number!r} is no probability from 0 to 1.")
+    by_lower = {tag.lower(): tag for tag in tags}
+    if name.lower() not in by_lower:
+        close = [tag for lower, tag in by_lower.items() if name.lower() in lower][:5]
+        close = close or difflib.get_close_matches(name, tags, n=3)
+        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise InputError(f"--tag {text!r}: AudioSet has no tag {name!r}.{hint}")
+    return Filter(by_lower[name.lower()], sign != "<", threshold)
