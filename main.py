@@ -26,9 +26,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from models.dual_encoder import DualEncoder, tag_embedding
-from models.losses import make_loss
-from models.sentence_encoder import SentenceEncoder
 from utils.checkpoints.exporting import export_model, require_empty
 from utils.datasets import task6b
 from utils.datasets.corpus import AUDIOCAPS, CLOTHO, TASK6B, corpus
@@ -153,8 +150,8 @@ def train(args: argparse.Namespace) -> None:
     plan = PLANS[trained_on]
     require_files(files_of_run(config, plan, begins=not given))
     device = devices.choose_device(config.training.device)
-    data = load_data(config, plan, device=device, tag_embedding=tag_embedding, summary=summary)
-    trainer = make_trainer(config, data, dual_encoder=DualEncoder, make_loss=make_loss, team=team)
+    data = load_data(config, plan, device=device, summary=summary)
+    trainer = make_trainer(config, data, team=team)
     train_run(
         config, data, trainer, trained_on=trained_on, given=given, new=args.new, summary=summary
     )
@@ -171,14 +168,14 @@ def sweep(args: argparse.Namespace) -> None:
     configs = plan.configs()
     # All files and data first: what is missing is missed before hours of training.
     require_files(plan.needed_files(configs))
-    data_of = load_data_of_runs(configs, tag_embedding=tag_embedding, summary=summary)
+    data_of = load_data_of_runs(configs, summary=summary)
     with (
         only_run("sweep", plan.folder),
         terminal.going_on(f"sweep --resume {terminal.shown(plan.folder)}"),
     ):
         plan.save()
         summary.writes(plan.folder)
-        train_runs(plan, data_of, dual_encoder=DualEncoder, make_loss=make_loss, summary=summary)
+        train_runs(plan, data_of, summary=summary)
         test = data_of[configs[0]].test  # the same for all
         summary.writes(*plan.write_tables(test.split.clip_of_caption))
     print(plan.markdown.read_text(encoding="utf-8"))
@@ -208,8 +205,6 @@ def scorer_of(
         changed=lambda trained: options.load_config(args, default=trained),
         subset=subset,
         split=split,
-        dual_encoder=DualEncoder,
-        tag_embedding=tag_embedding,
         summary=summary,
     )
 
@@ -226,7 +221,7 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
         summary.reads(args.relevant)
         split = leave_out_failed(split, scorer.inputs, summary)
         queries = list(relevant)
-        encode = TextEncoder(config=config, load_encoder=SentenceEncoder)
+        encode = TextEncoder(config)
         found = scorer.find(split, encode(queries))
         convention = args.divide_ap_by
         print(score_queries(queries, found, relevant, divide_by=convention, seed=config.seed))

@@ -67,10 +67,3 @@ ARCHITECTURES = {
 def windows_at_once(device_type: str) -> int:
     """Tell how many windows to give to a pass: few stay in a CPU's caches, many fill a GPU."""
     return 2 if device_type == "cpu" else 16
-
-
-def make_passt(arch: str) -> Any:
-    """Make a `models.passt.Passt`, importing it, which takes seconds, only now."""
-    from models.passt import Passt
-
-    return Passt(arch=arch)

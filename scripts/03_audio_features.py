@@ -29,12 +29,11 @@ from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from models import architectures
 from utils.datasets.corpus import corpus as corpus_of
 from utils.datasets.sound_checks import read_fingerprints, report_failed
 from utils.features import updating, vector_file
 from utils.features.clip_features import Clip, write_clip_features
-from utils.features.tagger import Tagger
+from utils.features.tagger import Tagger, clip_batches, clip_units
 from utils.runtime import distributed, terminal
 from utils.settings import options
 from utils.settings.config import Config, DataFiles
@@ -103,12 +102,12 @@ def tag(
     summary: terminal.Summary,
 ) -> tuple[str, updating.Update]:
     """Bring logits and scene embeddings of clips up to date; returns what was done, in words."""
-    tagger = Tagger(config, architectures)
+    tagger = Tagger(config)
     summary.reads(tagger.weights_file)
 
     def start():
         tag_windows = tagger.load()
-        return updating.clip_units(len(paths)), lambda units: updating.clip_batches(
+        return clip_units(len(paths)), lambda units: clip_batches(
             list(paths.values()), units, tag_windows, **tagger.cutting, strict=strict
         )
 

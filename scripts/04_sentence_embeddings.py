@@ -21,7 +21,6 @@ from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from models.sentence_encoder import SentenceEncoder
 from utils.datasets.corpus import corpus as corpus_of
 from utils.features import sentences, vector_file
 from utils.runtime import terminal
@@ -50,7 +49,6 @@ def main(argv: list[str] | None = None) -> None:
         what=vector_file.CAPTIONS,
         unit="captions",
         config=config,
-        load_encoder=SentenceEncoder,
         summary=summary,
     )
 

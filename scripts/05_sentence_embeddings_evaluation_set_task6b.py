@@ -17,7 +17,6 @@ from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from models.sentence_encoder import SentenceEncoder
 from utils.datasets import splits, task6b
 from utils.features import sentences, vector_file
 from utils.runtime import terminal
@@ -38,7 +37,6 @@ def main(argv: list[str] | None = None) -> None:
         what=vector_file.CAPTIONS,
         unit="queries",
         config=config,
-        load_encoder=SentenceEncoder,
         summary=summary,
     )
 

@@ -19,7 +19,6 @@ from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from models.sentence_encoder import SentenceEncoder
 from utils.datasets import audioset
 from utils.features import sentences, vector_file
 from utils.runtime import terminal
@@ -47,7 +46,6 @@ def main(argv: list[str] | None = None) -> None:
         what=vector_file.tags_of(info),
         unit="tags",
         config=config,
-        load_encoder=SentenceEncoder,
         summary=summary,
     )
 

@@ -31,9 +31,6 @@ interrupts.end_quietly_until_run(__name__)
 
 import numpy as np
 
-from models import architectures
-from models.dual_encoder import DualEncoder
-from models.sentence_encoder import SentenceEncoder
 from utils.audio.sound_file import check_sound_file, read_header
 from utils.datasets.audioset import read_labels
 from utils.files.reading import read_text
@@ -42,10 +39,9 @@ from utils.runtime.errors import InputError, printable
 from utils.search.command_line import add_options, open_searcher, tell
 from utils.search.engine import Hit
 from utils.search.filters import parse_filter
-from utils.search.searcher import Networks, Searcher
+from utils.search.searcher import Searcher
 from utils.settings import options
 
-NETWORKS = Networks(architectures, SentenceEncoder, DualEncoder)
 EXIT_NOTHING_FOUND = 1
 
 
@@ -59,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
     for path in args.like:
         check_sound_file(path, root=path.parent)
         read_header(path)
-    searcher = open_searcher(args, NETWORKS)
+    searcher = open_searcher(args)
     found = True
     for query, vector in queries(args, texts, searcher):
         (hits,) = searcher.engine.search(vector[None], top=args.top, filters=filters)

@@ -22,19 +22,13 @@ from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
-from models import architectures
-from models.dual_encoder import DualEncoder
-from models.sentence_encoder import SentenceEncoder
 from utils.runtime import distributed, terminal
 from utils.search.command_line import add_options, open_searcher, tell
-from utils.search.searcher import Networks
 from utils.search.web.app import create_app
 from utils.search.web.guard import LOOPBACK
 from utils.search.web.server import address_of, listen, open_in_browser, serve
 from utils.search.web.service import Service
 from utils.settings import options
-
-NETWORKS = Networks(architectures, SentenceEncoder, DualEncoder)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -48,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
             f"warning: on {args.host}, everybody who can reach this machine can listen to the "
             "sounds and have clips analysed; there is no password."
         )
-    service = Service(open_searcher(args, NETWORKS))
+    service = Service(open_searcher(args))
 
     def ready() -> None:
         print(f"{address}   (Ctrl-C stops)", flush=True)

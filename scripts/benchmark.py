@@ -46,6 +46,7 @@ from models import architectures, passt
 from models.dual_encoder import DualEncoder, tag_embedding
 from models.losses import TripletRankingLoss
 from models.sentence_encoder import SentenceEncoder
+from utils.audio.windows import cut_windows
 from utils.benchmark import made_up_clips
 from utils.benchmark.reference import (
     PlainModel,
@@ -70,7 +71,7 @@ from utils.datasets import audioset
 from utils.evaluation.evaluate import evaluate
 from utils.evaluation.metrics import single_relevant
 from utils.evaluation.ranking import rank_clips
-from utils.features import updating, vector_file, weights
+from utils.features import tagger, vector_file, weights
 from utils.features.pairs import Pairs
 from utils.features.sentences import TextEncoder, text_work
 from utils.features.vector_file import write_vectors
@@ -156,7 +157,7 @@ def measure_million(config: Config, device: torch.device, *, small: bool) -> lis
     """Find the ten best of a million clips for captions, both as a trained model embeds them."""
     clips, paired, asked = (3000, 40, 60) if small else (1_000_000, 1000, 300)
     names = audioset.read_labels()
-    embed = TextEncoder(config=config, load_encoder=SentenceEncoder)
+    embed = TextEncoder(config)
     table = embed(names)
     world = made_up_clips.ImaginedClips(names, table, rng=np.random.default_rng(0))
     trainer = new_trainer(torch.from_numpy(table), device, seed=1)
@@ -389,7 +390,7 @@ def measure_extraction(config: Config, device: torch.device, *, small: bool) -> 
         @torch.inference_mode()
         def plainly(theirs: torch.nn.Module) -> None:
             samples, _ = librosa.load(paths[0], sr=architectures.SAMPLE_RATE)
-            windows = updating.cut_windows(
+            windows = cut_windows(
                 [samples], window=WINDOW, hop=HOP, shortest=architectures.MIN_SAMPLES
             )
             for window in windows:
@@ -397,9 +398,9 @@ def measure_extraction(config: Config, device: torch.device, *, small: bool) -> 
                 theirs(sound).cpu()
 
         def extract(forward: Callable[[torch.Tensor], torch.Tensor]) -> None:
-            for _ in updating.clip_batches(
+            for _ in tagger.clip_batches(
                 paths,
-                updating.clip_units(clips),
+                tagger.clip_units(clips),
                 forward,
                 sample_rate=architectures.SAMPLE_RATE,
                 window=WINDOW,
@@ -428,7 +429,7 @@ def measure_extraction(config: Config, device: torch.device, *, small: bool) -> 
 
 def our_passt(device: torch.device, precision: str) -> Callable[[torch.Tensor], torch.Tensor]:
     """Build our PaSST with random weights, as a function of windows."""
-    return updating.tagger(passt.Passt(arch=FULL_SIZE), device, precision)
+    return tagger.make_tagger(passt.Passt(arch=FULL_SIZE), device, precision)
 
 
 def learnable_splits(*, small: bool) -> tuple[dict[str, Pairs], torch.Tensor]:

@@ -33,25 +33,101 @@ def offending(path: Path, *forbidden: str) -> list[str]:
     )
 
 
-@pytest.mark.parametrize("path", sorted((PROJECT_ROOT / "utils").rglob("*.py")), ids=str)
-def test_utils_import_no_models_scripts_or_main(path):
-    assert offending(path, "models", "scripts", "main") == []
+GROUND = {"runtime"}
+# What each room may import beside itself. `models` may be imported from `features` upwards.
+MAY_IMPORT = {
+    "runtime": set(),
+    "settings": GROUND,
+    "files": GROUND,
+    "audio": GROUND,
+    "datasets": GROUND | {"settings", "files", "audio"},
+    "features": GROUND | {"settings", "files", "audio", "models"},
+    "evaluation": GROUND | {"files", "datasets", "features"},
+    "checkpoints": GROUND | {"settings", "files", "datasets", "models"},
+    "training": GROUND | {"features", "evaluation"},
+    "search": GROUND
+    | {"settings", "files", "audio", "datasets", "features", "checkpoints", "models"},
+    "runs": GROUND
+    | {
+        "settings",
+        "files",
+        "datasets",
+        "features",
+        "evaluation",
+        "checkpoints",
+        "training",
+        "models",
+    },
+    "demo": GROUND | {"files", "datasets"},
+    "benchmark": GROUND
+    | {
+        "settings",
+        "audio",
+        "datasets",
+        "features",
+        "evaluation",
+        "training",
+        "search",
+        "models",
+    },
+}
+MODULES = {
+    ".".join(path.relative_to(PROJECT_ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for folder in ("utils", "models")
+    for path in sorted((PROJECT_ROOT / folder).rglob("*.py"))
+}
 
 
-@pytest.mark.parametrize("path", sorted((PROJECT_ROOT / "models").glob("*.py")), ids=str)
-def test_models_import_products_and_facts_alone_of_the_project_and_no_wandb(path):
-    found = offending(path, "models", "utils", "scripts", "main", "wandb")
-    modules = {
-        name if name == "utils.runtime.onednn" else name.rpartition(".")[0] for name in found
+def room_of(name: str) -> str:
+    """The room of a module, or `models`."""
+    top, _, rest = name.partition(".")
+    return rest.partition(".")[0] if top == "utils" else top
+
+
+def modules_imported(path: Path) -> set[str]:
+    """The project's own modules that a file imports."""
+    return {
+        name if name in MODULES else name.rpartition(".")[0]
+        for name in offending(path, "utils", "models", "scripts", "main", "tests")
     }
-    # The facts make the network that they are about, importing it only then.
-    expected = {"architectures.py": {"models.passt"}, "passt.py": {"models.architectures"}}
-    assert modules - {"utils.runtime.onednn"} <= expected.get(path.name, set())
 
 
-def test_products_import_nothing_of_the_project():
-    path = PROJECT_ROOT / "utils/runtime/onednn.py"
-    assert offending(path, "models", "utils", "scripts", "main") == []
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_imports_what_stands_below_it(room):
+    wrong = [
+        f"{name} imports {other}"
+        for name, path in MODULES.items()
+        if name.startswith(f"utils.{room}.") or name == f"utils.{room}"
+        for other in modules_imported(path)
+        if room_of(other) not in MAY_IMPORT[room] | {room}
+    ]
+    assert wrong == []
+
+
+def test_every_module_of_utils_is_in_a_room():
+    assert {room_of(name) for name in MODULES if name.startswith("utils.")} == set(MAY_IMPORT)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {
+        name: {other for other in modules_imported(path) if other in MODULES and other != name}
+        for name, path in MODULES.items()
+    }
+    while leaves := {name for name, others in graph.items() if not others & graph.keys()}:
+        graph = {name: others for name, others in graph.items() if name not in leaves}
+    assert sorted(graph) == []
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if room_of(name) == "models"])
+def test_models_import_fast_products_alone_of_the_project(name):
+    allowed = {"utils.runtime.onednn", "models.architectures"}
+    assert modules_imported(MODULES[name]) - allowed == set()
+
+
+def test_every_room_says_what_it_is_for():
+    for room in MAY_IMPORT:
+        doc = ast.get_docstring(ast.parse(MODULES[f"utils.{room}"].read_text(encoding="utf-8")))
+        assert doc and "Imports" in doc, room
 
 
 def test_a_search_in_tagged_sounds_does_not_import_the_tagger():
@@ -72,7 +148,7 @@ def test_training_knows_no_model():
 
 
 def test_wandb_is_imported_in_one_place_and_not_at_its_top():
-    users = [p for p in PROJECT_ROOT.glob("[mu]*/*.py") if offending(p, "wandb")]
+    users = [path for path in MODULES.values() if offending(path, "wandb")]
     assert [p.name for p in users] == ["tracking.py"]
     tree = ast.parse(users[0].read_text(encoding="utf-8"))
     assert not [n for n in tree.body if isinstance(n, ast.Import) and n.names[0].name == "wandb"]

@@ -319,7 +319,6 @@ def narrow(module, small_demo: Path) -> RunData:
         config,
         module.PLANS["clotho"],
         device=torch.device("cpu"),
-        tag_embedding=tag_embedding,
         summary=terminal.Summary(),
     )
 

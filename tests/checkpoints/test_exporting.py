@@ -3,7 +3,6 @@ import subprocess
 import pytest
 import torch
 
-from models.dual_encoder import DualEncoder
 from tests.checkpoints.test_model_folder import make_model, write
 from tests.support import load_script, options, settings_for
 from utils.checkpoints import exporting
@@ -70,7 +69,7 @@ def exported(small_demo, tmp_path_factory):
 
 def test_an_exported_run_scores_as_before(exported, small_demo):
     folder, run = exported
-    model = load_exported(folder).build(DualEncoder)
+    model = load_exported(folder).build()
     processed = small_demo / "processed"
     logits, texts = (
         read_vectors(processed / f"{name}.hdf5", made_by="")

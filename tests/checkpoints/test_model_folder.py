@@ -88,7 +88,7 @@ def test_a_model_comes_back_exactly(tmp_path, settings):
     model = make_model(settings).eval()
     write(tmp_path / "model", model, settings)
     exported = load_exported(tmp_path / "model")
-    again = exported.build(DualEncoder)
+    again = exported.build()
     assert not again.training
     assert exported.config.model == settings
     assert exported.tags == read_labels()

@@ -41,6 +41,7 @@ def test_a_vector_does_not_depend_on_what_else_is_missing(tmp_path, monkeypatch)
     ids = [str(i) for i in range(len(texts))]
     monkeypatch.setattr(sentences.weights, "find_sentence_model", lambda *_, **__: tmp_path)
     monkeypatch.setattr(sentences.weights, "sentence_dimension", lambda folder: 2)
+    monkeypatch.setattr(sentences, "_load_encoder", lambda folder: Encoder())
     monkeypatch.setattr(sentences, "for_inference", lambda encoder, *_: encoder)
     config = load_config(DEMO_CONFIG, ["sentence_model.batch_size=4", "training.device=cpu"])
 
@@ -52,7 +53,6 @@ def test_a_vector_does_not_depend_on_what_else_is_missing(tmp_path, monkeypatch)
             what="texts",
             unit="texts",
             config=config,
-            load_encoder=lambda folder: Encoder(),
             summary=terminal.Summary(),
         )
         return read_vectors(path, made_by="")
@@ -61,7 +61,7 @@ def test_a_vector_does_not_depend_on_what_else_is_missing(tmp_path, monkeypatch)
     assert len(set(whole.vectors[:, 1])) > 1
     np.testing.assert_array_equal(
         whole.vectors,
-        sentences.TextEncoder(config=config, load_encoder=lambda folder: Encoder())(texts),
+        sentences.TextEncoder(config)(texts),
     )
     kept = [0, 3, 4, 9, 13]
     write_vectors(

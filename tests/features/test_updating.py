@@ -8,7 +8,7 @@ import torch
 from models import architectures, passt
 from utils.audio.sound_file import UnusableSound
 from utils.features import updating
-from utils.features.updating import clip_batches, clip_units, tagger
+from utils.features.tagger import clip_batches, clip_units, make_tagger
 from utils.features.vector_file import read_vectors
 from utils.features.weights import load_weights
 from utils.runtime import pools
@@ -35,7 +35,7 @@ def clips(tmp_path):
 
 def test_a_clip_gets_the_mean_over_its_windows(clips):
     found = {}
-    for positions, rows in updating.clip_batches(clips, [[11], [0], [4]], tag, **SETTINGS):
+    for positions, rows in clip_batches(clips, [[11], [0], [4]], tag, **SETTINGS):
         found.update(zip(positions, rows, strict=True))
     assert set(found) == {0, 4, 11}
     for i, row in found.items():
@@ -58,7 +58,7 @@ def test_decoding_stays_a_bounded_number_of_clips_ahead(clips, monkeypatch):
         yield np.zeros(20, np.float32)
 
     monkeypatch.setattr(updating, "mono_blocks", counting)
-    batches = updating.clip_batches(clips * 10, updating.clip_units(120), tag, **SETTINGS)
+    batches = clip_batches(clips * 10, clip_units(120), tag, **SETTINGS)
     next(batches)
     assert len(decoded) <= pools._DECODED_AHEAD + 1
     assert sum(1 for _ in batches) == 119
@@ -68,12 +68,12 @@ def test_a_clip_that_cannot_be_used_is_told_by_reason_and_the_others_go_on(clips
     clips[4].write_bytes(b"no sound")
     soundfile.write(clips[11], np.append(np.zeros(10**6), np.nan), 1000, subtype="FLOAT")
     units = [[11], [4], [0]]
-    found = {p: rows for (p,), rows in updating.clip_batches(clips, units, tag, **SETTINGS)}
+    found = {p: rows for (p,), rows in clip_batches(clips, units, tag, **SETTINGS)}
     assert found[11] == "holds NaN or infinite samples"  # found long after the first window
     assert found[4].startswith("cannot be read as sound (")
     assert found[0].shape == (1, 3)
     with pytest.raises(UnusableSound, match=r"11\.wav holds NaN"):
-        list(updating.clip_batches(clips, units, tag, strict=True, **SETTINGS))
+        list(clip_batches(clips, units, tag, strict=True, **SETTINGS))
 
 
 class Update:
@@ -104,7 +104,7 @@ class Update:
             columns={"texts": texts},
             widths=[1, 2],
             unusable=unusable,
-            start=lambda: (updating.clip_units(len(ids)), compute),
+            start=lambda: (clip_units(len(ids)), compute),
         )
 
 
@@ -213,7 +213,7 @@ def test_how_many_windows_go_at_once_changes_the_numbers_by_rounding_alone(small
     """Of the demo's tagger, in fp32, on clips of one to several windows."""
     network = passt.Passt(arch="demo")
     load_weights(network, PROJECT_ROOT / "data/demo/tagger.safetensors")
-    tag_windows = tagger(network, torch.device("cpu"), "fp32")
+    tag_windows = make_tagger(network, torch.device("cpu"), "fp32")
     paths = sorted((small_demo / "clotho/evaluation").glob("*.wav"))
     rows = [
         np.concatenate(

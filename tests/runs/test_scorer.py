@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from models.dual_encoder import DualEncoder, tag_embedding
+from models.dual_encoder import DualEncoder
 from utils.datasets.splits import QuerySplit
 from utils.evaluation.score_text import score_queries
 from utils.features.vector_file import VectorFile
@@ -60,7 +60,7 @@ def test_clips_are_found_by_their_score():
         audio_script="script 03",
         caption_script="script 04",
     )
-    scorer = Scorer(model, inputs, load_config(), "clotho", tag_embedding)
+    scorer = Scorer(model, inputs, load_config(), "clotho")
     queries = np.array([[-1, 0, 1], [1, 0, -1]], np.float32)
     assert scorer.scores(clips, torch.from_numpy(queries)).shape == (2, 3)
     assert scorer.find(clips, queries) == [

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from models.dual_encoder import DualEncoder
-from models.losses import make_loss
 from utils.datasets.corpus import CLOTHO
 from utils.datasets.splits import CaptionSplit
 from utils.evaluation.evaluate import LoadedSplit
@@ -59,7 +57,7 @@ DATA = RunData(
 
 def trainer_of(*settings: str):
     config = load_config(overrides=[*settings, "model.audioset_info=none"])
-    return make_trainer(config, DATA, dual_encoder=DualEncoder, make_loss=make_loss)
+    return make_trainer(config, DATA)
 
 
 def test_every_criterion_gets_its_settings():
@@ -97,7 +95,7 @@ def test_a_run_is_scored_where_there_is_a_test_split(tmp_path, capsys, with_test
     data = DATA if with_test else replace(DATA, test=None)
     settings = ["training.epochs=2", "training.device=cpu", "model.audioset_info=none"]
     config = load_config(overrides=[f"output_path={tmp_path}", "experiment=try", *settings])
-    trainer = make_trainer(config, data, dual_encoder=DualEncoder, make_loss=make_loss)
+    trainer = make_trainer(config, data)
     train_run(config, data, trainer, trained_on=CLOTHO, summary=terminal.Summary())
     (run,) = (tmp_path / "try").iterdir()
     metrics = json.loads((run / "metrics.json").read_text())

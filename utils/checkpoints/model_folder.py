@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,8 +17,9 @@ from typing import Any, Literal
 import safetensors
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.dual_encoder import DualEncoder
 from utils.checkpoints.provenance import PasstUsed, SentenceModelUsed, TrainedWith
 from utils.datasets.audioset import NUM_TAGS
 from utils.runtime.errors import InputError, shorten
@@ -87,16 +88,9 @@ class Exported:
     state: dict[str, Tensor]
     tags: list[str]
 
-    def build(self, dual_encoder: Callable[..., nn.Module]) -> nn.Module:
-        """Make the network: ``load_exported(folder).build(DualEncoder)``.
-
-        Parameters
-        ----------
-        dual_encoder : callable
-            `models.dual_encoder.DualEncoder`.
-
-        """
-        model = dual_encoder(
+    def build(self) -> DualEncoder:
+        """Make the network, in evaluation mode."""
+        model = DualEncoder(
             audio_size=self.config.audio_size,
             text_size=self.config.text_size,
             tag_table=self.state.get("tag_table"),

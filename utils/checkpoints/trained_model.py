@@ -1,12 +1,13 @@
 """A trained model to search with: a checkpoint, a run folder, or an exported model folder."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from models.dual_encoder import DualEncoder
 from utils.checkpoints import model_folder
 from utils.checkpoints.checkpoint import load_checkpoint, load_into, weights_of
 from utils.checkpoints.provenance import TrainedWith
@@ -66,7 +67,6 @@ def open_model(
     *,
     here: Config,
     overrides: Sequence[str],
-    dual_encoder: Callable[..., nn.Module],
 ) -> TrainedModel:
     """Read a trained model.
 
@@ -78,8 +78,6 @@ def open_model(
         The settings at hand: a model folder names no files of this machine.
     overrides : sequence of str
         ``key=value`` settings, over those that a checkpoint was trained with.
-    dual_encoder : callable
-        `models.dual_encoder.DualEncoder`.
 
     Raises
     ------
@@ -91,7 +89,7 @@ def open_model(
         loaded = model_folder.load_exported(path)
         arch = loaded.config.passt.model or here.passt.arch
         config = replace(here, model=loaded.config.model, passt=replace(here.passt, arch=arch))
-        network = loaded.build(dual_encoder)
+        network = loaded.build()
         return TrainedModel(network, config, path, loaded.config.trained_with)
     if path.is_dir():
         path = path / "checkpoint_best.pt"
@@ -101,7 +99,7 @@ def open_model(
         raise InputError(f"{path} holds no trained model. Give a checkpoint of main.py.")
     config = parse_config(checkpoint["settings"], overrides, base=Path.cwd(), source=str(path))
     text_size, audio_size = state["audio_projection.weight"].shape
-    network = dual_encoder(
+    network = DualEncoder(
         audio_size=audio_size,
         text_size=text_size,
         tag_table=state.get("tag_table"),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from utils.features import weights
 from utils.features.shared_work import Batches, Units
@@ -26,7 +27,6 @@ def embed(
     what: str,
     unit: str,
     config: Config,
-    load_encoder: Callable[[Path], Any],
     summary: terminal.Summary,
 ) -> None:
     """Bring the vector file of some texts up to date, and say so.
@@ -43,9 +43,6 @@ def embed(
         How to call the texts in the terminal.
     config : Config
         Which model, on which device, in which precision.
-    load_encoder : callable
-        Makes the sentence encoder (``tokenize``, and called on token id lists) from its folder;
-        called only where a text is to be embedded.
     summary : cli.Summary
         Told what is read and written, and finished.
 
@@ -55,9 +52,7 @@ def embed(
     summary.reads(folder)
 
     def start() -> tuple[Units, Callable[[Units], Batches]]:
-        encoder = for_inference(
-            weights.load_sentence_model(load_encoder, folder), device, precision
-        )
+        encoder = for_inference(_load_encoder(folder), device, precision)
         return text_work(encoder, texts, device, precision, model.batch_size)
 
     with terminal.progress(len(ids), "MPNet", unit) as bar:
@@ -98,16 +93,12 @@ class TextEncoder:
     ----------
     config : Config
         Which model, on which device, in which precision.
-    load_encoder : callable
-        See `embed`.
 
     """
 
-    def __init__(self, *, config: Config, load_encoder: Callable[[Path], Any]) -> None:
+    def __init__(self, config: Config) -> None:
         folder, self._device, self._precision = _find(config)
-        self._encoder = for_inference(
-            weights.load_sentence_model(load_encoder, folder), self._device, self._precision
-        )
+        self._encoder = for_inference(_load_encoder(folder), self._device, self._precision)
         self._batch_size = config.sentence_model.batch_size
         self._dimension = weights.sentence_dimension(folder)
         self._lock = threading.Lock()  # the tokeniser keeps settings of a call in itself
@@ -130,6 +121,12 @@ def _find(config: Config) -> tuple[Path, torch.device, str]:
     folder = weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
     device = choose_device(config.training.device)
     return folder, device, choose_precision(config.precision, device)
+
+
+def _load_encoder(folder: Path) -> nn.Module:
+    from models.sentence_encoder import SentenceEncoder  # takes seconds to import
+
+    return weights.load_sentence_model(SentenceEncoder, folder)
 
 
 def text_work(

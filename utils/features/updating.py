@@ -3,28 +3,18 @@
 The networks come as arguments. Shapes: B batch, D numbers per row.
 """
 
-import itertools
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
-from utils.audio.sound_file import UnusableSound, mono_blocks
-from utils.audio.windows import cut_windows
-from utils.features.shared_work import Batches, Outcome, Start, Units, Work, compute_rows
+from utils.features.shared_work import Outcome, Start, Work, compute_rows
 from utils.features.vector_file import VectorFile, read_reusable, row_keys, write_vectors
-from utils.runtime.devices import autocast, for_inference
 from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError, shorten
-from utils.runtime.pools import map_ahead
-
-_WINDOWS_AHEAD = 16  # of each of these clips, or a batch if that is more; bounds the memory
 
 
 @dataclass(frozen=True)
@@ -184,164 +174,3 @@ def _reusable(
     }
     failed = {key: files[0].failed[key] for key in keys if all(key in f.failed for f in files)}
     return known, failed
-
-
-def tagger(network: nn.Module, device: torch.device, precision: str) -> Callable[[Tensor], Tensor]:
-    """Set up a network that gives several outputs for windows, and put them side by side.
-
-    Parameters
-    ----------
-    network : nn.Module
-        Windows (B, S) ─► outputs, each (B, some numbers).
-    device : torch.device
-    precision : {'fp32', 'bf16'}
-
-    Returns
-    -------
-    callable
-        Windows (B, S), from wherever ─► rows (B, D), on the device.
-
-    """
-    for_inference(network, device, precision)
-
-    @torch.inference_mode()
-    def tag(windows: Tensor) -> Tensor:
-        with autocast(device, precision):
-            return torch.cat(network(windows.to(device)), dim=1)
-
-    return tag
-
-
-def clip_units(count: int) -> list[list[int]]:
-    """Make units of one clip each.
-
-    A clip's windows are never batched with another's: its numbers must not depend, by not even a
-    rounding error, on which clips are computed beside it or were computed before.
-    """
-    return [[position] for position in range(count)]
-
-
-def clip_batches(
-    paths: Sequence[Path],
-    units: Units,
-    tag: Callable[[Tensor], Tensor],
-    *,
-    sample_rate: int,
-    window: int,
-    hop: int,
-    shortest: int,
-    batch_size: int,
-    strict: bool = False,
-) -> Batches:
-    """Decode clips ahead of the network and yield the mean of its output over their windows.
-
-    The memory holds the beginnings of a few clips, and of one its current part, however long the
-    clips are.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-    units : sequence of lists of int
-        Positions of the clips to compute in `paths`, one in each: see `clip_units`.
-    tag : callable
-        Windows (B, S) ─► rows (B, D), on whatever device.
-    sample_rate, window, hop, shortest : int
-        Of the windows, in Hz and samples; see `utils.audio.windows.cut_windows`.
-    batch_size : int
-        Windows per call of `tag`.
-    strict : bool
-        Raise at the first clip that cannot be used.
-
-    Yields
-    ------
-    (positions, rows) : list of int and ndarray of shape (len(positions), D)
-        Or a text in the place of the rows: why the clip cannot be used.
-
-    Raises
-    ------
-    UnusableSound
-        If `strict`.
-
-    """
-    running: deque[tuple[list[int], Tensor]] = deque()
-
-    def finished() -> tuple[list[int], NDArray[np.float32]]:
-        done, rows = running.popleft()
-        return done, rows.cpu().numpy()
-
-    clips = tag_clips(
-        [paths[position] for (position,) in units],
-        tag,
-        sample_rate=sample_rate,
-        window=window,
-        hop=hop,
-        shortest=shortest,
-        batch_size=batch_size,
-    )
-    for unit, outputs in zip(units, clips, strict=True):
-        if isinstance(outputs, UnusableSound):
-            if strict:
-                raise outputs
-            yield unit, outputs.reason
-        else:
-            running.append((list(unit), outputs.mean(dim=0, keepdim=True)))
-        # A GPU gets the next clip before the numbers of this one are waited for.
-        while running and len(running) > (1 if running[-1][1].is_cuda else 0):
-            yield finished()
-    while running:
-        yield finished()
-
-
-def tag_clips(
-    paths: Sequence[Path],
-    tag: Callable[[Tensor], Tensor],
-    *,
-    sample_rate: int,
-    window: int,
-    hop: int,
-    shortest: int,
-    batch_size: int,
-) -> Iterator[Tensor | UnusableSound]:
-    """Decode clips ahead of the network and yield its output for all windows of each, in order.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-    tag, sample_rate, window, hop, shortest, batch_size
-        See `clip_batches`.
-
-    Yields
-    ------
-    Tensor, shape (W, D), on the device, or UnusableSound
-        For each path; the error where the clip cannot be used.
-
-    """
-    at_once = batch_size * max(1, _WINDOWS_AHEAD // batch_size)
-
-    def begin(path: Path) -> Iterator[NDArray[np.float32]] | UnusableSound:
-        windows = cut_windows(
-            mono_blocks(path, sample_rate=sample_rate),
-            window=window,
-            hop=hop,
-            shortest=shortest,
-            at_once=at_once,
-        )
-        try:
-            return itertools.chain([next(windows)], windows)
-        except UnusableSound as error:
-            return error
-
-    for _, windows in map_ahead(begin, paths):
-        if isinstance(windows, UnusableSound):
-            yield windows
-            continue
-        outputs = []
-        try:
-            for part in windows:
-                for start in range(0, len(part), batch_size):
-                    batch = part[start : start + batch_size].copy()  # it was read-only
-                    outputs.append(tag(torch.from_numpy(batch)))
-        except UnusableSound as error:
-            yield error
-        else:
-            yield torch.cat(outputs)

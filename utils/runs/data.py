@@ -3,13 +3,13 @@
 Shapes: C clips, K AudioSet classes, D dimension of the shared space.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from models.dual_encoder import tag_embedding
 from utils.datasets.corpus import Corpus, corpus
 from utils.datasets.splits import CaptionSplit, QuerySplit, Split, without_clips
 from utils.evaluation.evaluate import LoadedSplit
@@ -28,9 +28,6 @@ from utils.settings.config import Config
 
 # Under this name digests say which weights a run was begun with.
 INITIAL_WEIGHTS = "initial weights"
-
-
-TagEmbedding = Callable[[Tensor, Tensor], Tensor]  # (C, K), (K, D) ─► (C, D)
 
 
 @dataclass(frozen=True)
@@ -82,7 +79,6 @@ def load_data(
     plan: Plan,
     *,
     device: torch.device,
-    tag_embedding: TagEmbedding,
     summary: terminal.Summary,
 ) -> RunData:
     """Read the splits of a plan and line up their vectors on the device.
@@ -92,8 +88,6 @@ def load_data(
     config : Config
     plan : Plan
     device : torch.device
-    tag_embedding : callable
-        AudioSet logits (C, K), tag texts (K, D) ─► tag embeddings (C, D).
     summary : cli.Summary
         Told what is read.
 
@@ -114,7 +108,7 @@ def load_data(
         split = leave_out_failed(split, inputs[subset], summary)
         if not split.captions:
             return None
-        return LoadedSplit(split, load_pairs(split, inputs[subset], tag_embedding, device))
+        return LoadedSplit(split, load_pairs(split, inputs[subset], device))
 
     training, validation = part(*plan.training), part(*plan.validation)
     for found, (subset, split) in ((training, plan.training), (validation, plan.validation)):
@@ -188,7 +182,7 @@ def load_inputs(config: Config, of: Corpus, summary: terminal.Summary) -> Inputs
 
 
 def load_clips(
-    split: QuerySplit, inputs: Inputs, tag_embedding: TagEmbedding, device: torch.device
+    split: QuerySplit, inputs: Inputs, device: torch.device
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Line up features, logits and tag embeddings of the clips of a split."""
     logits, table = inputs.clip_logits(split), inputs.tag_table()
@@ -199,11 +193,9 @@ def load_clips(
     return inputs.clip_features(split).to(device), logits, tags
 
 
-def load_pairs(
-    split: CaptionSplit, inputs: Inputs, tag_embedding: TagEmbedding, device: torch.device
-) -> Pairs:
+def load_pairs(split: CaptionSplit, inputs: Inputs, device: torch.device) -> Pairs:
     """Line up the vectors of a split, tag embeddings computed once."""
-    features, logits, tags = load_clips(split, inputs, tag_embedding, device)
+    features, logits, tags = load_clips(split, inputs, device)
     return Pairs(
         features=features,
         logits=logits,

@@ -144,10 +144,9 @@ def _scores(metrics: Mapping[str, Any] | None) -> list[str]:
 def _use(config: ExportedConfig) -> list[str]:
     tags = config.model.audioset_info != "none"
     lines = [
-        "from models.dual_encoder import DualEncoder",
         "from utils.checkpoints.model_folder import load_exported",
         "",
-        'model = load_exported("FOLDER").build(DualEncoder)',
+        'model = load_exported("FOLDER").build()',
         f"audio = model.encode_audio(features, {'model.embed_tags(logits)' if tags else 'None'})",
         "scores = model.encode_text(sentences) @ audio.T  # (texts, sounds)",
     ]

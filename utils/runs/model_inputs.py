@@ -3,7 +3,7 @@
 Shapes: C clips and P captions of a split, F audio numbers, K AudioSet classes, D text dimension.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.dual_encoder import DualEncoder
 from utils.checkpoints.provenance import TrainedWith
 from utils.datasets.splits import QuerySplit, Split, without_clips
 from utils.features.vector_file import (
@@ -249,11 +250,9 @@ def _require_one_dimension(captions: VectorFile, tags: VectorFile, script: str) 
         )
 
 
-def build_model(
-    settings: Model, inputs: Inputs, *, dual_encoder: Callable[..., nn.Module], seed: int
-) -> nn.Module:
+def build_model(settings: Model, inputs: Inputs, *, seed: int) -> nn.Module:
     """Make an untrained dual encoder that fits the vector files."""
-    return dual_encoder(
+    return DualEncoder(
         audio_size=inputs.audio_size,
         text_size=inputs.text_size,
         tag_table=inputs.tag_table(),

@@ -18,7 +18,7 @@ from utils.datasets.corpus import corpus
 from utils.datasets.splits import CaptionSplit, QuerySplit
 from utils.evaluation.ranking import best_clips, score_matrix
 from utils.features.pairs import Pairs
-from utils.runs.data import TagEmbedding, load_clips, load_inputs, load_pairs, load_split
+from utils.runs.data import load_clips, load_inputs, load_pairs, load_split
 from utils.runs.model_inputs import Inputs, build_model
 from utils.runs.plans import PLANS, needed_files
 from utils.runtime import terminal
@@ -40,8 +40,6 @@ class Scorer:
         The settings of its training, as changed for scoring.
     trained_on : str
         The plan of `utils.runs.data`.
-    tag_embedding : callable
-        See `utils.runs.data.load_data`.
 
     """
 
@@ -49,7 +47,6 @@ class Scorer:
     inputs: Inputs
     config: Config
     trained_on: str
-    tag_embedding: TagEmbedding
 
     @property
     def _device(self) -> torch.device:
@@ -57,12 +54,12 @@ class Scorer:
 
     def pairs(self, split: CaptionSplit) -> Pairs:
         """Line up the vectors of a split where the model is."""
-        return load_pairs(split, self.inputs, self.tag_embedding, self._device)
+        return load_pairs(split, self.inputs, self._device)
 
     @torch.inference_mode()
     def scores(self, clips: QuerySplit, queries: Tensor) -> NDArray[np.float32]:
         """Score each clip of a split for each query: sentence vectors (N, D) ─► (N, C)."""
-        features, _, tags = load_clips(clips, self.inputs, self.tag_embedding, self._device)
+        features, _, tags = load_clips(clips, self.inputs, self._device)
         audio = self.model.encode_audio(features, tags)
         text = self.model.encode_text(queries.to(self._device))
         return score_matrix(audio, text)
@@ -79,8 +76,6 @@ def load_scorer(
     changed: Callable[[Config], Config],
     subset: str | None,
     split: str | None,
-    dual_encoder: Callable[..., nn.Module],
-    tag_embedding: TagEmbedding,
     summary: terminal.Summary,
 ) -> Scorer:
     """Read a checkpoint's model, and the vector files of a data set.
@@ -95,10 +90,6 @@ def load_scorer(
         None for the data set that the model was trained on.
     split : str or None
         Whose captions are to be read afterwards.
-    dual_encoder : callable
-        `models.dual_encoder.DualEncoder`.
-    tag_embedding : callable
-        See `utils.runs.data.load_data`.
     summary : cli.Summary
         Told what is read.
 
@@ -119,10 +110,10 @@ def load_scorer(
     vectors = f"the data in {of.files.input_path}"
     trained_with = TrainedWith.from_plain(checkpoint["trained_with"], path)
     trained_with.require(inputs.made_with, model=path, source=vectors)
-    model = build_model(config.model, inputs, dual_encoder=dual_encoder, seed=0)
+    model = build_model(config.model, inputs, seed=0)
     load_into(model, weights_of(checkpoint), path)
     model = model.to(choose_device(config.training.device)).eval()
-    return Scorer(model, inputs, config, trained_on, tag_embedding)
+    return Scorer(model, inputs, config, trained_on)
 
 
 def load_split_to_score(

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 import yaml
 from numpy.typing import NDArray
-from torch import nn
 
 from utils.datasets.corpus import CLOTHO
 from utils.files.writing import atomic_write
-from utils.runs.data import RunData, TagEmbedding, load_data
+from utils.runs.data import RunData, load_data
 from utils.runs.plans import PLANS, data_settings, files_of_run
 from utils.runs.resuming import begin_or_resume, load_initial
 from utils.runs.run_folder import Run, folder_name
@@ -169,7 +168,7 @@ class Sweep:
 
 
 def load_data_of_runs(
-    configs: Iterable[Config], *, tag_embedding: TagEmbedding, summary: terminal.Summary
+    configs: Iterable[Config], *, summary: terminal.Summary
 ) -> dict[Config, RunData]:
     """Read the data of the runs of a sweep; those that read the same share it.
 
@@ -197,9 +196,7 @@ def load_data_of_runs(
         settings = data_settings(config)
         if settings not in loaded:
             device = choose_device(config.training.device)
-            loaded[settings] = load_data(
-                config, PLANS[CLOTHO], device=device, tag_embedding=tag_embedding, summary=summary
-            )
+            loaded[settings] = load_data(config, PLANS[CLOTHO], device=device, summary=summary)
             tests = [data.test.split.captions if data.test else [] for data in loaded.values()]
             if not tests[-1] or tests[-1] != tests[0]:
                 raise InputError(
@@ -216,8 +213,6 @@ def train_runs(
     sweep: Sweep,
     data_of: Mapping[Config, RunData],
     *,
-    dual_encoder: Callable[..., nn.Module],
-    make_loss: Callable[..., nn.Module],
     summary: terminal.Summary,
 ) -> None:
     """Bring every run of a sweep to its end, and say how each does on validation.
@@ -227,8 +222,6 @@ def train_runs(
     sweep : Sweep
     data_of : mapping of Config to Data
         From `load_data_of_runs`.
-    dual_encoder, make_loss : callable
-        See `utils.runs.training_run.make_trainer`.
     summary : cli.Summary
         Told the validation mAP@10 of each.
 
@@ -236,7 +229,7 @@ def train_runs(
     for number, (config, data) in enumerate(data_of.items(), start=1):
         with Run(sweep.run_folder(config), quiet=True) as run:
             if not run.finished:
-                trainer = make_trainer(config, data, dual_encoder=dual_encoder, make_loss=make_loss)
+                trainer = make_trainer(config, data)
                 if not run.checkpoint_last.exists():
                     load_initial(trainer.model, config, trained_with=data.inputs.made_with)
                 begin_or_resume(

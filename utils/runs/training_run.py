@@ -1,13 +1,10 @@
-"""One training run, from settings and data to the best weights, their test scores and the report.
+"""One training run: from settings and data to the best weights, test scores and the report."""
 
-The dual encoder and its loss come as arguments.
-"""
-
-from collections.abc import Callable
 from typing import Any
 
 from torch import nn
 
+from models.losses import make_loss
 from utils.datasets.corpus import corpus
 from utils.evaluation import metrics, score_text
 from utils.evaluation.evaluate import evaluate
@@ -32,8 +29,6 @@ def make_trainer(
     config: Config,
     data: RunData,
     *,
-    dual_encoder: Callable[..., nn.Module],
-    make_loss: Callable[..., nn.Module],
     team: Team = ALONE,
 ) -> Trainer:
     """Set up an untrained model that fits the vector files, its loss, optimiser and schedule.
@@ -43,17 +38,13 @@ def make_trainer(
     config : Config
     data : Data
         What is to be trained on; the model goes where its tensors are.
-    dual_encoder : callable
-        `models.dual_encoder.DualEncoder`.
-    make_loss : callable
-        `models.losses.make_loss`.
     team : Team
         The processes that share the training.
 
     """
     settings = config.training
     model_seed, trainer_seed = spread_seed(config.seed, 2)
-    model = build_model(config.model, data.inputs, dual_encoder=dual_encoder, seed=model_seed)
+    model = build_model(config.model, data.inputs, seed=model_seed)
     loss = make_loss(
         settings.criterion,
         margin=settings.margin,

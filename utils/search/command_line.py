@@ -8,7 +8,7 @@ from pathlib import Path
 from utils.checkpoints.trained_model import newest_run, open_model
 from utils.runtime import terminal
 from utils.runtime.errors import counted, shorten
-from utils.search.searcher import Networks, Searcher
+from utils.search.searcher import Searcher
 from utils.settings import options
 
 DEMO_NOTE = (
@@ -30,20 +30,18 @@ def add_options(target: argparse.ArgumentParser) -> None:
     target.add_argument("--index", type=Path, metavar="DIR", help="where to keep the index")
 
 
-def open_searcher(args: argparse.Namespace, networks: Networks) -> Searcher:
+def open_searcher(args: argparse.Namespace) -> Searcher:
     """Load the model and bring the index of the folder up to date; tells about it on stderr."""
     config = options.load_config(args)
     model = open_model(
         args.model or newest_run(config),
         here=config,
         overrides=args.overrides,
-        dual_encoder=networks.dual_encoder,
     )
     searcher = Searcher(
         model,
         args.audio or config.train_data.dataset_path,
         index=args.index,
-        networks=networks,
         progress=partial(terminal.progress, leave=False),
     )
     library, changes = searcher.library, searcher.changes

@@ -1,12 +1,8 @@
-"""Put a search engine together: a trained model, the networks before it, a folder of sounds.
-
-The classes of the networks come as arguments.
-"""
+"""Put a search engine together: a trained model, the networks before it, a folder of sounds."""
 
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,12 +10,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from models.architectures import CLASSES
 from utils.audio.sound_file import UnusableSound, check_sound_file
 from utils.checkpoints.trained_model import TrainedModel
 from utils.datasets import audioset
-from utils.features import updating
+from utils.features import tagger
 from utils.features.sentences import TextEncoder
 from utils.features.tagger import Tagger
 from utils.files.tensors import digest_of
@@ -38,24 +35,6 @@ Progress = Callable[[int, str, str], Any]
 _NO_SAMPLE = np.empty((0, 0), np.float32)  # an exact search is not tuned
 
 
-@dataclass(frozen=True)
-class Networks:
-    """What a search needs of `models`.
-
-    Attributes
-    ----------
-    facts : module
-        `models.architectures`.
-    sentence_encoder, dual_encoder : callable
-        Classes.
-
-    """
-
-    facts: Any
-    sentence_encoder: Callable[[Path], nn.Module]
-    dual_encoder: Callable[..., nn.Module]
-
-
 class Searcher:
     """All that answers queries about one folder of sounds.
 
@@ -67,10 +46,9 @@ class Searcher:
     index : Path or None
         Where to keep what is computed about them; None for a folder of their own below
         ``<output_path>/indexes``.
-    networks : Networks
     progress : callable
-        Called with a total, what is done, and its unit, as `utils.runtime.terminal.progress`; returns
-        a context
+        Called with a total, what is done, and its unit, as `utils.runtime.terminal.progress`;
+        returns a context
         manager whose ``update`` is called with numbers of what is done.
 
     Attributes
@@ -88,7 +66,6 @@ class Searcher:
         folder: Path,
         *,
         index: Path | None = None,
-        networks: Networks,
         progress: Progress,
     ) -> None:
         if not folder.is_dir():
@@ -96,12 +73,12 @@ class Searcher:
         self.folder = folder.resolve()
         self.config = model.config
         self._dual = model.network
-        self._tagger = Tagger(self.config, networks.facts)
+        self._tagger = Tagger(self.config)
         model.require_networks(passt=self._tagger.made_by)
-        self._features = _features_of(self.config.model.audio_features, networks.facts.CLASSES)
+        self._features = _features_of(self.config.model.audio_features, CLASSES)
         self._origin = {name: self._tagger.made_by[name] for name in _ORIGIN}
         self.index = index or _index_folder(self.config, self.folder, self._origin)
-        self._encode_text = TextEncoder(config=self.config, load_encoder=networks.sentence_encoder)
+        self._encode_text = TextEncoder(self.config)
         self._tags = audioset.read_labels()
         # Tells the embeddings of this model from another's.
         weights = self._dual.state_dict().values()
@@ -189,7 +166,7 @@ class Searcher:
         return self._dual.encode_audio(self._features(table), tags).numpy()
 
     def _tag(self, paths: Sequence[Path]) -> Iterator[NDArray[np.float32] | UnusableSound]:
-        for outputs in updating.tag_clips(paths, self._tagger.load(), **self._tagger.cutting):
+        for outputs in tagger.tag_clips(paths, self._tagger.load(), **self._tagger.cutting):
             yield outputs if isinstance(outputs, UnusableSound) else outputs.cpu().numpy()
 
 
