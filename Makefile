@@ -1,9 +1,10 @@
-# make demo, make test: all that is needed, from nothing but Python 3.11 and the package index.
+# make demo, make test: all you need, with nothing but Python 3.11 and the package index.
 
 PYTHON ?= python3.11
 VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+UV := uv==0.13.9
 DEMO := --config data/demo/conf.yaml
 
 .DEFAULT_GOAL := help
@@ -12,13 +13,14 @@ DEMO := --config data/demo/conf.yaml
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(INSTALLED)  ## make .venv with the pinned requirements
+install: $(INSTALLED)  ## make .venv with the pinned requirements, through uv
 
 $(INSTALLED): requirements.txt requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' \
 		|| { echo "error: $(PYTHON) is not Python 3.11; name one: make PYTHON=/path/to/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check \
+	$(RUN) -m pip install --quiet --disable-pip-version-check $(UV)
+	$(VENV)/bin/uv pip install --quiet --python $(RUN) \
 		--requirement requirements.txt --constraint requirements.lock
 	@touch $@
 
@@ -33,7 +35,7 @@ demo: $(INSTALLED) sentence-model  ## the whole pipeline on synthetic sounds: da
 	$(RUN) scripts/06_audioset_tag_embeddings.py $(DEMO)
 	$(RUN) main.py $(DEMO)
 	@echo
-	@echo "Its report:      $$(ls outputs/demo/*/report.html | tail -n 1)"
+	@echo "The report:      $$(ls outputs/demo/*/report.html | tail -n 1)"
 	@echo "Search a folder: $(RUN) scripts/07_search.py --audio FOLDER \"rain on a tin roof\""
 	@echo "... as a page:   $(RUN) scripts/08_serve.py --audio FOLDER --open"
 
@@ -56,16 +58,13 @@ lint: $(INSTALLED)  ## ruff, as CI runs it
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 
-format: $(INSTALLED)  ## let ruff mend what it can
+format: $(INSTALLED)  ## apply ruff's automatic fixes
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-lock:  ## renew requirements.lock after a change of requirements.txt
-	rm -rf .lock-venv
-	$(PYTHON) -m venv .lock-venv
-	.lock-venv/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt
-	.lock-venv/bin/python -m pip freeze > requirements.lock
-	rm -rf .lock-venv
+lock: $(INSTALLED)  ## renew requirements.lock after a change of requirements.txt
+	$(VENV)/bin/uv pip compile --quiet --no-header --no-annotate --python $(RUN) \
+		--output-file requirements.lock requirements.txt
 
 clean:  ## remove the demo set, its features and runs, and caches
 	rm -rf data/demo_set data/demo_audiocaps outputs/demo .pytest_cache .ruff_cache
