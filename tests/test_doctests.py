@@ -1,0 +1,22 @@
+"""The examples in docstrings are run, so that they stay true."""
+
+import doctest
+import importlib
+
+import pytest
+
+from utils.settings.config import PROJECT_ROOT
+
+WITH_EXAMPLES = sorted(
+    ".".join(path.relative_to(PROJECT_ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for folder in ("models", "utils")
+    for path in (PROJECT_ROOT / folder).rglob("*.py")
+    if "\n    >>> " in path.read_text(encoding="utf-8")
+)
+
+
+@pytest.mark.parametrize("name", WITH_EXAMPLES)
+def test_examples_give_what_they_say(name):
+    results = doctest.testmod(importlib.import_module(name))
+    assert results.attempted > 0
+    assert results.failed == 0
