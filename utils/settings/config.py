@@ -149,7 +149,10 @@ class Model:
     """The dual encoder."""
 
     audio_features: Literal["logits", "scene", "both"] = "logits"
-    audioset_info: Literal["tags", "sent_tags", "sent_notags", "none"] = "tags"
+    audioset_info: Annotated[
+        Literal["tags", "sent_tags", "sent_notags", "none"],
+        BeforeValidator(lambda value: "none" if value is None else value),  # null in YAML
+    ] = "tags"
     ratio_embed1: Share = 0.8
     text_projection: StrictBool = False
 
