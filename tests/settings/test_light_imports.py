@@ -5,25 +5,24 @@ import pytest
 
 from utils.settings.config import PROJECT_ROOT
 
-SETTINGS = [f"utils.settings.{name}" for name in ("options", "consistency", "needed_files")]
-RUNTIME = [
-    f"utils.runtime.{name}"
-    for name in [
-        "devices",
-        "distributed",
-        "environment",
-        "errors",
-        "interrupts",
-        "pools",
-        "terminal",
-    ]
+LIGHT = [  # argument parsing needs these
+    "utils.settings.consistency",
+    "utils.settings.needed_files",
+    "utils.settings.options",
+    "utils.runtime.devices",
+    "utils.runtime.distributed",
+    "utils.runtime.environment",
+    "utils.runtime.errors",
+    "utils.runtime.interrupts",
+    "utils.runtime.pools",
+    "utils.runtime.terminal",
 ]
 
 
 @pytest.mark.parametrize(
     ("modules", "heavy"),
     [
-        ([*SETTINGS, *RUNTIME], {"torch", "numpy", "transformers", "h5py", "pandas", "pydantic"}),
+        (LIGHT, {"torch", "numpy", "transformers", "h5py", "pandas", "pydantic"}),
         (["utils.settings.loading"], {"torch", "numpy", "transformers", "h5py", "pandas"}),
     ],
 )
