@@ -140,7 +140,7 @@ def add_new_option(target: Any, *, default: Any = argparse.SUPPRESS) -> None:
 def train(args: argparse.Namespace) -> None:
     """Train, choose the best epoch on validation, then score the test split once."""
     summary = terminal.Summary()
-    team = distributed.team(patience=distributed.PATIENCE_IN_TRAINING)
+    team = distributed.team()
     given = Run.existing(args.resume) if args.resume else None
     if given:
         config = options.load_config(args, default=given.settings, check=destructive)

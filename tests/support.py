@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
 
 from utils.settings.config import PROJECT_ROOT
@@ -39,6 +40,8 @@ class Bar:
 def load_script(name: str):
     """Import a numbered script (or main.py) as a module; its `main(argv)` runs it."""
     path = PROJECT_ROOT / ("main.py" if name == "main" else f"scripts/{name}.py")
+    if (scripts := str(PROJECT_ROOT / "scripts")) not in sys.path:
+        sys.path.append(scripts)  # for `import start`
     spec = importlib.util.spec_from_file_location(f"script_{name}", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

@@ -10,7 +10,7 @@ import pytest
 
 from utils.settings.config import PROJECT_ROOT
 
-SCRIPTS = sorted((PROJECT_ROOT / "scripts").glob("*.py"))
+SCRIPTS = sorted(set((PROJECT_ROOT / "scripts").glob("*.py")) - {PROJECT_ROOT / "scripts/start.py"})
 
 
 def imported(path: Path) -> set[str]:

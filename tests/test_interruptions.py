@@ -65,7 +65,7 @@ def test_the_same_command_goes_on_with_an_interrupted_run(own_outputs, monkeypat
     settings = [*own_outputs, "training.epochs=4"]
     interrupt(settings, monkeypatch, after=2)
     (run,) = runs_in(settings)
-    assert f"to go on: python main.py train --resume {run}" in capsys.readouterr().out
+    assert f"to resume: python main.py train --resume {run}" in capsys.readouterr().out
     _, resumed = train(settings)
     assert f"going on with {run}, interrupted after epoch 2; --new" in capsys.readouterr().out
     assert runs_in(settings) == [run]

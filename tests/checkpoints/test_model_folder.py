@@ -165,7 +165,7 @@ def test_sums_can_name_nothing_outside_the_folder(folder, name):
 @pytest.mark.parametrize("found", [2, 0, "1", None, True])
 def test_another_version_is_refused(folder, found):
     change_config(folder, format=found)
-    expected = "is not a whole number" if found is True else rf"of format {found!r}, and this"
+    expected = "should be a valid integer" if found is True else rf"of format {found!r}, and this"
     with pytest.raises(InputError, match=expected):
         load_exported(folder)
 
@@ -173,7 +173,7 @@ def test_another_version_is_refused(folder, found):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"audio_size": "many"}, r"audio_size: 'many' is not a whole number"),
+        ({"audio_size": "many"}, r"audio_size: 'many' should be a valid integer"),
         ({"extra": 1}, r"extra: unknown key"),
         ({"model": {"audio_features": "logits"}}, "a setting is missing"),
         (

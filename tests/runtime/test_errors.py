@@ -9,7 +9,7 @@ def test_shorten_shows_ten_lines():
     assert shorten([str(i) for i in range(13)]).endswith("  - 9\n  ... and 3 more")
 
 
-def test_what_a_terminal_would_obey_is_escaped():
+def test_control_characters_are_escaped():
     name = "\x1b[31mred\nname \udcff é 犬.wav"
     assert printable(name) == "\\x1b[31mred\\nname \\udcff é 犬.wav"
 
@@ -18,19 +18,19 @@ def test_counted_fits_the_unit_to_the_number():
     assert [counted(n, "clip") for n in range(3)] == ["0 clips", "1 clip", "2 clips"]
 
 
-def test_refuse_counts_the_problems_and_is_silent_without_any():
-    raise_if_any([], "x.csv", "Mend it.")
+def test_problems_are_counted_and_none_raise_nothing():
+    raise_if_any([], "x.csv", "Fix it.")
     with pytest.raises(InputError) as caught:
-        raise_if_any([f"line {i}: wrong" for i in range(12)], "x.csv", "Mend it.")
+        raise_if_any([f"line {i}: wrong" for i in range(12)], "x.csv", "Fix it.")
     lines = str(caught.value).splitlines()
     assert lines[0] == "12 problems in x.csv:"
     assert lines[1] == "  - line 0: wrong"
-    assert lines[-2:] == ["  ... and 2 more", "Mend it."]
+    assert lines[-2:] == ["  ... and 2 more", "Fix it."]
     with pytest.raises(InputError, match=r"^1 problem in x\.csv:\n  - a$"):
         raise_if_any(["a"], "x.csv")
 
 
-def test_shown_is_short_whatever_the_value():
+def test_any_value_is_shown_short():
     assert shown({"a": [1, "é", None]}) == "{'a': [1, 'é', None]}"
     bomb = "x"
     for _ in range(40):

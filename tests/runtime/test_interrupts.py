@@ -1,17 +1,18 @@
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
-from utils.runtime import interrupts
 from utils.settings.config import PROJECT_ROOT
 
-# What the program does between its start and its end; it says "ready" when it may be signalled.
+# It prints "ready" when it may be signalled.
 PROGRAM = """
 import signal, sys, time
-from utils import cli, interrupts
+from utils.runtime import interrupts, terminal
 
 def main():
     try:
@@ -20,7 +21,7 @@ def main():
         {tidying}
         print("tidied up", flush=True)
 
-sys.exit(cli.run(main, after_interrupt="run it again"))
+sys.exit(terminal.run(main, after_interrupt="run it again"))
 """
 WAIT = 'print("ready", flush=True); time.sleep(60)'
 
@@ -40,7 +41,7 @@ def start(body=WAIT, tidying="pass"):
 @pytest.mark.parametrize(
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_signals_that_ask_to_stop_let_it_tidy_up_and_leave_with_their_status(number, status):
+def test_signals_that_ask_to_stop_allow_cleanup_and_set_the_status(number, status):
     process = start()
     process.send_signal(number)
     assert process.stdout.read() == "tidied up\n"
@@ -48,7 +49,7 @@ def test_signals_that_ask_to_stop_let_it_tidy_up_and_leave_with_their_status(num
     assert process.wait() == status
 
 
-def test_the_same_request_passed_on_by_a_launcher_does_not_cut_tidying_short():
+def test_a_request_forwarded_by_a_launcher_does_not_cut_cleanup_short():
     process = start(tidying='print("tidying", flush=True); time.sleep(0.5)')
     process.send_signal(signal.SIGINT)
     assert process.stdout.readline() == "tidying\n"
@@ -58,11 +59,11 @@ def test_the_same_request_passed_on_by_a_launcher_does_not_cut_tidying_short():
     assert process.wait() == 130
 
 
-def test_who_asks_again_is_rid_of_it_at_once_and_sees_no_traceback():
+def test_a_second_request_ends_the_process_at_once_without_a_traceback():
     process = start(tidying='print("tidying", flush=True); time.sleep(60)')
     process.send_signal(signal.SIGTERM)
     assert process.stdout.readline() == "tidying\n"
-    time.sleep(1.2)  # later than a launcher passes it on
+    time.sleep(1.2)  # later than a launcher forwards it
     process.send_signal(signal.SIGINT)
     assert (process.stdout.read(), process.stderr.read()) == ("", "")
     assert process.wait() == 130
@@ -98,20 +99,35 @@ def test_what_is_ignored_stays_ignored():
     assert process.returncode == 0
 
 
-def test_imports_change_no_signals_of_a_program_that_imports_us():
-    before = signal.getsignal(signal.SIGINT)
-    interrupts.end_quietly_until_run("main")
-    assert signal.getsignal(signal.SIGINT) is before
+@pytest.mark.parametrize(
+    ("folder", "quiet"), [("scripts", True), (".", True), ("elsewhere", False)]
+)
+def test_start_makes_ctrl_c_quiet_only_for_programs_of_the_project(tmp_path, folder, quiet):
+    for name in ("scripts", "elsewhere"):
+        (tmp_path / name).mkdir()
+    shutil.copy(PROJECT_ROOT / "scripts/start.py", tmp_path / "scripts")
+    program = tmp_path / folder / "program.py"
+    program.write_text(
+        "import signal, sys\n"
+        f"sys.path.insert(0, {str(tmp_path / 'scripts')!r})\n"
+        "import start\n"
+        "print(signal.getsignal(signal.SIGINT) is signal.SIG_DFL, sys.path[0])\n"
+    )
+    result = subprocess.run(
+        [sys.executable, program], cwd="/", capture_output=True, text=True, check=True
+    )
+    assert result.stdout == f"{quiet} {tmp_path}\n"
 
 
 @pytest.mark.parametrize("script", ["main.py", "scripts/03_audio_features.py"])
 def test_ctrl_c_during_the_imports_leaves_no_traceback(script):
-    # Signalled as soon as PyTorch, which takes seconds, is looked for.
+    # Signalled by the first import that every script does after the start.
     program = (
         "import os, runpy, signal, sys\n"
+        f"sys.path.insert(0, {str(Path(script).parent)!r})\n"
         "class Finder:\n"
         "    def find_spec(self, name, *_):\n"
-        "        if name == 'torch': os.kill(os.getpid(), signal.SIGINT)\n"
+        "        if name == 'utils.settings': os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Finder())\n"
         f"sys.argv = [{script!r}, '--help']\n"
         f"runpy.run_path({script!r}, run_name='__main__')\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from utils.runtime.errors import InputError
-from utils.runtime.pools import worker_pool
+from utils.runtime.pools import map_ahead, worker_pool
 from utils.settings.config import PROJECT_ROOT
 
 DEADLINE = 30  # seconds, after which a process that lives on is a failure
@@ -18,9 +18,14 @@ def die(number):
     os.kill(os.getpid(), number)
 
 
-def test_what_is_asked_of_the_processes_comes_back():
+def test_processes_return_results():
     with worker_pool(2) as pool:
         assert list(pool.map(abs, [-1, 2, -3])) == [1, 2, 3]
+
+
+def test_items_are_mapped_ahead_in_order():
+    items = [*range(100), None, 3]
+    assert list(map_ahead(str, items)) == [(item, str(item)) for item in items]
 
 
 def test_a_worker_that_is_killed_is_one_error():
@@ -31,7 +36,7 @@ def test_a_worker_that_is_killed_is_one_error():
         pool.submit(die, signal.SIGKILL).result()
 
 
-def test_workers_leave_the_answer_to_ctrl_c_to_the_first_process():
+def test_workers_ignore_ctrl_c():
     with worker_pool(1) as pool:
         pool.submit(die, signal.SIGINT).result()
         assert pool.submit(abs, -1).result() == 1
@@ -40,7 +45,7 @@ def test_workers_leave_the_answer_to_ctrl_c_to_the_first_process():
 def test_workers_end_when_their_parent_is_killed():
     program = (
         "import os, signal\n"
-        "from utils.runtime.pools import worker_pool\n"
+        "from utils.runtime.pools import map_ahead, worker_pool\n"
         "if __name__ == '__main__':\n"
         "    with worker_pool(2) as pool:\n"
         "        futures = [pool.submit(os.getpid) for _ in range(20)]\n"

@@ -37,8 +37,8 @@ def test_a_full_disk_is_one_message_wherever_it_shows(code, capsys):
 
     assert terminal.run(main) == 2
     message = capsys.readouterr().err
-    assert message.startswith("error: no room on the disk: ")
-    assert "'x.wav'. Make room; run the same command again to go on.\n" in message
+    assert message.startswith("error: the disk is full: ")
+    assert "'x.wav'. Free some space; run the same command again to resume.\n" in message
 
 
 def test_another_error_of_the_operating_system_is_a_bug(capsys):
@@ -65,7 +65,7 @@ def test_too_little_memory_is_one_message_and_no_lost_connection(where, in_a_tea
             too_much(where)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(distributed, "_group", lambda patience: None)
+        patch.setattr(distributed, "_group", lambda: None)
         assert terminal.run(main) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: not enough memory: ")
@@ -73,12 +73,12 @@ def test_too_little_memory_is_one_message_and_no_lost_connection(where, in_a_tea
     assert "lower passt.batch_size" in message
 
 
-def test_a_reader_that_has_gone_is_neither_success_nor_a_traceback(tmp_path):
+def test_a_broken_pipe_is_neither_success_nor_a_traceback(tmp_path):
     program = (
-        "import sys; from utils import cli\n"
+        "import sys; from utils.runtime import terminal\n"
         "def main():\n"
         "    for i in range(100000): print(i)\n"
-        "sys.exit(cli.run(main))"
+        "sys.exit(terminal.run(main))"
     )
     command = f"{sys.executable} -c '{program}' | head -n 1; echo ${{PIPESTATUS[0]}}"
     result = subprocess.run(
@@ -112,7 +112,7 @@ def test_options_before_and_after_a_subcommand_count_together(tmp_path):
     assert options.load_config(args).seed == 9
 
 
-def test_paths_are_shown_the_short_way(tmp_path, monkeypatch):
+def test_paths_are_shown_relative_to_the_working_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert terminal.shown(tmp_path / "a/b") == "a/b"
     assert terminal.shown(tmp_path.parent) == str(tmp_path.parent)

@@ -85,16 +85,16 @@ def test_all_problems_come_in_one_message_with_file_and_key(tmp_path):
     assert str(path) in message
     for part in (
         "trainning: unknown key",
-        "seed: -1 is too small; the least is 0",
-        "wandb: 1 is not True or False",
-        "passt.arch: 'passt_s_swa' is not one of demo | passt_s_swa_p16_128_ap476",
-        "passt.weights: 5 is not a path",
-        "training.epochs: 'many' is not a whole number",
-        "training.learning_rate: 0.0 is too small; it must be more than 0.0",
-        "training.device: 'gpu' is not auto, cpu, mps, cuda or cuda:N",
-        "train_data.input_path: None is not a path",
+        "seed: -1 should be greater than or equal to 0",
+        "wandb: 1 should be True or False",
+        "passt.arch: 'passt_s_swa' should be 'demo', 'passt_s_swa_p16_128_ap476',",
+        "passt.weights: 5 should be a path",
+        "training.epochs: 'many' should be a valid integer",
+        "training.learning_rate: 0 should be greater than 0",
+        "training.device: 'gpu' should be auto, cpu, mps, cuda or cuda:N",
+        "train_data.input_path: None should be a path",
         "did you mean TripletRankingLoss?",
-        "model: [1] stands where a section",
+        "model: [1] should be a section of keys",
         "--set 'nonsense': write it as section.key=value",
         "epochs: unknown key; did you mean training.epochs?",
     ):
@@ -109,13 +109,13 @@ def test_all_problems_come_in_one_message_with_file_and_key(tmp_path):
         ("a: !!python/object/apply:os.system ['touch /tmp/never']", "not valid YAML"),
     ],
 )
-def test_files_that_are_no_settings(tmp_path, text, message):
+def test_files_without_settings_are_refused(tmp_path, text, message):
     with pytest.raises(InputError, match=message):
         load_config(write(tmp_path, text))
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"no settings file .*gone\.yaml\. Give one with --config"):
+    with pytest.raises(InputError, match=r"no settings file .*gone\.yaml\. Pass one with --config"):
         load_config(tmp_path / "gone.yaml")
 
 
@@ -124,7 +124,7 @@ def test_none_may_be_written_as_yaml_writes_it(value):
     assert load_config(overrides=[f"model.audioset_info={value}"]).model.audioset_info == "none"
 
 
-def test_settings_survive_the_way_through_their_own_file(tmp_path):
+def test_settings_written_to_a_file_are_read_back(tmp_path):
     config = load_config(overrides=["training.epochs=3", "passt.weights=w.pt"])
     path = write(tmp_path, yaml.safe_dump(to_plain(config)))
     assert load_config(path) == config
@@ -138,23 +138,25 @@ def test_a_section_cannot_be_overwritten_as_a_whole(value):
 
 @pytest.mark.parametrize("value", ["0", "false", "[]", "''"])
 def test_a_section_that_is_a_value_is_refused(tmp_path, value):
-    with pytest.raises(InputError, match="stands where a section of keys should be"):
+    with pytest.raises(InputError, match="should be a section of keys"):
         load_config(write(tmp_path, f"training: {value}"))
     assert load_config(write(tmp_path, "training:")).training == Config().training
 
 
-def test_a_key_that_stands_twice_is_refused_with_its_lines(tmp_path):
-    with pytest.raises(InputError, match="'training' stands on line 1 and again on line 3"):
+def test_a_repeated_key_is_refused_with_its_lines(tmp_path):
+    with pytest.raises(InputError, match="'training' is on line 1 and again on line 3"):
         load_config(write(tmp_path, "training: {epochs: 5}\nseed: 1\ntraining: {margin: 0.1}"))
-    with pytest.raises(InputError, match="'epochs' stands on line 2 and again on line 3"):
+    with pytest.raises(InputError, match="'epochs' is on line 2 and again on line 3"):
         load_config(write(tmp_path, "training:\n  epochs: 5\n  epochs: 6"))
 
 
-def test_numbers_for_texts_and_homes_of_nobody_are_refused():
+def test_numbers_for_texts_and_unknown_home_directories_are_refused():
     with pytest.raises(InputError) as caught:
         load_config(overrides=["experiment=007", "output_path=~no-such-user/x"])
-    assert "experiment: 7 is not a text; put it in quotes" in str(caught.value)
-    assert "output_path: '~no-such-user/x' names no home directory" in str(caught.value)
+    assert "experiment: 7 should be a text; put it in quotes" in str(caught.value)
+    assert "output_path: '~no-such-user/x' names a home directory that does not exist" in str(
+        caught.value
+    )
     assert load_config(overrides=['experiment="007"']).experiment == "007"
 
 

@@ -1,4 +1,4 @@
-"""Whatever stands in a settings file, a recipe or an option: settings, or one InputError."""
+"""Any content of a settings file, a recipe or an option gives settings or one InputError."""
 
 import datetime
 import io
@@ -236,46 +236,33 @@ def test_plans_of_sweeps(path, plan):
         str(error).encode()
 
 
-def laughs(levels: int, *, merge: bool = False) -> str:
-    """Aliases of aliases: 10 ** levels values in a few hundred characters."""
-    lines = ["a0: &a0 {k: v}" if merge else "a0: &a0 [x]"]
-    for level in range(1, levels + 1):
-        below = ",".join([f"*a{level - 1}"] * 10)
-        lines.append(f"a{level}: &a{level} " + (f"{{<<: [{below}]}}" if merge else f"[{below}]"))
-    return "\n".join(lines) + "\n"
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (laughs(9), "stands for more than 50000 values"),
-        (laughs(9) + "experiment: *a9", "stands for more than 50000 values"),
-        (laughs(9, merge=True), "stands for more than 50000 values"),
-        ("training: &a [*a]", "an alias stands for something that holds it"),
-        ("training: &a {x: *a}", "an alias stands for something that holds it"),
-        ("training: " + "{a: " * 60 + "1" + "}" * 60, "nested more than 30 deep"),
-        ("[" * 5000, "nested more than 30 deep"),
+        ("training: &a [*a]", "should be a section of keys"),
+        ("training: &a {x: *a}", r"training\.x: unknown key"),
+        ("training: " + "{a: " * 60 + "1" + "}" * 60, r"training\.a: unknown key"),
+        ("[" * 5000, "nested too deep"),
         ("training: {epochs: !!bool x}", r"does not fit its tag \(KeyError"),
         ("training: {epochs: !!int ''}", r"does not fit its tag \(IndexError"),
         ("training: {epochs: !!timestamp x}", r"does not fit its tag \(AttributeError"),
         ("training: !!map [1]", "expected a mapping node"),
         ("a: 1:59" + ":59" * 300 + ".0", r"does not fit its tag \(OverflowError"),
-        ("seed: 0x" + "f" * 9000, "seed: a whole number of 36000 bits is too large"),
-        ("training: {margin: 1" + "0" * 400 + "}", "a whole number of 1329 bits is not a finite"),
+        ("seed: 0x" + "f" * 9000, "seed: a whole number of 36000 bits should be less than"),
+        ("training: {margin: 1" + "0" * 400 + "}", "of 1329 bits should be a valid number"),
         ("training: {epochs: " + "9" * 5000 + "}", "not valid YAML: Exceeds the limit"),
-        ("training: {device: 'cuda:٣'}", "is not auto, cpu, mps, cuda or cuda:N"),
-        (r'output_path: "~\ud800"', "is not a path: it is not Unicode"),
-        (r'experiment: "a\e[31m"', "is not a folder name|cannot be printed"),
+        ("training: {device: 'cuda:٣'}", "should be auto, cpu, mps, cuda or cuda:N"),
+        (r'output_path: "~\ud800"', "should be a path in Unicode"),
+        (r'experiment: "a\e[31m"', "should be a text of printable characters"),
         (r'"\ud800": 1', r"'\\ud800': unknown key"),
-        ("output_path: " + "x" * 300, "each name in it 255"),
-        ("experiment: " + "a" * 200_000 + "!", "is not a folder name of at most 100"),
-        ("#" * 300_000, "has more than 262144 bytes: that is no settings file"),
+        ("output_path: " + "x" * 300, "255 in each name"),
+        ("experiment: " + "a" * 200_000 + "!", "should be a folder name of at most 100"),
         ("seed: 1\0", "not valid YAML"),
         ("training:\n\tepochs: 1", "not valid YAML"),
         ("1: 2\n[a]: 3", "found unhashable key"),
     ],
 )  # fmt: skip
-def test_what_was_found_stays_mended(path, text, message):
+def test_odd_values_are_one_clear_problem(path, text, message):
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InputError, match=message):
         load_config(path)
@@ -295,7 +282,7 @@ def test_aliases_and_merge_keys_are_read(path):
     )
     config = load_config(path, ["passt.batch_size=5"])
     assert (config.training.epochs, config.model.ratio_embed1) == (3, 0.5)
-    # An override of a section does not reach the other that the alias stands for.
+    # An override of one section does not change the other one, which has the same alias.
     assert (config.passt.batch_size, config.sentence_model.batch_size) == (5, 4)
     path.write_text("passt: &p {batch_size: 4}\nsentence_model: {<<: *p, batch_size: 6}\n")
     assert load_config(path).sentence_model.batch_size == 6

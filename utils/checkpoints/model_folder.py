@@ -12,19 +12,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import safetensors
 import safetensors.torch
 import torch
+from pydantic import Field
 from torch import Tensor
 
 from models.dual_encoder import DualEncoder
 from utils.checkpoints.provenance import PasstUsed, SentenceModelUsed, TrainedWith
 from utils.datasets.audioset import NUM_TAGS
 from utils.runtime.errors import InputError, shorten
-from utils.settings.config import Model
-from utils.settings.schema import build, limited
+from utils.settings.config import Integer, Model
+from utils.settings.loading import validated
 
 FORMAT = 1
 WEIGHTS, TAG_TABLE = "model.safetensors", "tag_table.safetensors"
@@ -37,9 +38,9 @@ _SUM_LINE = re.compile(r"([0-9a-f]{64})  ([\w-][\w.-]*)")  # no path can lead ou
 class ExportedConfig:
     """What config.json holds."""
 
-    format: int = FORMAT
-    audio_size: int = limited(1, low=1)
-    text_size: int = limited(1, low=1)
+    format: Integer = FORMAT
+    audio_size: Annotated[Integer, Field(ge=1)] = 1
+    text_size: Annotated[Integer, Field(ge=1)] = 1
     model: Model = field(default_factory=Model)
     passt: PasstUsed = field(default_factory=PasstUsed)
     sentence_model: SentenceModelUsed = field(default_factory=SentenceModelUsed)
@@ -202,7 +203,7 @@ def _read_checked(folder: Path) -> dict[str, bytes]:
 
 def _config(path: Path, values: dict[str, Any]) -> ExportedConfig:
     problems: list[str] = []
-    config = build(ExportedConfig, values, base=path.parent, problems=problems)
+    config = validated(ExportedConfig, values, problems)
     # A setting that is left out would silently be the default.
     if not problems and dataclasses.asdict(config) != values:
         problems.append("a setting is missing")

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from utils.runtime.errors import InputError, shorten
-from utils.settings.schema import build
+from utils.settings.config import Integer, Number, Text
+from utils.settings.loading import validated
 
 # What must be the same for a new sound or text. Precisions may differ, and a sentence model has
 # several names.
@@ -18,21 +19,21 @@ _TEXT_MATTERS = ("weights_sha256",)
 class PasstUsed:
     """A PaSST, in the words of vector files; None: not recorded."""
 
-    model: str | None = None
-    weights_sha256: str | None = None
-    precision: str | None = None
-    sample_rate: int | None = None
-    window_seconds: float | None = None
-    hop_seconds: float | None = None
+    model: Text | None = None
+    weights_sha256: Text | None = None
+    precision: Text | None = None
+    sample_rate: Integer | None = None
+    window_seconds: Number | None = None
+    hop_seconds: Number | None = None
 
 
 @dataclass(frozen=True)
 class SentenceModelUsed:
     """A sentence model, likewise."""
 
-    model: str | None = None
-    weights_sha256: str | None = None
-    precision: str | None = None
+    model: Text | None = None
+    weights_sha256: Text | None = None
+    precision: Text | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class TrainedWith:
     def from_plain(cls, values: Any, source: Path) -> "TrainedWith":
         """Read back what `to_plain` gave; refuse anything else with an InputError."""
         problems: list[str] = []
-        result = build(cls, values, base=source.parent, problems=problems)
+        result = validated(cls, values, problems)
         if problems:
             raise InputError(
                 f"{source} does not say which networks it was trained with:\n{shorten(problems)}"

@@ -8,7 +8,6 @@ Shapes: N rows, D numbers each.
 """
 
 import datetime
-import importlib.metadata
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,10 +20,10 @@ from numpy.typing import NDArray
 
 from utils.files.hdf5 import Contents, read_attributes
 from utils.files.writing import atomic_write
+from utils.runtime import environment
 from utils.runtime.errors import InputError
 
 _VOLATILE = ("created", "versions")  # attributes that do not make a file another one
-_RECORDED_PACKAGES = ("torch", "numpy", "transformers", "hear21passt", "soxr", "soundfile")
 _FAILED = ("failed_keys", "failed_reasons")  # datasets
 _SHOWN = 5
 
@@ -126,9 +125,7 @@ def write_vectors(
                 file.create_dataset(name, data=list(values), dtype=utf8)
         file.attrs.update(attributes)
         file.attrs["created"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        file.attrs["versions"] = json.dumps(
-            {name: importlib.metadata.version(name) for name in _RECORDED_PACKAGES}
-        )
+        file.attrs["versions"] = json.dumps(environment.packages())
 
 
 def read_vectors(path: Path, *, made_by: str) -> VectorFile:

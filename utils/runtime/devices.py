@@ -1,26 +1,29 @@
-"""Which device to compute on, and in which precision."""
+"""Which device to compute on, and in which precision; PyTorch is imported when it is needed."""
 
-import torch
-from torch import nn
+from __future__ import annotations
 
-from utils.runtime import distributed, onednn
+from typing import TYPE_CHECKING
+
+from utils.runtime import distributed
 from utils.runtime.errors import InputError
 
-_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+if TYPE_CHECKING:
+    import torch
 
 
 def choose_device(wanted: str) -> torch.device:
-    """Turn the setting `training.device` into a device that is there.
+    """Turn the setting `training.device` into an available device.
 
-    Of several processes on a machine each gets a CUDA device of its own, unless the setting names
-    one by number.
+    Each of several processes on a machine gets its own CUDA device, unless one is set by number.
 
     Raises
     ------
     InputError
-        If the wanted device is not there, or there are fewer CUDA devices than processes.
+        If the device is not available, or there are fewer CUDA devices than processes.
 
     """
+    import torch
+
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     team = distributed.team()
@@ -39,12 +42,14 @@ def choose_device(wanted: str) -> torch.device:
             "devices here. Set it to auto or cpu."
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise InputError("training.device is mps, but there is none here. Set it to auto or cpu.")
+        raise InputError("training.device is mps, which is missing here. Set it to auto or cpu.")
     return device
 
 
 def choose_precision(wanted: str, device: torch.device) -> str:
-    """Turn the setting `precision` into 'fp32' or 'bf16'; auto takes bf16 only in hardware."""
+    """Turn the setting `precision` into 'fp32' or 'bf16'; auto is bf16 if the hardware has it."""
+    import torch
+
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
@@ -56,16 +61,24 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     return "bf16" if native else "fp32"
 
 
-def for_inference(network: nn.Module, device: torch.device, precision: str) -> nn.Module:
-    """Move a network to a device and set it up for inference alone; call it under `autocast`.
+def for_inference(
+    network: torch.nn.Module, device: torch.device, precision: str
+) -> torch.nn.Module:
+    """Move a network to a device and prepare it for inference; call it under `autocast`.
 
-    On a CPU its linear layers are replaced by faster ones, which can be neither trained nor saved.
+    On a CPU faster linear layers replace its own; they can be neither trained nor saved.
     """
+    import torch
+
+    from utils.runtime import onednn
+
     network.to(device).eval()
-    onednn.pack_linears(network, dtype=_TYPES[precision])
+    onednn.pack_linears(network, dtype=torch.bfloat16 if precision == "bf16" else torch.float32)
     return network
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Make the context in which a network computes in the given precision."""
+    import torch
+
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bf16")

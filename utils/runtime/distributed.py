@@ -11,15 +11,13 @@ from typing import Any
 
 from utils.runtime.errors import InputError, out_of_memory
 
-# How long one process waits for the others. Shares of a large piece of work take unequal time, and
-# the last may come days after the first; the steps of a training go hand in hand.
-PATIENCE = datetime.timedelta(days=7)
-PATIENCE_IN_TRAINING = datetime.timedelta(minutes=30)
+# How long a process waits for the others: the last may finish its share days after the first.
+_PATIENCE = datetime.timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Team:
-    """The processes of a run, as one of them sees them; by default it is alone.
+    """The processes of a run, as one of them sees them; by default there is only one.
 
     Attributes
     ----------
@@ -29,23 +27,20 @@ class Team:
         Number of processes, on all machines together.
     local_rank : int
         Of this process among those of its machine, from 0.
-    patience : timedelta
-        How long to wait for the others before they count as gone.
 
     """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
-    patience: datetime.timedelta = PATIENCE
 
     @property
     def is_first(self) -> bool:
-        """Whether this process is the one that decides, prints and writes the result."""
+        """Whether this process decides, prints and writes the result."""
         return self.rank == 0
 
     def wait(self) -> None:
-        """Wait until every process of the team has come here.
+        """Wait until every process of the team has called this.
 
         Raises
         ------
@@ -60,7 +55,7 @@ class Team:
                 group.all_reduce(torch.zeros(1))  # on the CPU, where a barrier might ask a GPU
 
     def broadcast(self, value: Any = None) -> Any:
-        """Return, on every rank, the value that rank 0 gives; those of the others do not count.
+        """Return the value of rank 0 on every rank; the values of the others are ignored.
 
         Parameters
         ----------
@@ -80,7 +75,7 @@ class Team:
         return values[0]
 
     def require_same(self, what: dict[str, Any]) -> None:
-        """Make sure that every process would do the same.
+        """Check that every process would do the same.
 
         Parameters
         ----------
@@ -90,25 +85,25 @@ class Team:
         Raises
         ------
         InputError
-            On a process that differs from rank 0, saying in what.
+            On a process that differs from rank 0, listing the differences.
 
         """
         wanted = self.broadcast(what)
         differing = [
-            f"{name} is {what.get(name)!r}, and {wanted.get(name)!r} there"
+            f"{name} is {what.get(name)!r} here and {wanted.get(name)!r} there"
             for name in {**wanted, **what}
             if what.get(name) != wanted.get(name)
         ]
         if differing:
             raise InputError(
-                f"this process would not compute what rank 0 does: {'; '.join(differing)}. All "
-                "need the same settings and input files; where machines differ, set precision to "
-                "fp32 or bf16."
+                f"this process is configured differently from rank 0: {'; '.join(differing)}. Give "
+                "all the same settings and input files; if their hardware differs, set precision "
+                "to fp32 or bf16."
             )
 
     @contextlib.contextmanager
     def group(self) -> Iterator[Any]:
-        """Give `torch.distributed`, with the group of all processes, who meet at the first call.
+        """Yield `torch.distributed`; the processes connect to each other at the first call.
 
         Raises
         ------
@@ -117,38 +112,32 @@ class Team:
 
         """
         try:
-            yield _group(self.patience)
+            yield _group()
         except (RuntimeError, ValueError) as error:  # the latter without torchrun's address
             if out_of_memory(error):
                 raise
             raise InputError(
-                "no connection to the other processes of this run: one of them has stopped (then "
-                "it or torchrun says why), or they cannot reach each other. Run the same command "
-                f"again: it goes on with what is done. PyTorch says: {error}"
+                "no connection to the other processes of this run: one of them has stopped (see "
+                "its message or torchrun's), or they cannot reach each other. Run the same command "
+                f"again to resume. PyTorch says: {error}"
             ) from error
 
 
 ALONE = Team()
 
 
-def team(*, patience: datetime.timedelta = PATIENCE) -> Team:
-    """Look up which process of which team this is, in the environment that torchrun makes.
-
-    Parameters
-    ----------
-    patience : timedelta
-        How long to wait for the others.
+def team() -> Team:
+    """Read this process's place in its team from torchrun's environment variables.
 
     Returns
     -------
     Team
-        Of one process, where nothing has started several. Processes meet at the first `Team.wait`
-        or `Team.told`, not before.
+        `ALONE` without torchrun. Processes connect at the first `Team.wait` or `Team.broadcast`.
 
     Raises
     ------
     InputError
-        If the environment makes no sense.
+        If the variables are inconsistent.
 
     """
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
@@ -162,14 +151,14 @@ def team(*, patience: datetime.timedelta = PATIENCE) -> Team:
     if not (0 <= rank < size and 0 <= local_rank < size):
         listing = ", ".join(f"{name}={value!r}" for name, value in given.items())
         raise InputError(
-            f"the environment says {listing}, which is no process of a team. Start it with "
-            "torchrun, or unset these variables to run it alone."
+            f"RANK, WORLD_SIZE and LOCAL_RANK are inconsistent: {listing}. Start with torchrun, or "
+            "unset them to run a single process."
         )
-    return Team(rank, size, local_rank, patience)
+    return Team(rank, size, local_rank)
 
 
 def refuse_team(what: str) -> None:
-    """Refuse to do in several processes what is meant for one.
+    """Refuse to run in several processes what is made for one.
 
     Raises
     ------
@@ -178,7 +167,7 @@ def refuse_team(what: str) -> None:
 
     """
     if team().size > 1:
-        raise InputError(f"{what} is not shared among processes. Run it once, without torchrun.")
+        raise InputError(f"{what} cannot be shared among processes. Run it without torchrun.")
 
 
 def label() -> str:
@@ -187,12 +176,12 @@ def label() -> str:
     return f" (rank {rank} on {socket.gethostname()})" if rank and size != "1" else ""
 
 
-def _group(patience: datetime.timedelta) -> Any:
-    import torch.distributed  # takes a second, which commands that need no group are spared
+def _group() -> Any:
+    import torch.distributed  # takes a second
 
     if not torch.distributed.is_initialized():
         gpus = torch.cuda.is_available() and torch.distributed.is_nccl_available()
         backend = "cpu:gloo,cuda:nccl" if gpus else "gloo"
-        torch.distributed.init_process_group(backend, timeout=patience)
+        torch.distributed.init_process_group(backend, timeout=_PATIENCE)
         atexit.register(torch.distributed.destroy_process_group)
     return torch.distributed

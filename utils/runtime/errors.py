@@ -1,4 +1,4 @@
-"""The one exception that means: what was given is wrong, and here is what to do about it."""
+"""The exception for what the user can fix, and helpers that word its messages."""
 
 import reprlib
 from collections.abc import Sequence
@@ -8,10 +8,10 @@ _MAX_BITS = 256  # of a whole number that is written out
 
 
 class InputError(Exception):
-    """Something the user gave (a file, a setting, an argument) cannot be used.
+    """A file, a setting or an argument given by the user cannot be used.
 
-    The message says what is wrong, with the value, where it stands (file, line or key) and the
-    next step. Command-line entry points print it without a traceback and exit with status 2.
+    The message says what is wrong, where (file, line or key), and what to do. Commands print it
+    without a traceback and exit with status 2.
     """
 
 
@@ -24,15 +24,15 @@ def shorten(lines: Sequence[str]) -> str:
 
 
 def counted(count: int, unit: str) -> str:
-    """Write how many there are, with the unit in singular or plural."""
+    """Write a count with its unit, in the singular or plural."""
     return f"{count} {unit}{'' if count == 1 else 's'}"
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Tell whether an error says that the memory, or a GPU's, is not enough.
+    """Whether an error means that the machine or its GPU is out of memory.
 
-    PyTorch's own are recognised by name and message: importing it takes seconds, and for a CPU it
-    has no type of error.
+    PyTorch's errors are recognised by name and message: importing it takes seconds, and for the CPU
+    it has no type of error.
     """
     return (
         isinstance(error, MemoryError)
@@ -47,7 +47,7 @@ def raise_if_any(problems: Sequence[str], where: object, advice: str = "") -> No
     Parameters
     ----------
     problems : sequence of str
-        Each with its line. Without any, nothing happens.
+        Each with its line. If there are none, nothing happens.
     where : Path or str
         The file.
     advice : str
@@ -60,19 +60,19 @@ def raise_if_any(problems: Sequence[str], where: object, advice: str = "") -> No
 
 
 def printable(text: str) -> str:
-    """Escape what a terminal would obey or could not show: control characters, broken UTF-8."""
+    """Escape control characters and invalid UTF-8, which a terminal would obey or garble."""
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
 
 
 def shown(value: object) -> str:
-    """Write any value so that it fits into an error message: as `repr` does, but never long."""
+    """Write any value for an error message, as `repr` does but never long."""
     return _SHORT.repr(value)
 
 
 class _Short(reprlib.Repr):
-    """Repr of bounded length, also of values that hold themselves and of enormous numbers."""
+    """Repr of bounded length, even for recursive values and enormous integers."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Signals that ask a command to stop: Ctrl-C, SIGTERM, and SIGHUP when its terminal goes."""
+"""Signals that ask a command to stop: Ctrl-C, SIGTERM, and SIGHUP when its terminal closes."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from types import FrameType
 
 _ASKING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# A launcher may pass on the Ctrl-C that the terminal has already sent to all.
+# A launcher may forward the Ctrl-C that the terminal has already sent to all processes.
 _ONE_REQUEST = 1.0  # seconds
 
 
@@ -29,7 +29,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class _Request:
-    """What has been asked for, and whether it has to wait."""
+    """The first signal received, and whether it is deferred."""
 
     came_at: float | None = None
     deferring = 0
@@ -40,12 +40,12 @@ _request = _Request()
 
 
 def end_quietly_until_run(name: str) -> None:
-    """Let Ctrl-C end a program without a traceback while its imports take their seconds.
+    """Let Ctrl-C end a program without a traceback during its slow imports.
 
     Parameters
     ----------
     name : str
-        Of the module that calls: in another than ``__main__`` nothing is changed.
+        Name of the calling module; nothing changes unless it is ``__main__``.
 
     """
     if name == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -53,26 +53,26 @@ def end_quietly_until_run(name: str) -> None:
 
 
 def raise_when_asked_to_stop() -> None:
-    """Let the signals that ask to stop raise `Stopped` in the main thread, from now on.
+    """Make the signals that ask to stop raise `Stopped` in the main thread, from now on.
 
-    Who asks again, after a second, wants no more tidying up: then the process ends at once.
+    A second signal, more than a second later, ends the process at once without cleanup.
     """
     _request.came_at = _request.waiting = None
     for number in _ASKING:
-        # What is ignored stays so, as SIGHUP is under nohup.
+        # An ignored signal stays ignored, as SIGHUP is under nohup.
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _asked)
 
 
 @contextlib.contextmanager
 def deferred() -> Iterator[None]:
-    """Let `Stopped` wait for the end of the block.
+    """Defer `Stopped` to the end of the block.
 
-    For writes through h5py, libsndfile and PyTorch: they lose an exception that comes up while they
-    call back, or turn it into another.
+    For writes through h5py, libsndfile and PyTorch, which lose or replace an exception that is
+    raised while they call back.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield  # signals come to the main thread alone
+        yield  # signals reach only the main thread
         return
     _request.deferring += 1
     try:

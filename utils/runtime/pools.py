@@ -1,10 +1,12 @@
-"""Processes that compute for this one, and end with it, however that comes."""
+"""Processes and threads that work ahead of this process, and end with it."""
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -18,7 +20,7 @@ _DECODED_AHEAD = 4 * _DECODERS  # clips
 
 @contextlib.contextmanager
 def worker_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Start processes; when the block ends, what they have not begun is dropped.
+    """Start processes; when the block ends, tasks that have not started are dropped.
 
     Raises
     ------
@@ -33,40 +35,38 @@ def worker_pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
         yield pool
     except BrokenProcessPool as error:
         raise InputError(
-            f"one of {jobs} processes was killed, as happens where the memory is not enough. Run "
-            "the same command again, with fewer --jobs."
+            f"one of {jobs} processes was killed, probably for lack of memory. Run the same "
+            "command again with fewer --jobs."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _prepare() -> None:
-    # Ctrl-C in a terminal reaches all processes; the first one ends the others.
+    # Ctrl-C in a terminal reaches all processes; the parent ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """Leave when the parent was killed: the pool's own pipes stay open, and its workers wait."""
+    """Exit when the parent is killed; otherwise the workers would wait at open pipes for ever."""
     multiprocessing.parent_process().join()
     os._exit(1)
 
 
 def map_ahead(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
-    """Map in threads, in order, never more than a few results ahead of the consumer."""
+    """Map in threads, in order, at most a few results ahead of the consumer."""
     with ThreadPoolExecutor(_DECODERS) as pool:
-        waiting: list[tuple[Any, Any]] = []
         remaining = iter(items)
+        waiting = deque(
+            (item, pool.submit(function, item))
+            for item in itertools.islice(remaining, _DECODED_AHEAD)
+        )
         try:
-            while True:
-                while len(waiting) < _DECODED_AHEAD:
-                    item = next(remaining, None)
-                    if item is None:
-                        break
-                    waiting.append((item, pool.submit(function, item)))
-                if not waiting:
-                    return
-                item, future = waiting.pop(0)
+            while waiting:
+                item, future = waiting.popleft()
                 yield item, future.result()
+                for item in itertools.islice(remaining, 1):
+                    waiting.append((item, pool.submit(function, item)))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -14,24 +15,19 @@ from utils.runtime import distributed, errors, interrupts
 from utils.runtime.errors import InputError
 
 EXIT_BAD_INPUT = 2
-
-
-EXIT_SOME_FAILED = 3  # all else is done
-
-
+EXIT_SOME_FAILED = 3  # everything else is done
 EXIT_INTERRUPTED = 130  # as shells report SIGINT
-
-
 EXIT_BROKEN_PIPE = 141  # as shells report SIGPIPE
 
+Progress = Callable[[int], Any]  # called with the number of units just done
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def progress(total: int, description: str, unit: str, *, leave: bool = True) -> tqdm:
-    """Show a progress bar with rate and time left; silent where stderr is no terminal.
+    """Show a progress bar with rate and time left, if stderr is a terminal.
 
-    Of several processes only rank 0 shows one. With `leave` it stays there when all is done.
+    Only rank 0 shows one. With `leave` the finished bar stays on the screen.
     """
     return tqdm(
         total=total,
@@ -44,7 +40,7 @@ def progress(total: int, description: str, unit: str, *, leave: bool = True) -> 
 
 
 def shown(path: Path) -> str:
-    """Write a path the short way: relative to the working directory where it lies below it."""
+    """Write a path below the working directory relative to it, and others in full."""
     try:
         return str(Path(path).resolve().relative_to(Path.cwd()))
     except ValueError:
@@ -53,18 +49,18 @@ def shown(path: Path) -> str:
 
 @contextlib.contextmanager
 def going_on(arguments: str) -> Iterator[None]:
-    """Say, where the block is interrupted, with which arguments main.py goes on."""
+    """Print, if the block is interrupted, the arguments with which main.py resumes."""
     try:
         yield
     except KeyboardInterrupt:
-        print(f"\nto go on: python main.py {arguments}")
+        print(f"\nto resume: python main.py {arguments}")
         raise
 
 
 class Summary:
     """The lines a command prints: what it reads and writes, and a last line with the time.
 
-    Of several processes only rank 0 prints.
+    Only rank 0 prints.
     """
 
     def __init__(self) -> None:
@@ -95,16 +91,16 @@ class Summary:
 
 
 def run(
-    main: Callable[[], int | None], *, after_interrupt: str = "run the same command again to go on"
+    main: Callable[[], int | None], *, after_interrupt: str = "run the same command again to resume"
 ) -> int:
     """Call a command's main function and turn what it raises into an exit status.
 
     Returns
     -------
     int
-        What `main` returns (None counts as 0; 3 means that some sound files cannot be used); 2 for
+        What `main` returns (None counts as 0; 3 means that some sound files are unusable); 2 for
         bad input, a full disk or too little memory, with a message on stderr; 130 for Ctrl-C, 143
-        for SIGTERM, 129 for SIGHUP; 141 if the reader of the output has gone.
+        for SIGTERM, 129 for SIGHUP; 141 for a broken pipe.
 
     """
     interrupts.raise_when_asked_to_stop()
@@ -113,19 +109,19 @@ def run(
     except InputError as error:
         return _fail(str(error))
     except KeyboardInterrupt as error:
-        with contextlib.suppress(OSError):  # the terminal may have gone
+        with contextlib.suppress(OSError):  # the terminal may be closed
             print(f"\ninterrupted; {after_interrupt}", file=sys.stderr)
         return error.status if isinstance(error, interrupts.Stopped) else EXIT_INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output (head, less) has gone; flushing at exit would complain again.
+        # The reader of our output (head, less) has exited; flushing at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except (OSError, MemoryError, RuntimeError) as error:
         if isinstance(error, OSError) and error.errno in _FULL:
-            return _fail(f"no room on the disk: {error}. Make room; {after_interrupt}.")
+            return _fail(f"the disk is full: {error}. Free some space; {after_interrupt}.")
         if errors.out_of_memory(error):
             return _fail(
-                f"not enough memory: {_first_line(error)}. Let other programs end, or lower "
+                f"not enough memory: {_first_line(error)}. Close other programs, or lower "
                 "passt.batch_size, sentence_model.batch_size or training.batch_size; "
                 f"{after_interrupt}."
             )
@@ -133,7 +129,7 @@ def run(
 
 
 def _fail(message: str) -> int:
-    # In one piece, because several processes may write to one terminal at the same time.
+    # In one write, because several processes may share the terminal.
     print(f"error{distributed.label()}: {message}\n", end="", file=sys.stderr, flush=True)
     return EXIT_BAD_INPUT
 

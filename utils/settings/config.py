@@ -1,149 +1,204 @@
-"""YAML ─► validated settings. Every problem of a file is reported in one message.
+"""The settings of a run: what each key may hold, and its default; ``conf.yaml`` explains them."""
 
-The dataclasses below are the schema: the type of a field says what may stand there, its default
-what holds where the file is silent. ``conf.yaml`` documents each key beside its value.
-"""
-
-import dataclasses
-import typing
-from dataclasses import dataclass, field
+import contextlib
+import functools
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from utils.settings.schema import limited
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictBool
+from pydantic.dataclasses import dataclass
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
-
-
 DEFAULT_CONFIG = PROJECT_ROOT / "conf.yaml"
+_LONGEST_PATH, _LONGEST_NAME = 4095, 255  # bytes, on Linux
+
+section = functools.partial(dataclass, frozen=True, config=ConfigDict(extra="forbid"))
 
 
-# Patterns of texts, and how to say in an error what they allow.
-_DEVICE = (r"auto|cpu|mps|cuda(:(0|[1-9][0-9]?))?", "auto, cpu, mps, cuda or cuda:N")
+def _number(value: Any) -> Any:
+    """Read "1e-3" as a number, which YAML 1.1 takes for a text, and 1000.0 as an integer."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-_SHA256 = (r"[0-9a-f]{64}", "a SHA-256 of 64 hexadecimal digits in lower case")
+def _printable(value: str) -> str:
+    if not value or not value.isprintable():
+        raise ValueError("should be a text of printable characters")
+    return value
 
 
-_FOLDER_NAME = (
-    r"(?=.{1,100}$)[.+-]*\w[\w.+-]*",
-    "a folder name of at most 100 letters, digits and . + - _",
-)
+def _path(value: Any) -> Path:
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
+        raise ValueError("should be a path")
+    try:
+        encoded = str(value).encode()
+    except UnicodeEncodeError:
+        raise ValueError("should be a path in Unicode") from None
+    if len(encoded) > _LONGEST_PATH or max(map(len, encoded.split(b"/"))) > _LONGEST_NAME:
+        raise ValueError(
+            f"is too long: at most {_LONGEST_PATH} bytes, {_LONGEST_NAME} in each name"
+        )
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise ValueError("names a home directory that does not exist") from None
 
 
-@dataclass(frozen=True)
+def _matching(pattern: str, meaning: str) -> AfterValidator:
+    """Accept texts that match a regular expression; `meaning` says in an error what it allows."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"should be {meaning}")
+        return value
+
+    return AfterValidator(check)
+
+
+Integer = Annotated[int, BeforeValidator(_number), Field(strict=True)]
+Number = Annotated[float, BeforeValidator(_number), Field(strict=True, allow_inf_nan=False)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Text = Annotated[str, Field(strict=True), AfterValidator(_printable)]
+Positive = Annotated[Number, Field(gt=0)]
+NotNegative = Annotated[Number, Field(ge=0)]
+FilePath = Annotated[Path, BeforeValidator(_path)]
+FolderName = Annotated[
+    Text,
+    _matching(
+        r"(?=.{1,100}$)[.+-]*\w[\w.+-]*",
+        "a folder name of at most 100 letters, digits and . + - _",
+    ),
+]
+Sha256 = Annotated[
+    Text, _matching(r"[0-9a-f]{64}", "a SHA-256 of 64 hexadecimal digits in lower case")
+]
+Device = Annotated[
+    Text, _matching(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]?))?", "auto, cpu, mps, cuda or cuda:N")
+]
+
+
+@section
 class DataFiles:
     """What the scripts write for a data set, and training reads."""
 
-    input_path: Path
-    audio_logits: Path = limited(Path("audio_logits_passt.hdf5"), folder="input_path")
-    audio_scene: Path = limited(Path("audio_scene_passt.hdf5"), folder="input_path")
-    caption_embeddings: Path = limited(Path("sentence_embeddings_mpnet.hdf5"), folder="input_path")
+    input_path: FilePath
+    audio_logits: FilePath = Path("audio_logits_passt.hdf5")
+    audio_scene: FilePath = Path("audio_scene_passt.hdf5")
+    caption_embeddings: FilePath = Path("sentence_embeddings_mpnet.hdf5")
+
+    @property
+    def vector_files(self) -> dict[str, Path]:
+        """The files of vectors, by key; where relative, they start from `input_path`."""
+        names = ("audio_logits", "audio_scene", "caption_embeddings", "tag_embeddings")
+        return {name: path for name, path in vars(self).items() if name in names}
 
 
-@dataclass(frozen=True)
+@section
 class TrainData(DataFiles):
     """Where Clotho, or a data set in its layout, is."""
 
-    input_path: Path = Path("data/demo_set/processed")
-    tag_embeddings: Path = limited(
-        Path("audioset_527_{audioset_info}_embeddings_mpnet.hdf5"), folder="input_path"
-    )
-    dataset_path: Path = Path("data/demo_set")
-    excluded_clips: Path | None = None
+    input_path: FilePath = Path("data/demo_set/processed")
+    tag_embeddings: FilePath = Path("audioset_527_{audioset_info}_embeddings_mpnet.hdf5")
+    dataset_path: FilePath = Path("data/demo_set")
+    excluded_clips: FilePath | None = None
 
 
-@dataclass(frozen=True)
+@section
 class EvalData(DataFiles):
     """The official Task 6b evaluation subset: queries and clips without ground truth."""
 
-    input_path: Path = Path("data/task6b/processed")
-    audio_path: Path = Path("data/task6b/test")
-    captions_file: Path = Path("data/task6b/retrieval_captions.csv")
+    input_path: FilePath = Path("data/task6b/processed")
+    audio_path: FilePath = Path("data/task6b/test")
+    captions_file: FilePath = Path("data/task6b/retrieval_captions.csv")
 
 
-@dataclass(frozen=True)
+@section
 class AudioCaps(DataFiles):
     """Where AudioCaps is, to train on before Clotho."""
 
-    input_path: Path = Path("data/demo_audiocaps/processed")
-    dataset_path: Path = Path("data/demo_audiocaps")
+    input_path: FilePath = Path("data/demo_audiocaps/processed")
+    dataset_path: FilePath = Path("data/demo_audiocaps")
 
 
-@dataclass(frozen=True)
+@section
 class Passt:
     """The audio tagger."""
 
     arch: Literal["demo", "passt_s_swa_p16_128_ap476", "passt_20sec", "passt_30sec"] = "demo"
-    weights: Path | None = None
-    batch_size: int | None = limited(None, low=1, high=10_000)
+    weights: FilePath | None = None
+    batch_size: Annotated[Integer, Field(ge=1, le=10_000)] | None = None
 
 
-@dataclass(frozen=True)
+@section
 class SentenceModel:
     """The sentence encoder."""
 
-    path: Path = Path("data/all-mpnet-base-v2")
-    name: str = "sentence-transformers/all-mpnet-base-v2"
-    sha256: str = limited(
-        "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
-        pattern=_SHA256,
-    )
-    batch_size: int = limited(64, low=1, high=100_000)
+    path: FilePath = Path("data/all-mpnet-base-v2")
+    name: Text = "sentence-transformers/all-mpnet-base-v2"
+    sha256: Sha256 = "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"
+    batch_size: Annotated[Integer, Field(ge=1, le=100_000)] = 64
 
 
-@dataclass(frozen=True)
+@section
 class Model:
     """The dual encoder."""
 
     audio_features: Literal["logits", "scene", "both"] = "logits"
-    audioset_info: Literal["tags", "sent_tags", "sent_notags", "none"] = "tags"
-    ratio_embed1: float = limited(0.8, low=0.0, high=1.0)
-    text_projection: bool = False
+    audioset_info: Annotated[
+        Literal["tags", "sent_tags", "sent_notags", "none"],
+        BeforeValidator(lambda value: "none" if value is None else value),  # null in YAML
+    ] = "tags"
+    ratio_embed1: Share = 0.8
+    text_projection: StrictBool = False
 
 
-@dataclass(frozen=True)
+@section
 class Training:
     """Loss, optimiser and schedule."""
 
-    init_checkpoint: Path | None = None
-    epochs: int = limited(30, low=1, high=1_000_000)
-    batch_size: int = limited(32, low=2, high=1_000_000)
+    init_checkpoint: FilePath | None = None
+    epochs: Annotated[Integer, Field(ge=1, le=1_000_000)] = 30
+    batch_size: Annotated[Integer, Field(ge=2, le=1_000_000)] = 32
     criterion: Literal[
         "TripletRankingLoss", "MixupTripletRankingLoss", "HardTripletRankingLoss", "InfoNCE"
     ] = "TripletRankingLoss"
-    margin: float = limited(0.4, low=0.0)
-    mixup_rate: float = limited(0.5, low=0.0, high=1.0)
-    mixup_beta: float = limited(0.4, above=0.0)
-    temperature: float = limited(0.07, low=0.01)
-    learnable_temperature: bool = False
-    learning_rate: float = limited(1e-3, above=0.0)
-    weight_decay: float = limited(0.0, low=0.0)
-    scheduler_factor: float = limited(0.1, above=0.0, high=0.999)
-    scheduler_patience: int = limited(5, low=0, high=1_000_000)
-    scheduler_threshold: float = limited(0.01, low=0.0)
-    device: str = limited("auto", pattern=_DEVICE)
+    margin: NotNegative = 0.4
+    mixup_rate: Share = 0.5
+    mixup_beta: Positive = 0.4
+    temperature: Annotated[Number, Field(ge=0.01)] = 0.07
+    learnable_temperature: StrictBool = False
+    learning_rate: Positive = 1e-3
+    weight_decay: NotNegative = 0.0
+    scheduler_factor: Annotated[Number, Field(gt=0, le=0.999)] = 0.1
+    scheduler_patience: Annotated[Integer, Field(ge=0, le=1_000_000)] = 5
+    scheduler_threshold: NotNegative = 0.01
+    device: Device = "auto"
 
 
-@dataclass(frozen=True)
+@section
 class Config:
     """All settings of a run, checked, with absolute paths."""
 
-    experiment: str = limited("demo", pattern=_FOLDER_NAME)
-    output_path: Path = Path("outputs")
-    seed: int = limited(1, low=0, high=2**63 - 1)
+    experiment: FolderName = "demo"
+    output_path: FilePath = Path("outputs")
+    seed: Annotated[Integer, Field(ge=0, le=2**63 - 1)] = 1
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    wandb: bool = False
-    wandb_project: str | None = None
-    wandb_entity: str | None = None
+    wandb: StrictBool = False
+    wandb_project: Text | None = None
+    wandb_entity: Text | None = None
     wandb_mode: Literal["online", "offline"] = "online"
-    train_data: TrainData = field(default_factory=TrainData)
-    eval_data: EvalData = field(default_factory=EvalData)
-    audiocaps: AudioCaps = field(default_factory=AudioCaps)
-    passt: Passt = field(default_factory=Passt)
-    sentence_model: SentenceModel = field(default_factory=SentenceModel)
-    model: Model = field(default_factory=Model)
-    training: Training = field(default_factory=Training)
+    train_data: TrainData = TrainData()
+    eval_data: EvalData = EvalData()
+    audiocaps: AudioCaps = AudioCaps()
+    passt: Passt = Passt()
+    sentence_model: SentenceModel = SentenceModel()
+    model: Model = Model()
+    training: Training = Training()
 
     @property
     def tag_embeddings(self) -> Path:
@@ -152,19 +207,17 @@ class Config:
         return Path(path.replace("{audioset_info}", self.model.audioset_info))
 
 
-def to_plain(config: Config) -> dict[str, Any]:
+def to_plain(config: Any) -> dict[str, Any]:
     """Turn settings into nested dicts of built-in types, ready for ``yaml.safe_dump``."""
 
-    def plain(value):
-        if isinstance(value, dict):
-            return {key: plain(item) for key, item in value.items()}
-        return str(value) if isinstance(value, Path) else value
+    def plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {key: str(value) if isinstance(value, Path) else value for key, value in items}
 
-    return plain(dataclasses.asdict(config))
+    return asdict(config, dict_factory=plain)
 
 
 def differing_settings(
-    one: Config, other: Config, *, only: typing.Sequence[str] = (), but: typing.Sequence[str] = ()
+    one: Config, other: Config, *, only: Sequence[str] = (), but: Sequence[str] = ()
 ) -> list[str]:
     """List the settings in which two configurations differ, as "key: value, not value".
 
@@ -178,10 +231,10 @@ def differing_settings(
 
     """
 
-    def within(key: str, names: typing.Sequence[str]) -> bool:
-        return any(key == name or key.startswith(f"{name}.") for name in names)
+    def within(key: str, names: Sequence[str]) -> bool:
+        return f"{key}.".startswith(tuple(f"{name}." for name in names))
 
-    values = [dict(_leaves(to_plain(config))) for config in (one, other)]
+    values = [dict(leaves(to_plain(config))) for config in (one, other)]
     return [
         f"{key}: {value!r}, not {values[1][key]!r}"
         for key, value in values[0].items()
@@ -189,9 +242,10 @@ def differing_settings(
     ]
 
 
-def _leaves(values: dict[str, Any], prefix: str = "") -> typing.Iterator[tuple[str, Any]]:
+def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """List the values of nested dicts, each with its dotted key."""
     for key, value in values.items():
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value

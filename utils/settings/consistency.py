@@ -1,25 +1,23 @@
-"""Settings that are right each by itself and wrong together.
+"""Settings that are valid by themselves and wrong together.
 
 A contradiction is a pair: the keys that it is about, and what is wrong.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # utils.settings.config imports this module
+if TYPE_CHECKING:  # parsing arguments needs no pydantic
     from utils.settings.config import Config
-
 
 Contradiction = tuple[tuple[str, ...], str]
 
 
 def destructive(config: Config) -> list[Contradiction]:
-    """List settings under which one file takes another's place, or nothing is left to train."""
+    """List settings under which one file would replace another, or nothing is left to train."""
     found = [*_shared_paths(config)]
     model = config.model
     if model.ratio_embed1 == 0 and model.audioset_info != "none" and not model.text_projection:
@@ -27,18 +25,17 @@ def destructive(config: Config) -> list[Contradiction]:
         found.append(
             (
                 keys,
-                "it is 0, so that the tag embedding is all of a clip's and nothing is left to train"
-                " (tag embeddings alone are scored beside every run); give the projection a weight",
+                "it is 0: a clip's embedding is its tag embedding, and nothing is left to train"
+                " (every run scores tag embeddings alone anyway); set it above 0",
             )
         )
     return found
 
 
 def contradictions(config: Config) -> list[Contradiction]:
-    """List what `destructive` does, and what is asked for and would silently not be done.
+    """List what `destructive` lists, and settings that would silently have no effect.
 
-    A sweep varies settings over a common base, and a setting may be meant for some of its runs:
-    there only `destructive` is asked.
+    In a sweep a setting may be meant for some of the runs; sweeps check `destructive` alone.
     """
     found = destructive(config)
     training = config.training
@@ -46,7 +43,7 @@ def contradictions(config: Config) -> list[Contradiction]:
         found.append(
             (
                 ("training.learnable_temperature", "training.criterion"),
-                f"it is True, and {training.criterion} has no temperature; set training.criterion "
+                f"it is True, but {training.criterion} has no temperature; set training.criterion "
                 "to InfoNCE, or this to False",
             )
         )
@@ -54,7 +51,7 @@ def contradictions(config: Config) -> list[Contradiction]:
         found.append(
             (
                 ("training.mixup_rate", "training.criterion"),
-                "it is 0, so that MixupTripletRankingLoss mixes nothing; raise it, or set "
+                "it is 0, so MixupTripletRankingLoss mixes nothing; set it above 0, or set "
                 "training.criterion to TripletRankingLoss",
             )
         )
@@ -67,9 +64,7 @@ def _shared_paths(config: Config) -> list[Contradiction]:
     for section in ("train_data", "eval_data", "audiocaps"):
         of_section = getattr(config, section)
         folders[f"{section}.input_path"] = of_section.input_path
-        for field in dataclasses.fields(of_section):
-            if "folder" in field.metadata:
-                files[f"{section}.{field.name}"] = getattr(of_section, field.name)
+        files |= {f"{section}.{key}": path for key, path in of_section.vector_files.items()}
     files |= {
         "train_data.tag_embeddings": config.tag_embeddings,
         "train_data.excluded_clips": config.train_data.excluded_clips,
@@ -78,8 +73,8 @@ def _shared_paths(config: Config) -> list[Contradiction]:
         "training.init_checkpoint": config.training.init_checkpoint,
     }
     return [
-        *_at_one_place(folders, "the preprocessed files of one data set would replace the other's"),
-        *_at_one_place(files, "one file would be written, or read, in place of the other"),
+        *_at_one_place(folders, "one data set's preprocessed files would overwrite the other's"),
+        *_at_one_place(files, "each would overwrite the other, or be read in its place"),
     ]
 
 

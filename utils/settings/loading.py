@@ -1,21 +1,34 @@
 """YAML files and --set ─► `Config`, with all problems in one message."""
 
-import typing
+import difflib
+import functools
+import operator
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from utils.runtime.errors import InputError, counted, shown
-from utils.settings.config import DEFAULT_CONFIG, Config
+from utils.settings.config import DEFAULT_CONFIG, Config, DataFiles, leaves, to_plain
 from utils.settings.consistency import Contradiction, contradictions
 from utils.settings.safe_yaml import parse_yaml, read_yaml
-from utils.settings.schema import build, section_names
 
-Check = typing.Callable[[Config], list[Contradiction]]
+Check = Callable[[Config], list[Contradiction]]
+
+_SECTIONS = [field.name for field in fields(Config) if is_dataclass(field.type)]
+_WORDING = {  # of pydantic's errors, where a user of YAML needs other words
+    "bool_type": "should be True or False",
+    "dataclass_type": "should be a section of keys",
+    "string_type": "should be a text; put it in quotes",
+}
 
 
 def load_config(
     path: str | Path = DEFAULT_CONFIG,
-    overrides: typing.Sequence[str] = (),
+    overrides: Sequence[str] = (),
     *,
     check: Check = contradictions,
 ) -> Config:
@@ -28,7 +41,7 @@ def load_config(
     overrides : sequence of str
         Each ``section.key=value``; the value is read as YAML.
     check : callable
-        Finds what contradicts itself: see `utils.settings.consistency`.
+        Lists contradictions, see `utils.settings.consistency`.
 
     Returns
     -------
@@ -37,12 +50,12 @@ def load_config(
     Raises
     ------
     InputError
-        If the file is missing, is no YAML mapping, or has unknown keys, wrong types, values out of
-        range or settings that contradict each other: one message that lists them all.
+        If the file is missing, is not a YAML mapping, or has unknown keys, wrong types, values out
+        of range or contradictions: one message lists them all.
 
     """
     path = Path(path)
-    hint = f"Give one with --config FILE; the project's own is {DEFAULT_CONFIG}."
+    hint = f"Pass one with --config FILE; the project's own is {DEFAULT_CONFIG}."
     values = read_yaml(path, dict, what="settings file", hint=hint)
     base = path.resolve().parent
     return parse_config(values, overrides, base=base, source=str(path), check=check)
@@ -50,15 +63,15 @@ def load_config(
 
 def parse_config(
     values: dict[str, Any],
-    overrides: typing.Sequence[str] = (),
+    overrides: Sequence[str] = (),
     *,
     base: Path,
     source: str,
     check: Check | None = None,
 ) -> Config:
-    """Check settings that come as nested dicts; `base` is where relative paths start.
+    """Check settings given as nested dicts; relative paths start from `base`.
 
-    Without a `check` they may contradict each other, as those of a checkpoint may: it is trained.
+    The settings of a checkpoint may contradict each other, since it is trained: pass no `check`.
 
     Raises
     ------
@@ -67,15 +80,18 @@ def parse_config(
 
     """
     if not isinstance(values, dict):
-        raise InputError(f"{source}: {shown(values)} stands where the settings should be.")
-    # Overrides go into copies, of each section too: an alias may stand for two of them.
+        raise InputError(f"{source}: expected settings, found {shown(values)}.")
+    # Copy each section: two may be one object in memory, by a YAML alias.
     values = {key: dict(part) if isinstance(part, dict) else part for key, part in values.items()}
     problems: list[str] = []
     for override in overrides:
-        _apply_override(values, override, problems)
-    config = build(Config, values, base=base, problems=problems)
+        try:
+            _apply(override, values)
+        except ValueError as error:
+            problems.append(f"--set {shown(override)}: {error}")
+    config = _anchored(validated(Config, values, problems), base)
     for keys, text in check(config) if check else ():
-        # Where one of them is wrong by itself, a default has stood in for it.
+        # A default stands in for a value that is already reported.
         if not any(problem.startswith(f"{key}:") for problem in problems for key in keys):
             problems.append(f"{keys[0]}: {text}")
     if problems:
@@ -83,31 +99,104 @@ def parse_config(
         raise InputError(
             f"{counted(len(problems), 'problem')} in the settings "
             f"({source}{' and --set' if overrides else ''}):\n{listing}\n"
-            f"Mend them and run again; {DEFAULT_CONFIG.name} explains every key."
+            f"Fix them and run again; {DEFAULT_CONFIG.name} explains every key."
         )
     return config
 
 
-def _apply_override(values: dict, override: str, problems: list[str]) -> None:
+def validated(schema: type, values: Any, problems: list[str]) -> Any:
+    """Make a dataclass from plain values.
+
+    Parameters
+    ----------
+    schema : type
+        A dataclass whose fields all have defaults, with types of `utils.settings.config`.
+    values : dict
+        Nested as the schema is; it is not changed.
+    problems : list of str
+        One line is appended for each unknown key and invalid value, whose default is used.
+
+    Returns
+    -------
+    An instance of `schema`.
+
+    """
+    if not isinstance(values, dict):
+        problems.append(f"{shown(values)} should be a section of keys")
+        return schema()
+    values = _known(schema, values, problems, [key for key, _ in leaves(to_plain(schema()))])
+    try:
+        return TypeAdapter(schema).validate_python(values)
+    except ValidationError as error:
+        for problem in error.errors(include_url=False):
+            problems.append(_described(problem))
+            *sections, key = problem["loc"]
+            functools.reduce(operator.getitem, sections, values).pop(key)
+    return TypeAdapter(schema).validate_python(values)
+
+
+def _known(
+    schema: type, values: dict, problems: list[str], names: list[str], prefix: str = ""
+) -> dict:
+    """Copy the values that have a field; one that is null stands for a section of defaults."""
+    types = {field.name: field.type for field in fields(schema)}
+    sections = [name for name, kind in types.items() if is_dataclass(kind)]
+    known = {}
+    for key, value in values.items():
+        if key not in types:
+            name = key if isinstance(key, str) and key.isprintable() else shown(key)
+            # A key in the wrong section is as common a slip as a misspelt one.
+            guesses = [n for n in names if n.rpartition(".")[2] == name.rpartition(".")[2]]
+            guesses += difflib.get_close_matches(prefix + name, names + sections, n=1)
+            guess = f"; did you mean {guesses[0]}?" if guesses else ""
+            problems.append(f"{prefix}{name}: unknown key{guess}")
+        elif key not in sections:
+            known[key] = value
+        elif isinstance(value, dict):
+            known[key] = _known(types[key], value, problems, names, f"{prefix}{key}.")
+        elif value is not None:
+            known[key] = value
+    return known
+
+
+def _described(problem: Any) -> str:
+    """Describe an error of pydantic: the key, the value and what is allowed."""
+    wording = re.sub(r"^(Input|Value error,) ", "", problem["msg"])
+    wording = _WORDING.get(problem["type"], wording)
+    choices = re.findall(r"'(.*?)'", problem.get("ctx", {}).get("expected", ""))
+    if guess := difflib.get_close_matches(shown(problem["input"]), choices, n=1):
+        wording += f"; did you mean {guess[0]}?"
+    return f"{'.'.join(problem['loc'])}: {shown(problem['input'])} {wording}"
+
+
+def _anchored(section: Any, base: Path) -> Any:
+    """Let the relative paths of settings start from a folder."""
+    changed: dict[str, Any] = {}
+    for key, value in vars(section).items():
+        if is_dataclass(value):
+            changed[key] = _anchored(value, base)
+        elif isinstance(value, Path):
+            of_vectors = isinstance(section, DataFiles) and key in section.vector_files
+            changed[key] = (changed["input_path"] if of_vectors else base) / value
+    return replace(section, **changed)
+
+
+def _apply(override: str, values: dict[str, Any]) -> None:
+    """Write ``section.key=value`` into nested dicts; a ValueError says why it cannot be done."""
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
-        problems.append(f"--set {shown(override)}: write it as section.key=value")
-        return
+        raise ValueError("write it as section.key=value")
     try:
         value = parse_yaml(text)
     except ValueError:
-        problems.append(f"--set {shown(override)}: {shown(text)} is not a valid YAML value")
-        return
+        raise ValueError(f"{shown(text)} is not a valid YAML value") from None
     *sections, last = key.strip().split(".")
     for section in sections:
         if values.get(section) is None:
             values[section] = {}
         values = values[section]
         if not isinstance(values, dict):
-            problems.append(f"--set {shown(override)}: {shown(section)} is a value, not a section")
-            return
-    if isinstance(values.get(last), dict) or (not sections and last in section_names(Config)):
-        name = shown(key.strip())
-        problems.append(f"--set {shown(override)}: {name} is a section; name a key in it")
-        return
+            raise ValueError(f"{shown(section)} is a value, not a section")
+    if isinstance(values.get(last), dict) or (not sections and last in _SECTIONS):
+        raise ValueError(f"{shown(key.strip())} is a section; name a key in it")
     values[last] = value

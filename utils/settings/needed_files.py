@@ -1,29 +1,21 @@
 """Files that settings name and a command needs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from utils.runtime.errors import InputError
 
-if TYPE_CHECKING:  # utils.settings.config imports this module
-    pass
-
-
-# A key of the settings, the file that it names (None: none is named), and what to do without it.
+# A key of the settings, its file (None: not set), and what to do where the file is missing.
 Needed = tuple[str, Path | None, str]
 
 
 def require_files(needed: Iterable[Needed]) -> None:
-    """Refuse to begin where files are missing that the settings name: one message for all.
+    """Check that the files named by the settings exist; one message lists all that are missing.
 
     Parameters
     ----------
     needed : iterable of (str, Path or None, str)
-        Key of the settings, file, and what to do where it is missing. A file that several need is
-        told once.
+        Key of the settings, file, and what to do where it is missing. Duplicates are listed once.
 
     Raises
     ------

@@ -1,9 +1,19 @@
-"""The options that every command takes, and the settings that they ask for."""
+"""The options that every command takes, and the settings that they select.
+
+Parsing arguments must be fast, so pydantic is imported only where settings are loaded.
+"""
+
+from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from utils.settings import config, consistency, loading
+from utils.settings.consistency import contradictions
+
+if TYPE_CHECKING:
+    from utils.settings.config import Config
+    from utils.settings.loading import Check
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -18,8 +28,8 @@ def parser(description: str) -> argparse.ArgumentParser:
 def add_config_options(target: argparse.ArgumentParser, *, of_subcommand: bool = False) -> None:
     """Add --config and --set to a parser, or to one of its subcommands.
 
-    A subcommand keeps its own in other attributes, so that options before and after its name
-    count together instead of the later silencing the earlier.
+    A subcommand stores its own in other attributes, so that options before and after its name add
+    up; otherwise the later ones would replace the earlier.
     """
     prefix = "command_" if of_subcommand else ""
     target.add_argument(
@@ -40,37 +50,39 @@ def add_config_options(target: argparse.ArgumentParser, *, of_subcommand: bool =
 
 
 def add_subset_option(target: argparse.ArgumentParser, *choices: str) -> None:
-    """Add --subset, which says for which data set to work; the first of the choices by default."""
+    """Add --subset, which selects the data set; the default is the first of the choices."""
     sections = {"clotho": "train_data", "task6b": "eval_data", "audiocaps": "audiocaps"}
-    listing = "; ".join(f"{choice}: {sections[choice]} of the settings" for choice in choices)
+    listing = "; ".join(f"{choice}: {sections[choice]} in the settings" for choice in choices)
     target.add_argument(
         "--subset",
         choices=choices,
         default=choices[0],
-        help=f"which data set (default {choices[0]}). {listing}",
+        help=f"data set to process (default: {choices[0]}). {listing}",
     )
 
 
 def add_strict_option(target: argparse.ArgumentParser) -> None:
-    """Add --strict, which stops at the first sound file that cannot be used."""
+    """Add --strict, which stops at the first unusable sound file."""
     target.add_argument(
         "--strict",
         action="store_true",
-        help="stop at the first sound file that cannot be used, instead of leaving it out",
+        help="stop at the first unusable sound file instead of skipping it",
     )
 
 
 def load_config(
     args: argparse.Namespace,
     *,
-    default: Path | config.Config = config.DEFAULT_CONFIG,
-    check: loading.Check = consistency.contradictions,
-) -> config.Config:
-    """Load the settings that --config and --set ask for.
+    default: Path | Config | None = None,
+    check: Check = contradictions,
+) -> Config:
+    """Load the settings that --config and --set select.
 
-    `default` is the file, or the settings themselves, that hold without --config. `check` finds
-    what contradicts itself in a file, see `utils.settings.consistency`.
+    Without --config they come from `default`: a file, settings, or the project's conf.yaml if None.
+    `check` lists the contradictions of a file, see `utils.settings.consistency`.
     """
+    from utils.settings import config, loading
+
     overrides = [*args.overrides, *getattr(args, "command_overrides", [])]
     given = config_file(args, default=default)
     if isinstance(given, config.Config):
@@ -80,8 +92,8 @@ def load_config(
     return loading.load_config(given, overrides, check=check)
 
 
-def config_file(
-    args: argparse.Namespace, *, default: Path | config.Config = config.DEFAULT_CONFIG
-) -> Path | config.Config:
-    """Return the settings file that --config names, after a subcommand or before; or `default`."""
-    return getattr(args, "command_config", None) or args.config or default
+def config_file(args: argparse.Namespace, *, default: Path | Config | None = None) -> Path | Config:
+    """Return what --config names, after a subcommand or before; or `default`, or conf.yaml."""
+    from utils.settings.config import DEFAULT_CONFIG
+
+    return getattr(args, "command_config", None) or args.config or default or DEFAULT_CONFIG
