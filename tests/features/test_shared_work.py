@@ -61,7 +61,7 @@ class Table:
             failed=failed,
             team=team,
             advance=self.advanced.append,
-        ).computed
+        )[0]
 
 
 @pytest.fixture
@@ -263,7 +263,7 @@ def test_a_machine_that_does_not_see_the_folder_is_refused(table, elsewhere):
     _, error = together(
         2, lambda team: table(team=team, path=elsewhere if team.rank else table.path)
     )
-    assert f"Let {elsewhere.parent} be a folder that all machines see" in str(error)
+    assert f"All machines must see the folder {elsewhere.parent}" in str(error)
 
 
 def test_a_machine_that_sees_another_such_folder_comes_out_at_the_end(table, elsewhere):

@@ -7,8 +7,9 @@ import torch
 
 from models import architectures, passt
 from utils.audio.sound_file import UnusableSound
-from utils.features import updating
+from utils.features import tagger
 from utils.features.tagger import clip_batches, clip_units, make_tagger
+from utils.features.updating import Target, update_vector_files
 from utils.features.vector_file import read_vectors
 from utils.features.weights import load_weights
 from utils.runtime import pools
@@ -57,7 +58,7 @@ def test_decoding_stays_a_bounded_number_of_clips_ahead(clips, monkeypatch):
             decoded.append(path)
         yield np.zeros(20, np.float32)
 
-    monkeypatch.setattr(updating, "mono_blocks", counting)
+    monkeypatch.setattr(tagger, "mono_blocks", counting)
     batches = clip_batches(clips * 10, clip_units(120), tag, **SETTINGS)
     next(batches)
     assert len(decoded) <= pools._DECODED_AHEAD + 1
@@ -97,12 +98,13 @@ class Update:
                 size = len(texts[i])
                 yield [i], np.array([[size, size + 1, size + 2]], np.float32)
 
-        return updating.update_vector_files(
-            self.paths,
+        return update_vector_files(
+            [
+                Target(path, {"what": path.stem, "model": model}, width)
+                for path, width in zip(self.paths, (1, 2), strict=True)
+            ],
             ids,
-            attributes=[{"what": "a", "model": model}, {"what": "b", "model": model}],
             columns={"texts": texts},
-            widths=[1, 2],
             unusable=unusable,
             start=lambda: (clip_units(len(ids)), compute),
         )
@@ -189,7 +191,7 @@ def test_what_was_mended_is_computed(update):
 
 def test_where_nothing_can_be_computed_nothing_is_written(update):
     update.odd = {"x", "y"}
-    with pytest.raises(InputError, match=r"not a single one of the 2 rows .*\n  - x: is odd\n"):
+    with pytest.raises(InputError, match=r"none of the 2 rows .*\n  - x: is odd\n"):
         update(["x", "y"], ["1", "22"])
     assert not update.paths[0].exists()
 
