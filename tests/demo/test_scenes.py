@@ -327,7 +327,7 @@ def test_manifest_says_what_it_is(written: Path) -> None:
     manifest = json.loads((written / "demo_set.json").read_text())
     assert manifest["seed"] == 5
     assert manifest["clips"] == {"development": 16, "validation": 3, "evaluation": 3}
-    assert manifest["generator_sha256"] == demo_set.source_hash()
+    assert manifest["generator_version"] == demo_set.GENERATOR_VERSION
     assert "Synthetic" in manifest["statement"]
 
 
@@ -387,6 +387,18 @@ def test_other_parameters_replace_the_clips_and_nothing_else(copied: Path) -> No
     assert [len(read_csv(copied, split)) - 1 for split in SPLITS] == [2, 1, 1]
 
 
+def test_a_set_of_an_older_generator_is_replaced(written: Path, copied: Path) -> None:
+    manifest = copied / demo_set.MANIFEST
+    parameters = json.loads(manifest.read_text())
+    parameters["generator_sha256"] = 64 * parameters.pop("generator_version")
+    manifest.write_text(json.dumps(parameters))
+    clip = sorted((copied / "validation").iterdir())[0]
+    with soundfile.SoundFile(clip, "w", 8000, 1) as file:
+        file.comment = f"{demo_set.STATEMENT}. {64 * 'a'} seed 5 validation 0"
+    assert scenes.write_demo_set(copied, clips=CLIPS, seed=5).written == 1
+    assert contents(copied) == contents(written)
+
+
 def test_change_of_parameters_after_an_interruption_leaves_no_old_clip(copied: Path) -> None:
     (copied / demo_set.MANIFEST).rename(copied / demo_set.MARKER)
     scenes.write_demo_set(copied, clips=(1, 1, 1), seed=5)
@@ -411,7 +423,7 @@ def test_file_in_the_way_is_refused(copied: Path) -> None:
     path = sorted((copied / "evaluation").iterdir())[0]
     path.write_bytes(b"something else")
     (copied / "clotho_captions_evaluation.csv").unlink()
-    with pytest.raises(InputError, match=r"is in the way of the demo set"):
+    with pytest.raises(InputError, match="is not part of the demo set"):
         scenes.write_demo_set(copied, clips=CLIPS, seed=5)
     assert path.read_bytes() == b"something else"
 

@@ -85,7 +85,7 @@ def test_kinds_are_named_by_their_keys_and_have_possible_counts_and_durations() 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_countable_kinds_have_as_many_onsets_as_asked_for(name: str, count: int) -> None:
     kind = EVENT_KINDS[name]
-    seconds = count * kind.period[1] + kind.tail
+    seconds = count * kind.period[1] + kind.rings_seconds
     sound = render(name, seed=count, seconds=seconds, count=count)
     level = envelope(sound, 32000)
     apart = round(0.6 * kind.period[1] / 0.01)
@@ -96,7 +96,7 @@ def test_countable_kinds_have_as_many_onsets_as_asked_for(name: str, count: int)
 @pytest.mark.parametrize("name", COUNTABLE)
 def test_repeats_lie_apart_by_the_period(name: str) -> None:
     kind = EVENT_KINDS[name]
-    two = render(name, seconds=2 * kind.period[1] + kind.tail, count=2)
+    two = render(name, seconds=2 * kind.period[1] + kind.rings_seconds, count=2)
     half = round((blocks.FIRST_ONSET + 0.8 * kind.period[1]) * 32000)
     assert np.abs(two[half:]).max() > 0.3
 

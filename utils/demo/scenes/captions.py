@@ -67,6 +67,7 @@ def describe_scene(scene: Scene, rng: np.random.Generator) -> list[str]:
     ------
     RuntimeError
         When the words of the scene's kinds do not yield five captions of that length.
+
     """
     templates = _templates(scene)
     writer = _Writer(scene, rng)

@@ -58,6 +58,7 @@ def clip_name(scene: Scene, split: str, index: int) -> str:
     -------
     str
         With the ending ``.wav``.
+
     """
     if index == 0 and split in SHARED_SPLITS:
         return f"{SHARED_STEM}.wav"
