@@ -170,7 +170,7 @@ def test_captions_are_five_distinct_sentences_about_every_event() -> None:
                 assert any(w in caption.lower() for w in words_of(event.kind)), (event, caption)
 
 
-def test_captions_are_grammatical_where_a_rule_can_tell() -> None:
+def test_captions_break_no_rule_of_grammar() -> None:
     plural = r"(two|three|four|five|six|seven|eight|several|many|a few|a couple of|a number of)"
     faults = re.compile(
         rf"\ba [aeiou]|\ban [^aeiou]|  | ,|\bthere is {plural}\b|\bthere are (a|an|one|the) (?!few"
@@ -213,7 +213,7 @@ def test_loudness_in_captions_is_that_of_the_event(
     assert not re.search(unwanted, text)
 
 
-def test_distance_is_told() -> None:
+def test_distance_is_mentioned() -> None:
     scene = single("dog", level_db=-30.0, distant=True, count=3)
     text = " ".join(c for i in range(10) for c in scenes.describe_scene(scene, rng(i)))
     assert "in the distance" in text
@@ -308,7 +308,7 @@ def test_names_are_unique_in_large_sets() -> None:
     assert len({name.casefold().replace(" ", "") for name in made}) == 20000
 
 
-def test_one_name_stands_in_two_splits_for_different_sounds(written: Path) -> None:
+def test_one_name_is_used_in_two_splits_for_different_sounds(written: Path) -> None:
     common = {p.name for p in (written / "development").iterdir()}
     common &= {p.name for p in (written / "evaluation").iterdir()}
     assert common
@@ -351,7 +351,7 @@ def test_missing_file_is_made_again(written: Path, copied: Path) -> None:
     assert contents(copied) == contents(written)
 
 
-def test_interrupted_run_is_continued(written: Path, tmp_path: Path) -> None:
+def test_interrupted_run_is_resumed(written: Path, tmp_path: Path) -> None:
     class Stop(Exception):
         pass
 
@@ -472,7 +472,7 @@ def test_no_clip_is_in_both_layouts(audiocaps_set: Path, tmp_path: Path) -> None
         assert texts.isdisjoint(caption for _, caption in rows)
 
 
-def test_an_audiocaps_set_goes_on_is_left_alone_and_never_replaces_a_clotho_set(
+def test_an_audiocaps_set_is_left_alone_resumed_and_never_replaced_by_a_clotho_set(
     audiocaps_set: Path, tmp_path: Path
 ) -> None:
     options = {"clips": (21, 2, 2), "seed": 3, "layout": scenes.AUDIOCAPS}

@@ -5,7 +5,6 @@ Shapes: B batch, S samples of a window, W windows of a clip, D numbers per row.
 
 import itertools
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -228,12 +227,7 @@ def clip_batches(
         If `strict`.
 
     """
-    running: deque[tuple[Sequence[int], Tensor]] = deque()
-
-    def finished() -> tuple[Sequence[int], NDArray[np.float32]]:
-        unit, rows = running.popleft()
-        return unit, rows.cpu().numpy()
-
+    computed: list[tuple[Sequence[int], Tensor]] = []
     clips = tag_clips([paths[position] for (position,) in units], tag, **cutting)
     for unit, rows in zip(units, clips, strict=True):
         if isinstance(rows, UnusableSound):
@@ -241,9 +235,10 @@ def clip_batches(
                 raise rows
             yield unit, rows.reason
             continue
-        running.append((unit, rows.mean(dim=0, keepdim=True)))
-        # A GPU gets the next clip before the numbers of this one are waited for.
-        if len(running) > 1 or not rows.is_cuda:
-            yield finished()
-    while running:
-        yield finished()
+        computed.append((unit, rows.mean(dim=0, keepdim=True)))
+        # A GPU gets the next clip before this one's numbers are waited for.
+        if len(computed) > 1 or not rows.is_cuda:
+            unit, rows = computed.pop(0)
+            yield unit, rows.cpu().numpy()
+    for unit, rows in computed:
+        yield unit, rows.cpu().numpy()

@@ -10,12 +10,11 @@ import io
 import json
 import os
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +45,6 @@ OTHER_RATES = {5: 22050, 9: 32000, 13: 48000}  # by index modulo RATE_EVERY
 RATE_EVERY = 16
 STEREO_EVERY, STEREO_AT = 5, 2
 DEEP_EVERY, DEEP_AT = 7, 3  # 24-bit instead of 16-bit
-PENDING_PER_JOB = 4
 
 
 @dataclass(frozen=True)
@@ -173,29 +171,6 @@ def _make_clip(
     samples = render_scene(scene, rng, rate, channels=channels)
     _write_clip(path, samples, rate, subtype, comment)
     return name, captions, True
-
-
-def _make_clips(
-    folder: Path,
-    parameters: Parameters,
-    split_index: int,
-    pool: ProcessPoolExecutor | None,
-    jobs: int,
-) -> Iterator[tuple[str, list[str], bool]]:
-    """Make the clips of a split in order, never more than a few of them waiting in the pool."""
-    indices: Iterable[int] = range(parameters.clips[split_index])
-    if pool is None:
-        for index in indices:
-            yield _make_clip(folder, parameters, split_index, index)
-        return
-    indices = iter(indices)
-    pending: deque[Future] = deque()
-    while True:
-        for index in islice(indices, PENDING_PER_JOB * jobs - len(pending)):
-            pending.append(pool.submit(_make_clip, folder, parameters, split_index, index))
-        if not pending:
-            return
-        yield pending.popleft().result()
 
 
 def _read_parameters(path: Path) -> Parameters | None:
@@ -336,14 +311,14 @@ def write_demo_set(
     with ExitStack() as stack:
         pool = stack.enter_context(worker_pool(jobs)) if jobs > 1 else None
         bar = stack.enter_context(progress(sum(clips))) if progress else None
-        written = _write_splits(folder, parameters, pool, jobs, bar)
+        written = _write_splits(folder, parameters, pool, bar)
     _write_parameters(manifest, parameters)
     marker.unlink()
     return DemoSetReport(written=written, kept=total - written, up_to_date=False)
 
 
 def _write_splits(
-    folder: Path, parameters: Parameters, pool: ProcessPoolExecutor | None, jobs: int, bar: Any
+    folder: Path, parameters: Parameters, pool: ProcessPoolExecutor | None, bar: Any
 ) -> int:
     """Write all clips, and then the CSVs; return how many clips were new."""
     layout = parameters.shape
@@ -351,7 +326,9 @@ def _write_splits(
     tables = []
     for split_index in range(len(layout.splits)):
         clips = []
-        for name, captions, new in _make_clips(folder, parameters, split_index, pool, jobs):
+        make = partial(_make_clip, folder, parameters, split_index)
+        indices = range(parameters.clips[split_index])
+        for name, captions, new in pool.map(make, indices) if pool else map(make, indices):
             clips.append((name, captions))
             written += new
             if bar is not None:

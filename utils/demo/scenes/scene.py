@@ -125,7 +125,7 @@ def _pick_kinds(
 def _pick_background(
     rng: np.random.Generator, kinds: Mapping[str, EventKind], chosen: list[EventKind]
 ) -> EventKind | None:
-    """Take a sustained kind out of `chosen`, or add one, to lie under the rest."""
+    """Take a sustained kind out of `chosen`, or add one, as background of the rest."""
     sustained = [kind for kind in chosen if kind.sustained]
     if sustained and rng.uniform() < BACKGROUND_SHARE:
         background = sustained[rng.integers(len(sustained))]

@@ -50,7 +50,7 @@ class Nominal:
     plural : str, optional
         Given for nouns that are counted with the event's own count.
     tail : str
-        What follows the noun, an adjective does not come between.
+        What follows the noun directly.
     article : str
         "a" (written "an" where needed), "the", or "" for mass nouns and bare plurals.
     is_plural : bool
@@ -84,7 +84,7 @@ class EventKind:
     name : str
         Short identifier.
     tags : tuple of str
-        AudioSet display names: the kind's own class first, then those truly heard along with it.
+        AudioSet display names: the kind's own class first, then others that apply to it.
     sustained : bool
         Can be a background texture (rain, an engine).
     countable : bool
