@@ -1,9 +1,9 @@
 """Rows of a file, computed by one process or by a team, and kept in journals until all are there.
 
 Rank 0 keeps its rows in the journal ``<file>.partial``, rank r in ``<file>.partial.<r>``. Rank 0
-also decides: it reads all journals, broadcasts which rows are missing, and collects them at the
-end. So the others need not see the same state of the disk at the same moment, and the journals of
-any number of earlier processes can be used.
+alone reads all journals, broadcasts which rows are missing, and collects them at the end. So the
+other ranks need not see the same state of the disk, and journals of any number of earlier processes
+can be used.
 
 Rows are computed in units (a clip, a batch of texts). Units do not depend on which rows are missing
 nor on the number of processes, and therefore the numbers do not either.
@@ -104,17 +104,17 @@ def compute_rows(
     work : Work
         The same on every rank.
     start : callable
-        Loads the network; called only if something is missing. Returns the units (disjoint lists of
-        positions in ``work.keys`` that together hold all of them) and a function that takes some
-        units and yields (positions, rows), or (positions, reason) if they cannot be computed, in
-        any order. A unit with a missing row is computed as a whole.
+        Loads the network; called only if something is missing. Returns the units (lists of
+        positions in ``work.keys``, each in one list) and a function that takes some units and
+        yields (positions, rows), or (positions, reason) if they cannot be computed, in any order.
+        A unit with a missing row is computed as a whole.
     finish : callable, or None if the result is written already
-        Called on rank 0 in the end with the table, shape (N, D), and the reasons for the keys whose
-        rows are not computed; writes the result. The journals are removed after it.
+        Called on rank 0 with the table, shape (N, D), and the reasons for keys without a row;
+        writes the result. The journals are removed after it.
     known : mapping of str to ndarray of shape (D,), optional
-        Rows that exist already, by key. Only rank 0's counts.
+        Rows that exist already, by key; used on rank 0.
     failed : mapping of str to str, optional
-        Keys that are known not to be computable, and why. Only rank 0's counts.
+        Keys that are known not to be computable, and why; used on rank 0.
     team : Team
     advance : callable
         Called with the number of rows that were finished since the last call: first those found,
