@@ -1,7 +1,7 @@
-"""What is known of the PaSST networks before one is loaded.
+"""Facts about the PaSST networks that are needed before one is loaded.
 
-Apart from `models.passt`, whose imports take seconds: a search in sounds that are tagged already
-needs these facts and no network.
+They are not in `models.passt`, whose imports take seconds, because a search in tagged sounds needs
+these facts but no network.
 """
 
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ CLASSES = 527  # AudioSet
 HOP_SECONDS = 2.5  # between the windows of a long clip
 FRAME_HOP = 320  # samples between the frames of the spectrogram
 _PATCH = 16  # frames and mel bands
-MIN_SAMPLES = (_PATCH - 1) * FRAME_HOP + 1  # fewer give no single patch
+MIN_SAMPLES = (_PATCH - 1) * FRAME_HOP + 1  # fewer do not fill a patch
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What distinguishes the supported networks."""
+    """How a supported network differs from the others; `arguments` are those of hear21passt."""
 
     window_seconds: float
     embedding_size: int
@@ -34,7 +34,7 @@ ARCHITECTURES = {
         weights_url=f"{_RELEASES}/v0.0.1-audioset/passt-s-f128-p16-s10-ap.476-swa.pt",
         weights_sha256="302903fa8c4aee817b11dc982da0b29aaf8d11a3e722420476d0a12c9db70c2c",
     ),
-    # Of the longer windows' weights no hash is published that we know: they stay unverified.
+    # No hashes are published for the weights of the longer windows, so these are not verified.
     "passt_20sec": Architecture(
         window_seconds=20,
         embedding_size=768,
@@ -51,7 +51,7 @@ ARCHITECTURES = {
     "demo": Architecture(
         window_seconds=10,
         embedding_size=144,
-        # scripts/train_demo_tagger.py prints it.
+        # Printed by scripts/train_demo_tagger.py.
         weights_sha256="11fc80cd073d18674f1a601d379ddef08e2f786d20ca3438fe2a8049e4e2e8c9",
         arguments={
             "img_size": (128, 998),
@@ -65,5 +65,5 @@ ARCHITECTURES = {
 
 
 def windows_at_once(device_type: str) -> int:
-    """Tell how many windows to give to a pass: few stay in a CPU's caches, many fill a GPU."""
+    """Windows per pass: few, to stay in a CPU's caches, or many, to fill a GPU."""
     return 2 if device_type == "cpu" else 16

@@ -1,9 +1,9 @@
 """PaSST: windows of sound ─► AudioSet logits and a scene embedding.
 
 Wraps the network and the mel front end of ``hear21passt`` (Koutini et al., "Efficient training of
-audio transformers with patchout", Interspeech 2022, https://arxiv.org/abs/2110.05069). The numbers
-are those of ``hear21passt``; the filterbank is computed once instead of at every call, and the
-attention never stores the N × N maps of all heads.
+audio transformers with patchout", Interspeech 2022, https://arxiv.org/abs/2110.05069), with equal
+numbers. The filterbank is computed once instead of at every call, and attention never stores the
+N × N maps of all heads.
 
 Shapes: B windows, S samples, T frames, E scene embedding dimension.
 """
@@ -30,7 +30,7 @@ from models.architectures import (
 from utils.runtime import onednn
 
 _PREEMPHASIS = 0.97
-_MAP_NUMBERS = 2**21  # of an attention map that are held at once: few enough for the caches
+_MAP_NUMBERS = 2**21  # numbers of an attention map held at once; they fit in the caches
 
 
 class Passt(nn.Module):
@@ -56,7 +56,7 @@ class Passt(nn.Module):
         self.net = _build_net(arch, architecture)
         for block in self.net.blocks:
             block.attn = _FusedAttention.like(block.attn)
-        self.net.blocks[-1].__class__ = _LastBlock
+        self.net.blocks[-1] = _LastBlock(self.net.blocks[-1])
 
     def forward(self, windows: Tensor) -> tuple[Tensor, Tensor]:
         """Tag windows of sound.
@@ -64,7 +64,7 @@ class Passt(nn.Module):
         Parameters
         ----------
         windows : Tensor, shape (B, S), float32
-            Mono sound at 32 kHz, in [-1, 1]; `MIN_SAMPLES` <= S <= `self.window`.
+            Mono sound at 32 kHz, in [-1, 1]; `architectures.MIN_SAMPLES` <= S <= `self.window`.
 
         Returns
         -------
@@ -73,17 +73,17 @@ class Passt(nn.Module):
         scene : Tensor, shape (B, E), float32
 
         """
-        # The front end takes differences of large numbers and a logarithm: never in half precision.
+        # Differences of large numbers and a logarithm must not be computed in half precision.
         with torch.autocast(windows.device.type, enabled=False):
             mels = self.mel(windows.float())
         with warnings.catch_warnings():
-            # A clip shorter than the window is meant to be; the network cuts its time embedding.
+            # Clips may be shorter than the window; the network cuts its time embedding.
             warnings.filterwarnings("ignore", message="Input image size")
             logits, scene = self.net(mels.unsqueeze(1))
         return logits.float(), scene.float()
 
     def load_weights(self, state: dict[str, Tensor]) -> None:
-        """Load the network's weights, in the official files' form or in our own.
+        """Load the network's weights, in the form of the official files or of our own.
 
         Raises
         ------
@@ -109,7 +109,7 @@ class MelFrontEnd(AugmentMelSTFT):
     """
 
     def __init__(self) -> None:
-        with contextlib.redirect_stdout(io.StringIO()):  # it announces fmax
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints fmax
             super().__init__(
                 n_mels=128, sr=SAMPLE_RATE, win_length=800, hopsize=FRAME_HOP, n_fft=1024,
                 freqm=0, timem=0, fmin=0.0, fmax=None, fmin_aug_range=10, fmax_aug_range=2000,
@@ -138,8 +138,8 @@ class MelFrontEnd(AugmentMelSTFT):
 class _FusedAttention(hear21.Attention):
     """The same attention, without the maps of all heads in memory at once.
 
-    By PyTorch's kernel; for inference on a CPU head by head through oneDNN, whose products are
-    faster by more than the kernel saves.
+    It uses PyTorch's kernel or, for inference on a CPU, oneDNN head by head: there the faster
+    products save more time than the kernel does.
     """
 
     @classmethod
@@ -150,7 +150,7 @@ class _FusedAttention(hear21.Attention):
         return fused
 
     def forward(self, x: Tensor, *, first: int | None = None) -> Tensor:
-        """Attend to all tokens: (B, N, E) ─► (B, N, E), or (B, first, E) for the first alone."""
+        """Attend to all tokens: (B, N, E) ─► (B, N, E), or (B, first, E) for the first ones."""
         batch, tokens, width = x.shape
         qkv = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, width // self.num_heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
@@ -162,8 +162,20 @@ class _FusedAttention(hear21.Attention):
         return self.proj(attended.flatten(2))
 
 
-class _LastBlock(hear21.Block):
-    """The last block, for the class and distillation tokens alone: the others are not read."""
+class _LastBlock(nn.Module):
+    """A last block for the class and distillation tokens alone: the others are not read.
+
+    Parameters
+    ----------
+    block : hear21.Block
+        Its parts are taken over, with their weights and under their names.
+
+    """
+
+    def __init__(self, block: hear21.Block) -> None:
+        super().__init__()
+        self.norm1, self.attn, self.drop_path = block.norm1, block.attn, block.drop_path
+        self.norm2, self.mlp = block.norm2, block.mlp
 
     def forward(self, x: Tensor) -> Tensor:
         tokens = 2

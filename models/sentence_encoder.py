@@ -14,7 +14,7 @@ import transformers
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-MAX_TOKENS = 384  # what the model was trained with; longer texts are cut
+MAX_TOKENS = 384  # as in training; longer texts are truncated
 
 
 class SentenceEncoder(nn.Module):
@@ -28,15 +28,15 @@ class SentenceEncoder(nn.Module):
     Raises
     ------
     ValueError
-        If configuration, tokenizer and weights do not belong together: transformers would fill
-        what is missing with random weights, and the vectors would be noise.
+        If configuration, tokenizer and weights do not fit together: transformers would replace
+        missing weights by random ones, and the vectors would be noise.
 
     """
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
         with _quiet_transformers():
-            # No code that a folder brings along is run, nor the question asked whether it may be.
+            # Never run code from the folder, nor ask whether to.
             options = {"local_files_only": True, "trust_remote_code": False}
             self.tokenizer = transformers.AutoTokenizer.from_pretrained(folder, **options)
             self.transformer, loaded = transformers.AutoModel.from_pretrained(
@@ -46,19 +46,19 @@ class SentenceEncoder(nn.Module):
                 output_loading_info=True,
                 **options,
             )
-        odd = [*loaded["missing_keys"], *loaded["unexpected_keys"]]
-        if odd := [name for name in odd if not name.startswith("pooler.")]:
+        names = [*loaded["missing_keys"], *loaded["unexpected_keys"]]
+        if wrong := [name for name in names if not name.startswith("pooler.")]:
             raise ValueError(
-                f"the weights do not fit config.json: {len(odd)} are missing or too many, such as "
-                f"{min(odd)}"
+                f"the weights do not fit config.json: {len(wrong)} are missing or unexpected, such "
+                f"as {min(wrong)}"
             )
         tokens = max(self.tokenizer.get_vocab().values())
         rows = self.transformer.get_input_embeddings().num_embeddings
         if tokens >= rows:
-            raise ValueError(f"the tokenizer knows token {tokens}, the network {rows} tokens")
+            raise ValueError(f"the tokenizer has a token {tokens}, the network {rows} tokens")
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
-        """Turn texts into token ids, each list cut at `MAX_TOKENS`."""
+        """Turn texts into token ids, each list truncated to `MAX_TOKENS`."""
         return self.tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
 
     def forward(self, tokens: list[list[int]]) -> Tensor:
@@ -67,7 +67,7 @@ class SentenceEncoder(nn.Module):
         Parameters
         ----------
         tokens : list of B lists of token ids
-            From `tokenize`; similar lengths waste the least on padding.
+            From `tokenize`; similar lengths need the least padding.
 
         Returns
         -------
@@ -85,7 +85,7 @@ class SentenceEncoder(nn.Module):
 
 @contextlib.contextmanager
 def _quiet_transformers() -> Iterator[None]:
-    """Keep its progress bar, and its table of the unused pooler weights, out of the terminal."""
+    """Hide its progress bar and its table of the unused pooler weights."""
     verbosity = transformers.logging.get_verbosity()
     bar = transformers.logging.is_progress_bar_enabled()
     transformers.logging.set_verbosity_error()

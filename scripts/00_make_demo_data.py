@@ -9,8 +9,8 @@ With --audiocaps: OUTPUT/{train,val,test}.csv and OUTPUT/audio/{train,val,test}/
     python scripts/00_make_demo_data.py --config conf.yaml
     python scripts/00_make_demo_data.py --audiocaps
 
-A complete set is left alone, an interrupted one is continued, and a folder that holds anything
-else, such as the real Clotho, is refused.
+A complete set is left alone and an interrupted one is resumed. A folder that holds anything else,
+such as the real Clotho, is refused.
 """
 
 import os
@@ -34,10 +34,13 @@ def main(argv: list[str] | None = None) -> None:
     """Write the demo set and print one line about it."""
     parser = options.parser(__doc__)
     parser.add_argument(
-        "--audiocaps", action="store_true", help="in AudioCaps' layout, other sounds than Clotho's"
+        "--audiocaps", action="store_true", help="AudioCaps' layout, with other sounds"
     )
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="default: the dataset_path of the settings"
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="folder to write to (default: dataset_path in the settings)",
     )
     parser.add_argument(
         "--clips",
@@ -47,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
         help=f"clips in each split (default: {scenes.DEFAULT_CLIPS})",
     )
     parser.add_argument(
-        "--seed", type=int, default=scenes.DEFAULT_SEED, help="default: %(default)s"
+        "--seed", type=int, default=scenes.DEFAULT_SEED, help="random seed (default: %(default)s)"
     )
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)"
@@ -70,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     if report.up_to_date:
         run.finish(
-            f"{terminal.shown(folder)} holds this demo set already ({report.kept} clips), "
+            f"{terminal.shown(folder)} holds this demo set already ({report.kept} clips): "
             "nothing to do"
         )
     else:

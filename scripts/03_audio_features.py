@@ -1,21 +1,22 @@
 """Tag every clip with PaSST: wavs ─► logits and scene embeddings.
 
 Reads   <dataset_path>/<split>/*.wav, as listed in <input_path>/<split>_captions.json
-Writes  train_files.audio_logits and train_files.audio_scene (HDF5, one row per clip)
+Writes  train_data.audio_logits and train_data.audio_scene (HDF5, one row per clip)
 
     python scripts/03_audio_features.py --config conf.yaml
     python scripts/03_audio_features.py --subset task6b       # eval_data instead of train_data
     python scripts/03_audio_features.py --subset audiocaps    # audiocaps instead of train_data
-    python scripts/03_audio_features.py --kind logmel         # or waveform: to train on elsewhere
+    python scripts/03_audio_features.py --kind logmel         # or waveform: for training elsewhere
 
-With --kind logmel or waveform it writes <input_path>/audio_<kind>.hdf5 instead, one dataset per
-clip under its fid: (frames, 64) log-mels at the rate of the file, or samples at 32 kHz.
+With --kind logmel or waveform it writes <input_path>/audio_<kind>.hdf5 instead, with one dataset
+per clip under its fid: (frames, 64) log-mels at the sample rate of the file, or samples at 32 kHz.
 
-Sound files that cannot be used are left out and listed in <input_path>/failed_files.csv, and the
+Sound files that cannot be used are skipped and listed in <input_path>/failed_files.csv, and the
 exit status is 3; --strict stops at the first.
 
-Can be stopped at any moment: the same command goes on with the clips that are missing. PaSST's work
-can be shared among processes, on one machine or several that see the same folders:
+Stop it at any time: the same command resumes with the clips that are missing; log-mels and
+waveforms start again. Several processes can share PaSST's work, on one machine or on several that
+see the same folders:
 
     torchrun --nproc-per-node 2 scripts/03_audio_features.py
 """
@@ -31,9 +32,10 @@ interrupts.end_quietly_until_run(__name__)
 
 from utils.datasets.corpus import corpus as corpus_of
 from utils.datasets.sound_checks import read_fingerprints, report_failed
-from utils.features import updating, vector_file
+from utils.features import vector_file
 from utils.features.clip_features import Clip, write_clip_features
 from utils.features.tagger import Tagger, clip_batches, clip_units
+from utils.features.updating import Target, Update, update_vector_files
 from utils.runtime import distributed, terminal
 from utils.settings import options
 from utils.settings.config import Config, DataFiles
@@ -59,6 +61,7 @@ def main(argv: list[str] | None = None) -> int:
     advice = "Set it to null for the architecture's own weights."
     needed = corpus.needed_captions(corpus.splits)
     require_files([("passt.weights", given, advice), *needed])
+
     fids, paths = {}, {}  # by split/file name
     for split, folder in corpus.audio_folders.items():
         summary.reads(corpus.captions_file(split), folder)
@@ -67,11 +70,13 @@ def main(argv: list[str] | None = None) -> int:
         paths.update(zip(clips.audio_ids, found, strict=True))
         fids.update(zip(clips.audio_ids, clips.clip_fids.tolist(), strict=True))
     sources, unusable = read_fingerprints(paths, root=corpus.folder, strict=args.strict)
+
     if args.kind == "passt":
         done, update = tag(config, corpus.files, paths, sources, unusable, args.strict, summary)
         failed = update.failed
     else:
         distributed.refuse_team(f"--kind {args.kind}")
+        done = f"computed {{}} clips ({args.kind})"
         clips = [Clip(fids[id], id, paths[id], source) for id, source in sources.items()]
         path = corpus.files.input_path / f"audio_{args.kind}.hdf5"
         with terminal.progress(len(clips), args.kind, "clips") as bar:
@@ -80,13 +85,14 @@ def main(argv: list[str] | None = None) -> int:
             )
         if update.written:
             summary.writes(path)
-        done, failed = f"computed {{}} clips ({args.kind})", {**unusable, **update.failed}
+        failed = {**unusable, **update.failed}
+
     status = report_failed(
         summary, corpus.files.input_path, f"03_audio_features {args.kind}", failed
     )
-    there = len(paths) - len(failed) - update.computed
+    up_to_date = len(paths) - len(failed) - update.computed
     summary.finish(
-        f"{done.format(update.computed)}; {there} were up to date"
+        f"{done.format(update.computed)}; {up_to_date} were up to date"
         + (f", {len(failed)} cannot be used" if failed else "")
     )
     return status
@@ -100,7 +106,7 @@ def tag(
     unusable: dict[str, str],
     strict: bool,
     summary: terminal.Summary,
-) -> tuple[str, updating.Update]:
+) -> tuple[str, Update]:
     """Bring logits and scene embeddings of clips up to date; returns what was done, in words."""
     tagger = Tagger(config)
     summary.reads(tagger.weights_file)
@@ -111,16 +117,17 @@ def tag(
             list(paths.values()), units, tag_windows, **tagger.cutting, strict=strict
         )
 
+    logits_width, scene_width = tagger.widths
+    targets = [
+        Target(files.audio_logits, {"what": vector_file.LOGITS, **tagger.made_by}, logits_width),
+        Target(files.audio_scene, {"what": vector_file.SCENE, **tagger.made_by}, scene_width),
+    ]
     with terminal.progress(len(paths), "PaSST", "clips") as bar:
-        update = updating.update_vector_files(
-            [files.audio_logits, files.audio_scene],
+        update = update_vector_files(
+            targets,
             list(paths),
-            attributes=[
-                {"what": what, **tagger.made_by} for what in (vector_file.LOGITS, vector_file.SCENE)
-            ],
             columns={"sources": [sources.get(id, "") for id in paths]},
             unusable=unusable,
-            widths=tagger.widths,
             start=start,
             team=distributed.team(),
             advance=bar.update,

@@ -6,8 +6,8 @@ Writes  train_data.caption_embeddings (HDF5, one row per caption)
     python scripts/04_sentence_embeddings.py --config conf.yaml
     python scripts/04_sentence_embeddings.py --subset audiocaps    # audiocaps instead of train_data
 
-Can be stopped at any moment: the same command goes on with the captions that are missing.
-The work can be shared among processes, on one machine or several that see the same folders:
+Stop it at any time: the same command resumes with the captions that are missing. Several processes
+can share the work, on one machine or on several that see the same folders:
 
     torchrun --nproc-per-node 2 scripts/04_sentence_embeddings.py
 """

@@ -5,7 +5,7 @@ Writes  eval_data.caption_embeddings (HDF5, one row per query)
 
     python scripts/05_sentence_embeddings_evaluation_set_task6b.py --config conf.yaml
 
-The work can be shared among processes that torchrun starts, as script 04's can.
+Several processes can share the work: see script 04.
 """
 
 import sys

@@ -1,13 +1,13 @@
 """Embed the texts of the 527 AudioSet tags with all-mpnet-base-v2.
 
-Reads   data/audioset/class_labels_indices.csv and, for the sentences, audioset_ontology.json there
+Reads   data/audioset/class_labels_indices.csv and, for sentences, audioset_ontology.json beside it
 Writes  train_data.tag_embeddings (HDF5, one row per tag, in the order of AudioSet's indices)
 
     python scripts/06_audioset_tag_embeddings.py --config conf.yaml
 
-model.audioset_info says which text stands for a tag: its name (tags), its name and the first
-sentence of its description (sent_tags), or that sentence alone (sent_notags). The work can be
-shared among processes that torchrun starts, as script 04's can.
+model.audioset_info chooses the text of a tag: its name (tags), its name and the first sentence of
+its description (sent_tags), or that sentence alone (sent_notags). Several processes can share the
+work: see script 04.
 """
 
 import sys

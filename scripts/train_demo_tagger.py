@@ -1,12 +1,12 @@
-"""Train the bundled tagger of the demo sounds; its weights are committed, so few need this.
+"""Train the bundled tagger of the demo sounds. Its weights are in the repository already.
 
 Reads   data/audioset/class_labels_indices.csv; the sounds are synthesised
 Writes  data/demo/tagger.safetensors (16-bit weights) and data/demo/tagger.json (how, and how good)
 
     python scripts/train_demo_tagger.py
 
-The sounds come from the demo set's generator, from other seeds: none of the demo set is among
-them. The score is measured on sounds of a third seed, with the 16-bit weights.
+The sounds come from the demo set's generator, with other seeds, so that none of the demo set is
+among them. The score is measured with the 16-bit weights, on sounds of a third seed.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--clips", type=int, default=12_000, help="for training")
+    parser.add_argument("--clips", type=int, default=12_000, help="clips for training")
     parser.add_argument("--held-out", type=int, default=1_000, help="clips for the score")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=32)
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     summary = terminal.Summary()
     weights_file = args.output / "tagger.safetensors"
 
-    torch.manual_seed(TRAINING_SEED)  # the network's own initialisation and patchout use it
+    torch.manual_seed(TRAINING_SEED)  # for the network's initialisation and patchout
     tagger = passt.Passt(arch=ARCH)
     labels = audioset.read_labels()
 
@@ -88,7 +88,7 @@ def main(argv: list[str] | None = None) -> None:
         learning_rate=args.learning_rate,
         seed=TRAINING_SEED,
         precision=torch.bfloat16 if precision == "bf16" else torch.float32,
-        told=lambda epoch, loss: print(f"epoch {epoch}: loss {loss:.3f}", flush=True),
+        report=lambda epoch, loss: print(f"epoch {epoch}: loss {loss:.3f}", flush=True),
     )
 
     state = {name: weight.half() for name, weight in tagger.net.state_dict().items()}
@@ -103,7 +103,7 @@ def main(argv: list[str] | None = None) -> None:
     occurring = {labels[k]: round(float(ap), 3) for k, ap in enumerate(per_tag) if ap == ap}
     weights_sha256 = sha256(weights_file)
     card = {
-        "note": "Trained on synthetic sounds alone; knows nothing of real recordings.",
+        "note": "Trained only on synthetic sounds; useless for real recordings.",
         "architecture": ARCH,
         "weights_sha256": weights_sha256,
         "training": {

@@ -44,7 +44,7 @@ def test_every_kind_is_sound_of_exact_length_and_peak(name: str, rate: int) -> N
 
 
 @pytest.mark.parametrize("name", sorted(EVENT_KINDS))
-def test_every_kind_depends_on_the_generator_alone(name: str) -> None:
+def test_every_kind_depends_only_on_the_generator(name: str) -> None:
     count = EVENT_KINDS[name].counts[0]
     first = render(name, seed=1, count=count)
     assert np.array_equal(first, render(name, seed=1, count=count))
@@ -60,7 +60,7 @@ def test_every_kind_can_be_rendered_at_other_rates_and_very_short(name: str, rat
     assert np.abs(sound).max() > 0.1
 
 
-def test_tags_are_audioset_classes_and_tell_the_kinds_apart() -> None:
+def test_tags_are_audioset_classes_and_distinguish_the_kinds() -> None:
     table = PROJECT_ROOT / "data/audioset/class_labels_indices.csv"
     with table.open(newline="", encoding="utf-8") as file:
         known = {row["display_name"] for row in csv.DictReader(file)}
@@ -85,7 +85,7 @@ def test_kinds_are_named_by_their_keys_and_have_possible_counts_and_durations() 
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_countable_kinds_have_as_many_onsets_as_asked_for(name: str, count: int) -> None:
     kind = EVENT_KINDS[name]
-    seconds = count * kind.period[1] + kind.tail
+    seconds = count * kind.period[1] + kind.rings_seconds
     sound = render(name, seed=count, seconds=seconds, count=count)
     level = envelope(sound, 32000)
     apart = round(0.6 * kind.period[1] / 0.01)
@@ -94,9 +94,9 @@ def test_countable_kinds_have_as_many_onsets_as_asked_for(name: str, count: int)
 
 
 @pytest.mark.parametrize("name", COUNTABLE)
-def test_repeats_lie_apart_by_the_period(name: str) -> None:
+def test_repeats_are_one_period_apart(name: str) -> None:
     kind = EVENT_KINDS[name]
-    two = render(name, seconds=2 * kind.period[1] + kind.tail, count=2)
+    two = render(name, seconds=2 * kind.period[1] + kind.rings_seconds, count=2)
     half = round((blocks.FIRST_ONSET + 0.8 * kind.period[1]) * 32000)
     assert np.abs(two[half:]).max() > 0.3
 

@@ -8,25 +8,8 @@ from utils.runtime import terminal
 from utils.settings.loading import load_config
 
 
-def test_texts_are_batched_by_length_and_all_come():
-    tokens = [[0] * n for n in (5, 1, 9, 2, 7)]
-    seen = []
-
-    def embed(batch):
-        seen.append([len(t) for t in batch])
-        return np.array([[len(t)] for t in batch], np.float32)
-
-    units = sentences.units_by_length(tokens, batch_size=2)
-    assert units == [[1, 3], [0, 4], [2]]
-    found = {}
-    for positions, rows in sentences.text_batches(tokens, [units[2], units[0]], embed):
-        found.update(zip(positions, rows[:, 0], strict=True))
-    assert seen == [[9], [1, 2]]
-    assert found == {2: 9, 1: 1, 3: 2}
-
-
 class Encoder:
-    """A stand-in whose vectors depend on the company of a text, as a real one's last bits do."""
+    """A stand-in whose vectors depend on the other texts of a batch, as real ones do slightly."""
 
     def tokenize(self, texts):
         return [[0] * len(text) for text in texts]
@@ -34,6 +17,14 @@ class Encoder:
     def __call__(self, batch):
         company = sum(map(len, batch))
         return torch.tensor([[float(len(tokens)), float(company)] for tokens in batch])
+
+
+def test_texts_are_batched_by_length_and_all_come():
+    texts = ["x" * n for n in (5, 1, 9, 2, 7)]
+    units, batches = sentences.text_work(Encoder(), texts, torch.device("cpu"), "fp32", 2)
+    assert units == [[1, 3], [0, 4], [2]]
+    found = {tuple(unit): rows.tolist() for unit, rows in batches([units[2], units[0]])}
+    assert found == {(2,): [[9, 9]], (1, 3): [[1, 3], [2, 3]]}
 
 
 def test_a_vector_does_not_depend_on_what_else_is_missing(tmp_path, monkeypatch):

@@ -61,7 +61,7 @@ class Table:
             failed=failed,
             team=team,
             advance=self.advanced.append,
-        ).computed
+        )[0]
 
 
 @pytest.fixture
@@ -121,7 +121,7 @@ def test_a_batch_that_was_computed_is_kept_when_the_next_fails(table):
     assert kept(table.path) == {"k0"}
 
 
-def test_rows_that_cannot_be_computed_are_told_and_the_others_kept(table):
+def test_rows_that_cannot_be_computed_are_reported_and_the_others_kept(table):
     table.values = {1: np.nan}
     table.refused = {2}
     assert table() == 1
@@ -229,7 +229,7 @@ def test_a_team_shares_the_units_and_one_writes(table, size):
     assert list(table.path.parent.iterdir()) == []
 
 
-def test_what_members_cannot_compute_comes_together(table):
+def test_what_members_cannot_compute_is_collected(table):
     tables = [Table(table.path, units=[(i,) for i in range(6)]) for _ in range(2)]
     for each in tables:
         each.refused = {0, 3}
@@ -263,10 +263,10 @@ def test_a_machine_that_does_not_see_the_folder_is_refused(table, elsewhere):
     _, error = together(
         2, lambda team: table(team=team, path=elsewhere if team.rank else table.path)
     )
-    assert f"Let {elsewhere.parent} be a folder that all machines see" in str(error)
+    assert f"All machines must see the folder {elsewhere.parent}" in str(error)
 
 
-def test_a_machine_that_sees_another_such_folder_comes_out_at_the_end(table, elsewhere):
+def test_a_machine_that_sees_another_folder_of_that_name_is_noticed_at_the_end(table, elsewhere):
     append(elsewhere, ["k0"], 10)
     error, _ = together(
         2, lambda team: table(team=team, path=elsewhere if team.rank else table.path)

@@ -50,7 +50,7 @@ def test_a_clip_more(demo, capsys):
     with pytest.raises(InputError, match=r"sentence_embeddings.* Run scripts/04_sentence"):
         run("main", settings)
     run("04_sentence_embeddings", settings)
-    # All captions have other numbers now, so that each has to be looked at again.
+    # All captions have new numbers, so that each is checked again.
     printed = capsys.readouterr().out
     assert "tagged 1 clips" in printed
     run("main", settings)
@@ -81,7 +81,7 @@ def test_other_weights(demo, capsys):
     ((model),) = (demo / "outputs/demo").iterdir()
     run("03_audio_features", settings)
     assert "tagged 50 clips" in capsys.readouterr().out
-    # A model is for the weights that it was trained with.
+    # A model requires the weights that it was trained with.
     checkpoint = str(model / "checkpoint_best.pt")
     with pytest.raises(
         InputError, match=r"processed does not go with the model .*best\.pt:\n.*PaSST"

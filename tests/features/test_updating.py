@@ -1,79 +1,10 @@
-import threading
-
 import numpy as np
 import pytest
-import soundfile
-import torch
 
-from models import architectures, passt
-from utils.audio.sound_file import UnusableSound
-from utils.features import updating
-from utils.features.tagger import clip_batches, clip_units, make_tagger
+from utils.features.tagger import clip_units
+from utils.features.updating import Target, update_vector_files
 from utils.features.vector_file import read_vectors
-from utils.features.weights import load_weights
-from utils.runtime import pools
 from utils.runtime.errors import InputError
-from utils.settings.config import PROJECT_ROOT
-
-SETTINGS = {"sample_rate": 1000, "window": 100, "hop": 25, "shortest": 16, "batch_size": 3}
-
-
-def tag(windows: torch.Tensor) -> torch.Tensor:
-    """A stand-in network: mean, maximum and number of samples of each window."""
-    size = torch.full((len(windows),), float(windows.shape[1]))
-    return torch.stack([windows.mean(dim=1), windows.amax(dim=1), size], dim=1)
-
-
-@pytest.fixture
-def clips(tmp_path):
-    rng = np.random.default_rng(0)
-    paths = [tmp_path / f"{i}.wav" for i in range(12)]
-    for i, path in enumerate(paths):
-        soundfile.write(path, rng.uniform(-1, 1, 20 + 30 * i), 1000, subtype="FLOAT")
-    return paths
-
-
-def test_a_clip_gets_the_mean_over_its_windows(clips):
-    found = {}
-    for positions, rows in clip_batches(clips, [[11], [0], [4]], tag, **SETTINGS):
-        found.update(zip(positions, rows, strict=True))
-    assert set(found) == {0, 4, 11}
-    for i, row in found.items():
-        samples, _ = soundfile.read(clips[i], dtype="float32")
-        if len(samples) <= 100:
-            windows = samples[None]
-        else:
-            padded = np.pad(samples, 50, mode="reflect")
-            windows = np.stack([padded[s : s + 100] for s in range(0, len(samples) + 1, 25)])
-        np.testing.assert_allclose(row, tag(torch.from_numpy(windows)).mean(dim=0), atol=1e-6)
-
-
-def test_decoding_stays_a_bounded_number_of_clips_ahead(clips, monkeypatch):
-    decoded = []
-    lock = threading.Lock()
-
-    def counting(path, *, sample_rate):
-        with lock:
-            decoded.append(path)
-        yield np.zeros(20, np.float32)
-
-    monkeypatch.setattr(updating, "mono_blocks", counting)
-    batches = clip_batches(clips * 10, clip_units(120), tag, **SETTINGS)
-    next(batches)
-    assert len(decoded) <= pools._DECODED_AHEAD + 1
-    assert sum(1 for _ in batches) == 119
-
-
-def test_a_clip_that_cannot_be_used_is_told_by_reason_and_the_others_go_on(clips):
-    clips[4].write_bytes(b"no sound")
-    soundfile.write(clips[11], np.append(np.zeros(10**6), np.nan), 1000, subtype="FLOAT")
-    units = [[11], [4], [0]]
-    found = {p: rows for (p,), rows in clip_batches(clips, units, tag, **SETTINGS)}
-    assert found[11] == "holds NaN or infinite samples"  # found long after the first window
-    assert found[4].startswith("cannot be read as sound (")
-    assert found[0].shape == (1, 3)
-    with pytest.raises(UnusableSound, match=r"11\.wav holds NaN"):
-        list(clip_batches(clips, units, tag, strict=True, **SETTINGS))
 
 
 class Update:
@@ -97,12 +28,13 @@ class Update:
                 size = len(texts[i])
                 yield [i], np.array([[size, size + 1, size + 2]], np.float32)
 
-        return updating.update_vector_files(
-            self.paths,
+        return update_vector_files(
+            [
+                Target(path, {"what": path.stem, "model": model}, width)
+                for path, width in zip(self.paths, (1, 2), strict=True)
+            ],
             ids,
-            attributes=[{"what": "a", "model": model}, {"what": "b", "model": model}],
             columns={"texts": texts},
-            widths=[1, 2],
             unusable=unusable,
             start=lambda: (clip_units(len(ids)), compute),
         )
@@ -150,7 +82,7 @@ def test_one_missing_file_brings_both_back(update):
     assert update.paths[1].is_file()
 
 
-def test_an_interrupted_extraction_goes_on(update):
+def test_an_interrupted_extraction_resumes(update):
     update.stop_after = 2
     with pytest.raises(KeyboardInterrupt):
         update(["x", "y", "z"], ["1", "22", "333"])
@@ -176,25 +108,25 @@ def test_rows_that_cannot_be_computed_are_left_out_and_not_tried_again(update):
     assert update.computed == ["x", "y"]
 
 
-def test_what_was_mended_is_computed(update):
+def test_what_was_fixed_is_computed(update):
     update.odd = {"x"}
     update(["x", "y", "z"], ["1", "22", ""], unusable={"z": "is a folder"})
-    mended = update(["x", "y", "z"], ["other", "22", "333"])
-    assert (mended.computed, mended.failed) == (1, {"x": "is odd"})  # tried again, in vain
+    fixed = update(["x", "y", "z"], ["other", "22", "333"])
+    assert (fixed.computed, fixed.failed) == (1, {"x": "is odd"})  # tried again, without success
     update.odd = set()
-    assert update(["x", "y", "z"], ["mended", "22", "333"]).failed == {}
+    assert update(["x", "y", "z"], ["fixed", "22", "333"]).failed == {}
     file = read_vectors(update.paths[0], made_by="")
     assert (file.ids, file.failed) == (["x", "y", "z"], {})
 
 
 def test_where_nothing_can_be_computed_nothing_is_written(update):
     update.odd = {"x", "y"}
-    with pytest.raises(InputError, match=r"not a single one of the 2 rows .*\n  - x: is odd\n"):
+    with pytest.raises(InputError, match=r"none of the 2 rows .*\n  - x: is odd\n"):
         update(["x", "y"], ["1", "22"])
     assert not update.paths[0].exists()
 
 
-def test_journals_that_a_finished_run_could_not_remove_go(update):
+def test_journals_that_a_finished_run_could_not_remove_are_removed(update):
     update.stop_after = 1
     with pytest.raises(KeyboardInterrupt):
         update(["x", "y"], ["1", "22"])
@@ -207,33 +139,3 @@ def test_journals_that_a_finished_run_could_not_remove_go(update):
     update(["x", "y"], ["1", "22"])
     assert not left_over.exists()
     assert [path.stat().st_mtime_ns for path in update.paths] == before
-
-
-def test_how_many_windows_go_at_once_changes_the_numbers_by_rounding_alone(small_demo):
-    """Of the demo's tagger, in fp32, on clips of one to several windows."""
-    network = passt.Passt(arch="demo")
-    load_weights(network, PROJECT_ROOT / "data/demo/tagger.safetensors")
-    tag_windows = make_tagger(network, torch.device("cpu"), "fp32")
-    paths = sorted((small_demo / "clotho/evaluation").glob("*.wav"))
-    rows = [
-        np.concatenate(
-            [
-                row
-                for _, row in clip_batches(
-                    paths,
-                    clip_units(len(paths)),
-                    tag_windows,
-                    sample_rate=architectures.SAMPLE_RATE,
-                    window=network.window,
-                    hop=network.hop,
-                    shortest=architectures.MIN_SAMPLES,
-                    batch_size=batch_size,
-                )
-            ]
-        )
-        for batch_size in (1, 2, 5)
-    ]
-    assert rows[0].shape == (10, 527 + 144)
-    assert not np.array_equal(rows[0][0], rows[0][1])
-    for other in rows[1:]:
-        np.testing.assert_allclose(other, rows[0], rtol=0, atol=1e-5)

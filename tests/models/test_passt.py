@@ -89,7 +89,7 @@ def test_features_equal_hear21passts_own_wrapper(ours, theirs, seconds):
     logits, scene = (torch.cat(parts).mean(dim=0) for parts in zip(*outputs, strict=True))
     assert logits.shape == (527,)
     assert scene.shape == (768,)
-    assert logits.std() > 0.05  # the random weights do tell something
+    assert logits.std() > 0.05  # random weights must not give a constant
     np.testing.assert_allclose(torch.cat([logits, scene]), expected[0], rtol=0, atol=1e-4)
 
 
@@ -141,7 +141,7 @@ def test_weights_of_another_architecture_are_refused():
         small.load_weights(passt.Passt(arch=OFFICIAL).net.state_dict())
 
 
-def test_what_is_no_passt_is_said_to_be_none():
+def test_weights_of_something_else_are_refused():
     with pytest.raises(ValueError, match="not the weights of a PaSST"):
         passt.Passt(arch="demo").load_weights({"x": torch.ones(1)})
 
@@ -152,6 +152,6 @@ def test_unknown_architecture():
 
 
 def test_the_pinned_hash_is_that_of_the_bundled_tagger():
-    """scripts/train_demo_tagger.py makes it anew; then ARCHITECTURES must name the new hash."""
+    """scripts/train_demo_tagger.py makes it again; then ARCHITECTURES needs the new hash."""
     tagger = PROJECT_ROOT / "data/demo/tagger.safetensors"
     assert architectures.ARCHITECTURES["demo"].weights_sha256 == sha256(tagger)

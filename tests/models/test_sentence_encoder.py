@@ -41,7 +41,7 @@ def test_meaning_is_near(encoder):
     assert rain @ same > rain @ dog + 0.3
 
 
-def test_an_endless_text_is_cut(encoder):
+def test_a_long_text_is_truncated(encoder):
     assert len(encoder.tokenize(["word " * 5000])[0]) == 384
 
 

@@ -1,4 +1,4 @@
-"""Train the small tagger that stands in for PaSST on the synthetic demo sounds.
+"""Train the small tagger that replaces PaSST for the synthetic demo sounds.
 
 Shapes: B batch, M mel bands, T frames, K AudioSet classes, N clips.
 """
@@ -19,10 +19,10 @@ from torch.nn import functional as F
 from utils.demo.scenes import render_scene, sample_scene, scene_tags
 from utils.runtime.pools import worker_pool
 
-HEARD_SECONDS = 0.3  # an event counts as heard in a crop from this duration on
-_OTHER_RATES = (22_050, 44_100, 48_000)  # clips come at many rates; the network must not care
+HEARD_SECONDS = 0.3  # the shortest part of an event in a crop that counts as heard
+_OTHER_RATES = (22_050, 44_100, 48_000)  # of clips, which the network should not depend on
 _OTHER_RATE_SHARE = 0.25
-_RARE = -6.0  # initial logit of every class: most of the 527 never sound
+_RARE = -6.0  # initial logit of every class: most of the 527 never occur
 _LENGTH_POOL = 16  # batches that are sorted by length together
 
 Clip = tuple[NDArray[np.float32], tuple[str, ...]]
@@ -87,7 +87,7 @@ def train_tagger(
     learning_rate: float,
     seed: int,
     precision: torch.dtype,
-    told: Callable[[int, float], Any],
+    report: Callable[[int, float], Any],
 ) -> None:
     """Train a PaSST network on log-mel spectrograms of unequal length.
 
@@ -104,8 +104,8 @@ def train_tagger(
     seed : int
     precision : torch.dtype
         For autocast.
-    told : callable
-        Given the epoch and its mean loss.
+    report : callable
+        Called with each epoch and its mean loss.
 
     """
     generator = torch.Generator().manual_seed(seed)
@@ -139,7 +139,7 @@ def train_tagger(
                 optimizer.step()
                 scheduler.step()
                 total += loss.item() * len(batch)
-            told(epoch, total / len(mels))
+            report(epoch, total / len(mels))
     net.eval()
 
 

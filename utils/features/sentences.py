@@ -12,7 +12,7 @@ from torch import nn
 
 from utils.features import weights
 from utils.features.shared_work import Batches, Units
-from utils.features.updating import update_vector_files
+from utils.features.updating import Target, update_vector_files
 from utils.runtime import distributed, terminal
 from utils.runtime.devices import autocast, choose_device, choose_precision, for_inference
 from utils.runtime.errors import InputError, shorten
@@ -29,7 +29,7 @@ def embed(
     config: Config,
     summary: terminal.Summary,
 ) -> None:
-    """Bring the vector file of some texts up to date, and say so.
+    """Bring the vector file of some texts up to date, and print what was done.
 
     Processes that torchrun has started share the work.
 
@@ -38,13 +38,13 @@ def embed(
     path : Path
     ids, texts : sequence of N str
     what : str
-        What the texts are; kept with the vectors, and checked where they are read.
+        What the texts are; stored with the vectors, and checked when they are read.
     unit : str
-        How to call the texts in the terminal.
+        Name of the texts in the terminal.
     config : Config
         Which model, on which device, in which precision.
-    summary : cli.Summary
-        Told what is read and written, and finished.
+    summary : terminal.Summary
+        Prints what is read and written, and the last line.
 
     """
     model = config.sentence_model
@@ -55,20 +55,17 @@ def embed(
         encoder = for_inference(_load_encoder(folder), device, precision)
         return text_work(encoder, texts, device, precision, model.batch_size)
 
+    attributes = {
+        "what": what,
+        "model": model.name,
+        "weights_sha256": model.sha256,
+        "precision": precision,
+    }
     with terminal.progress(len(ids), "MPNet", unit) as bar:
         update = update_vector_files(
-            [path],
+            [Target(path, attributes, weights.sentence_dimension(folder))],
             ids,
-            attributes=[
-                {
-                    "what": what,
-                    "model": model.name,
-                    "weights_sha256": model.sha256,
-                    "precision": precision,
-                }
-            ],
             columns={"texts": texts},
-            widths=[weights.sentence_dimension(folder)],
             start=start,
             team=distributed.team(),
             advance=bar.update,
@@ -87,7 +84,7 @@ def embed(
 
 
 class TextEncoder:
-    """The sentence model, loaded once, for texts that come as they come, from any thread.
+    """The sentence model, loaded once, for texts from any thread.
 
     Parameters
     ----------
@@ -101,18 +98,60 @@ class TextEncoder:
         self._encoder = for_inference(_load_encoder(folder), self._device, self._precision)
         self._batch_size = config.sentence_model.batch_size
         self._dimension = weights.sentence_dimension(folder)
-        self._lock = threading.Lock()  # the tokeniser keeps settings of a call in itself
+        self._lock = threading.Lock()  # the tokenizer stores the options of a call
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed N texts: unit vectors, shape (N, D)."""
+        vectors = np.empty((len(texts), self._dimension), dtype=np.float32)
         with self._lock:
             units, batches = text_work(
                 self._encoder, texts, self._device, self._precision, self._batch_size
             )
-            vectors = np.empty((len(texts), self._dimension), dtype=np.float32)
-            for rows, values in batches(units):
-                vectors[rows] = values
+            for positions, rows in batches(units):
+                vectors[positions] = rows
         return vectors
+
+
+def text_work(
+    encoder: Any,
+    texts: Sequence[str],
+    device: torch.device,
+    precision: str,
+    batch_size: int,
+) -> tuple[Units, Callable[[Units], Batches]]:
+    """Tokenize texts, and prepare to embed them in batches of similar length.
+
+    A vector depends, in its last bits, on the padding and the size of its batch. So batches are
+    made of all texts, not of those that happen to be missing, and are computed as a whole.
+
+    Parameters
+    ----------
+    encoder : nn.Module
+        Set up by `utils.runtime.devices.for_inference`; has ``tokenize``, and is called on lists of
+        token ids.
+    texts : sequence of N str
+    device : torch.device
+    precision : {'fp32', 'bf16'}
+    batch_size : int
+
+    Returns
+    -------
+    units : list of lists of int
+        Positions in `texts`, each in one list of at most `batch_size`.
+    batches : callable
+        Takes some of the units and yields (positions, rows of shape (len(positions), D)) for each.
+
+    """
+    tokens = encoder.tokenize(list(texts))
+    by_length = sorted(range(len(tokens)), key=lambda i: (len(tokens[i]), i))
+    units = [by_length[first : first + batch_size] for first in range(0, len(tokens), batch_size)]
+
+    @torch.inference_mode()
+    def forward(positions: Sequence[int]) -> NDArray[np.float32]:
+        with autocast(device, precision):
+            return encoder([tokens[i] for i in positions]).float().cpu().numpy()
+
+    return units, lambda some: ((positions, forward(positions)) for positions in some)
 
 
 def _find(config: Config) -> tuple[Path, torch.device, str]:
@@ -127,86 +166,3 @@ def _load_encoder(folder: Path) -> nn.Module:
     from models.sentence_encoder import SentenceEncoder  # takes seconds to import
 
     return weights.load_sentence_model(SentenceEncoder, folder)
-
-
-def text_work(
-    encoder: Any,
-    texts: Sequence[str],
-    device: torch.device,
-    precision: str,
-    batch_size: int,
-) -> tuple[Units, Callable[[Units], Batches]]:
-    """Tokenise texts, and tell how they are embedded.
-
-    Parameters
-    ----------
-    encoder : nn.Module
-        Set up by `utils.runtime.devices.for_inference`; with ``tokenize``, and called on token id
-        lists.
-    texts : sequence of N str
-    device : torch.device
-    precision : {'fp32', 'bf16'}
-    batch_size : int
-
-    Returns
-    -------
-    units : list of lists of int
-        See `units_by_length`.
-    batches : callable
-        Embeds some of the units: see `text_batches`.
-
-    """
-
-    @torch.inference_mode()
-    def forward(batch: list[Sequence[int]]) -> NDArray[np.float32]:
-        with autocast(device, precision):
-            return encoder(batch).float().cpu().numpy()
-
-    tokens = encoder.tokenize(list(texts))
-    units = units_by_length(tokens, batch_size=batch_size)
-    return units, lambda some: text_batches(tokens, some, forward)
-
-
-def units_by_length(tokens: Sequence[Sequence[int]], *, batch_size: int) -> list[list[int]]:
-    """Put all texts into batches of similar length.
-
-    A vector depends, in its last bits, on the padding and the size of its batch. So batches are
-    made of all texts, not of those that happen to be missing, and are computed whole.
-
-    Parameters
-    ----------
-    tokens : sequence of N token id lists
-    batch_size : int
-
-    Returns
-    -------
-    list of lists of int
-        Positions in `tokens`, each in one of them.
-
-    """
-    by_length = sorted(range(len(tokens)), key=lambda i: (len(tokens[i]), i))
-    return [by_length[first : first + batch_size] for first in range(0, len(tokens), batch_size)]
-
-
-def text_batches(
-    tokens: Sequence[Sequence[int]],
-    units: Units,
-    embed: Callable[[list[Sequence[int]]], NDArray[np.float32]],
-) -> Batches:
-    """Embed tokenised texts, a unit at a time.
-
-    Parameters
-    ----------
-    tokens : sequence of token id lists
-    units : sequence of lists of int
-        Which of `tokens` to embed together: see `units_by_length`.
-    embed : callable
-        Token id lists (B) ─► rows (B, D).
-
-    Yields
-    ------
-    (positions, rows) : list of int and ndarray of shape (len(positions), D)
-
-    """
-    for unit in units:
-        yield unit, embed([tokens[i] for i in unit])

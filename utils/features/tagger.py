@@ -5,7 +5,6 @@ Shapes: B batch, S samples of a window, W windows of a clip, D numbers per row.
 
 import itertools
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -26,11 +25,13 @@ from utils.settings.config import PROJECT_ROOT, Config
 
 _BUNDLED_WEIGHTS = PROJECT_ROOT / "data/demo/tagger.safetensors"
 
-_WINDOWS_AHEAD = 16  # of each of these clips, or a batch if that is more; bounds the memory
+# Clips are decoded in parts of at most this many windows (or one batch, if that is more), and only
+# the first parts of a few clips ahead of the network: this bounds the memory.
+_WINDOWS_PER_PART = 16
 
 
 class Tagger:
-    """A PaSST, on a device, in a precision.
+    """A PaSST on a device, in a precision.
 
     Parameters
     ----------
@@ -41,16 +42,16 @@ class Tagger:
     weights_file : Path
     device : torch.device
     made_by : dict
-        How its numbers are made, in the words of vector files.
+        How its numbers are made; attributes of vector files.
     widths : (int, int)
         Numbers per window: logits, and scene embedding.
     cutting : dict
-        How sounds are cut for it: arguments of `utils.features.tagger.tag_clips`.
+        How sounds are cut for it: arguments of `tag_clips`.
 
     Raises
     ------
     InputError
-        If this version does not know the architecture, or its weights cannot be had.
+        If the architecture is unknown, or its weights are missing or invalid.
 
     """
 
@@ -58,8 +59,8 @@ class Tagger:
         self._arch = config.passt.arch
         if self._arch not in architectures.ARCHITECTURES:
             raise InputError(
-                f"the model needs the PaSST {self._arch!r}, and this version knows "
-                f"{', '.join(architectures.ARCHITECTURES)}."
+                f"the model needs the PaSST {self._arch!r}, which this version does not have. It "
+                f"has {', '.join(architectures.ARCHITECTURES)}."
             )
         architecture = architectures.ARCHITECTURES[self._arch]
         self.device = choose_device(config.training.device)
@@ -96,16 +97,16 @@ class Tagger:
             if self._loaded is None:
                 from models.passt import Passt  # takes seconds to import
 
-                model = Passt(arch=self._arch)
-                weights.load_weights(model, self.weights_file)
-                self._loaded = make_tagger(model, self.device, self._precision)
+                network = Passt(arch=self._arch)
+                weights.load_weights(network, self.weights_file)
+                self._loaded = make_tagger(network, self.device, self._precision)
         return self._loaded
 
 
 def make_tagger(
     network: nn.Module, device: torch.device, precision: str
 ) -> Callable[[Tensor], Tensor]:
-    """Set up a network that gives several outputs for windows, and put them side by side.
+    """Set up a network with several outputs to return them side by side.
 
     Parameters
     ----------
@@ -117,7 +118,7 @@ def make_tagger(
     Returns
     -------
     callable
-        Windows (B, S), from wherever ─► rows (B, D), on the device.
+        Windows (B, S), on any device ─► rows (B, D), on `device`.
 
     """
     for_inference(network, device, precision)
@@ -128,86 +129,6 @@ def make_tagger(
             return torch.cat(network(windows.to(device)), dim=1)
 
     return tag
-
-
-def clip_units(count: int) -> list[list[int]]:
-    """Make units of one clip each.
-
-    A clip's windows are never batched with another's: its numbers must not depend, by not even a
-    rounding error, on which clips are computed beside it or were computed before.
-    """
-    return [[position] for position in range(count)]
-
-
-def clip_batches(
-    paths: Sequence[Path],
-    units: Units,
-    tag: Callable[[Tensor], Tensor],
-    *,
-    sample_rate: int,
-    window: int,
-    hop: int,
-    shortest: int,
-    batch_size: int,
-    strict: bool = False,
-) -> Batches:
-    """Decode clips ahead of the network and yield the mean of its output over their windows.
-
-    The memory holds the beginnings of a few clips, and of one its current part, however long the
-    clips are.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-    units : sequence of lists of int
-        Positions of the clips to compute in `paths`, one in each: see `clip_units`.
-    tag : callable
-        Windows (B, S) ─► rows (B, D), on whatever device.
-    sample_rate, window, hop, shortest : int
-        Of the windows, in Hz and samples; see `utils.audio.windows.cut_windows`.
-    batch_size : int
-        Windows per call of `tag`.
-    strict : bool
-        Raise at the first clip that cannot be used.
-
-    Yields
-    ------
-    (positions, rows) : list of int and ndarray of shape (len(positions), D)
-        Or a text in the place of the rows: why the clip cannot be used.
-
-    Raises
-    ------
-    UnusableSound
-        If `strict`.
-
-    """
-    running: deque[tuple[list[int], Tensor]] = deque()
-
-    def finished() -> tuple[list[int], NDArray[np.float32]]:
-        done, rows = running.popleft()
-        return done, rows.cpu().numpy()
-
-    clips = tag_clips(
-        [paths[position] for (position,) in units],
-        tag,
-        sample_rate=sample_rate,
-        window=window,
-        hop=hop,
-        shortest=shortest,
-        batch_size=batch_size,
-    )
-    for unit, outputs in zip(units, clips, strict=True):
-        if isinstance(outputs, UnusableSound):
-            if strict:
-                raise outputs
-            yield unit, outputs.reason
-        else:
-            running.append((list(unit), outputs.mean(dim=0, keepdim=True)))
-        # A GPU gets the next clip before the numbers of this one are waited for.
-        while running and len(running) > (1 if running[-1][1].is_cuda else 0):
-            yield finished()
-    while running:
-        yield finished()
 
 
 def tag_clips(
@@ -222,44 +143,102 @@ def tag_clips(
 ) -> Iterator[Tensor | UnusableSound]:
     """Decode clips ahead of the network and yield its output for all windows of each, in order.
 
+    However long the clips are, the memory holds the first parts of a few, and of one the current.
+
     Parameters
     ----------
     paths : sequence of Path
-    tag, sample_rate, window, hop, shortest, batch_size
-        See `clip_batches`.
+    tag : callable
+        Windows (B, S) ─► rows (B, D), on any device.
+    sample_rate, window, hop, shortest : int
+        Of the windows, in Hz and samples; see `utils.audio.windows.cut_windows`.
+    batch_size : int
+        Windows per call of `tag`.
 
     Yields
     ------
     Tensor, shape (W, D), on the device, or UnusableSound
-        For each path; the error where the clip cannot be used.
+        For each path; the error if the clip cannot be used.
 
     """
-    at_once = batch_size * max(1, _WINDOWS_AHEAD // batch_size)
+    at_once = batch_size * max(1, _WINDOWS_PER_PART // batch_size)
 
     def begin(path: Path) -> Iterator[NDArray[np.float32]] | UnusableSound:
-        windows = cut_windows(
-            mono_blocks(path, sample_rate=sample_rate),
-            window=window,
-            hop=hop,
-            shortest=shortest,
-            at_once=at_once,
-        )
+        blocks = mono_blocks(path, sample_rate=sample_rate)
+        parts = cut_windows(blocks, window=window, hop=hop, shortest=shortest, at_once=at_once)
         try:
-            return itertools.chain([next(windows)], windows)
+            return itertools.chain([next(parts)], parts)
         except UnusableSound as error:
             return error
 
-    for _, windows in map_ahead(begin, paths):
-        if isinstance(windows, UnusableSound):
-            yield windows
+    for _, parts in map_ahead(begin, paths):
+        if isinstance(parts, UnusableSound):
+            yield parts
             continue
-        outputs = []
         try:
-            for part in windows:
-                for start in range(0, len(part), batch_size):
-                    batch = part[start : start + batch_size].copy()  # it was read-only
-                    outputs.append(tag(torch.from_numpy(batch)))
+            rows = [
+                tag(torch.from_numpy(part[start : start + batch_size].copy()))  # it is read-only
+                for part in parts
+                for start in range(0, len(part), batch_size)
+            ]
         except UnusableSound as error:
             yield error
         else:
-            yield torch.cat(outputs)
+            yield torch.cat(rows)
+
+
+def clip_units(count: int) -> list[list[int]]:
+    """Make units of one clip each; see `utils.features.shared_work`.
+
+    A clip's windows are never batched with another's: its numbers must not depend, by not even a
+    rounding error, on the other clips that are computed.
+    """
+    return [[position] for position in range(count)]
+
+
+def clip_batches(
+    paths: Sequence[Path],
+    units: Units,
+    tag: Callable[[Tensor], Tensor],
+    *,
+    strict: bool = False,
+    **cutting: int,
+) -> Batches:
+    """Tag clips and yield the mean over the windows of each.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    units : sequence of lists of int
+        Positions of the clips to compute in `paths`, one in each: see `clip_units`.
+    tag, cutting
+        See `tag_clips`.
+    strict : bool
+        Raise at the first clip that cannot be used.
+
+    Yields
+    ------
+    (positions, rows) : list of int and ndarray of shape (1, D)
+        Or, instead of the rows, a text: why the clip cannot be used.
+
+    Raises
+    ------
+    UnusableSound
+        If `strict`.
+
+    """
+    computed: list[tuple[Sequence[int], Tensor]] = []
+    clips = tag_clips([paths[position] for (position,) in units], tag, **cutting)
+    for unit, rows in zip(units, clips, strict=True):
+        if isinstance(rows, UnusableSound):
+            if strict:
+                raise rows
+            yield unit, rows.reason
+            continue
+        computed.append((unit, rows.mean(dim=0, keepdim=True)))
+        # A GPU gets the next clip before this one's numbers are waited for.
+        if len(computed) > 1 or not rows.is_cuda:
+            unit, rows = computed.pop(0)
+            yield unit, rows.cpu().numpy()
+    for unit, rows in computed:
+        yield unit, rows.cpu().numpy()

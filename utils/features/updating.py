@@ -1,34 +1,54 @@
-"""Run a network over many inputs, in batches, keeping each batch as it comes.
+"""Bring vector files up to date: find the rows they lack, compute those alone, write the files.
 
-The networks come as arguments. Shapes: B batch, D numbers per row.
+Shapes: N rows, F files, D numbers per row of all files together.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.features.shared_work import Outcome, Start, Work, compute_rows
-from utils.features.vector_file import VectorFile, read_reusable, row_keys, write_vectors
+from utils.features.shared_work import Rows, Start, Work, compute_rows
+from utils.features.vector_file import read_reusable, row_keys, write_vectors
 from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError, shorten
 
 
 @dataclass(frozen=True)
+class Target:
+    """A vector file to bring up to date.
+
+    Attributes
+    ----------
+    path : Path
+    attributes : mapping
+        How its vectors are made.
+    width : int
+        Numbers per row.
+
+    """
+
+    path: Path
+    attributes: Mapping[str, Any]
+    width: int
+
+
+@dataclass(frozen=True)
 class Update:
-    """What became of a file of vectors or features.
+    """What was done to files of vectors or features.
 
     Attributes
     ----------
     computed : int
         Rows that were computed.
     written : bool
-        Whether anything was written at all.
+        Whether anything was written.
     failed : dict of str to str
-        The ids of rows that cannot be computed, and the reasons why.
+        The ids of rows that cannot be computed, and why.
 
     """
 
@@ -38,44 +58,35 @@ class Update:
 
 
 def update_vector_files(
-    paths: Sequence[Path],
+    targets: Sequence[Target],
     ids: Sequence[str],
     *,
-    attributes: Sequence[Mapping[str, Any]],
     columns: Mapping[str, Sequence[str]],
-    widths: Sequence[int],
     start: Start,
     unusable: Mapping[str, str] | None = None,
     team: Team = ALONE,
     advance: Callable[[int], Any] = lambda count: None,
 ) -> Update:
-    """Bring vector files of the same rows up to date, computing no row that is there already.
+    """Bring vector files of the same rows up to date, computing only the rows they lack.
 
-    Rows that cannot be computed are left out of the files, which keep the reasons why; the same
-    input is not tried again. The processes of a team call it with the same arguments, and share
-    the work.
+    Rows that cannot be computed are left out. The files keep the reasons, so that the same input is
+    not tried again. The processes of a team share the work: all call this with the same arguments.
 
     Parameters
     ----------
-    paths : sequence of F Path
-        The files; computed rows are cut into them, left to right.
+    targets : sequence of F Target
+        Computed rows are cut into them, left to right.
     ids : sequence of N distinct str
-    attributes : sequence of F mappings
-        How the vectors of each file are made.
     columns : mapping of str to sequence of N str
         What each row is computed from (texts, or fingerprints of sound files).
-    widths : sequence of F int
-        Numbers per row of each file.
     start : callable
-        Loads the network; called only where something is to be computed. Returns the units in which
-        rows are computed (lists of positions, each position in one), and a function that takes some
-        units and yields (positions, rows of sum(widths) numbers) batch by batch, or a reason in the
-        place of the rows. See `utils.features.shared_work.compute_rows`.
+        Loads the network, and says how to compute rows of D numbers; see `compute_rows`. It is
+        called only if something is to be computed.
     unusable : mapping of str to str, optional
-        Ids of rows that are known not to be computable, and the reasons why.
+        Ids of rows that are known not to be computable, and why.
     team : Team
     advance : callable
-        Told about finished rows, for a progress bar.
+        Called with the number of rows that were finished since the last call.
 
     Returns
     -------
@@ -85,92 +96,97 @@ def update_vector_files(
     Raises
     ------
     InputError
-        If not a single row can be computed, a file cannot be written, stands under that name but
-        was not written by this program, or is being written by another run; and where the
-        processes of the team do not fit together.
+        If not a single row can be computed; if a file cannot be written, was not written by this
+        program, or is being written by another run; if the processes of the team do not fit
+        together.
 
     """
     unusable = unusable or {}
     keys = row_keys(ids, columns)
+    first = targets[0].path
     work = Work(
-        paths[0].with_name(paths[0].name + ".partial"),
+        first.with_name(first.name + ".partial"),
         keys,
-        origin={"files": [path.name for path in paths], "attributes": list(map(dict, attributes))},
-        width=sum(widths),
+        origin={
+            "files": [target.path.name for target in targets],
+            "attributes": [dict(target.attributes) for target in targets],
+        },
+        width=sum(target.width for target in targets),
     )
-    files: list[VectorFile | None] = []
-    known: dict[str, NDArray[np.float32]] = {}
-    failed: dict[str, str] = {}
+    known: Rows = {}
+    failed = {key: unusable[id] for key, id in zip(keys, ids, strict=True) if id in unusable}
+    current = finished = False
     if team.is_first:
-        files = [
-            read_reusable(path, columns, attrs)
-            for path, attrs in zip(paths, attributes, strict=True)
-        ]
-        if all(files):
-            known, failed = _reusable(files, keys)
-        failed |= {key: unusable[id] for key, id in zip(keys, ids, strict=True) if id in unusable}
-
-    def write(table: NDArray[np.float32], failed: Mapping[str, str]) -> None:
-        rows = [i for i, key in enumerate(keys) if key not in failed]
-        table = table[rows] if failed else table  # a copy, and it is large
-        if ids and not rows:
-            raise InputError(
-                f"not a single one of the {len(ids)} rows of {paths[0].name} can be computed:\n"
-                f"{shorten([f'{id}: {failed[key]}' for id, key in zip(ids, keys, strict=True)])}"
-            )
-        kept = {name: [values[i] for i in rows] for name, values in columns.items()}
-        left = 0
-        for path, attrs, width in zip(paths, attributes, widths, strict=True):
-            write_vectors(
-                path,
-                [ids[i] for i in rows],
-                table[:, left : left + width],
-                attributes=attrs,
-                columns=kept,
-                failed=failed,
-            )
-            left += width
-
-    current = team.broadcast(
-        all(files)
-        and all(
-            file.keys == [key for key in keys if key not in failed] and file.failed == failed
-            for file in files
-        )
-    )
-    # Left-over journals of an up-to-date file: a run was stopped between its last two steps.
-    if current and not team.broadcast(work.has_journals()):
+        known, failed, current = _look_at(targets, keys, columns, failed)
+        # Journals beside up-to-date files: a run was stopped between its last two steps.
+        finished = current and not work.has_journals()
+    current, finished, failed = team.broadcast((current, finished, failed))
+    if finished:
+        computed = 0
         advance(len(ids))
-        outcome = Outcome(0, failed)
     else:
-        outcome = compute_rows(
+        computed, failed = compute_rows(
             work,
             start,
-            write if not current else lambda table, failed: None,
+            None if current else partial(_write, targets, ids, keys, columns),
             known=known,
             failed=failed,
             team=team,
             advance=advance,
         )
     id_of = dict(zip(keys, ids, strict=True))
-    return Update(
-        computed=outcome.computed,
-        written=not current,
-        failed={id_of[key]: reason for key, reason in team.broadcast(outcome.failed).items()},
-    )
+    return Update(computed, not current, {id_of[key]: reason for key, reason in failed.items()})
 
 
-def _reusable(
-    files: Sequence[VectorFile], keys: Sequence[str]
-) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
-    """Take the rows that all files have, and the reasons for those that all of them lack."""
-    row_of = [{key: row for row, key in enumerate(file.keys)} for file in files]
+def _look_at(
+    targets: Sequence[Target],
+    keys: Sequence[str],
+    columns: Mapping[str, Sequence[str]],
+    failed: Mapping[str, str],
+) -> tuple[Rows, dict[str, str], bool]:
+    """Return the rows that all files have, what cannot be computed, and whether all are current."""
+    files = [read_reusable(target.path, columns, target.attributes) for target in targets]
+    if any(file is None for file in files):
+        return {}, dict(failed), False
+    tables = [dict(zip(file.keys, file.vectors, strict=True)) for file in files]
     known = {
-        key: np.concatenate(
-            [file.vectors[rows[key]] for file, rows in zip(files, row_of, strict=True)]
-        )
+        key: np.concatenate([table[key] for table in tables])
         for key in keys
-        if all(key in rows for rows in row_of)
+        if all(key in table for table in tables)
     }
-    failed = {key: files[0].failed[key] for key in keys if all(key in f.failed for f in files)}
-    return known, failed
+    reasons = {key: files[0].failed[key] for key in keys if all(key in f.failed for f in files)}
+    reasons |= failed
+    wanted = [key for key in keys if key not in reasons]
+    current = all(file.keys == wanted and file.failed == reasons for file in files)
+    return known, reasons, current
+
+
+def _write(
+    targets: Sequence[Target],
+    ids: Sequence[str],
+    keys: Sequence[str],
+    columns: Mapping[str, Sequence[str]],
+    table: NDArray[np.float32],
+    failed: Mapping[str, str],
+) -> None:
+    """Cut a table, shape (N, D), into the files, without the rows that failed."""
+    rows = [i for i, key in enumerate(keys) if key not in failed]
+    if ids and not rows:
+        reasons = [f"{id}: {failed[key]}" for id, key in zip(ids, keys, strict=True)]
+        raise InputError(
+            f"none of the {len(ids)} rows of {targets[0].path.name} can be computed:\n"
+            f"{shorten(reasons)}"
+        )
+    table = table[rows] if failed else table  # a copy, and it is large
+    kept = {name: [values[i] for i in rows] for name, values in columns.items()}
+    left = 0
+    for target in targets:
+        write_vectors(
+            target.path,
+            [ids[i] for i in rows],
+            table[:, left : left + target.width],
+            attributes=target.attributes,
+            columns=kept,
+            failed=failed,
+        )
+        left += target.width

@@ -60,13 +60,14 @@ def describe_scene(scene: Scene, rng: np.random.Generator) -> list[str]:
     Returns
     -------
     list of str
-        Five distinct captions; each names every event, and says nothing that the scene's
-        parameters do not bear out.
+        Five distinct captions; each names every event, and says nothing that does not
+        follow from the scene's parameters.
 
     Raises
     ------
     RuntimeError
         When the words of the scene's kinds do not yield five captions of that length.
+
     """
     templates = _templates(scene)
     writer = _Writer(scene, rng)
@@ -194,7 +195,7 @@ class _Writer:
         """Say who does what, how, how often and where: "a dog barks loudly three times nearby"."""
         event = self.scene.events[index]
         clause = self.deal("clause", index, event.kind.wording.clauses)
-        # "the phone rings, then a dog is barking" has no end: such forms are for what goes on
+        # "the phone rings, then a dog is barking" has no end: such forms are for lasting sounds
         while finite and _is_progressive(clause) and not self.goes_on(event):
             clause = self.deal("clause", index, event.kind.wording.clauses)
         parts = [clause.subject, clause.verb if finite else clause.gerund]

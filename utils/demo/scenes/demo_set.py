@@ -1,22 +1,20 @@
 """The embedded demo sets: synthetic clips with captions, in the layout of a real data set.
 
-A clip is a function of the seed, its split and its index alone, so that any number of processes,
-in any order, writes the same bytes. What a run needs to be continued or recognised is on disk:
-`MARKER` while it is unfinished, `MANIFEST` once it is complete, and a comment in every wav.
+A clip depends only on the seed, its split and its index, so that any number of processes, in any
+order, writes the same bytes. The disk holds what is needed to resume or recognise a set: `MARKER`
+while it is unfinished, `MANIFEST` once it is complete, and a comment in every wav.
 """
 
 import csv
-import hashlib
 import io
 import json
 import os
 import re
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,6 @@ import numpy as np
 import soundfile
 
 from utils.datasets.splits import DEMO_MANIFEST as MANIFEST
-from utils.demo import sound_events
 from utils.demo.scenes.captions import describe_scene
 from utils.demo.scenes.layouts import AUDIOCAPS, CLOTHO, LAYOUTS, Layout
 from utils.demo.scenes.names import NUMBERS
@@ -35,6 +32,7 @@ from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError
 from utils.runtime.pools import worker_pool
 
+GENERATOR_VERSION = "1"  # to be raised with every change of the sounds, captions or names
 MARKER = "demo_set.unfinished.json"
 TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")  # what `atomic_write` leaves when it is killed
 STATEMENT = "Synthetic sound, computed by the demo set generator; no recording was used"
@@ -47,7 +45,6 @@ OTHER_RATES = {5: 22050, 9: 32000, 13: 48000}  # by index modulo RATE_EVERY
 RATE_EVERY = 16
 STEREO_EVERY, STEREO_AT = 5, 2
 DEEP_EVERY, DEEP_AT = 7, 3  # 24-bit instead of 16-bit
-PENDING_PER_JOB = 4
 
 
 @dataclass(frozen=True)
@@ -56,7 +53,7 @@ class Parameters:
 
     seed: int
     clips: tuple[int, int, int]
-    generator_sha256: str
+    generator_version: str
     layout: str = CLOTHO.name
 
     @property
@@ -71,7 +68,8 @@ class Parameters:
 
     def comment(self, split: str, index: int) -> str:
         """Provenance of one clip, stored in its wav."""
-        return f"{STATEMENT}. {self.generator_sha256} seed {self.seed} {split} {index}"
+        version = f"version {self.generator_version}"
+        return f"{STATEMENT}. {version} seed {self.seed} {split} {index}"
 
     def made(self, comment: str, split: str) -> bool:
         """Whether a clip with this comment belongs to `split` of this set."""
@@ -87,9 +85,10 @@ class DemoSetReport:
     Attributes
     ----------
     written, kept : int
-        Clips rendered now, and clips of an interrupted run that were there already.
+        Clips rendered now, and clips kept from an interrupted run.
     up_to_date : bool
         The set was complete and nothing was done.
+
     """
 
     written: int
@@ -97,20 +96,11 @@ class DemoSetReport:
     up_to_date: bool
 
 
-def source_hash() -> str:
-    """SHA-256 over the sources of the generator, in order of their names."""
-    digest = hashlib.sha256()
-    for folder in (Path(sound_events.__file__).parent, Path(__file__).parent):
-        for path in sorted(folder.glob("*.py")):
-            text = path.read_text(encoding="utf-8")  # universal newlines: a checkout may have CRLF
-            digest.update(f"{folder.name}/{path.name}\n{text}".encode())
-    return digest.hexdigest()
-
-
 def planned_kinds(seed: int, stream: int, index: int) -> tuple[str, ...]:
-    """Names of the kinds that clip `index` of a split, which has a stream, is built around.
+    """Name the kinds that clip `index` of the split with this stream is built around.
 
-    All kinds pass in shuffled order before any comes again, so that even 60 clips hold each twice.
+    All kinds occur in shuffled order before any occurs again, so that even 60 clips hold each
+    twice.
     """
     names = sorted(EVENT_KINDS)
     block, place = divmod(index, len(EVENTS_PER_CLIP))
@@ -137,7 +127,7 @@ def clip_plan(
 
 
 def _comment_of(path: Path) -> str:
-    """Comment stored in a sound file; empty for one that has none or is no sound file."""
+    """Read the comment in a sound file; empty if it has none or is not a sound file."""
     try:
         with soundfile.SoundFile(path) as file:
             return file.comment
@@ -150,7 +140,7 @@ def _write_clip(path: Path, samples: np.ndarray, rate: int, subtype: str, commen
     channels = 1 if samples.ndim == 1 else samples.shape[1]
     kind = path.suffix[1:]
     with atomic_write(path) as stream:
-        content = io.BytesIO()  # libsndfile hides from us why a write to a file fails
+        content = io.BytesIO()  # libsndfile hides why a write to a file fails
         with soundfile.SoundFile(content, "w", rate, channels, subtype, format=kind) as file:
             file.comment = comment
             file.write(samples)
@@ -172,8 +162,8 @@ def _make_clip(
         if _comment_of(path) == comment:
             return name, captions, False
         raise InputError(
-            f"{path} is in the way of the demo set and is not of it: move it away, or choose "
-            "another folder"
+            f"{path} is not part of the demo set, which would overwrite it: move it away, or "
+            "choose another folder"
         )
     rate = OTHER_RATES.get(index % RATE_EVERY, USUAL_RATE)
     channels = 2 if index % STEREO_EVERY == STEREO_AT else 1
@@ -183,36 +173,15 @@ def _make_clip(
     return name, captions, True
 
 
-def _make_clips(
-    folder: Path,
-    parameters: Parameters,
-    split_index: int,
-    pool: ProcessPoolExecutor | None,
-    jobs: int,
-) -> Iterator[tuple[str, list[str], bool]]:
-    """Make the clips of a split in order, never more than a few of them waiting in the pool."""
-    indices: Iterable[int] = range(parameters.clips[split_index])
-    if pool is None:
-        for index in indices:
-            yield _make_clip(folder, parameters, split_index, index)
-        return
-    indices = iter(indices)
-    pending: deque[Future] = deque()
-    while True:
-        for index in islice(indices, PENDING_PER_JOB * jobs - len(pending)):
-            pending.append(pool.submit(_make_clip, folder, parameters, split_index, index))
-        if not pending:
-            return
-        yield pending.popleft().result()
-
-
 def _read_parameters(path: Path) -> Parameters | None:
-    """Parameters in a manifest or marker; None when there is none or it is not one of ours."""
+    """Read the parameters in a manifest or marker; None if it is missing or not one of ours."""
     try:
         stored = read_json(path)
         layout = LAYOUTS[stored.get("layout", CLOTHO.name)]
         clips = tuple(int(stored["clips"][split]) for split in layout.splits)
-        return Parameters(int(stored["seed"]), clips, str(stored["generator_sha256"]), layout.name)
+        # Sets of older versions hold a hash of the generator's sources instead.
+        version = str(stored.get("generator_version"))
+        return Parameters(int(stored["seed"]), clips, version, layout.name)
     except (InputError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -225,7 +194,7 @@ def _write_parameters(path: Path, parameters: Parameters) -> None:
 
 
 def _is_complete(folder: Path, parameters: Parameters) -> bool:
-    """Whether all CSVs and all clips, by their number, are there."""
+    """Whether all CSVs exist, and as many clips as there should be."""
     layout = parameters.shape
     for split in layout.splits:
         there = (
@@ -240,7 +209,7 @@ def _is_complete(folder: Path, parameters: Parameters) -> bool:
 
 
 def _remove_old(folder: Path, parameters: Parameters) -> None:
-    """Remove the demo clips and CSVs of other parameters, and what a killed run left behind."""
+    """Remove demo clips and CSVs of other parameters, and temporary files of killed runs."""
     for path in folder.iterdir():
         if TEMPORARY.fullmatch(path.name):
             path.unlink()
@@ -269,7 +238,7 @@ def _check_arguments(folder: Path, clips: tuple[int, int, int], seed: int, jobs:
 
 
 def _refuse_foreign(folder: Path, layout: Layout) -> None:
-    """Raise unless `folder` is new, empty (hidden files aside) or holds such a set of ours."""
+    """Raise unless `folder` is new, empty (hidden files aside) or holds a demo set of ours."""
     stored = (_read_parameters(folder / name) for name in (MANIFEST, MARKER))
     if not folder.exists() or any(of is not None and of.layout == layout.name for of in stored):
         return
@@ -277,9 +246,8 @@ def _refuse_foreign(folder: Path, layout: Layout) -> None:
     if foreign:
         shown = ", ".join(foreign[:3]) + (", …" if len(foreign) > 3 else "")
         raise InputError(
-            f"{folder} is not empty ({shown}) and has no {MANIFEST} of a demo set in this layout: "
-            "nothing was written, so that no data of yours is lost; choose an empty folder for the "
-            "demo set"
+            f"{folder} is not empty ({shown}) and has no {MANIFEST} of a demo set in this layout. "
+            "Nothing was written, so that no data is lost: choose an empty folder for the demo set"
         )
 
 
@@ -294,23 +262,23 @@ def write_demo_set(
 ) -> DemoSetReport:
     """Write synthetic clips with captions, in the layout of Clotho v2.1 or of AudioCaps.
 
-    Writes the clips, then the captions, and last `MANIFEST`. A complete set of the same parameters
-    is left alone, an interrupted one is continued, one of other parameters is replaced.
+    It writes the clips, then the captions, and `MANIFEST` last. A complete set of the same
+    parameters is left alone, an interrupted one is resumed, one of other parameters is replaced.
 
     Parameters
     ----------
     folder : path
-        Made when missing. Anything in it that is not of a demo set is never touched.
+        Made if missing. Anything in it that is not part of a demo set is never touched.
     clips : tuple of (int, int, int), optional
-        Clips in each split of the layout; its `DEFAULT_CLIPS` if None.
+        Clips in each split; the layout's `DEFAULT_CLIPS` if None.
     seed : int
         Not negative.
     jobs : int
         Processes; the bytes written do not depend on it.
     layout : Layout
-        No clip of one layout is a clip of another.
+        Layouts have no clip in common.
     progress : callable, optional
-        Given the number of clips, returns a context whose ``update()`` is called after each one,
+        Takes the number of clips and returns a context whose ``update()`` is called after each,
         such as a tqdm bar.
 
     Returns
@@ -320,13 +288,14 @@ def write_demo_set(
     Raises
     ------
     utils.runtime.errors.InputError
-        When an argument is out of range, or the folder holds data that is not of a demo set.
+        When an argument is out of range, or the folder holds data that is not part of a demo set.
+
     """
     folder = Path(folder)
     clips = DEFAULT_CLIPS[layout.name] if clips is None else clips
     _check_arguments(folder, clips, seed, jobs)
     _refuse_foreign(folder, layout)
-    parameters = Parameters(seed, tuple(clips), source_hash(), layout.name)
+    parameters = Parameters(seed, tuple(clips), GENERATOR_VERSION, layout.name)
     manifest, marker = folder / MANIFEST, folder / MARKER
     total = sum(map(parameters.sounding, layout.splits))
     finished = _read_parameters(manifest) == parameters and not marker.exists()
@@ -342,14 +311,14 @@ def write_demo_set(
     with ExitStack() as stack:
         pool = stack.enter_context(worker_pool(jobs)) if jobs > 1 else None
         bar = stack.enter_context(progress(sum(clips))) if progress else None
-        written = _write_splits(folder, parameters, pool, jobs, bar)
+        written = _write_splits(folder, parameters, pool, bar)
     _write_parameters(manifest, parameters)
     marker.unlink()
     return DemoSetReport(written=written, kept=total - written, up_to_date=False)
 
 
 def _write_splits(
-    folder: Path, parameters: Parameters, pool: ProcessPoolExecutor | None, jobs: int, bar: Any
+    folder: Path, parameters: Parameters, pool: ProcessPoolExecutor | None, bar: Any
 ) -> int:
     """Write all clips, and then the CSVs; return how many clips were new."""
     layout = parameters.shape
@@ -357,7 +326,9 @@ def _write_splits(
     tables = []
     for split_index in range(len(layout.splits)):
         clips = []
-        for name, captions, new in _make_clips(folder, parameters, split_index, pool, jobs):
+        make = partial(_make_clip, folder, parameters, split_index)
+        indices = range(parameters.clips[split_index])
+        for name, captions, new in pool.map(make, indices) if pool else map(make, indices):
             clips.append((name, captions))
             written += new
             if bar is not None:

@@ -1,7 +1,7 @@
-"""The shapes of demo sets: where clips and captions go, and what they are called.
+"""The layouts of demo sets: where clips and captions are, and what they are called.
 
-A layout has the oddities of the data set whose shape it is, so that whatever reads the real one is
-tried on them.
+A layout has the oddities of the real data set, so that code that reads the real one is tested on
+them.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,8 +17,8 @@ from utils.demo.scenes.scene import Scene
 
 Rows = list[list[str]]
 
-# AudioCaps' rows of a clip are not together, its ids may begin with - or _, some of its sounds
-# come as flac, and many are gone.
+# In AudioCaps the rows of a clip are not together, ids may begin with - or _, some sounds are flac
+# files, and many are missing.
 _ID_NUMBERS = 999_983  # a prime: the step reaches each of them, in six digits
 _ID_LEADS = "-SSSS_SSSS"  # by index, and again from the start
 _FLAC_EVERY, _FLAC_AT = 4, 1
@@ -29,7 +29,7 @@ _STARTS = 48
 
 @dataclass(frozen=True)
 class Layout:
-    """The shape of a demo set.
+    """The layout of a demo set.
 
     Attributes
     ----------
@@ -40,13 +40,13 @@ class Layout:
     captions : tuple of int
         Captions of each clip, by split.
     audio_folder, captions_csv : str
-        Where things are below the data set's folder; ``{split}`` stands for the split.
+        Paths below the data set's folder; ``{split}`` is replaced by the split.
     line_ends : tuple of str
         Of the CSVs, by split.
     file_name : callable
         Scene, number of the split and of the clip ─► file name.
     is_gone : callable
-        Number of the clip ─► whether it has captions and no file.
+        Number of the clip ─► whether it has captions but no file.
     table : callable
         File names with captions, and a generator ─► header and rows of the CSV.
 

@@ -1,8 +1,8 @@
-"""File names of the demo set: like those that people gave to the sounds of Clotho on Freesound.
+"""File names of the demo set, similar to those of Clotho's sounds on Freesound.
 
 About a quarter are as awkward as Clotho's: edge spaces, HTML entities that must not be unescaped,
-commas, brackets, per cent signs. A name holds the number of its clip exactly once and as the only
-digits, so that no two names of a split are the same (not even where case does not count).
+commas, brackets, per cent signs. The only digits of a name are its clip's number, so that names
+are unique in a split (even if case is ignored).
 """
 
 from utils.demo.scenes.scene import Scene
@@ -44,7 +44,7 @@ AWKWARD = (
 
 
 def clip_name(scene: Scene, split: str, index: int) -> str:
-    """Return the file name of clip `index` of `split`: unique in the split, the same every time.
+    """Return the file name of clip `index`, which is unique in `split` and always the same.
 
     Parameters
     ----------
@@ -58,6 +58,7 @@ def clip_name(scene: Scene, split: str, index: int) -> str:
     -------
     str
         With the ending ``.wav``.
+
     """
     if index == 0 and split in SHARED_SPLITS:
         return f"{SHARED_STEM}.wav"

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from utils.demo.sound_events import EVENT_KINDS, EventKind
-from utils.demo.sound_events import blocks as b
+from utils.demo.sound_events import EVENT_KINDS, EventKind, blocks
 
 Layout = Literal["single", "sequence", "background"]
 
@@ -56,6 +55,7 @@ class Event:
         RMS of the loudest 50 ms relative to full scale.
     distant : bool
         Heard from afar: dull and reverberant.
+
     """
 
     kind: EventKind
@@ -68,7 +68,7 @@ class Event:
     @property
     def period(self) -> float:
         """Seconds from one repeat to the next."""
-        return max(self.seconds - self.kind.tail, self.seconds / 3) / self.count
+        return max(self.seconds - self.kind.rings_seconds, self.seconds / 3) / self.count
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,7 @@ class Scene:
         Seconds.
     events : tuple of Event
     layout : {"single", "sequence", "background"}
+
     """
 
     duration: float
@@ -94,13 +95,13 @@ def _draw_extent(rng: np.random.Generator, kind: EventKind, limit: float) -> tup
         low = min(max(kind.seconds[0], SHORTEST_EVENT), limit)
         return float(rng.uniform(low, min(kind.seconds[1], limit))), 1
     fewest, most = kind.counts
-    period = b.between(rng, *kind.period)
-    if fewest * period + kind.tail > limit:
+    period = blocks.between(rng, *kind.period)
+    if fewest * period + kind.rings_seconds > limit:
         period = kind.period[0]
-    most = min(most, max(1, int((limit - kind.tail) / period)))
+    most = min(most, max(1, int((limit - kind.rings_seconds) / period)))
     fewest = min(fewest, most)
     count = int(rng.integers(fewest, most + 1, 2).min())  # small counts are the common ones
-    return min(limit, count * period + kind.tail), count
+    return min(limit, count * period + kind.rings_seconds), count
 
 
 def _draw_level(rng: np.random.Generator) -> tuple[float, bool]:
@@ -124,7 +125,7 @@ def _pick_kinds(
 def _pick_background(
     rng: np.random.Generator, kinds: Mapping[str, EventKind], chosen: list[EventKind]
 ) -> EventKind | None:
-    """Take a sustained kind out of `chosen`, or add one, to lie under the rest."""
+    """Take a sustained kind out of `chosen`, or add one, as background of the rest."""
     sustained = [kind for kind in chosen if kind.sustained]
     if sustained and rng.uniform() < BACKGROUND_SHARE:
         background = sustained[rng.integers(len(sustained))]
@@ -164,6 +165,7 @@ def sample_scene(
         When an included name is not in `kinds`.
     ValueError
         When `kinds` is empty or more than three are included.
+
     """
     if not kinds or len(include) > MOST_EVENTS:
         raise ValueError(
@@ -202,27 +204,29 @@ def scene_tags(scene: Scene) -> tuple[str, ...]:
 
 def loudest_level(x: NDArray[np.floating], rate: int) -> float:
     """Return the RMS of the loudest 50 ms frame of `x` (N,), or of all of it when shorter."""
-    frame = min(len(x), b.length(LEVEL_FRAME_SECONDS, rate))
+    frame = min(len(x), blocks.length(LEVEL_FRAME_SECONDS, rate))
     frames = x[: len(x) // frame * frame].reshape(-1, frame)
     return float(np.sqrt(np.mean(np.square(frames, dtype=np.float64), axis=1).max()))
 
 
-def _render_event(rng: np.random.Generator, event: Event, scene: Scene, rate: int) -> b.Signal:
+def _render_event(rng: np.random.Generator, event: Event, scene: Scene, rate: int) -> blocks.Signal:
     """Synthesise one event at its level, with faded ends where a texture begins or ends."""
-    n = b.length(scene.duration, rate)
+    n = blocks.length(scene.duration, rate)
     start = min(round(event.onset * rate), n - 1)
     seconds = min(event.seconds, (n - start) / rate)
     sound = event.kind.synthesise(rng, seconds, event.count, rate).astype(np.float64)
     if event.kind.sustained:
         rise = rng.uniform(*FADE_SECONDS) if start > 0 else 0.0
         fall = rng.uniform(*FADE_SECONDS) if start + len(sound) < n - 1 else 0.0
-        sound *= b.swell(len(sound), rate, rise, fall)
+        sound *= blocks.swell(len(sound), rate, rise, fall)
     if event.distant:
-        sound = b.band_filter(sound, None, rng.uniform(1800, 3500), rate)
+        sound = blocks.band_filter(sound, None, rng.uniform(1800, 3500), rate)
     return sound * 10 ** (event.level_db / 20) / max(loudest_level(sound, rate), 1e-9)
 
 
-def _spread(rng: np.random.Generator, sound: b.Signal, channels: int, rate: int) -> b.Signal:
+def _spread(
+    rng: np.random.Generator, sound: blocks.Signal, channels: int, rate: int
+) -> blocks.Signal:
     """Pan `sound` (N,) to (N, C): louder and earlier on the side where it comes from."""
     if channels == 1:
         return sound[:, None]
@@ -234,13 +238,17 @@ def _spread(rng: np.random.Generator, sound: b.Signal, channels: int, rate: int)
     return np.column_stack([gains[0] * left, gains[1] * right])
 
 
-def _room(rng: np.random.Generator, sound: b.Signal, channels: int, rate: int) -> b.Signal:
+def _room(
+    rng: np.random.Generator, sound: blocks.Signal, channels: int, rate: int
+) -> blocks.Signal:
     """Late reverberation of `sound` (N,), decorrelated between the channels: (N, C)."""
-    t60 = b.between(rng, *ROOM_T60)
-    n = b.length(t60, rate)
+    t60 = blocks.between(rng, *ROOM_T60)
+    n = blocks.length(t60, rate)
     tails = []
     for _ in range(channels):
-        tail = b.band_noise(rng, n, rate, 150, 5000, order=1) * b.decay(n, rate, t60, attack=0.01)
+        tail = blocks.band_noise(rng, n, rate, 150, 5000, order=1) * blocks.decay(
+            n, rate, t60, attack=0.01
+        )
         tail /= np.sqrt(np.sum(tail**2))
         tails.append(signal.oaconvolve(sound, tail)[: len(sound)])
     return np.column_stack(tails)
@@ -270,10 +278,11 @@ def render_scene(
     ------
     ValueError
         When `channels` is neither 1 nor 2.
+
     """
     if channels not in (1, 2):
         raise ValueError(f"channels must be 1 or 2, got {channels}")
-    n = b.length(scene.duration, sample_rate)
+    n = blocks.length(scene.duration, sample_rate)
     mix = np.zeros((n, channels))
     wet = np.zeros(n)
     in_room = rng.uniform() < ROOM_SHARE
@@ -288,6 +297,6 @@ def render_scene(
         mix += _room(rng, wet, channels, sample_rate)
     floor = 10 ** (rng.uniform(*FLOOR_DB) / 20)
     for channel in range(channels):
-        mix[:, channel] += floor * b.band_noise(rng, n, sample_rate, 60, 12000, tilt=0.4)
+        mix[:, channel] += floor * blocks.band_noise(rng, n, sample_rate, 60, 12000, tilt=0.4)
     mix *= min(1.0, HIGHEST_PEAK / np.max(np.abs(mix)))
     return (mix if channels > 1 else mix[:, 0]).astype(np.float32)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from utils.demo.sound_events import blocks as b
+from utils.demo.sound_events import blocks
 from utils.demo.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
 
 PET = ("Domestic animals, pets", "Animal")
@@ -12,103 +12,103 @@ FLY_WINGBEAT = (150.0, 220.0)  # Musca domestica beats its wings some 190 times 
 
 def dog(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Barks: glottal bursts whose pitch rises and falls, through the formants of a muzzle."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    size = b.between(rng, 0.75, 1.5)  # of the dog: 1.5 is a small one
+    size = blocks.between(rng, 0.75, 1.5)  # of the dog: 1.5 is a small one
     pitch = 330 * size * rng.uniform(0.85, 1.15)
-    for onset in b.onset_times(rng, count, seconds, jitter=0.12):
-        m = b.length(rng.uniform(0.13, 0.2), rate)
-        f0 = pitch * rng.uniform(0.93, 1.07) * b.contour([0.75, 1.15, 1.1, 0.65], m)
-        source = b.buzz(f0, rate, slope=0.7) + 0.5 * b.band_noise(rng, m, rate, 400, 6000)
-        bark = b.resonances(
+    for onset in blocks.onset_times(rng, count, seconds, jitter=0.12):
+        m = blocks.length(rng.uniform(0.13, 0.2), rate)
+        f0 = pitch * rng.uniform(0.93, 1.07) * blocks.contour([0.75, 1.15, 1.1, 0.65], m)
+        source = blocks.buzz(f0, rate, slope=0.7) + 0.5 * blocks.band_noise(rng, m, rate, 400, 6000)
+        bark = blocks.resonances(
             source, np.array([620, 1150, 2300, 3600]) * size, [160, 220, 400, 600],
             [1.0, 0.8, 0.35, 0.2], rate,
         )  # fmt: skip
-        bark *= b.swell(m, rate, 0.012, 0.09)
-        b.place(out, b.normalise(bark), onset, rate, rng.uniform(0.75, 1.0))
-    return b.finish(out, rate)
+        bark *= blocks.swell(m, rate, 0.012, 0.09)
+        blocks.place(out, blocks.normalise(bark), onset, rate, rng.uniform(0.75, 1.0))
+    return blocks.finish(out, rate)
 
 
 def cat(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Meows: a long glide up and down while the mouth opens and closes."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    pitch = b.between(rng, 480, 720)
-    for onset in b.onset_times(rng, count, seconds, jitter=0.08):
-        m = b.length(rng.uniform(0.55, 0.85), rate)
-        f0 = pitch * rng.uniform(0.95, 1.05) * b.contour([0.8, 1.05, 1.15, 1.05, 0.75], m)
-        f0 *= 1 + 0.012 * np.sin(2 * np.pi * rng.uniform(5, 8) * b.time_axis(m, rate))
-        source = b.buzz(f0, rate, slope=0.9, most=16)
-        closed = b.resonances(source, [750, 2900, 4200], [250, 500, 700], [1, 0.6, 0.2], rate)
-        opened = b.resonances(source, [1250, 1900, 3900], [250, 300, 700], [1, 0.8, 0.3], rate)
+    pitch = blocks.between(rng, 480, 720)
+    for onset in blocks.onset_times(rng, count, seconds, jitter=0.08):
+        m = blocks.length(rng.uniform(0.55, 0.85), rate)
+        f0 = pitch * rng.uniform(0.95, 1.05) * blocks.contour([0.8, 1.05, 1.15, 1.05, 0.75], m)
+        f0 *= 1 + 0.012 * np.sin(2 * np.pi * rng.uniform(5, 8) * blocks.time_axis(m, rate))
+        source = blocks.buzz(f0, rate, slope=0.9, most=16)
+        closed = blocks.resonances(source, [750, 2900, 4200], [250, 500, 700], [1, 0.6, 0.2], rate)
+        opened = blocks.resonances(source, [1250, 1900, 3900], [250, 300, 700], [1, 0.8, 0.3], rate)
         mouth = np.sin(np.pi * np.linspace(0, 1, m) ** 0.8) ** 2
         meow = (closed * (1 - mouth) + opened * mouth) * (0.35 + 0.65 * mouth)
-        b.place(out, b.normalise(meow * b.swell(m, rate, 0.06, 0.12)), onset, rate)
-    return b.finish(out, rate)
+        blocks.place(out, blocks.normalise(meow * blocks.swell(m, rate, 0.06, 0.12)), onset, rate)
+    return blocks.finish(out, rate)
 
 
 def cow(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Moos: a long low call that opens from a hum."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    pitch = b.between(rng, 95, 160)
-    for onset in b.onset_times(rng, count, seconds, jitter=0.05):
-        m = b.length(rng.uniform(1.3, 1.9), rate)
+    pitch = blocks.between(rng, 95, 160)
+    for onset in blocks.onset_times(rng, count, seconds, jitter=0.05):
+        m = blocks.length(rng.uniform(1.3, 1.9), rate)
         f0 = (
             pitch
-            * b.contour([0.85, 1.0, 1.08, 1.05, 0.8], m)
-            * b.wander(rng, m, rate, 9, 0.98, 1.02)
+            * blocks.contour([0.85, 1.0, 1.08, 1.05, 0.8], m)
+            * blocks.wander(rng, m, rate, 9, 0.98, 1.02)
         )
-        source = b.buzz(f0, rate, slope=0.8)
-        hum = b.resonances(source, [220, 900], [80, 200], [1, 0.1], rate)
-        call = b.resonances(source, [420, 800, 2100], [110, 160, 400], [1, 0.7, 0.2], rate)
+        source = blocks.buzz(f0, rate, slope=0.8)
+        hum = blocks.resonances(source, [220, 900], [80, 200], [1, 0.1], rate)
+        call = blocks.resonances(source, [420, 800, 2100], [110, 160, 400], [1, 0.7, 0.2], rate)
         opening = np.clip(3 * np.linspace(0, 1, m) - 0.6, 0, 1)
-        moo = (hum * (1 - opening) + call * opening) * b.swell(m, rate, 0.15, 0.3)
-        b.place(out, b.normalise(moo), onset, rate)
-    return b.finish(out, rate)
+        moo = (hum * (1 - opening) + call * opening) * blocks.swell(m, rate, 0.15, 0.3)
+        blocks.place(out, blocks.normalise(moo), onset, rate)
+    return blocks.finish(out, rate)
 
 
 def frog(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Croaks: a rattle of pulses, each ringing in the vocal sac."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    sac = b.between(rng, 550, 1100)
-    pulse_rate = b.between(rng, 35, 65)
-    for onset in b.onset_times(rng, count, seconds, jitter=0.1):
-        m = b.length(rng.uniform(0.28, 0.45), rate)
+    sac = blocks.between(rng, 550, 1100)
+    pulse_rate = blocks.between(rng, 35, 65)
+    for onset in blocks.onset_times(rng, count, seconds, jitter=0.1):
+        m = blocks.length(rng.uniform(0.28, 0.45), rate)
         times = np.arange(0, m / rate, 1 / pulse_rate)
-        pulses = b.impulses(times, rng.uniform(0.8, 1.2, len(times)), m, rate)
-        croak = b.resonances(
+        pulses = blocks.impulses(times, rng.uniform(0.8, 1.2, len(times)), m, rate)
+        croak = blocks.resonances(
             pulses, [sac, 2.1 * sac, 3.4 * sac], [90, 200, 400], [1, 0.6, 0.25], rate
         )
-        croak *= b.swell(m, rate, 0.1, 0.08)
-        b.place(out, b.normalise(croak), onset, rate, rng.uniform(0.8, 1.0))
-    return b.finish(out, rate)
+        croak *= blocks.swell(m, rate, 0.1, 0.08)
+        blocks.place(out, blocks.normalise(croak), onset, rate, rng.uniform(0.8, 1.0))
+    return blocks.finish(out, rate)
 
 
 def cricket(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Stridulation: chirps of a few pulses, one for each closing stroke of the wings."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     pulses, gap = rng.integers(3, 6), rng.uniform(0.028, 0.038)
-    chirps = np.arange(0, seconds, b.between(rng, 0.28, 0.6))
+    chirps = np.arange(0, seconds, blocks.between(rng, 0.28, 0.6))
     chirps = chirps + rng.uniform(-0.01, 0.01, len(chirps))
     times = (chirps[:, None] + gap * np.arange(pulses)).ravel()
     level = np.repeat(rng.uniform(0.8, 1.0, len(chirps)), pulses)
-    pulse = b.swell(b.length(0.6 * gap, rate), rate, 0.006, 0.006)
+    pulse = blocks.swell(blocks.length(0.6 * gap, rate), rate, 0.006, 0.006)
     envelope = np.zeros(n)
     for time, gain in zip(times, level, strict=True):
-        b.place(envelope, pulse, time, rate, gain)
-    pitch = b.between(rng, *CRICKET_CARRIER) * b.wander(rng, n, rate, 20, 0.997, 1.003)
-    return b.finish(envelope * np.sin(2 * np.pi * b.phase(pitch, rate)), rate)
+        blocks.place(envelope, pulse, time, rate, gain)
+    pitch = blocks.between(rng, *CRICKET_CARRIER) * blocks.wander(rng, n, rate, 20, 0.997, 1.003)
+    return blocks.finish(envelope * np.sin(2 * np.pi * blocks.phase(pitch, rate)), rate)
 
 
 def fly(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Buzz of wings, swinging in pitch and level as the insect circles."""
-    n = b.length(seconds, rate)
-    pitch = b.between(rng, *FLY_WINGBEAT) * b.wander(rng, n, rate, 2.5, 0.92, 1.08)
-    pitch *= b.wander(rng, n, rate, 60, 0.99, 1.01)
-    wings = b.band_filter(b.buzz(pitch, rate, slope=0.4, most=30), 200, 4500, rate)
-    return b.finish(wings * b.wander(rng, n, rate, 1.5, 0.08, 1.0) ** 1.5, rate)
+    n = blocks.length(seconds, rate)
+    pitch = blocks.between(rng, *FLY_WINGBEAT) * blocks.wander(rng, n, rate, 2.5, 0.92, 1.08)
+    pitch *= blocks.wander(rng, n, rate, 60, 0.99, 1.01)
+    wings = blocks.band_filter(blocks.buzz(pitch, rate, slope=0.4, most=30), 200, 4500, rate)
+    return blocks.finish(wings * blocks.wander(rng, n, rate, 1.5, 0.08, 1.0) ** 1.5, rate)
 
 
 KINDS = (

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import signal
 
-from utils.demo.sound_events import blocks as b
+from utils.demo.sound_events import blocks
 from utils.demo.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
 
 # Bending modes of a free bar: Fletcher & Rossing, "The Physics of Musical Instruments" (1998)
@@ -24,105 +24,116 @@ DONG_DELAY = 0.55
 
 def church_bell(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """One bell: inharmonic partials that beat and die away each in its own time."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    prime = b.between(rng, 210, 420)
+    prime = blocks.between(rng, 210, 420)
     partials = prime * BELL_PARTIALS * rng.uniform(0.99, 1.01, len(BELL_PARTIALS))
     doublets = np.concatenate([partials, partials * rng.uniform(1.001, 1.004, len(partials))])
     gains = np.tile(BELL_GAINS * rng.uniform(0.7, 1.3, len(BELL_GAINS)), 2)
     gains[len(partials) :] *= 0.5
-    stroke = b.modes(doublets, np.tile(BELL_T60, 2), gains, n, rate, attack=0.002)
-    m = b.length(0.05, rate)
-    clapper = 0.5 * b.band_noise(rng, m, rate, 1500, 6000) * b.decay(m, rate, 0.03)
-    b.place(stroke, clapper, 0.0, rate)
-    for onset in b.onset_times(rng, count, seconds, tail=BELL_TAIL, jitter=0.03):
-        b.place(out, stroke, onset, rate, rng.uniform(0.85, 1.0))
-    return b.finish(out, rate)
+    stroke = blocks.modes(doublets, np.tile(BELL_T60, 2), gains, n, rate, attack=0.002)
+    m = blocks.length(0.05, rate)
+    clapper = 0.5 * blocks.band_noise(rng, m, rate, 1500, 6000) * blocks.decay(m, rate, 0.03)
+    blocks.place(stroke, clapper, 0.0, rate)
+    for onset in blocks.onset_times(rng, count, seconds, tail=BELL_TAIL, jitter=0.03):
+        blocks.place(out, stroke, onset, rate, rng.uniform(0.85, 1.0))
+    return blocks.finish(out, rate)
 
 
 def doorbell(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Ding-dong: two chime bars, the second a major or minor third lower."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    ding = b.between(rng, 600, 760)
-    m = b.length(1.8, rate)
+    ding = blocks.between(rng, 600, 760)
+    m = blocks.length(1.8, rate)
     bars = [
-        b.modes(f * BAR_MODES, [1.6, 0.5, 0.2], [1, 0.25, 0.12], m, rate, attack=0.002)
+        blocks.modes(f * BAR_MODES, [1.6, 0.5, 0.2], [1, 0.25, 0.12], m, rate, attack=0.002)
         for f in (ding, ding / rng.choice([1.19, 1.26]))
     ]
-    for onset in b.onset_times(rng, count, seconds, tail=DOORBELL_TAIL, jitter=0.05):
+    for onset in blocks.onset_times(rng, count, seconds, tail=DOORBELL_TAIL, jitter=0.05):
         for bar, delay in zip(bars, (0.0, DONG_DELAY), strict=True):
-            b.place(out, bar, onset + delay, rate)
-    return b.finish(out, rate)
+            blocks.place(out, bar, onset + delay, rate)
+    return blocks.finish(out, rate)
 
 
 def telephone(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Two gongs struck in turn by a clapper, in rings with pauses."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
     period = seconds / count
     t60 = rng.uniform(0.25, 0.5)
-    for onset in b.onset_times(rng, count, seconds, jitter=0.02):
-        m = b.length(0.95 * period, rate)
+    for onset in blocks.onset_times(rng, count, seconds, jitter=0.02):
+        m = blocks.length(0.95 * period, rate)
         ring = np.zeros(m)
         strikes = np.arange(0, RING_SHARE * period, 1 / RINGER_HZ)
         for offset in (0.0, 0.5 / RINGER_HZ):
-            out_of_step = b.impulses(strikes + offset, rng.uniform(0.8, 1.0, len(strikes)), m, rate)
-            gong = b.between(rng, 1150, 1350) if offset == 0 else b.between(rng, 1400, 1600)
-            shape = b.modes(
+            out_of_step = blocks.impulses(
+                strikes + offset, rng.uniform(0.8, 1.0, len(strikes)), m, rate
+            )
+            gong = (
+                blocks.between(rng, 1150, 1350) if offset == 0 else blocks.between(rng, 1400, 1600)
+            )
+            shape = blocks.modes(
                 gong * np.array([1, 2.2, 3.6]), [t60, 0.6 * t60, 0.3 * t60], [1, 0.9, 0.5],
-                b.length(t60, rate), rate,
+                blocks.length(t60, rate), rate,
             )  # fmt: skip
             ring += signal.oaconvolve(out_of_step, shape)[:m]
-        b.place(out, ring, onset, rate)
-    return b.finish(out, rate)
+        blocks.place(out, ring, onset, rate)
+    return blocks.finish(out, rate)
 
 
 def wind_chime(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Five tubes of a pentatonic scale, struck at random as the wind comes and goes."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    low = b.between(rng, 1000, 1700)
-    m = b.length(2.0, rate)
+    low = blocks.between(rng, 1000, 1700)
+    m = blocks.length(2.0, rate)
     tubes = [
-        b.modes(low * step * BAR_MODES, [2.0, 1.0, 0.4], [1, 0.4, 0.2], m, rate) for step in TUBES
+        blocks.modes(low * step * BAR_MODES, [2.0, 1.0, 0.4], [1, 0.4, 0.2], m, rate)
+        for step in TUBES
     ]
-    strikes = b.random_times(rng, b.between(rng, 2.5, 5), seconds)
+    strikes = blocks.random_times(rng, blocks.between(rng, 2.5, 5), seconds)
     for time in np.append(rng.uniform(0, 0.3), strikes):
-        b.place(out, tubes[rng.integers(5)], time, rate, rng.uniform(0.2, 1.0))
-    return b.finish(out, rate)
+        blocks.place(out, tubes[rng.integers(5)], time, rate, rng.uniform(0.2, 1.0))
+    return blocks.finish(out, rate)
 
 
 def glass_clink(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Glasses touching: high inharmonic modes of two bowls, short and bright."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    m = b.length(0.7, rate)
-    bowls = b.between(rng, 1900, 2900) * np.array([1, rng.uniform(1.06, 1.25)])
+    m = blocks.length(0.7, rate)
+    bowls = blocks.between(rng, 1900, 2900) * np.array([1, rng.uniform(1.06, 1.25)])
     # bending modes of a wine glass rise roughly as the squares of 2, 3, 4 (Fletcher & Rossing)
     rings = np.outer(bowls, np.array([1.0, 2.3, 4.1])).ravel()
     t60 = rng.uniform(0.25, 0.6) * np.tile([1.0, 0.5, 0.25], 2)
-    for onset in b.onset_times(rng, count, seconds, tail=GLASS_TAIL, jitter=0.1):
+    for onset in blocks.onset_times(rng, count, seconds, tail=GLASS_TAIL, jitter=0.1):
         gains = rng.uniform(0.5, 1.0, 6)
-        b.place(out, b.modes(rings, t60, gains, m, rate), onset, rate, rng.uniform(0.7, 1.0))
-    return b.finish(out, rate)
+        blocks.place(
+            out, blocks.modes(rings, t60, gains, m, rate), onset, rate, rng.uniform(0.7, 1.0)
+        )
+    return blocks.finish(out, rate)
 
 
 def glass_break(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """A pane shatters: a burst, then shards that ring briefly as they fall."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    for onset in b.onset_times(rng, count, seconds, tail=SHATTER_TAIL, jitter=0.05):
-        m = b.length(0.3, rate)
-        burst = b.band_noise(rng, m, rate, 1500, 12000) * b.decay(m, rate, rng.uniform(0.12, 0.25))
-        b.place(out, burst, onset, rate, 0.5)
+    for onset in blocks.onset_times(rng, count, seconds, tail=SHATTER_TAIL, jitter=0.05):
+        m = blocks.length(0.3, rate)
+        burst = blocks.band_noise(rng, m, rate, 1500, 12000) * blocks.decay(
+            m, rate, rng.uniform(0.12, 0.25)
+        )
+        blocks.place(out, burst, onset, rate, 0.5)
         for delay in rng.exponential(rng.uniform(0.18, 0.3), rng.integers(45, 80)):
-            shard = b.between(rng, 2800, 10000)
-            size = b.length(0.12, rate)
-            ring = b.modes([shard, 1.37 * shard], rng.uniform(0.03, 0.12), [1, 0.6], size, rate)
+            shard = blocks.between(rng, 2800, 10000)
+            size = blocks.length(0.12, rate)
+            ring = blocks.modes(
+                [shard, 1.37 * shard], rng.uniform(0.03, 0.12), [1, 0.6], size, rate
+            )
             gain = 0.7 * rng.uniform(0.1, 0.6) * np.exp(-delay)
-            b.place(out, ring, onset + delay, rate, gain)
-    return b.finish(out, rate)
+            blocks.place(out, ring, onset + delay, rate, gain)
+    return blocks.finish(out, rate)
 
 
 KINDS = (
@@ -150,7 +161,7 @@ KINDS = (
         synthesise=church_bell,
         counts=(1, 6),
         period=(1.2, 2.2),
-        tail=BELL_TAIL,
+        rings_seconds=BELL_TAIL,
     ),
     EventKind(
         "doorbell",
@@ -174,7 +185,7 @@ KINDS = (
         synthesise=doorbell,
         counts=(1, 3),
         period=(1.6, 2.6),
-        tail=DOORBELL_TAIL,
+        rings_seconds=DOORBELL_TAIL,
     ),
     EventKind(
         "telephone",
@@ -243,7 +254,7 @@ KINDS = (
         synthesise=glass_clink,
         counts=(1, 6),
         period=(0.5, 1.2),
-        tail=GLASS_TAIL,
+        rings_seconds=GLASS_TAIL,
     ),
     EventKind(
         "glass_break",
@@ -267,6 +278,6 @@ KINDS = (
         synthesise=glass_break,
         counts=(1, 3),
         period=(1.4, 2.6),
-        tail=SHATTER_TAIL,
+        rings_seconds=SHATTER_TAIL,
     ),
 )

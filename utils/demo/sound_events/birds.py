@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from utils.demo.sound_events import blocks as b
+from utils.demo.sound_events import blocks
 from utils.demo.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
 
 BIRD = ("Bird vocalization, bird call, bird song", "Bird", "Wild animals", "Animal")
@@ -10,52 +10,60 @@ BIRD = ("Bird vocalization, bird call, bird song", "Bird", "Wild animals", "Anim
 
 def bird(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Chirps: one whistled syllable of the singer's own shape, again and again."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    pitch = b.between(rng, 2800, 5200)
+    pitch = blocks.between(rng, 2800, 5200)
     shape = np.array([[1.25, 0.85, 0.8], [0.8, 1.0, 1.3], [0.85, 1.25, 0.85], [1.2, 0.8, 1.15]])[
         rng.integers(4)
     ]
     long = rng.uniform(0.07, 0.16)
     trill = rng.choice([0.0, rng.uniform(30, 60)])
-    for onset in b.onset_times(rng, count, seconds, jitter=0.1):
-        m = b.length(long * rng.uniform(0.9, 1.1), rate)
-        f0 = pitch * rng.uniform(0.97, 1.03) * b.contour(shape, m)
-        f0 *= 1 + 0.04 * np.sin(2 * np.pi * trill * b.time_axis(m, rate))
-        f0 = np.minimum(f0, b.NYQUIST_SHARE * rate)
-        chirp = np.sin(2 * np.pi * b.phase(f0, rate)) * b.swell(m, rate, 0.015, 0.03)
-        b.place(out, chirp, onset, rate, rng.uniform(0.7, 1.0))
-    return b.finish(out, rate)
+    for onset in blocks.onset_times(rng, count, seconds, jitter=0.1):
+        m = blocks.length(long * rng.uniform(0.9, 1.1), rate)
+        f0 = pitch * rng.uniform(0.97, 1.03) * blocks.contour(shape, m)
+        f0 *= 1 + 0.04 * np.sin(2 * np.pi * trill * blocks.time_axis(m, rate))
+        f0 = np.minimum(f0, blocks.NYQUIST_SHARE * rate)
+        chirp = np.sin(2 * np.pi * blocks.phase(f0, rate)) * blocks.swell(m, rate, 0.015, 0.03)
+        blocks.place(out, chirp, onset, rate, rng.uniform(0.7, 1.0))
+    return blocks.finish(out, rate)
 
 
 def owl(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Hoots: almost pure, breathy, falling a little."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    pitch = b.between(rng, 300, 460)
-    for onset in b.onset_times(rng, count, seconds, jitter=0.08):
-        m = b.length(rng.uniform(0.35, 0.55), rate)
-        f0 = pitch * rng.uniform(0.98, 1.02) * b.contour([0.9, 1.0, 1.0, 0.93], m)
-        hoot = b.harmonics(b.phase(f0, rate), [1, 0.12, 0.05])
-        hoot += 0.05 * b.band_noise(rng, m, rate, 250, 900)
-        b.place(out, hoot * b.swell(m, rate, 0.08, 0.15), onset, rate, rng.uniform(0.8, 1.0))
-    return b.finish(out, rate)
+    pitch = blocks.between(rng, 300, 460)
+    for onset in blocks.onset_times(rng, count, seconds, jitter=0.08):
+        m = blocks.length(rng.uniform(0.35, 0.55), rate)
+        f0 = pitch * rng.uniform(0.98, 1.02) * blocks.contour([0.9, 1.0, 1.0, 0.93], m)
+        hoot = blocks.harmonics(blocks.phase(f0, rate), [1, 0.12, 0.05])
+        hoot += 0.05 * blocks.band_noise(rng, m, rate, 250, 900)
+        blocks.place(
+            out, hoot * blocks.swell(m, rate, 0.08, 0.15), onset, rate, rng.uniform(0.8, 1.0)
+        )
+    return blocks.finish(out, rate)
 
 
 def crow(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Caws: a harsh, noisy call with strong upper formants."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    pitch = b.between(rng, 430, 620)
-    for onset in b.onset_times(rng, count, seconds, jitter=0.1):
-        m = b.length(rng.uniform(0.28, 0.42), rate)
-        f0 = pitch * b.contour([0.9, 1.05, 1.0, 0.85], m) * b.wander(rng, m, rate, 180, 0.86, 1.14)
-        source = b.buzz(f0, rate, slope=0.3, most=20) + 1.2 * b.band_noise(rng, m, rate, 900, 6000)
-        caw = b.resonances(source, [1350, 1900, 3300], [200, 300, 700], [1, 0.9, 0.35], rate)
-        roughness = 1 + 0.6 * np.sin(2 * np.pi * rng.uniform(60, 90) * b.time_axis(m, rate))
-        caw *= roughness * b.swell(m, rate, 0.03, 0.12)
-        b.place(out, b.normalise(caw), onset, rate, rng.uniform(0.8, 1.0))
-    return b.finish(out, rate)
+    pitch = blocks.between(rng, 430, 620)
+    for onset in blocks.onset_times(rng, count, seconds, jitter=0.1):
+        m = blocks.length(rng.uniform(0.28, 0.42), rate)
+        f0 = (
+            pitch
+            * blocks.contour([0.9, 1.05, 1.0, 0.85], m)
+            * blocks.wander(rng, m, rate, 180, 0.86, 1.14)
+        )
+        source = blocks.buzz(f0, rate, slope=0.3, most=20) + 1.2 * blocks.band_noise(
+            rng, m, rate, 900, 6000
+        )
+        caw = blocks.resonances(source, [1350, 1900, 3300], [200, 300, 700], [1, 0.9, 0.35], rate)
+        roughness = 1 + 0.6 * np.sin(2 * np.pi * rng.uniform(60, 90) * blocks.time_axis(m, rate))
+        caw *= roughness * blocks.swell(m, rate, 0.03, 0.12)
+        blocks.place(out, blocks.normalise(caw), onset, rate, rng.uniform(0.8, 1.0))
+    return blocks.finish(out, rate)
 
 
 KINDS = (

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import signal
 
-from utils.demo.sound_events import blocks as b
+from utils.demo.sound_events import blocks
 from utils.demo.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
 
 # Bell System precise tone plan, ITU-T E.180 supplement 2 (North America)
@@ -19,64 +19,64 @@ QUARTZ_HZ = 32768 / 16  # alarm clocks divide their watch crystal down to the be
 
 def siren(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Electronic siren: wails, with a yelp now and then, squeezed through a horn loudspeaker."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     low, high = (rng.uniform(*limits) for limits in SIREN_HZ)
-    cycle = b.between(rng, *(YELP_SECONDS if rng.uniform() < 0.25 else WAIL_SECONDS))
-    position = (b.time_axis(n, rate) / cycle + rng.uniform()) % 1.0
+    cycle = blocks.between(rng, *(YELP_SECONDS if rng.uniform() < 0.25 else WAIL_SECONDS))
+    position = (blocks.time_axis(n, rate) / cycle + rng.uniform()) % 1.0
     rise = rng.uniform(0.4, 0.6)
     up, down = position / rise, (1 - position) / (1 - rise)
     pitch = low * (high / low) ** np.minimum(up, down)
-    tone = b.buzz(pitch, rate, slope=0.9, most=12)
-    return b.finish(b.band_filter(tone, 500, 5000, rate), rate)
+    tone = blocks.buzz(pitch, rate, slope=0.9, most=12)
+    return blocks.finish(blocks.band_filter(tone, 500, 5000, rate), rate)
 
 
-def _line(rng: Generator, n: int, rate: int) -> b.Signal:
+def _line(rng: Generator, n: int, rate: int) -> blocks.Signal:
     """Hiss of a telephone line."""
-    return 0.004 * b.band_noise(rng, n, rate, 300, 3400)
+    return 0.004 * blocks.band_noise(rng, n, rate, 300, 3400)
 
 
 def dial_tone(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Two steady sines."""
-    n = b.length(seconds, rate)
-    t = b.time_axis(n, rate)
+    n = blocks.length(seconds, rate)
+    t = blocks.time_axis(n, rate)
     gains = rng.uniform(0.8, 1.0, 2)
     tones = sum(g * np.sin(2 * np.pi * f * t) for g, f in zip(gains, DIAL_TONE_HZ, strict=True))
-    return b.finish(tones + _line(rng, n, rate) * rng.uniform(0.3, 3), rate)
+    return blocks.finish(tones + _line(rng, n, rate) * rng.uniform(0.3, 3), rate)
 
 
 def busy(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Two sines, half a second on and half a second off."""
-    n = b.length(seconds, rate)
-    t = b.time_axis(n, rate)
+    n = blocks.length(seconds, rate)
+    t = blocks.time_axis(n, rate)
     gains = rng.uniform(0.8, 1.0, 2)
     tones = sum(g * np.sin(2 * np.pi * f * t) for g, f in zip(gains, BUSY_TONE_HZ, strict=True))
     on = (t % (2 * BUSY_ON_SECONDS)) < BUSY_ON_SECONDS
-    return b.finish(tones * on + _line(rng, n, rate) * rng.uniform(0.3, 3), rate)
+    return blocks.finish(tones * on + _line(rng, n, rate) * rng.uniform(0.3, 3), rate)
 
 
 def alarm_clock(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Piezo beeper: groups of four short beeps, one group a second."""
-    n = b.length(seconds, rate)
-    t = b.time_axis(n, rate)
+    n = blocks.length(seconds, rate)
+    t = blocks.time_axis(n, rate)
     group = t % rng.uniform(0.9, 1.1)
     beat = rng.uniform(0.11, 0.14)
     on = (group < 4 * beat) & (group % beat < 0.55 * beat)
-    tone = b.harmonics(rng.uniform(0.97, 1.03) * QUARTZ_HZ * t, [1, 0.05, 0.35, 0.03, 0.15])
-    edge = np.ones(b.length(0.002, rate)) / b.length(0.002, rate)
-    return b.finish(tone * signal.oaconvolve(on.astype(float), edge, mode="same"), rate)
+    tone = blocks.harmonics(rng.uniform(0.97, 1.03) * QUARTZ_HZ * t, [1, 0.05, 0.35, 0.03, 0.15])
+    edge = np.ones(blocks.length(0.002, rate)) / blocks.length(0.002, rate)
+    return blocks.finish(tone * signal.oaconvolve(on.astype(float), edge, mode="same"), rate)
 
 
 def reversing(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Backup alarm: a plain tone of 1-1.5 kHz, on for half of each period."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    pitch = b.between(rng, 1050, 1500)
+    pitch = blocks.between(rng, 1050, 1500)
     period = seconds / count
-    m = b.length(min(0.5 * period, 0.6), rate)
-    beep = b.harmonics(pitch * b.time_axis(m, rate), [1, 0, 0.3, 0, 0.08])
-    for onset in b.onset_times(rng, count, seconds, jitter=0.0):
-        b.place(out, beep * b.swell(m, rate, 0.01, 0.01), onset, rate)
-    return b.finish(out, rate)
+    m = blocks.length(min(0.5 * period, 0.6), rate)
+    beep = blocks.harmonics(pitch * blocks.time_axis(m, rate), [1, 0, 0.3, 0, 0.08])
+    for onset in blocks.onset_times(rng, count, seconds, jitter=0.0):
+        blocks.place(out, beep * blocks.swell(m, rate, 0.01, 0.01), onset, rate)
+    return blocks.finish(out, rate)
 
 
 KINDS = (

@@ -2,73 +2,77 @@
 
 import numpy as np
 
-from utils.demo.sound_events import blocks as b
+from utils.demo.sound_events import blocks
 from utils.demo.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
 
 
 def car_horn(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Pair of horns a third apart, rich in harmonics."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    low = b.between(rng, 370, 440)
+    low = blocks.between(rng, 370, 440)
     ratio = rng.choice([1.19, 1.25])
     period = seconds / count
-    for onset in b.onset_times(rng, count, seconds, jitter=0.06):
-        m = b.length(min(rng.uniform(0.35, 0.8), 0.75 * period), rate)
-        start = 1 - 0.03 * np.exp(-b.time_axis(m, rate) / 0.02)
-        pair = sum(b.buzz(f * start, rate, slope=0.5, most=18) for f in (low, ratio * low))
-        honk = b.resonances(pair, [1100, 2300, 3600], [700, 900, 1200], [1, 0.9, 0.5], rate)
-        b.place(out, b.normalise(honk) * b.swell(m, rate, 0.02, 0.04), onset, rate)
-    return b.finish(out, rate)
+    for onset in blocks.onset_times(rng, count, seconds, jitter=0.06):
+        m = blocks.length(min(rng.uniform(0.35, 0.8), 0.75 * period), rate)
+        start = 1 - 0.03 * np.exp(-blocks.time_axis(m, rate) / 0.02)
+        pair = sum(blocks.buzz(f * start, rate, slope=0.5, most=18) for f in (low, ratio * low))
+        honk = blocks.resonances(pair, [1100, 2300, 3600], [700, 900, 1200], [1, 0.9, 0.5], rate)
+        blocks.place(out, blocks.normalise(honk) * blocks.swell(m, rate, 0.02, 0.04), onset, rate)
+    return blocks.finish(out, rate)
 
 
 def steam_whistle(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Chime whistle: a chord of pipes that swells with the steam, in a cloud of hiss."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    root = b.between(rng, 320, 480)
+    root = blocks.between(rng, 320, 480)
     chord = root * np.array([1, 1.26, 1.5, 2.0])[: rng.integers(3, 5)]
     period = seconds / count
-    for onset in b.onset_times(rng, count, seconds, jitter=0.05):
-        m = b.length(min(rng.uniform(0.9, 1.7), 0.8 * period), rate)
-        bend = b.contour([0.9, 1, 1, 1, 1, 1, 0.93], m) * b.wander(rng, m, rate, 6, 0.995, 1.005)
-        tones = sum(b.harmonics(b.phase(f * bend, rate), [1, 0.35, 0.2, 0.06]) for f in chord)
-        steam = b.band_noise(rng, m, rate, 700, 7000, order=1)
+    for onset in blocks.onset_times(rng, count, seconds, jitter=0.05):
+        m = blocks.length(min(rng.uniform(0.9, 1.7), 0.8 * period), rate)
+        bend = blocks.contour([0.9, 1, 1, 1, 1, 1, 0.93], m) * blocks.wander(
+            rng, m, rate, 6, 0.995, 1.005
+        )
+        tones = sum(
+            blocks.harmonics(blocks.phase(f * bend, rate), [1, 0.35, 0.2, 0.06]) for f in chord
+        )
+        steam = blocks.band_noise(rng, m, rate, 700, 7000, order=1)
         blast = tones / len(chord) + rng.uniform(0.08, 0.16) * steam
-        b.place(out, blast * b.swell(m, rate, 0.12, 0.25), onset, rate)
-    return b.finish(out, rate)
+        blocks.place(out, blast * blocks.swell(m, rate, 0.12, 0.25), onset, rate)
+    return blocks.finish(out, rate)
 
 
 def foghorn(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Diaphone: a long bass tone that ends in a lower grunt."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    pitch = b.between(rng, 85, 150)
+    pitch = blocks.between(rng, 85, 150)
     period = seconds / count
-    for onset in b.onset_times(rng, count, seconds, jitter=0.03):
-        m = b.length(min(rng.uniform(1.6, 2.6), 0.75 * period), rate)
-        f0 = pitch * b.contour([0.97] + [1.0] * 8 + [0.8], m)
-        tone = b.band_filter(b.buzz(f0, rate, slope=0.7, most=24), 60, 900, rate)
-        b.place(out, b.normalise(tone) * b.swell(m, rate, 0.15, 0.3), onset, rate)
-    return b.finish(out, rate)
+    for onset in blocks.onset_times(rng, count, seconds, jitter=0.03):
+        m = blocks.length(min(rng.uniform(1.6, 2.6), 0.75 * period), rate)
+        f0 = pitch * blocks.contour([0.97] + [1.0] * 8 + [0.8], m)
+        tone = blocks.band_filter(blocks.buzz(f0, rate, slope=0.7, most=24), 60, 900, rate)
+        blocks.place(out, blocks.normalise(tone) * blocks.swell(m, rate, 0.15, 0.3), onset, rate)
+    return blocks.finish(out, rate)
 
 
 def whistle(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Referee's whistle: two chambers a little apart, chopped by the pea."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    pitch = b.between(rng, 2300, 3400)
+    pitch = blocks.between(rng, 2300, 3400)
     period = seconds / count
-    for onset in b.onset_times(rng, count, seconds, jitter=0.08):
-        m = b.length(min(rng.uniform(0.3, 0.8), 0.75 * period), rate)
-        t = b.time_axis(m, rate)
-        pea = np.sin(2 * np.pi * b.phase(b.wander(rng, m, rate, 5, 24, 38), rate))
-        f0 = pitch * (1 + 0.015 * pea) * b.contour([0.96, 1, 1, 1, 0.97], m)
-        tone = sum(np.sin(2 * np.pi * b.phase(f0 * ratio, rate)) for ratio in (1.0, 1.045))
-        blow = 0.12 * b.band_noise(rng, m, rate, 2000, 7000)
+    for onset in blocks.onset_times(rng, count, seconds, jitter=0.08):
+        m = blocks.length(min(rng.uniform(0.3, 0.8), 0.75 * period), rate)
+        t = blocks.time_axis(m, rate)
+        pea = np.sin(2 * np.pi * blocks.phase(blocks.wander(rng, m, rate, 5, 24, 38), rate))
+        f0 = pitch * (1 + 0.015 * pea) * blocks.contour([0.96, 1, 1, 1, 0.97], m)
+        tone = sum(np.sin(2 * np.pi * blocks.phase(f0 * ratio, rate)) for ratio in (1.0, 1.045))
+        blow = 0.12 * blocks.band_noise(rng, m, rate, 2000, 7000)
         shrill = (tone + blow) * (0.65 + 0.35 * pea) * np.minimum(1, t / 0.01)
-        b.place(out, shrill * b.swell(m, rate, 0.01, 0.05), onset, rate)
-    return b.finish(out, rate)
+        blocks.place(out, shrill * blocks.swell(m, rate, 0.01, 0.05), onset, rate)
+    return blocks.finish(out, rate)
 
 
 KINDS = (

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from utils.demo.sound_events import blocks as b
+from utils.demo.sound_events import blocks
 from utils.demo.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
 
 SHOT_TAIL = 0.8
@@ -10,103 +10,117 @@ SHOT_TAIL = 0.8
 
 def footsteps(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Heel, then sole: a thud of the floor and a scuff, left and right a little different."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    floor = b.between(rng, 90, 180)
+    floor = blocks.between(rng, 90, 180)
     scuffing, clicking = rng.uniform(0.15, 0.5), rng.uniform(0.1, 0.6)
-    m = b.length(0.25, rate)
-    for step, onset in enumerate(b.onset_times(rng, count, seconds, jitter=0.05)):
+    m = blocks.length(0.25, rate)
+    for step, onset in enumerate(blocks.onset_times(rng, count, seconds, jitter=0.05)):
         foot = 1.0 if step % 2 else 1.08
-        thud = b.modes(
+        thud = blocks.modes(
             floor * foot * np.array([1, 1.7, 2.9, 5.3]), [0.14, 0.1, 0.07, 0.04],
             [1, 0.7, 0.4, 0.25], m, rate, attack=0.003,
         )  # fmt: skip
-        heel = b.band_noise(rng, m, rate, 1000, 3500) * b.decay(m, rate, 0.02)
-        sole = b.band_noise(rng, m, rate, 600, 5000, order=1)
-        sole *= b.swell(m, rate, 0.09, 0.1) ** 2
+        heel = blocks.band_noise(rng, m, rate, 1000, 3500) * blocks.decay(m, rate, 0.02)
+        sole = blocks.band_noise(rng, m, rate, 600, 5000, order=1)
+        sole *= blocks.swell(m, rate, 0.09, 0.1) ** 2
         sound = thud + clicking * heel + 0.25 * scuffing * sole
-        b.place(out, sound, onset, rate, rng.uniform(0.75, 1.0))
-    return b.finish(out, rate)
+        blocks.place(out, sound, onset, rate, rng.uniform(0.75, 1.0))
+    return blocks.finish(out, rate)
 
 
 def knock(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Knuckles on wood: the damped modes of a door panel."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    panel = b.between(rng, 220, 380)
+    panel = blocks.between(rng, 220, 380)
     ratios = np.array([1, 1.52, 2.17, 3.1, 4.4]) * rng.uniform(0.95, 1.05, 5)
-    m = b.length(0.2, rate)
-    for onset in b.onset_times(rng, count, seconds, jitter=0.06):
+    m = blocks.length(0.2, rate)
+    for onset in blocks.onset_times(rng, count, seconds, jitter=0.06):
         gains = np.array([0.9, 1.0, 0.8, 0.6, 0.4]) * rng.uniform(0.8, 1.2, 5)
-        rap = b.modes(panel * ratios, [0.12, 0.1, 0.08, 0.05, 0.03], gains, m, rate, attack=0.0008)
-        rap += 0.5 * b.band_noise(rng, m, rate, 800, 3000) * b.decay(m, rate, 0.012)
-        b.place(out, rap, onset, rate, rng.uniform(0.8, 1.0))
-    return b.finish(out, rate)
+        rap = blocks.modes(
+            panel * ratios, [0.12, 0.1, 0.08, 0.05, 0.03], gains, m, rate, attack=0.0008
+        )
+        rap += 0.5 * blocks.band_noise(rng, m, rate, 800, 3000) * blocks.decay(m, rate, 0.012)
+        blocks.place(out, rap, onset, rate, rng.uniform(0.8, 1.0))
+    return blocks.finish(out, rate)
 
 
 def hammer(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Steel on a nail: a hard click, the ring of the metal, the thud of the wood below."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    steel = b.between(rng, 1700, 2600)
+    steel = blocks.between(rng, 1700, 2600)
     ratios = np.array([1, 1.83, 2.71, 3.6]) * rng.uniform(0.96, 1.04, 4)
-    board = b.between(rng, 140, 260)
-    m = b.length(0.35, rate)
-    for onset in b.onset_times(rng, count, seconds, jitter=0.06):
-        blow = b.modes(steel * ratios, [0.22, 0.16, 0.12, 0.08], [0.5, 0.45, 0.35, 0.25], m, rate)
-        blow += b.modes(board * np.array([1, 1.6]), [0.1, 0.07], [0.6, 0.4], m, rate)
-        blow += 0.5 * b.band_noise(rng, m, rate, 900, 9000, order=1) * b.decay(m, rate, 0.02)
-        b.place(out, blow, onset, rate, rng.uniform(0.8, 1.0))
-    return b.finish(out, rate)
+    board = blocks.between(rng, 140, 260)
+    m = blocks.length(0.35, rate)
+    for onset in blocks.onset_times(rng, count, seconds, jitter=0.06):
+        blow = blocks.modes(
+            steel * ratios, [0.22, 0.16, 0.12, 0.08], [0.5, 0.45, 0.35, 0.25], m, rate
+        )
+        blow += blocks.modes(board * np.array([1, 1.6]), [0.1, 0.07], [0.6, 0.4], m, rate)
+        blow += (
+            0.5 * blocks.band_noise(rng, m, rate, 900, 9000, order=1) * blocks.decay(m, rate, 0.02)
+        )
+        blocks.place(out, blow, onset, rate, rng.uniform(0.8, 1.0))
+    return blocks.finish(out, rate)
 
 
 def gunshot(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Muzzle blast: Friedlander's (1946) overpressure pulse, noise, a boom and late echoes."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    m = b.length(1.2, rate)
-    t = b.time_axis(m, rate)
-    duration = b.between(rng, 0.0015, 0.004)
+    m = blocks.length(1.2, rate)
+    t = blocks.time_axis(m, rate)
+    duration = blocks.between(rng, 0.0015, 0.004)
     blast = (1 - t / duration) * np.exp(-t / duration)
-    report = b.band_noise(rng, m, rate, 150, b.between(rng, 3500, 8000), order=1, tilt=0.3)
-    report *= b.decay(m, rate, rng.uniform(0.18, 0.35))
-    boom = b.band_noise(rng, m, rate, 50, 220) * b.decay(m, rate, 0.5)
-    tail = b.band_noise(rng, m, rate, 150, 1500, tilt=0.3) * b.decay(m, rate, 1.1, attack=0.05)
+    report = blocks.band_noise(
+        rng, m, rate, 150, blocks.between(rng, 3500, 8000), order=1, tilt=0.3
+    )
+    report *= blocks.decay(m, rate, rng.uniform(0.18, 0.35))
+    boom = blocks.band_noise(rng, m, rate, 50, 220) * blocks.decay(m, rate, 0.5)
+    tail = blocks.band_noise(rng, m, rate, 150, 1500, tilt=0.3) * blocks.decay(
+        m, rate, 1.1, attack=0.05
+    )
     shot = 1.5 * blast + report + 0.7 * boom + rng.uniform(0.05, 0.15) * tail
-    for onset in b.onset_times(rng, count, seconds, tail=SHOT_TAIL, jitter=0.1):
-        b.place(out, shot, onset, rate, rng.uniform(0.9, 1.0))
-    return b.finish(out, rate)
+    for onset in blocks.onset_times(rng, count, seconds, tail=SHOT_TAIL, jitter=0.1):
+        blocks.place(out, shot, onset, rate, rng.uniform(0.9, 1.0))
+    return blocks.finish(out, rate)
 
 
 def applause(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Many hands: single claps resonate between the palms at some 0.7-2.5 kHz (Repp, 1987)."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    per_second = b.between(rng, 60, 350)
+    per_second = blocks.between(rng, 60, 350)
     groups = 7
     for palms in np.geomspace(700, 2600, groups) * rng.uniform(0.93, 1.07, groups):
-        times = b.random_times(rng, per_second / groups, seconds)
-        claps = b.impulses(times, rng.uniform(0.2, 1.0, len(times)), n, rate)
-        out += b.resonances(claps, [palms, 2.4 * palms], [0.45 * palms, palms], [1, 0.6], rate)
-    grain = b.band_filter(out, 350, None, rate)
-    return b.finish(grain * b.swell(n, rate, min(0.5, seconds / 4), min(1.0, seconds / 4)), rate)
+        times = blocks.random_times(rng, per_second / groups, seconds)
+        claps = blocks.impulses(times, rng.uniform(0.2, 1.0, len(times)), n, rate)
+        out += blocks.resonances(claps, [palms, 2.4 * palms], [0.45 * palms, palms], [1, 0.6], rate)
+    grain = blocks.band_filter(out, 350, None, rate)
+    return blocks.finish(
+        grain * blocks.swell(n, rate, min(0.5, seconds / 4), min(1.0, seconds / 4)), rate
+    )
 
 
 def sawing(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Hand saw: a stroke and a weaker one back, teeth catching faster with speed."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
     period = seconds / count
-    blade = b.between(rng, 1400, 2600)
-    for onset in b.onset_times(rng, count, seconds, jitter=0.03):
+    blade = blocks.between(rng, 1400, 2600)
+    for onset in blocks.onset_times(rng, count, seconds, jitter=0.03):
         for delay, gain, shift in ((0.0, 1.0, 1.0), (0.5, 0.35, 1.25)):
-            m = b.length(0.42 * period, rate)
+            m = blocks.length(0.42 * period, rate)
             speed = np.sin(np.pi * np.linspace(0, 1, m))
-            teeth = 1 + 0.8 * np.sin(2 * np.pi * b.phase(60 + 170 * speed, rate))
-            scrape = b.band_noise(rng, m, rate, 600, 6500, order=1)
-            scrape += b.resonances(scrape, [blade * shift, 2 * blade], [300, 700], [3, 2], rate)
-            b.place(out, scrape * teeth * speed, onset + delay * period, rate, gain)
-    return b.finish(out, rate)
+            teeth = 1 + 0.8 * np.sin(2 * np.pi * blocks.phase(60 + 170 * speed, rate))
+            scrape = blocks.band_noise(rng, m, rate, 600, 6500, order=1)
+            scrape += blocks.resonances(
+                scrape, [blade * shift, 2 * blade], [300, 700], [3, 2], rate
+            )
+            blocks.place(out, scrape * teeth * speed, onset + delay * period, rate, gain)
+    return blocks.finish(out, rate)
 
 
 KINDS = (
@@ -206,7 +220,7 @@ KINDS = (
         synthesise=gunshot,
         counts=(1, 6),
         period=(0.5, 1.5),
-        tail=SHOT_TAIL,
+        rings_seconds=SHOT_TAIL,
     ),
     EventKind(
         "applause",

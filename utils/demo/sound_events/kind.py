@@ -28,6 +28,7 @@ class Clause:
         ("note", "notes") gives "someone plays three notes on a piano".
     repeats : bool
         Whether "three times" or "repeatedly" may follow.
+
     """
 
     subject: str
@@ -49,11 +50,12 @@ class Nominal:
     plural : str, optional
         Given for nouns that are counted with the event's own count.
     tail : str
-        What follows the noun, an adjective does not come between.
+        What follows the noun directly.
     article : str
         "a" (written "an" where needed), "the", or "" for mass nouns and bare plurals.
     is_plural : bool
         The head itself is plural ("waves"), so it takes "are".
+
     """
 
     head: str
@@ -82,7 +84,7 @@ class EventKind:
     name : str
         Short identifier.
     tags : tuple of str
-        AudioSet display names: the kind's own class first, then those truly heard along with it.
+        AudioSet display names: the kind's own class first, then others that apply to it.
     sustained : bool
         Can be a background texture (rain, an engine).
     countable : bool
@@ -96,10 +98,11 @@ class EventKind:
         Fewest and most repeats that sound natural.
     period : tuple of (float, float)
         Seconds from one repeat to the next.
-    tail : float
-        Seconds that the last repeat rings on beyond its period.
+    rings_seconds : float
+        Seconds that the last repeat continues to ring after its period.
     seconds : tuple of (float, float)
         Natural duration of a kind that is not countable.
+
     """
 
     name: str
@@ -110,5 +113,5 @@ class EventKind:
     synthesise: Synthesis
     counts: tuple[int, int] = (1, 1)
     period: tuple[float, float] = (1.0, 1.0)
-    tail: float = 0.0
+    rings_seconds: float = 0.0
     seconds: tuple[float, float] = (3.0, 12.0)

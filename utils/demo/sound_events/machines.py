@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import signal
 
-from utils.demo.sound_events import blocks as b
+from utils.demo.sound_events import blocks
 from utils.demo.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
 
 IDLE_RPM = (620.0, 950.0)
@@ -16,107 +16,109 @@ CLOCK_BEATS = (0.25, 0.33, 0.5, 0.6)  # seconds between ticks: alarm clocks to w
 
 def engine(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Four-stroke at idle: two firings a turn, no cylinder quite like the next."""
-    n = b.length(seconds, rate)
-    firing = b.between(rng, *IDLE_RPM) / 60 * CYLINDERS / 2
+    n = blocks.length(seconds, rate)
+    firing = blocks.between(rng, *IDLE_RPM) / 60 * CYLINDERS / 2
     steps = 1 / firing * rng.uniform(0.96, 1.04, int(seconds * firing * 1.05) + 1)
     times = np.cumsum(steps)
     cylinder = rng.uniform(0.6, 1.0, CYLINDERS)
     strength = cylinder[np.arange(len(times)) % CYLINDERS] * rng.uniform(0.85, 1.15, len(times))
-    pulses = b.impulses(times, strength, n, rate)
-    pipe = b.between(rng, 60, 100)
-    exhaust = b.resonances(
+    pulses = blocks.impulses(times, strength, n, rate)
+    pipe = blocks.between(rng, 60, 100)
+    exhaust = blocks.resonances(
         pulses, pipe * np.array([1, 2.3, 4.6, 9.5]), [25, 60, 120, 300], [1, 0.9, 0.7, 0.5], rate
     )
     blow = signal.lfilter([1.0], [1.0, -np.exp(-1 / (BLOW_SECONDS * rate))], pulses)
-    valves = b.band_noise(rng, n, rate, 700, 4000, tilt=0.6) * blow / np.max(blow)
-    return b.finish(exhaust / np.std(exhaust) + rng.uniform(0.25, 0.6) * valves, rate)
+    valves = blocks.band_noise(rng, n, rate, 700, 4000, tilt=0.6) * blow / np.max(blow)
+    return blocks.finish(exhaust / np.std(exhaust) + rng.uniform(0.25, 0.6) * valves, rate)
 
 
 def helicopter(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Blade slap: noise and thumps at the blade passing rate, over the whine of a turbine."""
-    n = b.length(seconds, rate)
-    turn = b.between(rng, *ROTOR_HZ) * b.wander(rng, n, rate, 0.5, 0.98, 1.02)
-    cycles = b.phase(turn, rate)
+    n = blocks.length(seconds, rate)
+    turn = blocks.between(rng, *ROTOR_HZ) * blocks.wander(rng, n, rate, 0.5, 0.98, 1.02)
+    cycles = blocks.phase(turn, rate)
     slap = np.exp(-12 * (cycles % 1.0)) + 0.25 * np.exp(-6 * ((cycles + 0.5) % 1.0))
-    body = b.band_noise(rng, n, rate, 70, b.between(rng, 500, 1100), tilt=0.3)
-    thump = b.harmonics(cycles, [0, 0.3, 0.6, 0.8, 0.8, 0.6, 0.4, 0.2])
-    whine_hz = b.between(rng, 1500, 2800) * turn / turn[0]
-    whine = b.harmonics(b.phase(whine_hz, rate), [1, 0.3])
+    body = blocks.band_noise(rng, n, rate, 70, blocks.between(rng, 500, 1100), tilt=0.3)
+    thump = blocks.harmonics(cycles, [0, 0.3, 0.6, 0.8, 0.8, 0.6, 0.4, 0.2])
+    whine_hz = blocks.between(rng, 1500, 2800) * turn / turn[0]
+    whine = blocks.harmonics(blocks.phase(whine_hz, rate), [1, 0.3])
     out = body * (0.15 + 1.6 * slap) + 0.25 * thump + rng.uniform(0.02, 0.07) * whine
-    return b.finish(out * b.wander(rng, n, rate, 0.2, 0.6, 1.0), rate)
+    return blocks.finish(out * blocks.wander(rng, n, rate, 0.2, 0.6, 1.0), rate)
 
 
 def chainsaw(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Two-stroke that is revved up for each cut: a rasping buzz, one pulse a turn."""
-    n = b.length(seconds, rate)
-    full = b.between(rng, *CHAINSAW_RPM) / 60
-    throttle = np.clip(b.wander(rng, n, rate, 1.1, -0.3, 1.5), 0, 1)
-    pitch = full * (0.55 + 0.45 * throttle) * b.wander(rng, n, rate, 50, 0.97, 1.03)
-    pulse = np.exp(-5 * (b.phase(pitch, rate) % 1.0)) - 0.2
-    muffler = b.between(rng, 800, 1300)
-    rasp = b.resonances(
+    n = blocks.length(seconds, rate)
+    full = blocks.between(rng, *CHAINSAW_RPM) / 60
+    throttle = np.clip(blocks.wander(rng, n, rate, 1.1, -0.3, 1.5), 0, 1)
+    pitch = full * (0.55 + 0.45 * throttle) * blocks.wander(rng, n, rate, 50, 0.97, 1.03)
+    pulse = np.exp(-5 * (blocks.phase(pitch, rate) % 1.0)) - 0.2
+    muffler = blocks.between(rng, 800, 1300)
+    rasp = blocks.resonances(
         pulse * (1 + 0.35 * rng.standard_normal(n)),
         [2.2 * full, muffler, 2.2 * muffler, 4 * muffler],
         [150, 300, 600, 1500],
         [0.8, 1.0, 0.9, 0.5],
         rate,
     )
-    chain = b.band_noise(rng, n, rate, 2500, 8000) * throttle
-    return b.finish((rasp / np.std(rasp) + 0.12 * chain) * (0.45 + 0.55 * throttle), rate)
+    chain = blocks.band_noise(rng, n, rate, 2500, 8000) * throttle
+    return blocks.finish((rasp / np.std(rasp) + 0.12 * chain) * (0.45 + 0.55 * throttle), rate)
 
 
 def vacuum(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Airflow noise with the tone of a fast brush motor and its harmonics."""
-    n = b.length(seconds, rate)
-    air = b.band_noise(rng, n, rate, 250, b.between(rng, 2500, 6000), order=1)
-    hose = b.resonances(air, [b.between(rng, 500, 900)], [200], [2.5], rate)
-    start = b.time_axis(n, rate) / rng.uniform(0.3, 1.0)
-    motor = b.between(rng, 380, 620) * (1 - 0.5 * np.exp(-3 * start))
-    motor *= b.wander(rng, n, rate, 1.0, 0.995, 1.005)
-    tone = b.harmonics(b.phase(motor, rate), [1, 0.6, 0.25, 0.35, 0.1, 0.15])
-    return b.finish((air + hose + rng.uniform(0.5, 1.1) * tone) * (1 - np.exp(-4 * start)), rate)
+    n = blocks.length(seconds, rate)
+    air = blocks.band_noise(rng, n, rate, 250, blocks.between(rng, 2500, 6000), order=1)
+    hose = blocks.resonances(air, [blocks.between(rng, 500, 900)], [200], [2.5], rate)
+    start = blocks.time_axis(n, rate) / rng.uniform(0.3, 1.0)
+    motor = blocks.between(rng, 380, 620) * (1 - 0.5 * np.exp(-3 * start))
+    motor *= blocks.wander(rng, n, rate, 1.0, 0.995, 1.005)
+    tone = blocks.harmonics(blocks.phase(motor, rate), [1, 0.6, 0.25, 0.35, 0.1, 0.15])
+    return blocks.finish(
+        (air + hose + rng.uniform(0.5, 1.1) * tone) * (1 - np.exp(-4 * start)), rate
+    )
 
 
 def clock(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Escapement: ticks and tocks of slightly different pitch at a strict beat."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
     beat = rng.choice(CLOCK_BEATS) * rng.uniform(0.97, 1.03)
-    m = b.length(0.06, rate)
-    base = b.between(rng, 2200, 3800)
+    m = blocks.length(0.06, rate)
+    base = blocks.between(rng, 2200, 3800)
     strokes = []
     for shift in (1.0, rng.uniform(0.78, 0.9)):
         ringing = base * shift * np.array([0.42, 1.0, 1.47, 2.1])
-        tick = b.modes(ringing, [0.05, 0.03, 0.025, 0.015], [0.4, 1.0, 0.7, 0.5], m, rate)
-        tick += 0.4 * b.band_noise(rng, m, rate, 2000, 8000) * b.decay(m, rate, 0.006)
-        strokes.append(b.normalise(tick))
-    for index, time in enumerate(np.arange(b.FIRST_ONSET, seconds, beat)):
-        b.place(out, strokes[index % 2], time, rate, rng.uniform(0.9, 1.0))
-    return b.finish(out, rate)
+        tick = blocks.modes(ringing, [0.05, 0.03, 0.025, 0.015], [0.4, 1.0, 0.7, 0.5], m, rate)
+        tick += 0.4 * blocks.band_noise(rng, m, rate, 2000, 8000) * blocks.decay(m, rate, 0.006)
+        strokes.append(blocks.normalise(tick))
+    for index, time in enumerate(np.arange(blocks.FIRST_ONSET, seconds, beat)):
+        blocks.place(out, strokes[index % 2], time, rate, rng.uniform(0.9, 1.0))
+    return blocks.finish(out, rate)
 
 
 def keyboard(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Bursts of key strokes: a clack going down, a lighter one coming up."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    plate = b.between(rng, 1500, 2600)
-    noise = b.band_noise(rng, b.length(1.0, rate), rate, 1200, 7000, order=1)
-    speed = b.between(rng, 5, 9)
-    time = b.FIRST_ONSET
+    plate = blocks.between(rng, 1500, 2600)
+    noise = blocks.band_noise(rng, blocks.length(1.0, rate), rate, 1200, 7000, order=1)
+    speed = blocks.between(rng, 5, 9)
+    time = blocks.FIRST_ONSET
     while time < seconds:
-        m = b.length(0.05, rate)
+        m = blocks.length(0.05, rate)
         space = rng.uniform() < 0.12
         body = (0.55 if space else 1.0) * plate * rng.uniform(0.85, 1.15)
         start = rng.integers(len(noise) - m)
-        clack = noise[start : start + m] * b.decay(m, rate, 0.018)
-        clack += b.modes(
+        clack = noise[start : start + m] * blocks.decay(m, rate, 0.018)
+        clack += blocks.modes(
             [0.22 * body, body, 1.9 * body], [0.05, 0.03, 0.02], [0.6, 0.7, 0.4], m, rate
         )
-        b.place(out, clack, time, rate, rng.uniform(0.5, 1.0))
-        b.place(out, clack, time + rng.uniform(0.06, 0.11), rate, rng.uniform(0.15, 0.3))
+        blocks.place(out, clack, time, rate, rng.uniform(0.5, 1.0))
+        blocks.place(out, clack, time + rng.uniform(0.06, 0.11), rate, rng.uniform(0.15, 0.3))
         pause = rng.uniform(0.35, 0.8) if rng.uniform() < 0.07 else 0.0
         time += rng.gamma(6.0, 1 / (6.0 * speed)) + pause
-    return b.finish(out, rate)
+    return blocks.finish(out, rate)
 
 
 KINDS = (

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy import signal
 
-from utils.demo.sound_events import blocks as b
+from utils.demo.sound_events import blocks
 from utils.demo.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
 
 MUSIC = ("Musical instrument", "Music")
@@ -15,22 +15,24 @@ NOTE_TAIL = 0.8
 
 def drum(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Modes of a membrane, falling a little in pitch after the blow, and the noise of the stick."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    m = b.length(0.8, rate)
-    pitch = b.between(rng, 75, 150)
+    m = blocks.length(0.8, rate)
+    pitch = blocks.between(rng, 75, 150)
     t60 = rng.uniform(0.35, 0.7) / MEMBRANE_MODES
-    glide = 1 + 0.35 * np.exp(-b.time_axis(m, rate) / 0.04)
-    fundamental = np.sin(2 * np.pi * b.phase(pitch * glide, rate)) * b.decay(m, rate, t60[0])
-    upper = b.modes(pitch * MEMBRANE_MODES[1:], t60[1:], 0.5 / np.arange(1, 7), m, rate)
-    stick = b.band_noise(rng, m, rate, 300, 3500, order=1) * b.decay(m, rate, 0.06)
-    for onset in b.onset_times(rng, count, seconds, jitter=0.03):
+    glide = 1 + 0.35 * np.exp(-blocks.time_axis(m, rate) / 0.04)
+    fundamental = np.sin(2 * np.pi * blocks.phase(pitch * glide, rate)) * blocks.decay(
+        m, rate, t60[0]
+    )
+    upper = blocks.modes(pitch * MEMBRANE_MODES[1:], t60[1:], 0.5 / np.arange(1, 7), m, rate)
+    stick = blocks.band_noise(rng, m, rate, 300, 3500, order=1) * blocks.decay(m, rate, 0.06)
+    for onset in blocks.onset_times(rng, count, seconds, jitter=0.03):
         beat = fundamental + upper + rng.uniform(0.2, 0.4) * stick
-        b.place(out, beat, onset, rate, rng.uniform(0.7, 1.0))
-    return b.finish(out, rate)
+        blocks.place(out, beat, onset, rate, rng.uniform(0.7, 1.0))
+    return blocks.finish(out, rate)
 
 
-def pluck(rng: Generator, pitch: float, n: int, rate: int, *, brightness: float) -> b.Signal:
+def pluck(rng: Generator, pitch: float, n: int, rate: int, *, brightness: float) -> blocks.Signal:
     """Karplus & Strong (1983): a burst of noise runs round a loop that averages neighbours.
 
     The loop is run one period at a time, so that its cost is one small array operation a period.
@@ -51,57 +53,59 @@ def pluck(rng: Generator, pitch: float, n: int, rate: int, *, brightness: float)
 
 def guitar(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Plucked strings over the resonances of a guitar body."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     strings = np.zeros(n)
-    root = b.between(rng, 140, 240)
-    for onset in b.onset_times(rng, count, seconds, tail=NOTE_TAIL, jitter=0.06):
-        m = b.length(min(2.0, seconds), rate)
+    root = blocks.between(rng, 140, 240)
+    for onset in blocks.onset_times(rng, count, seconds, tail=NOTE_TAIL, jitter=0.06):
+        m = blocks.length(min(2.0, seconds), rate)
         note = root * rng.choice(PENTATONIC)
-        b.place(strings, pluck(rng, note, m, rate, brightness=rng.uniform(0.4, 0.8)), onset, rate)
-    body = b.resonances(strings, [105, 205, 400], [25, 35, 80], [0.5, 0.5, 0.3], rate)
-    return b.finish(strings + body, rate)
+        blocks.place(
+            strings, pluck(rng, note, m, rate, brightness=rng.uniform(0.4, 0.8)), onset, rate
+        )
+    body = blocks.resonances(strings, [105, 205, 400], [25, 35, 80], [0.5, 0.5, 0.3], rate)
+    return blocks.finish(strings + body, rate)
 
 
-def piano_note(rng: Generator, pitch: float, n: int, rate: int) -> b.Signal:
+def piano_note(rng: Generator, pitch: float, n: int, rate: int) -> blocks.Signal:
     """Stiff strings: partials f_k = k f sqrt(1 + B k^2), the higher the shorter."""
-    k = np.arange(1, min(14, b.harmonic_count(pitch, rate)) + 1)
+    k = np.arange(1, min(14, blocks.harmonic_count(pitch, rate)) + 1)
     stiffness = 4e-4 * (pitch / 260) ** 1.2
     partials = k * pitch * np.sqrt(1 + stiffness * k**2)
     t60 = 4.0 * (260 / pitch) ** 0.5 / (1 + 0.35 * k)
     gains = k**-1.3 * np.abs(np.sin(np.pi * k / 8.3))  # hammer at about an eighth of the string
-    pair = b.modes(partials, t60, gains, n, rate, attack=0.003)
-    pair += b.modes(partials[:5] * 1.0007, 2 * t60[:5], 0.4 * gains[:5], n, rate, attack=0.003)
-    thump = b.band_noise(rng, n, rate, 80, 600) * b.decay(n, rate, 0.08)
+    pair = blocks.modes(partials, t60, gains, n, rate, attack=0.003)
+    pair += blocks.modes(partials[:5] * 1.0007, 2 * t60[:5], 0.4 * gains[:5], n, rate, attack=0.003)
+    thump = blocks.band_noise(rng, n, rate, 80, 600) * blocks.decay(n, rate, 0.08)
     return pair + 0.02 * thump
 
 
 def piano(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Single notes of a scale, or chords of three, with the pedal down."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    root = b.between(rng, 180, 420)
-    m = b.length(min(2.5, seconds), rate)
-    for onset in b.onset_times(rng, count, seconds, tail=NOTE_TAIL, jitter=0.04):
-        b.place(out, piano_note(rng, root * rng.choice(PENTATONIC), m, rate), onset, rate)
-    return b.finish(out, rate)
+    root = blocks.between(rng, 180, 420)
+    m = blocks.length(min(2.5, seconds), rate)
+    for onset in blocks.onset_times(rng, count, seconds, tail=NOTE_TAIL, jitter=0.04):
+        blocks.place(out, piano_note(rng, root * rng.choice(PENTATONIC), m, rate), onset, rate)
+    return blocks.finish(out, rate)
 
 
 def flute(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Notes tongued one by one, with vibrato and breath."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    root = b.between(rng, 500, 750)
+    root = blocks.between(rng, 500, 750)
     vibrato = rng.uniform(4.5, 6)
     period = seconds / count
-    for onset in b.onset_times(rng, count, seconds, jitter=0.05):
-        m = b.length(0.85 * period, rate)
-        t = b.time_axis(m, rate)
+    for onset in blocks.onset_times(rng, count, seconds, jitter=0.05):
+        m = blocks.length(0.85 * period, rate)
+        t = blocks.time_axis(m, rate)
         wobble = np.sin(2 * np.pi * vibrato * t) * np.minimum(1, t / 0.3)
-        cycles = b.phase(root * rng.choice(PENTATONIC) * (1 + 0.006 * wobble), rate)
-        tone = b.harmonics(cycles, [1, 0.45, 0.2, 0.08, 0.03]) * (1 + 0.15 * wobble)
-        breath = 0.05 * b.band_noise(rng, m, rate, 900, 5000)
-        b.place(out, (tone + breath) * b.swell(m, rate, 0.06, 0.08), onset, rate)
-    return b.finish(out, rate)
+        cycles = blocks.phase(root * rng.choice(PENTATONIC) * (1 + 0.006 * wobble), rate)
+        tone = blocks.harmonics(cycles, [1, 0.45, 0.2, 0.08, 0.03]) * (1 + 0.15 * wobble)
+        breath = 0.05 * blocks.band_noise(rng, m, rate, 900, 5000)
+        blocks.place(out, (tone + breath) * blocks.swell(m, rate, 0.06, 0.08), onset, rate)
+    return blocks.finish(out, rate)
 
 
 KINDS = (
@@ -152,7 +156,7 @@ KINDS = (
         synthesise=guitar,
         counts=(3, 12),
         period=(0.3, 0.8),
-        tail=NOTE_TAIL,
+        rings_seconds=NOTE_TAIL,
     ),
     EventKind(
         "piano",
@@ -177,7 +181,7 @@ KINDS = (
         synthesise=piano,
         counts=(3, 12),
         period=(0.35, 0.9),
-        tail=NOTE_TAIL,
+        rings_seconds=NOTE_TAIL,
     ),
     EventKind(
         "flute",

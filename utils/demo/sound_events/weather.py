@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from utils.demo.sound_events import blocks as b
+from utils.demo.sound_events import blocks
 from utils.demo.sound_events.kind import Clause, EventKind, Generator, Nominal, Sound, Wording
 
 THUNDER_TAIL = 1.5
@@ -12,55 +12,63 @@ SWELL_SECONDS = (3.5, 7.0)  # wind sea has periods of some 4-8 s on beaches
 
 def rain(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Hiss of many small drops with single nearer drops on top."""
-    n = b.length(seconds, rate)
-    hiss = b.band_noise(rng, n, rate, b.between(rng, 500, 1200), 9000, tilt=rng.uniform(0.0, 0.4))
-    hiss *= b.wander(rng, n, rate, 0.7, 0.8, 1.0)
-    times = b.random_times(rng, b.between(rng, 60, 350), seconds)
-    drops = b.impulses(times, rng.uniform(0.3, 1.0, len(times)), n, rate)
-    tones = b.resonances(
+    n = blocks.length(seconds, rate)
+    hiss = blocks.band_noise(
+        rng, n, rate, blocks.between(rng, 500, 1200), 9000, tilt=rng.uniform(0.0, 0.4)
+    )
+    hiss *= blocks.wander(rng, n, rate, 0.7, 0.8, 1.0)
+    times = blocks.random_times(rng, blocks.between(rng, 60, 350), seconds)
+    drops = blocks.impulses(times, rng.uniform(0.3, 1.0, len(times)), n, rate)
+    tones = blocks.resonances(
         drops,
-        [b.between(rng, 1200, 2200), b.between(rng, 2600, 4500), b.between(rng, 5000, 7000)],
+        [
+            blocks.between(rng, 1200, 2200),
+            blocks.between(rng, 2600, 4500),
+            blocks.between(rng, 5000, 7000),
+        ],
         [500, 900, 1500],
         [0.8, 1.0, 0.7],
         rate,
     )
     tones *= rng.uniform(0.2, 0.6) / (np.std(tones) + 1e-12)
-    return b.finish(hiss + tones, rate)
+    return blocks.finish(hiss + tones, rate)
 
 
 def thunder(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Claps: ragged cracks of the near channel, then the low rumble of the far one."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    for onset in b.onset_times(rng, count, seconds, tail=THUNDER_TAIL, jitter=0.08):
+    for onset in blocks.onset_times(rng, count, seconds, tail=THUNDER_TAIL, jitter=0.08):
         size = n - round(onset * rate)
         t60 = rng.uniform(3.0, 5.0)
-        rumble = b.band_noise(rng, size, rate, 25, b.between(rng, 90, 180), tilt=0.7)
-        rumble *= b.decay(size, rate, t60, attack=0.03) * b.wander(rng, size, rate, 7, 0.3, 1.3)
-        crack = b.band_noise(rng, size, rate, 80, b.between(rng, 900, 3000), tilt=0.6)
+        rumble = blocks.band_noise(rng, size, rate, 25, blocks.between(rng, 90, 180), tilt=0.7)
+        rumble *= blocks.decay(size, rate, t60, attack=0.03) * blocks.wander(
+            rng, size, rate, 7, 0.3, 1.3
+        )
+        crack = blocks.band_noise(rng, size, rate, 80, blocks.between(rng, 900, 3000), tilt=0.6)
         bursts = np.zeros(size)
         for delay in np.append(0.0, rng.exponential(0.12, rng.integers(2, 6))):
-            b.place(bursts, b.decay(size, rate, rng.uniform(0.25, 0.7)), delay, rate)
-        b.place(out, 1.3 * rumble + rng.uniform(0.5, 0.9) * bursts * crack, onset, rate)
-    return b.finish(out, rate)
+            blocks.place(bursts, blocks.decay(size, rate, rng.uniform(0.25, 0.7)), delay, rate)
+        blocks.place(out, 1.3 * rumble + rng.uniform(0.5, 0.9) * bursts * crack, onset, rate)
+    return blocks.finish(out, rate)
 
 
 def wind(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Gusts: as they grow, the energy moves to higher, whistling bands."""
-    n = b.length(seconds, rate)
-    gust = b.wander(rng, n, rate, b.between(rng, 0.5, 1.2), 0.1, 1.0)
-    centre = b.between(rng, 220, 420)
-    out = 0.5 * b.band_noise(rng, n, rate, 50, 250, tilt=0.8) * (0.5 + gust)
+    n = blocks.length(seconds, rate)
+    gust = blocks.wander(rng, n, rate, blocks.between(rng, 0.5, 1.2), 0.1, 1.0)
+    centre = blocks.between(rng, 220, 420)
+    out = 0.5 * blocks.band_noise(rng, n, rate, 50, 250, tilt=0.8) * (0.5 + gust)
     for step, whistle in enumerate(centre * np.array([1.0, 1.35, 1.8, 2.4])):
-        band = b.band_noise(rng, n, rate, 0.93 * whistle, 1.07 * whistle, order=3)
+        band = blocks.band_noise(rng, n, rate, 0.93 * whistle, 1.07 * whistle, order=3)
         out += band * np.exp(-(((gust - 0.25 * (step + 0.7)) / 0.18) ** 2)) * gust
-    return b.finish(out, rate)
+    return blocks.finish(out, rate)
 
 
 def waves(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Breakers: each swell rises slowly, breaks brightly and drains away."""
-    n = b.length(seconds, rate)
-    times = b.time_axis(n, rate)
+    n = blocks.length(seconds, rate)
+    times = blocks.time_axis(n, rate)
     envelope = np.zeros(n)
     crest = rng.uniform(0.3, 0.6) * min(seconds, SWELL_SECONDS[0])
     while crest < seconds + SWELL_SECONDS[1]:
@@ -69,55 +77,63 @@ def waves(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
         fall = np.exp(-np.abs(since) / rng.uniform(1.0, 2.0))
         envelope = np.maximum(envelope, rng.uniform(0.7, 1.0) * np.where(since < 0, rise, fall))
         crest += rng.uniform(*SWELL_SECONDS)
-    deep = b.band_noise(rng, n, rate, 60, 500, tilt=0.5)
-    foam = b.band_noise(rng, n, rate, 400, b.between(rng, 3500, 7000), order=1, tilt=0.3)
-    return b.finish(deep * (0.08 + envelope) + foam * (0.02 + envelope**2), rate)
+    deep = blocks.band_noise(rng, n, rate, 60, 500, tilt=0.5)
+    foam = blocks.band_noise(rng, n, rate, 400, blocks.between(rng, 3500, 7000), order=1, tilt=0.3)
+    return blocks.finish(deep * (0.08 + envelope) + foam * (0.02 + envelope**2), rate)
 
 
 def stream(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Bubbles: each rings at Minnaert's frequency (1933), f in Hz = 3.26 / radius in m."""
-    n = b.length(seconds, rate)
-    out = 0.02 * b.band_noise(rng, n, rate, 400, 3500, order=1)
-    low, high = b.between(rng, 350, 550), b.between(rng, 1500, 2600)
-    for time in b.random_times(rng, rng.uniform(45, 90), seconds):
-        pitch = b.between(rng, low, high)
-        grain = b.length(0.06, rate)
+    n = blocks.length(seconds, rate)
+    out = 0.02 * blocks.band_noise(rng, n, rate, 400, 3500, order=1)
+    low, high = blocks.between(rng, 350, 550), blocks.between(rng, 1500, 2600)
+    for time in blocks.random_times(rng, rng.uniform(45, 90), seconds):
+        pitch = blocks.between(rng, low, high)
+        grain = blocks.length(0.06, rate)
         t60 = 40 / pitch
-        bubble = b.damped(pitch, t60, grain, rate, attack=0.002)
-        b.place(out, bubble, time, rate, rng.lognormal(-2.2, 0.6))
-    return b.finish(out, rate)
+        bubble = blocks.damped(pitch, t60, grain, rate, attack=0.002)
+        blocks.place(out, bubble, time, rate, rng.lognormal(-2.2, 0.6))
+    return blocks.finish(out, rate)
 
 
 def drip(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Single drops: a tick, a bubble that rises in pitch near the surface, an echo."""
-    n = b.length(seconds, rate)
+    n = blocks.length(seconds, rate)
     out = np.zeros(n)
-    pitch = b.between(rng, 700, 1700)
+    pitch = blocks.between(rng, 700, 1700)
     echo = rng.uniform(0.09, 0.18)
-    for onset in b.onset_times(rng, count, seconds, tail=DRIP_TAIL, jitter=0.1):
-        size = b.length(0.25, rate)
-        t = b.time_axis(size, rate)
+    for onset in blocks.onset_times(rng, count, seconds, tail=DRIP_TAIL, jitter=0.1):
+        size = blocks.length(0.25, rate)
+        t = blocks.time_axis(size, rate)
         rising = pitch * rng.uniform(0.93, 1.07) * (1 + rng.uniform(1.0, 2.5) * t)
-        plink = np.sin(2 * np.pi * b.phase(rising, rate)) * b.decay(size, rate, 0.13, attack=0.003)
-        plink += 0.15 * b.band_noise(rng, size, rate, 2500, 8000) * b.decay(size, rate, 0.008)
+        plink = np.sin(2 * np.pi * blocks.phase(rising, rate)) * blocks.decay(
+            size, rate, 0.13, attack=0.003
+        )
+        plink += (
+            0.15 * blocks.band_noise(rng, size, rate, 2500, 8000) * blocks.decay(size, rate, 0.008)
+        )
         level = rng.uniform(0.7, 1.0)
-        b.place(out, plink, onset, rate, level)
-        b.place(out, plink, onset + echo, rate, 0.12 * level)
-    return b.finish(out, rate)
+        blocks.place(out, plink, onset, rate, level)
+        blocks.place(out, plink, onset + echo, rate, 0.12 * level)
+    return blocks.finish(out, rate)
 
 
 def fire(rng: Generator, seconds: float, count: int, rate: int) -> Sound:
     """Crackling: heavy-tailed pops over the flutter of the flames."""
-    n = b.length(seconds, rate)
-    out = 0.10 * b.band_noise(rng, n, rate, 40, 350, tilt=0.6) * b.wander(rng, n, rate, 8, 0.3, 1.0)
-    out += 0.012 * b.band_noise(rng, n, rate, 2000, 9000)
-    pop_noise = b.band_noise(rng, b.length(1.0, rate), rate, 900, 9000, order=1)
-    for time in b.random_times(rng, b.between(rng, 10, 26), seconds):
-        size = b.length(rng.uniform(0.004, 0.02), rate)
+    n = blocks.length(seconds, rate)
+    out = (
+        0.10
+        * blocks.band_noise(rng, n, rate, 40, 350, tilt=0.6)
+        * blocks.wander(rng, n, rate, 8, 0.3, 1.0)
+    )
+    out += 0.012 * blocks.band_noise(rng, n, rate, 2000, 9000)
+    pop_noise = blocks.band_noise(rng, blocks.length(1.0, rate), rate, 900, 9000, order=1)
+    for time in blocks.random_times(rng, blocks.between(rng, 10, 26), seconds):
+        size = blocks.length(rng.uniform(0.004, 0.02), rate)
         start = rng.integers(len(pop_noise) - size)
-        pop = pop_noise[start : start + size] * b.decay(size, rate, size / rate)
-        b.place(out, pop, time, rate, min(rng.pareto(1.6) * 0.12 + 0.05, 1.0))
-    return b.finish(out, rate)
+        pop = pop_noise[start : start + size] * blocks.decay(size, rate, size / rate)
+        blocks.place(out, pop, time, rate, min(rng.pareto(1.6) * 0.12 + 0.05, 1.0))
+    return blocks.finish(out, rate)
 
 
 KINDS = (
@@ -171,7 +187,7 @@ KINDS = (
         synthesise=thunder,
         counts=(1, 3),
         period=(2.4, 4.0),
-        tail=THUNDER_TAIL,
+        rings_seconds=THUNDER_TAIL,
     ),
     EventKind(
         "wind",
@@ -267,7 +283,7 @@ KINDS = (
         synthesise=drip,
         counts=(2, 10),
         period=(0.35, 1.4),
-        tail=DRIP_TAIL,
+        rings_seconds=DRIP_TAIL,
     ),
     EventKind(
         "fire",
