@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from tests.crashes import crashes
-from utils.files import locks, reading, tables, writing
+from utils.files import reading, tables, writing
 from utils.runtime.errors import InputError
 
 
@@ -99,40 +99,14 @@ def test_atomic_write_is_whole_wherever_it_is_killed_and_the_next_clears_up(tmp_
     assert names_in(path.parent) == ["f"]
 
 
-def test_what_a_killed_process_left_is_taken_over_and_never_that_of_a_living_one(tmp_path):
+def test_two_at_once_do_not_mix_and_the_last_is_kept(tmp_path):
     path = tmp_path / "f"
     with writing.atomic_write(path) as file:
-        file.write(b"of the living")
-        (temporary,) = tmp_path.iterdir()
-        with pytest.raises(InputError, match=r"another run is writing .*/f at this moment"):
-            write(path, b"of the other")
-        assert list(tmp_path.iterdir()) == [temporary]
-        write(tmp_path / "other", b"")
-    assert path.read_bytes() == b"of the living"
-    temporary.write_bytes(b"left by a killed process, and longer")
-    write(path, b"new")
-    assert path.read_bytes() == b"new"
-    assert names_in(tmp_path) == ["f", "other"]
-
-
-def test_a_file_that_was_just_renamed_is_not_written_into(tmp_path, monkeypatch):
-    """Another process may rename its temporary file between our opening and locking it."""
-    path = tmp_path / "f"
-    flock = locks.fcntl.flock
-    overtaken = []
-
-    def late(descriptor, operation):
-        if not overtaken:
-            overtaken.append(descriptor)
-            write(path, b"of the other")
-        flock(descriptor, operation)
-
-    monkeypatch.setattr(locks.fcntl, "flock", late)
-    with writing.atomic_write(path) as file:
-        assert overtaken
-        assert path.read_bytes() == b"of the other"
-        file.write(b"ours")
-    assert path.read_bytes() == b"ours"
+        file.write(b"of the first")
+        file.flush()
+        write(path, b"of the second")
+        assert path.read_bytes() == b"of the second"
+    assert path.read_bytes() == b"of the first"
     assert names_in(tmp_path) == ["f"]
 
 
