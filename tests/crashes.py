@@ -106,7 +106,7 @@ def _status_of(
 
 
 def _changes(arguments: tuple) -> bool:
-    """Whether an event is not just the opening for reading: the third argument of "open" is flags."""
+    """Whether an event is not an open for reading: the third argument of "open" is its flags."""
     if len(arguments) == 3 and isinstance(arguments[2], int):
         return bool(arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
     return bool(arguments)
