@@ -6,6 +6,7 @@ import shutil
 import pytest
 import safetensors.torch
 import torch
+from huggingface_hub import constants
 
 from utils.features import weights
 from utils.runtime.errors import InputError
@@ -181,7 +182,6 @@ def test_an_incomplete_folder_is_refused(tmp_path, missing):
 
 
 def test_an_unreachable_hub_is_one_error(tmp_path, monkeypatch):
-    constants = weights.huggingface_hub.constants
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "c"))
     with pytest.raises(InputError, match=r"'no-one/nothing' cannot be downloaded.*sentence-model"):

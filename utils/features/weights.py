@@ -222,7 +222,7 @@ def _from_hub(folder: Path, name: str) -> Path:
             return cached
     try:
         # First, since the download itself waits without a limit.
-        huggingface_hub.model_info(name, timeout=_ANSWER_WITHIN)
+        huggingface_hub.HfApi().model_info(name, timeout=_ANSWER_WITHIN)
         return Path(download())
     except Exception as error:  # the hub's client raises its own kinds and those of HTTP
         raise InputError(
