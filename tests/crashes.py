@@ -1,4 +1,4 @@
-"""Processes that are killed, or meet a full disk, at each of their file operations in turn."""
+"""Processes that are killed, or find the disk full, at each of their file operations in turn."""
 
 import errno
 import itertools
@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-# What Python tells an audit hook before it does it; writes are not among them.
+# Events of Python's audit hooks, raised before the operation. There are none for writes.
 CHANGES = ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "fcntl.flock")
 NEEDS_ROOM = ("open", "os.rename", "os.mkdir")
 
@@ -19,9 +19,9 @@ _HARMLESS = 100  # exit status where the error made no difference
 def crashes(sequence: Callable[[], object], folder: Path) -> Iterator[int]:
     """Run a sequence in processes of its own, killed before the first, second, ... operation.
 
-    Operations are those of CHANGES on files below the folder, and fsync, which counts twice: before
-    the first, half of what the file holds is cut off, as if the process had been killed while it
-    was written. Yields the number after each; the last process comes to the end.
+    Operations are those of CHANGES on files below the folder, and fsync, which counts twice: the
+    first time, half of the file is cut off, as if the process had been killed while writing it.
+    Yields the number after each; the last process is not killed.
     """
 
     def die(event: str, descriptor: int | None) -> None:
@@ -75,25 +75,27 @@ def _status_of(
     events: tuple[str, ...],
     strike: Callable[[str, int | None], object],
 ) -> int:
-    """Run a sequence that is struck at an operation; 0 if it ends before."""
+    """Run a sequence that is struck at one operation; returns 0 if there are fewer."""
 
     def run() -> int:
         done = itertools.count()
         struck = []
         fsync = os.fsync
 
-        def told(event: str, target: object) -> None:
+        def on_event(event: str, target: object) -> None:
             if event in events and _below(target, folder) and next(done) == number:
                 struck.append(event)
                 strike(event, target)
 
-        def told_fsync(descriptor: int) -> None:
-            told("half written", descriptor)
-            told("fsync", descriptor)
+        def fsync_with_events(descriptor: int) -> None:
+            on_event("half written", descriptor)
+            on_event("fsync", descriptor)
             fsync(descriptor)
 
-        os.fsync = told_fsync
-        sys.addaudithook(lambda event, arguments: _changes(arguments) and told(event, arguments[0]))
+        os.fsync = fsync_with_events
+        sys.addaudithook(
+            lambda event, arguments: _changes(arguments) and on_event(event, arguments[0])
+        )
         status = sequence() or 0
         if not struck:
             assert status == 0
@@ -104,7 +106,7 @@ def _status_of(
 
 
 def _changes(arguments: tuple) -> bool:
-    """Leave out what a file is only read by: the third argument of "open" is its flags."""
+    """Whether an event is not an open for reading: the third argument of "open" is its flags."""
     if len(arguments) == 3 and isinstance(arguments[2], int):
         return bool(arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
     return bool(arguments)

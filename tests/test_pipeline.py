@@ -34,6 +34,7 @@ SPLITS = splits.SPLITS
 def test_a_run_leaves_everything_it_should(small_demo, own_outputs, capsys):
     run, metrics = train(own_outputs)
     assert sorted(p.name for p in run.iterdir()) == [
+        ".lock",
         "checkpoint_best.pt",
         "checkpoint_last.pt",
         "conf.yaml",

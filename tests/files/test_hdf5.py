@@ -33,22 +33,18 @@ def outside(file, folder, name):
     file.create_dataset(name, shape=(3, 4), dtype="f4", external=stored)
 
 
-# What may stand where a dataset of numbers should be, and what is said about it.
+# What a file may have instead of a dataset of numbers, and the error.
 FAULTS = {
     "a link to another file": (
         lambda f, d, n: f.__setitem__(n, h5py.ExternalLink(d / "other.hdf5", "/vectors")),
-        "is a link, which may lead out of the file",
+        "is a link, which could lead to another file",
     ),
     "a link to nowhere": (
         lambda f, d, n: f.__setitem__(n, h5py.ExternalLink("/nowhere.hdf5", "/x")),
-        "is a link, which may lead out of the file",
+        "is a link, which could lead to another file",
     ),
-    "a soft link to itself": (
-        lambda f, d, n: f.__setitem__(n, h5py.SoftLink(f"/{n}")),
-        "is a link, which may lead out of the file",
-    ),
-    "rows of another file": (virtual, "takes its numbers from another file"),
-    "bytes of another file": (outside, "takes its numbers from another file"),
+    "rows of another file": (virtual, "takes its values from another file"),
+    "bytes of another file": (outside, "takes its values from another file"),
     "a million million rows": (
         lambda f, d, n: f.create_dataset(n, shape=(10**12, 4), dtype="f4", chunks=(10, 4)),
         r"declares \(1000000000000, 4\) values of float32, much more than the file holds",
@@ -61,28 +57,10 @@ FAULTS = {
         lambda f, d, n: f.create_dataset(n, data=np.zeros((10**6, 4), "f4"), compression="gzip"),
         "much more than the file holds",
     ),
-    "references": (
-        lambda f, d, n: f.create_dataset(n, data=[f.ref] * 3, dtype=h5py.ref_dtype),
-        "holds object, and must hold numbers",
-    ),
-    "references to regions": (
-        lambda f, d, n: f.create_dataset(
-            n, data=[f.create_dataset("1000", data=ROWS).regionref[0]], dtype=h5py.regionref_dtype
-        ),
-        "must hold numbers|is no column of texts",
-    ),
-    "complex numbers": (lambda f, d, n: f.__setitem__(n, ROWS + 1j), "must hold numbers"),
     "texts": (lambda f, d, n: f.create_dataset(n, data=["a"] * 3, dtype=TEXT), "hold numbers"),
-    "records": (lambda f, d, n: f.__setitem__(n, np.zeros(3, [("a", "f4")])), "hold numbers"),
-    "rows of various lengths": (
-        lambda f, d, n: f.create_dataset(n, shape=(3,), dtype=h5py.vlen_dtype("f4")),
-        "must hold numbers",
-    ),
     "nothing": (lambda f, d, n: f.__setitem__(n, h5py.Empty("f4")), "must hold numbers"),
     "a group": (lambda f, d, n: f.create_group(n), "is a Group, and must be a dataset"),
-    "a type": (lambda f, d, n: f.__setitem__(n, np.dtype("f4")), "is a Datatype, and must be"),
     "NaN": (lambda f, d, n: f.__setitem__(n, np.full((3, 4), np.nan)), "NaN or infinite"),
-    "infinity": (lambda f, d, n: f.__setitem__(n, np.full((3, 4), np.inf)), "NaN or infinite"),
 }
 
 
@@ -100,61 +78,27 @@ def test_vectors_that_are_not_in_the_file_are_refused_before_they_are_read(folde
 
 
 @pytest.mark.parametrize(
-    ("name", "make", "message"),
+    ("make", "message"),
     [
-        ("ids", lambda f: f.create_dataset("ids", data=[1, 2, 3]), "no column of texts"),
-        ("ids", lambda f: f.create_dataset("ids", data=[["a"]] * 3, dtype=TEXT), "no column of"),
-        ("ids", lambda f: f.create_dataset("ids", data="a", dtype=TEXT), "no column of texts"),
-        ("ids", lambda f: f.create_group("ids"), "is a Group"),
-        ("ids", lambda f: f.create_dataset("ids", data=["a", "a", "b"], dtype=TEXT), "id stands"),
-        ("ids", lambda f: f.create_dataset("ids", data=["a", "b"], dtype=TEXT), "there are 2 ids"),
-        ("ids", lambda f: f.create_dataset("ids", data=[b"\xff"] * 3, dtype=TEXT), "utf-8"),
-        ("ids", lambda f: None, "it holds no 'ids'"),
+        (lambda f: f.create_dataset("ids", data=[1, 2, 3]), "is not a column of texts"),
+        (lambda f: f.create_dataset("ids", data=[["a"]] * 3, dtype=TEXT), "is not a column of"),
+        (lambda f: f.create_group("ids"), "is a Group"),
+        (lambda f: f.create_dataset("ids", data=["a", "a", "b"], dtype=TEXT), "id (stands|occurs)"),
+        (lambda f: f.create_dataset("ids", data=["a", "b"], dtype=TEXT), "there are 2 ids"),
+        (lambda f: f.create_dataset("ids", data=[b"\xff"] * 3, dtype=TEXT), "utf-8"),
+        (lambda f: f.move("vectors", "ids"), "'vectors' is missing|neither"),
         (
-            "ids",
             lambda f: f.create_dataset("ids", shape=(10**9,), dtype=TEXT, chunks=(100,)),
             "much more than the file holds",
         ),
-        ("x", lambda f: f.create_group("x"), "'x' is a Group"),
-        ("x", lambda f: f.attrs.update(what=[1, 2]), "attribute 'what' is neither a text nor"),
-        ("x", lambda f: f.attrs.update(what=f["vectors"].ref), "attribute 'what' is neither"),
-        ("x", lambda f: f.attrs.update(what=h5py.Empty("f4")), "attribute 'what' is neither"),
     ],
 )
-def test_other_columns_and_attributes_are_refused(tmp_path, name, make, message):
+def test_columns_that_are_not_texts_in_the_file_are_refused(tmp_path, make, message):
     with h5py.File(tmp_path / "x.hdf5", "w") as file:
         file["vectors"] = ROWS
-        if name != "ids":
-            file.create_dataset("ids", data=["a", "b", "c"], dtype=TEXT)
         make(file)
     with pytest.raises(InputError, match=rf"x\.hdf5: .*{message}"):
         read_vectors(tmp_path / "x.hdf5", made_by="s.py")
-
-
-def test_many_rows_that_share_one_long_text_are_refused(tmp_path):
-    path = tmp_path / "x.hdf5"
-    with h5py.File(path, "w") as file:
-        file["vectors"] = np.zeros((4000, 1), np.float32)
-        ids = file.create_dataset("ids", shape=(4000,), dtype=TEXT)
-        ids[0] = "x" * 10**5
-        start = ids.id.get_offset()
-    content = bytearray(path.read_bytes())
-    content[start : start + 16 * 4000] = content[start : start + 16] * 4000
-    path.write_bytes(content)
-    with h5py.File(path) as file:
-        assert len(file["ids"].asstr()[3999]) == 10**5
-    with pytest.raises(InputError, match="texts of 'ids' are much longer than the file"):
-        read_vectors(path, made_by="s.py")
-
-
-def test_many_names_of_one_dataset_are_refused(tmp_path):
-    path = tmp_path / "x.hdf5"
-    with h5py.File(path, "w") as file:
-        file["1"] = np.zeros(50_000, np.float32)
-        for name in range(2, 100):
-            file[str(name)] = file["1"]
-    with pytest.raises(InputError, match="much more than the file holds"):
-        read_vectors(path, made_by="s.py")
 
 
 def test_what_is_in_the_file_is_read(tmp_path):
@@ -163,7 +107,7 @@ def test_what_is_in_the_file_is_read(tmp_path):
         file.create_dataset("packed", data=ROWS, compression="gzip", chunks=(1, 4))
         file.create_dataset("texts", data=["é", "", "a\nb"] * 100, dtype=TEXT)
         file.create_dataset("none", shape=(0,), dtype=TEXT)
-        file.attrs.update(what="é", rate=5, on=True, share=0.5)
+        file.attrs.update(what="é", rate=5, on=True, share=0.5, several=[1, 2])
     with h5py.File(tmp_path / "x.hdf5") as file:
         contents = Contents(file)
         for name in ("whole", "packed"):
@@ -171,7 +115,8 @@ def test_what_is_in_the_file_is_read(tmp_path):
         assert contents.numbers("whole").dtype == np.float32
         assert contents.texts("texts") == ["é", "", "a\nb"] * 100
         assert contents.texts("none") == []
-        assert read_attributes(file) == {"what": "é", "rate": 5, "on": True, "share": 0.5}
+        attributes = {"what": "é", "rate": 5, "on": True, "share": 0.5, "several": [1, 2]}
+        assert read_attributes(file) == attributes
         with pytest.raises(ValueError, match=r"shape \(3, 4\), and must have 1 dimensions"):
             contents.numbers("whole", dimensions=1)
 

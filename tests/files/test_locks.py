@@ -1,12 +1,16 @@
+import errno
 import fcntl
 import os
 import shutil
+import signal
+import subprocess
+import sys
 
 import pytest
 
-from utils.files import locks
-from utils.files.locks import FolderLock, only_run
+from utils.files.locks import FolderLock, LockFile, only_run
 from utils.runtime.errors import InputError
+from utils.settings.config import PROJECT_ROOT
 
 
 @pytest.fixture
@@ -14,32 +18,44 @@ def path(tmp_path):
     return tmp_path / "x.hdf5.partial"
 
 
-def test_a_folder_is_held_by_one(path):
+def test_a_lock_file_is_held_by_one_and_stays(path):
+    first, second = LockFile(path / ".lock"), LockFile(path / ".lock")
+    assert first.try_to_hold()
+    assert first.try_to_hold()  # still
+    assert not second.try_to_hold()
+    first.release()
+    assert second.try_to_hold()
+    second.release()
+    assert [p.name for p in path.iterdir()] == [".lock"]
+
+
+def test_a_killed_process_leaves_no_lock(path):
+    program = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from utils.files.locks import FolderLock\n"
+        "lock = FolderLock(Path(sys.argv[1]))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    result = subprocess.run([sys.executable, "-c", program, path], cwd=PROJECT_ROOT, check=False)
+    assert result.returncode == -signal.SIGKILL
+    assert (path / "lock").exists()
+    with FolderLock(path):
+        pass
+
+
+@pytest.mark.parametrize("end", ["", ".12"])
+def test_a_folder_is_held_by_one(path, end):
+    path = path.with_name(path.name + end)
     with FolderLock(path), pytest.raises(InputError, match=r"another run is writing x\.hdf5 \("):
         FolderLock(path)
     with FolderLock(path):
         pass
 
 
-def test_numbered_folders_are_named_after_their_file_too(path):
-    numbered = path.with_name(path.name + ".12")
-    with (
-        FolderLock(numbered),
-        pytest.raises(InputError, match=r"another run is writing x\.hdf5 \("),
-    ):
-        FolderLock(numbered)
-
-
-def test_the_lock_lies_on_a_file_open_for_writing(path):
-    """NFS refuses an exclusive lock on anything else."""
-    lock = FolderLock(path)
-    flags = fcntl.fcntl(lock._descriptor, fcntl.F_GETFL)
-    assert flags & (os.O_WRONLY | os.O_RDWR)
-    lock.release()
-
-
 def test_a_removed_folder_is_gone_and_can_be_held_again(path):
     with FolderLock(path) as lock:
+        (path / "model").mkdir()
+        (path / "model/a.txt").touch()
         (path / "rows").touch()
         lock.remove()
         assert not path.exists()
@@ -48,32 +64,25 @@ def test_a_removed_folder_is_gone_and_can_be_held_again(path):
     assert path.exists()
 
 
-def test_a_folder_removed_just_before_it_is_locked_is_made_again(path, monkeypatch):
-    real = fcntl.flock
-    removed = []
+@pytest.mark.parametrize("removed", ["lock", ""])
+def test_a_lock_that_its_holder_removes_meanwhile_is_not_held(path, monkeypatch, removed):
+    """A process may open the lock file just before the holder removes it and lets go."""
+    real, lock = fcntl.flock, LockFile(path / "lock")
 
     def late(descriptor, operation):
-        if not removed:
-            removed.append(path)
-            shutil.rmtree(path)
+        shutil.rmtree(path)
+        if removed:
+            path.mkdir()
         real(descriptor, operation)
 
-    monkeypatch.setattr(locks.fcntl, "flock", late)
-    with FolderLock(path):
-        assert removed
-        with pytest.raises(InputError, match="another run"):
-            FolderLock(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", late)
+        assert not lock.try_to_hold()
+    assert lock.try_to_hold()
+    lock.release()
 
 
-def test_folders_in_a_held_folder_are_removed_too(path):
-    with FolderLock(path) as lock:
-        (path / "model").mkdir()
-        (path / "model/a.txt").touch()
-        lock.remove()
-    assert not path.exists()
-
-
-def test_one_run_of_a_script_writes_to_a_folder(tmp_path):
+def test_one_run_of_a_command_writes_to_a_folder(tmp_path):
     folder = tmp_path / "processed"
     with only_run("01_preprocess", folder):
         with (
@@ -96,16 +105,32 @@ def test_a_run_that_writes_nothing_leaves_no_folder(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
 
 
-def test_a_folder_that_cannot_be_written_to_is_one_error(tmp_path):
-    (tmp_path / "file").touch()
+def test_a_symlink_is_not_taken_for_a_lock_file(tmp_path):
+    (tmp_path / "mine").write_text("content")
+    (tmp_path / ".x.lock").symlink_to("mine")
+    with pytest.raises(InputError, match="symbolic link"), only_run("x", tmp_path):
+        pass
+    assert (tmp_path / "mine").read_text() == "content"
+
+
+def test_a_folder_that_cannot_be_written_to_is_one_error(tmp_path, path):
+    path.touch()
     with (
-        pytest.raises(InputError, match=r"cannot write to .*file/a: .*knows file locks"),
-        only_run("x", tmp_path / "file/a"),
+        pytest.raises(InputError, match=r"cannot write to .*partial/a: .*supports locks"),
+        only_run("x", path / "a"),
     ):
         pass
-
-
-def test_a_folder_that_cannot_be_made_is_one_error(path):
-    path.touch()
     with pytest.raises(InputError, match=r"cannot keep intermediate results in .*x\.hdf5\.partial"):
         FolderLock(path)
+
+
+def test_a_file_system_without_locks_is_one_error(path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    monkeypatch.setattr(fcntl, "flock", unsupported)
+    with (
+        pytest.raises(InputError, match=r"Function not implemented.*supports locks"),
+        only_run("x", path),
+    ):
+        pass

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from tests.support import Bar
-from utils.files.locks import FolderLock
 from utils.files.raw_rows import append_missing
 
 WIDTH = 3
@@ -51,11 +50,3 @@ def test_what_a_stopped_run_wrote_is_kept_and_half_a_record_is_not(tmp_path):
     content, computed = grown(path, 9)
     np.testing.assert_array_equal(content, records(0, 9))
     assert computed == [4, 5, 6, 7, 8]
-
-
-def test_two_do_not_write_one_file(tmp_path):
-    with (
-        FolderLock(tmp_path / "x.f32.partial"),
-        pytest.raises(Exception, match=r"another run is writing x\.f32"),
-    ):
-        grown(tmp_path / "x.f32", 1)

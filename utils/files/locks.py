@@ -1,63 +1,60 @@
-"""Files and folders that are held by one process at a time."""
+"""Files and folders that one process holds at a time."""
 
 import contextlib
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from utils.runtime.errors import InputError
 
-_LOCK = "lock"  # a file in the folder
 
+class LockFile:
+    """A file that one process holds at a time, by a lock of the file system.
 
-def hold(path: Path) -> int:
-    """Open a file, made if missing along with its folder, and lock it for this process.
-
-    The end of the process lets go of it, however it comes. The file is open for writing, as NFS
-    knows no other exclusive lock. Whoever holds it may remove or rename it: one who had opened it
-    before, and waited, then takes the file that has its name now.
-
-    Returns
-    -------
-    int
-        The file descriptor; closing it lets other processes have the file.
-
-    Raises
-    ------
-    BlockingIOError
-        If another process holds it.
-    OSError
-        If it cannot be opened, or the disk knows no locks.
-
-    """
-    while True:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
-        except FileNotFoundError:
-            continue  # another run has just removed the folder
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # Another run may have removed or renamed the file between opening and locking.
-            if os.path.samestat(os.fstat(descriptor), path.stat()):
-                return descriptor
-        except FileNotFoundError:
-            pass
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def only_run(script: str, folder: Path) -> Iterator[None]:
-    """Let no other run of a script write to a folder while the block runs.
+    However the process ends, the lock ends with it; the file stays, and holds nothing.
 
     Parameters
     ----------
-    script : str
+    path : Path
+        Made if missing, with its folder. A symlink is refused.
+
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path, blocking=False, thread_local=False, fallback_to_soft=False)
+
+    def try_to_hold(self) -> bool:
+        """Hold the file, without waiting for it; returns False if another process holds it.
+
+        Raises
+        ------
+        OSError
+            If it cannot be opened, or the file system does not support locks.
+
+        """
+        if not self._lock.is_locked:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                self._lock.acquire()
+            except (Timeout, FileNotFoundError):  # not found: its holder is removing the folder
+                return False
+        return True
+
+    def release(self) -> None:
+        """Let other processes hold the file."""
+        self._lock.release()
+
+
+@contextlib.contextmanager
+def only_run(command: str, folder: Path) -> Iterator[None]:
+    """Let no other run of a command write to a folder while the block runs.
+
+    Parameters
+    ----------
+    command : str
         Its name, without folder and ending.
     folder : Path
         Made if missing, and removed again if it stays empty.
@@ -65,43 +62,43 @@ def only_run(script: str, folder: Path) -> Iterator[None]:
     Raises
     ------
     InputError
-        If another run is at work, or the folder cannot be written to.
+        If another run is writing to the folder, or it cannot be written to.
 
     """
     made = [path for path in (folder, *folder.parents) if not path.exists()]
-    path = folder / f".{script}.lock"
+    lock = LockFile(folder / f".{command}.lock")
     try:
-        descriptor = hold(path)
-    except BlockingIOError:
-        raise InputError(
-            f"another run of {script} is writing to {folder} (it holds {path}). Wait for it, or "
-            "stop it; this run has changed nothing."
-        ) from None
+        held = lock.try_to_hold()
     except OSError as error:
         raise InputError(
             f"cannot write to {folder}: {error}. Check that it may be written to, that the disk "
-            "has room and that it knows file locks."
+            "has room and that its file system supports locks."
         ) from error
+    if not held:
+        raise InputError(
+            f"another run of {command} is writing to {folder} (it holds {lock.path}). Wait for it "
+            "or stop it; this run has changed nothing."
+        )
     try:
         yield
     finally:
+        # Removed while it is held: filelock takes no lock on a file that has been removed.
         with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-        os.close(descriptor)
+            lock.path.unlink()
+        lock.release()
         for path in made:
             with contextlib.suppress(OSError):
                 path.rmdir()
 
 
 class FolderLock:
-    """A folder that no other process holds, made if missing; a context manager.
-
-    The folder may be one that several machines see.
+    """A folder for intermediate results that no other process holds; a context manager.
 
     Parameters
     ----------
     path : Path
-        Its name is that of the file it belongs to, and ``.partial`` with whatever follows.
+        Made if missing. Its name is that of the file it belongs to, then ``.partial``, then
+        anything. Several machines may share it.
 
     Raises
     ------
@@ -112,38 +109,32 @@ class FolderLock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lock = LockFile(path / "lock")
         with as_input_error(path):
-            try:
-                self._descriptor: int | None = hold(path / _LOCK)
-            except BlockingIOError:
-                raise InputError(
-                    f"another run is writing {path.name.partition('.partial')[0]} (it holds "
-                    f"{path}). Wait for it, or stop it; this run has changed nothing."
-                ) from None
+            held = self._lock.try_to_hold()
+        if not held:
+            raise InputError(
+                f"another run is writing {path.name.partition('.partial')[0]} (it holds {path}). "
+                "Wait for it or stop it; this run has changed nothing."
+            )
 
     def remove(self) -> None:
-        """Delete the folder and all that is in it."""
+        """Delete the folder with everything in it."""
         with as_input_error(self.path):
-            # The lock goes last: who finds the folder without it holds it, and may write to it.
+            # The lock goes last: a process that finds the folder without it may write to it.
             for entry in self.path.iterdir():
                 if entry.is_dir():
                     shutil.rmtree(entry)
-                elif entry.name != _LOCK:
+                elif entry != self._lock.path:
                     entry.unlink()
-            (self.path / _LOCK).unlink()
-        # Two tries, as NFS keeps a file that is open under another name until it is closed. Neither
-        # may succeed where another process has taken the folder over.
-        with contextlib.suppress(OSError):
-            self.path.rmdir()
+            self._lock.path.unlink()
         self.release()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):  # another process may have taken the folder over
             self.path.rmdir()
 
     def release(self) -> None:
-        """Let other processes have the folder."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        """Let other processes hold the folder."""
+        self._lock.release()
 
     def __enter__(self) -> "FolderLock":
         return self

@@ -1,4 +1,4 @@
-"""Files of raw float32 records that only grow, each computed once from a row of a table."""
+"""Files of raw float32 records, each computed once, that only grow."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -19,22 +19,22 @@ def append_missing(
     compute: Callable[[int], Iterator[NDArray[np.float32]]],
     progress: Callable[[int], Any],
 ) -> None:
-    """Append the records that a file lacks; what a run that was stopped has written is kept.
+    """Append the records that a file lacks; those of a run that was stopped are kept.
 
     Parameters
     ----------
     path : Path
         Made if missing.
     count : int
-        Records that it shall hold; it may hold more already.
+        Records that the file shall hold at least.
     width : int
         Numbers per record.
     compute : callable
-        Number of the first record that is missing ─► it and those after it, some at a time, shape
+        Number of the first missing record ─► it and those after it, some at a time, shape
         (some, width).
     progress : callable
-        Called with the number of records that are missing, if any are; returns a context manager
-        whose ``update`` is called with numbers of records.
+        Called with the number of missing records, if any; returns a context manager whose
+        ``update`` is called with numbers of records.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def append_missing(
     with FolderLock(path.with_name(path.name + ".partial")) as lock, as_input_error(path):
         with path.open("ab") as file:
             done = file.tell() // size
-            file.truncate(size * done)  # half a record
+            file.truncate(size * done)  # without half a record
             with progress(count - done) as bar:
                 for records in compute(done):
                     file.write(records.tobytes())

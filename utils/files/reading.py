@@ -40,12 +40,12 @@ def read_bytes(path: str | Path) -> bytes:
 
 
 def read_text(path: str | Path, *, encoding: str = "utf-8-sig") -> str:
-    """Read a text file as it stands, line ends included; in UTF-8 a byte order mark is dropped.
+    """Read a text file with its line ends; a byte-order mark of UTF-8 is dropped.
 
     Raises
     ------
     InputError
-        If the file cannot be read or is not in that encoding, UTF-8 unless told.
+        If the file cannot be read or is not in that encoding.
 
     """
     content = read_bytes(path)
@@ -75,7 +75,7 @@ def read_json(path: str | Path) -> Any:
 
 
 def is_file_name(name: str) -> bool:
-    """Tell the plain name of a file from a path, which could lead out of its folder."""
+    """Whether a text is the name of a file, not a path that could lead out of its folder."""
     return name not in ("", ".", "..") and not any(mark in name for mark in "/\\\0")
 
 

@@ -19,19 +19,17 @@ def read_csv(
     encoding: str = "utf-8-sig",
     keep_empty: bool = False,
 ) -> list[tuple[int, list[str]]]:
-    """Read the rows of a CSV file, every cell verbatim.
+    """Read the rows of a CSV file with any line ends, every cell verbatim.
 
     Parameters
     ----------
     path : str or Path
-        A file with any line ends.
     delimiter : str
-        What stands between cells.
+        Between cells.
     encoding : str
-        UTF-8, with or without a byte order mark, unless told.
+        By default UTF-8, with or without a byte-order mark.
     keep_empty : bool
-        Whether an empty line before the last row counts as a row without cells; else it is left
-        out.
+        Whether an empty line before the last row is a row without cells. By default it is skipped.
 
     Returns
     -------
@@ -47,7 +45,7 @@ def read_csv(
     text = read_text(path, encoding=encoding)
     if "\0" in text.split("\n", 1)[0]:
         raise InputError(
-            f"{path}, line 1: it holds NUL characters, as UTF-16 does. Save the file with the "
+            f"{path}, line 1: there are NUL characters, as in UTF-16. Save the file with the "
             "encoding UTF-8."
         )
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -71,14 +69,14 @@ def read_csv(
 def write_csv(file: IO[str], rows: Iterable[Sequence[object]]) -> None:
     """Write rows of a CSV file so that `read_csv` gives every cell back verbatim."""
     plain = csv.writer(file, lineterminator="\n")
-    # A lone carriage return ends a line for those who read it, and the writer does not quote it.
+    # A lone carriage return ends a line for a reader, but the writer does not quote it.
     quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
     for row in rows:
         (quoted if any("\r" in str(cell) for cell in row) else plain).writerow(row)
 
 
 def header_problem(path: str | Path, header: Sequence[str], wanted: str) -> str:
-    """Say what is wrong with the header of a CSV file, and how its columns seem to be separated."""
+    """Describe a wrong header of a CSV file, and how its columns seem to be separated."""
     if not header:
         return f"{path} is empty: its header must be {wanted}."
     found = ",".join(header)

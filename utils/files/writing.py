@@ -1,13 +1,14 @@
 """Files that are written whole or not at all."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
-from collections.abc import Iterator
+import secrets
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Literal
 
-from utils.files.locks import hold
 from utils.runtime import interrupts
 from utils.runtime.errors import InputError
 
@@ -21,18 +22,17 @@ def atomic_write(
     Parameters
     ----------
     path : str or Path
-        The file to write; its folder is made where it is missing.
+        The file to write; its folder is made if missing.
     mode : "wb", "w+b" or "w"
-        Bytes, bytes that can be read back while writing, or text, whose line ends are not
-        translated.
+        Bytes, bytes that can be read back while writing, or text without translated line ends.
     encoding : str
         Of text; ignored for bytes.
 
     Yields
     ------
     file object
-        A temporary file beside `path`. It takes the place of `path` when the block ends, and is
-        removed when the block raises: an older file then stays as it was.
+        A temporary file beside `path`. It replaces `path` when the block ends. It is removed when
+        the block raises: an older file then stays as it was.
 
     Raises
     ------
@@ -42,60 +42,42 @@ def atomic_write(
     """
     path = Path(path)
     text_options = {} if "b" in mode else {"encoding": encoding, "newline": ""}
+    # Not the name of the file with an ending: that may already be as long as is allowed.
+    start = "." + hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
+    temporary = path.parent / f"{start}{secrets.token_hex(4)}.tmp"
     try:
-        # Deferred, so that nothing is raised once another process may have the temporary file.
-        with interrupts.deferred(), _temporary(path) as (descriptor, temporary):
-            with open(descriptor, mode, closefd=False, **text_options) as file:
-                yield file
-                file.flush()
-                os.fsync(descriptor)
-            temporary.replace(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(path.parent.glob(f"{start}*.tmp"))
+        with interrupts.deferred():
+            try:
+                with temporary.open(mode.replace("w", "x"), **text_options) as file:
+                    with contextlib.suppress(OSError):  # the file system may not support locks
+                        fcntl.flock(file, fcntl.LOCK_EX)
+                    yield file
+                    file.flush()
+                    os.fsync(file.fileno())
+                    temporary.replace(path)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+                raise
     except OSError as error:
         raise InputError(
             f"cannot write {path}: {error}. Check that its folder may be written to and that the "
-            f"disk has room."
+            "disk has room."
         ) from error
 
 
-@contextlib.contextmanager
-def _temporary(path: Path) -> Iterator[tuple[int, Path]]:
-    """Hold the one temporary file of a file, empty; it is removed if the block raises.
-
-    As every write to the same file takes the same one, none is left behind for good by a process
-    that was killed; and as it is locked, none is taken from a process that is at work.
-    """
-    # Of its own length, because the name of the file itself may already be as long as is allowed.
-    name = hashlib.sha256(path.name.encode(errors="surrogateescape")).hexdigest()[:16]
-    temporary = path.parent / f".{name}.tmp"
-    try:
-        descriptor = hold(temporary)
-    except BlockingIOError:
-        raise InputError(
-            f"another run is writing {path} at this moment. Wait for it, or stop it."
-        ) from None
-    try:
-        os.ftruncate(descriptor, 0)
-        yield descriptor, temporary
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    finally:
-        os.close(descriptor)
+def _remove_abandoned(temporaries: Iterable[Path]) -> None:
+    """Remove what killed processes left, which nobody holds; keep what is being written."""
+    for path in temporaries:
+        with contextlib.suppress(OSError), path.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def write_if_changed(path: str | Path, content: bytes) -> bool:
-    """Write a file atomically, unless it holds these bytes already.
-
-    Parameters
-    ----------
-    path : str or Path
-    content : bytes
-
-    Returns
-    -------
-    bool
-        Whether the file was written.
+    """Write a file atomically, unless it holds these bytes already; returns whether it was written.
 
     Raises
     ------

@@ -5,7 +5,6 @@ import datetime
 import io
 import itertools
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import yaml
 from utils.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from utils.checkpoints.provenance import TrainedWith
 from utils.datasets.corpus import CLOTHO
-from utils.files.locks import hold
+from utils.files.locks import LockFile
 from utils.files.reading import read_json
 from utils.files.tables import read_csv
 from utils.files.writing import atomic_write
@@ -54,7 +53,7 @@ class Run:
         self.log = folder / "log.txt"
         self.begun_with: dict[str, str] = {}
         self.trained_with = TrainedWith()
-        self._descriptor: int | None = None
+        self._lock = LockFile(folder / ".lock")
 
     @classmethod
     def new(cls, config: Config, *, trained_on: str = CLOTHO) -> "Run":
@@ -89,26 +88,18 @@ class Run:
         return run
 
     def try_to_hold(self) -> bool:
-        """Keep other processes from this run; returns False if one of them holds it.
-
-        The lock lies on the log, which stays: so a killed run leaves nothing else behind.
-        """
+        """Keep other processes from this run; returns False if one of them holds it."""
         try:
-            self._descriptor = hold(self.log)
-        except BlockingIOError:
-            return False
+            return self._lock.try_to_hold()
         except OSError as error:
-            raise self._unwritable(self.log, error) from error
-        return True
+            raise self._unwritable(self._lock.path, error) from error
 
     def release(self) -> None:
         """Let other processes have the run."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        self._lock.release()
 
     def __enter__(self) -> "Run":
-        if self._descriptor is None and not self.try_to_hold():
+        if not self.try_to_hold():
             raise InputError(
                 f"another process is at work on {self.folder}. Wait for it, or stop it; this run "
                 "has changed nothing."
@@ -218,7 +209,7 @@ class Run:
     def _unwritable(path: Path, error: OSError) -> InputError:
         return InputError(
             f"cannot write {path}: {error.strerror or error}. Check that its folder may be written "
-            "to, that the disk has room and that it knows file locks."
+            "to, that the disk has room and that its file system supports locks."
         )
 
 
