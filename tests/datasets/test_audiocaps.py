@@ -12,6 +12,7 @@ from utils.checkpoints.checkpoint import load_checkpoint
 from utils.datasets import audiocaps, splits
 from utils.demo import scenes
 from utils.features.vector_file import read_vectors
+from utils.runs.run_folder import Run
 from utils.runtime.errors import InputError
 
 HEADER = "audiocap_id,youtube_id,start_time,caption\n"
@@ -181,10 +182,10 @@ def test_training_starts_from_the_pretrained_weights(pretrained, tmp_path, monke
         "utils.runs.training_run.fit_and_score", lambda c, d, t, r: models.append(t.model) or {}
     )
     monkeypatch.setattr(module.cli.Summary, "finish", lambda *_: None)
-    start = f"training.init_checkpoint={run / 'checkpoint_best.pt'}"
+    start = f"training.init_checkpoint={Run(run).checkpoint_best}"
     changed = ["model.ratio_embed1=0.5", f"output_path={tmp_path}"]
     module.main(options([*settings, *changed, start]))
-    best = load_checkpoint(run / "checkpoint_best.pt")["model"]
+    best = load_checkpoint(Run(run).checkpoint_best)["model"]
     for name, weights in models[0].named_parameters():
         assert (weights == best[name]).all()
     assert models[0].ratio == 0.5
@@ -207,7 +208,7 @@ def test_pretraining_can_be_resumed_and_its_splits_scored(pretrained, tmp_path, 
     )
     assert len((copied / "history.csv").read_text().splitlines()) == 4
     capsys.readouterr()
-    checkpoint = str(run / "checkpoint_best.pt")
+    checkpoint = str(Run(run).checkpoint_best)
     main(["evaluate", "--checkpoint", checkpoint, "--subset", "audiocaps", "--split", "val"])
     assert "scored 15 captions of 3 clips (val)" in capsys.readouterr().out
     main(["evaluate", "--checkpoint", checkpoint])

@@ -6,9 +6,10 @@ import pytest
 import soundfile
 
 from utils.audio.sound_file import UnusableSound, fingerprint
-from utils.datasets.sound_checks import Sound, read_fingerprints, read_sounds, write_failed
+from utils.datasets.sound_checks import Sound, read_each, read_sound, report_failed
 from utils.files.tables import read_csv
 from utils.runtime.errors import InputError
+from utils.runtime.terminal import Summary
 
 
 @pytest.fixture
@@ -23,19 +24,19 @@ def paths(tmp_path):
 
 def test_each_is_read_or_reported(paths, tmp_path):
     source = fingerprint(paths["s/good.wav"])
-    sounds, failed = read_sounds(paths, root=tmp_path)
+    sounds, failed = read_each(read_sound, paths, root=tmp_path)
     assert sounds == {"s/good.wav": Sound(0.5, source)}
     assert failed.pop("s/text.wav").startswith("cannot be read as sound (")
     assert failed == {"s/folder.wav": "is a folder"}
-    sources, failed = read_fingerprints(paths, root=tmp_path)
+    sources, failed = read_each(fingerprint, paths, root=tmp_path)
     assert sources == {"s/good.wav": source, "s/text.wav": fingerprint(paths["s/text.wav"])}
     assert failed == {"s/folder.wav": "is a folder"}
 
 
-@pytest.mark.parametrize("read", [read_sounds, read_fingerprints])
+@pytest.mark.parametrize("read", [read_sound, fingerprint])
 def test_strict_raises_at_the_first(paths, tmp_path, read):
     with pytest.raises(UnusableSound, match=r"folder\.wav is a folder\. Replace or remove it"):
-        read({"s/folder.wav": paths["s/folder.wav"], **paths}, root=tmp_path, strict=True)
+        read_each(read, {"s/": paths["s/folder.wav"], **paths}, root=tmp_path, strict=True)
 
 
 def test_an_unreadable_file_is_reported(paths, tmp_path, monkeypatch):
@@ -43,30 +44,32 @@ def test_an_unreadable_file_is_reported(paths, tmp_path, monkeypatch):
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
     monkeypatch.setattr(Path, "open", denied)  # root may read every file
-    _, failed = read_fingerprints(paths, root=tmp_path)
+    _, failed = read_each(fingerprint, paths, root=tmp_path)
     assert failed["s/good.wav"] == "cannot be opened (Permission denied)"
 
 
-def test_each_step_has_its_rows_in_the_list(tmp_path):
-    path = tmp_path / "failed_files.csv"
-    assert write_failed(tmp_path, "a", {}) is None
+def test_each_step_has_its_rows_in_the_list(tmp_path, capsys):
+    path, summary = tmp_path / "failed_files.csv", Summary()
+    assert report_failed(summary, tmp_path, "a", {}) == 0
     assert not path.exists()
-    assert write_failed(tmp_path, "a", {"s/y": "is odd", 's/"x,\udcff': "is\nodder"}) == path
-    assert write_failed(tmp_path, "b", {"s/z": "is gone"}) == path
+    failed = {"s/y": "is odd", 's/"x,\udcff': "is\nodder"}
+    assert report_failed(summary, tmp_path, "a", failed) == 3
+    assert 'left out:\n  - s/y is odd\n  - s/"x,\\udcff is\\nodder\n' in capsys.readouterr().out
+    assert report_failed(summary, tmp_path, "b", {"s/z": "is gone"}) == 3
     assert [cells for _, cells in read_csv(path)] == [
         ["step", "file", "reason"],
         ["a", 's/"x,\\udcff', "is\nodder"],
         ["a", "s/y", "is odd"],
         ["b", "s/z", "is gone"],
     ]
-    assert write_failed(tmp_path, "a", {}) is None
+    assert report_failed(summary, tmp_path, "a", {}) == 0
     assert [cells[0] for _, cells in read_csv(path)] == ["step", "b"]
-    assert write_failed(tmp_path, "b", {}) is None
+    assert report_failed(summary, tmp_path, "b", {}) == 0
     assert not path.exists()
 
 
 def test_another_file_of_that_name_is_not_overwritten(tmp_path):
     (tmp_path / "failed_files.csv").write_text("my,notes\n")
     with pytest.raises(InputError, match=r"not a list of failed files .* Move it away"):
-        write_failed(tmp_path, "a", {"s/x": "is odd"})
+        report_failed(Summary(), tmp_path, "a", {"s/x": "is odd"})
     assert (tmp_path / "failed_files.csv").read_text() == "my,notes\n"

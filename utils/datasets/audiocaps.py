@@ -95,10 +95,6 @@ def audio_folder(dataset_path: str | Path, split: str) -> Path:
 def read_captions_csv(path: str | Path) -> list[Caption]:
     """Read ``{split}.csv``: header audiocap_id,youtube_id,start_time,caption.
 
-    Parameters
-    ----------
-    path : str or Path
-
     Returns
     -------
     list of (str, str)
@@ -182,7 +178,7 @@ def read_for_audit(
 
 
 def require_audio(folder: Path, names: Sequence[str]) -> list[Path]:
-    """Find the sound files of clips; all must be there.
+    """Find the sound file of each clip, in the same order; all must be there.
 
     Raises
     ------

@@ -90,10 +90,6 @@ def preprocess_clotho(
 def read_captions_csv(path: str | Path) -> dict[str, list[str]]:
     """Read a ``clotho_captions_{split}.csv``: header file_name,caption_1,…,caption_k.
 
-    Parameters
-    ----------
-    path : str or Path
-
     Returns
     -------
     dict of str to list of str
@@ -180,23 +176,12 @@ def find_audio(folder: str | Path, names: Iterable[str]) -> dict[str, Path]:
 
 
 def require_audio(folder: str | Path, names: Sequence[str]) -> list[Path]:
-    """Find the wavs of a folder that belong to file names; all must be there.
-
-    Parameters
-    ----------
-    folder : str or Path
-    names : sequence of str
-        File names that end in .wav.
-
-    Returns
-    -------
-    list of Path
-        One for each name, in the same order.
+    """Find the wav of each file name, in the same order; all must be there.
 
     Raises
     ------
     InputError
-        If a name has no file, and where `find_audio` raises one.
+        If a name has no file, or if `find_audio` raises one.
 
     """
     found = find_audio(folder, names)

@@ -1,6 +1,6 @@
 """Clips and captions that splits share: found by file name, by Freesound sound and by text.
 
-The audit compares the names, sound ids and texts that a data set gives. It never reads a recording.
+The audit compares the names, sound ids and texts of a data set. It never reads a recording.
 """
 
 import io
@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from utils.datasets import audiocaps, words
 from utils.datasets.clotho import SOURCE
@@ -17,11 +16,10 @@ from utils.datasets.splits import SPLITS
 from utils.files import tables
 from utils.runtime.errors import InputError, counted, raise_if_any, shorten
 
-Kind = Literal["file name", "sound id", "caption"]
-KINDS: tuple[Kind, ...] = ("file name", "sound id", "caption")
+KINDS = ("file name", "sound id", "caption")
 CSV_HEADER = ("kind", "split_1", "file_1", "split_2", "file_2", "key")
 
-# Of two splits that share a sound, the earlier one gives way: scores on the later one must stay
+# Of two splits that share a sound, the earlier one loses its clip: scores on the later one must stay
 # comparable with those of others.
 _ORDER = (*audiocaps.SPLITS, *SPLITS)
 # Two recordings can have the same caption ("rain falls"): a shared caption excludes nothing.
@@ -37,7 +35,8 @@ class Shared:
     ----------
     kind : {'file name', 'sound id', 'caption'}
     splits : tuple of str
-        The two splits, the one that gives way first; within a split, that split twice.
+        The two splits, in the order that `proposed_exclusions` names; within a split, that split
+        twice.
     key : str
         What is shared: the file name, the sound id, or the caption's words in lower case.
     items : tuple of tuple of str
@@ -45,7 +44,7 @@ class Shared:
 
     """
 
-    kind: Kind
+    kind: str
     splits: tuple[str, str]
     key: str
     items: tuple[tuple[str, ...], tuple[str, ...]]
@@ -113,7 +112,7 @@ def find_shared(
         By pair of splits, those of a split with itself last; then by kind, then by key.
 
     """
-    clips: dict[tuple[Kind, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    clips: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for split, of_split in captions.items():
         for name, texts in of_split.items():
             clips["file name", name][split].add(name)
@@ -134,8 +133,8 @@ def find_shared(
 def proposed_exclusions(shared: Iterable[Shared]) -> list[str]:
     """Propose the clips to leave out, so that no sound of a split is in a later one.
 
-    AudioCaps gives way to Clotho, its train split to its val split and both to its test split.
-    Clotho's development split gives way to validation, and both to evaluation.
+    Of two splits the earlier one loses the clip, in the order train, val, test (AudioCaps),
+    development, validation, evaluation (Clotho).
 
     Returns
     -------
@@ -197,6 +196,6 @@ def listing(shared: Iterable[Shared]) -> str:
 
 
 def _pairs_of(splits: Iterable[str]) -> list[tuple[str, str]]:
-    """Pair each split with each other, the one that gives way first, and then with itself."""
+    """Pair each split with each later one, and then with itself."""
     ordered = sorted(splits, key=_ORDER.index)
     return [*itertools.combinations(ordered, 2), *((split, split) for split in ordered)]

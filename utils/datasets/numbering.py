@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from utils.datasets.sound_checks import Progress, read_sounds
+from utils.datasets.sound_checks import Progress, read_each, read_sound
 from utils.datasets.splits import (
     AUDIO_INFO_FILE,
     CAPTION_COLUMNS,
@@ -110,7 +110,7 @@ def number_clips(
         The folder of the data set.
     splits : sequence of str
     strict, progress
-        See `utils.datasets.sound_checks.read_sounds`.
+        See `utils.datasets.sound_checks.read_each`.
 
     Returns
     -------
@@ -122,7 +122,7 @@ def number_clips(
         If there are sound files and none of them can be used, or if `strict` and one cannot.
 
     """
-    sounds, failed = read_sounds(paths, root=folder, strict=strict, progress=progress)
+    sounds, failed = read_each(read_sound, paths, root=folder, strict=strict, progress=progress)
     if failed and not sounds:
         reasons = [f"{name} {reason}" for name, reason in failed.items()]
         raise InputError(

@@ -20,7 +20,7 @@ _APPLE_DOUBLE_PREFIX = "._"
 
 # Called with the number of files; `update` of what it returns is called after each one.
 Progress = Callable[[int], AbstractContextManager]
-_Found = TypeVar("_Found")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -62,17 +62,26 @@ def list_wavs(folder: str | Path) -> list[str]:
         ) from error
 
 
-def read_sounds(
+def read_sound(path: Path) -> Sound:
+    """Read duration and fingerprint of a sound file, without decoding it."""
+    frames, rate = read_header(path)
+    return Sound(frames / rate, fingerprint(path))
+
+
+def read_each(
+    read: Callable[[Path], Found],
     paths: Mapping[str, Path],
     *,
     root: Path,
     strict: bool = False,
     progress: Progress | None = None,
-) -> tuple[dict[str, Sound], dict[str, str]]:
-    """Read duration and fingerprint of sound files, without decoding them.
+) -> tuple[dict[str, Found], dict[str, str]]:
+    """Check sound files and read something of each, without decoding them.
 
     Parameters
     ----------
+    read : callable
+        `read_sound`, or `utils.audio.sound_file.fingerprint`.
     paths : mapping of str to Path
         By ``split/file name``.
     root : Path
@@ -84,7 +93,7 @@ def read_sounds(
 
     Returns
     -------
-    sounds : dict of str to Sound
+    found : dict of str to what `read` returns
     failed : dict of str to str
         Why the others cannot be used.
 
@@ -94,94 +103,6 @@ def read_sounds(
         If `strict`.
 
     """
-
-    def read(path: Path) -> Sound:
-        frames, rate = read_header(path)
-        return Sound(frames / rate, fingerprint(path))
-
-    return _read_each(read, paths, root, strict, progress)
-
-
-def read_fingerprints(
-    paths: Mapping[str, Path], *, root: Path, strict: bool = False
-) -> tuple[dict[str, str], dict[str, str]]:
-    """Fingerprint sound files like `read_sounds`, without reading their headers.
-
-    Returns
-    -------
-    sources : dict of str to str
-    failed : dict of str to str
-        Why the others cannot be used.
-
-    """
-    return _read_each(fingerprint, paths, root, strict, None)
-
-
-def report_failed(
-    summary: terminal.Summary, folder: Path, step: str, failed: Mapping[str, str]
-) -> int:
-    """Print which sound files a step cannot use, and list them: see `write_failed`.
-
-    Returns
-    -------
-    int
-        The exit status of the step: 0 if nothing failed.
-
-    """
-    if not summary.silent and (path := write_failed(folder, step, failed)):
-        listing = shorten([f"{name} {reason}" for name, reason in failed.items()])
-        summary.notes(f"cannot be used, and left out:\n{listing}")
-        summary.writes(path)
-    return terminal.EXIT_SOME_FAILED if failed else 0
-
-
-def write_failed(folder: Path, step: str, failed: Mapping[str, str]) -> Path | None:
-    """Update ``failed_files.csv``, the list of files that a step cannot use.
-
-    Parameters
-    ----------
-    folder : Path
-    step : str
-        What failed; rows of other steps stay.
-    failed : mapping of str to str
-        Reasons by ``split/file name``.
-
-    Returns
-    -------
-    Path or None
-        The list, if this step has rows in it. A list without rows is removed.
-
-    Raises
-    ------
-    InputError
-        If it cannot be written, or if a different file has its name.
-
-    """
-    path = folder / FAILED_FILES
-    (_, header), *rows = tables.read_csv(path) if path.exists() else [(1, _HEADER)]
-    if header != _HEADER or any(len(cells) != len(_HEADER) for _, cells in rows):
-        raise InputError(
-            f"{path} is not a list of failed files ({','.join(_HEADER)}) and would be "
-            "overwritten. Move it away."
-        )
-    kept = [cells for _, cells in rows if cells[0] != step]
-    kept += [[step, name, reason] for name, reason in sorted(failed.items())]
-    if not kept:
-        path.unlink(missing_ok=True)
-        return None
-    text = io.StringIO()
-    tables.write_csv(text, [_HEADER, *kept])
-    writing.write_if_changed(path, text.getvalue().encode(errors="backslashreplace"))
-    return path if failed else None
-
-
-def _read_each(
-    read: Callable[[Path], _Found],
-    paths: Mapping[str, Path],
-    root: Path,
-    strict: bool,
-    progress: Progress | None,
-) -> tuple[dict[str, _Found], dict[str, str]]:
     found, failed = {}, {}
     with progress(len(paths)) if progress else nullcontext() as bar:
         for name, path in paths.items():
@@ -195,3 +116,53 @@ def _read_each(
             if bar is not None:
                 bar.update()
     return found, failed
+
+
+def report_failed(
+    summary: terminal.Summary, folder: Path, step: str, failed: Mapping[str, str]
+) -> int:
+    """Print which sound files a step cannot use, and update ``failed_files.csv``, which lists them.
+
+    Parameters
+    ----------
+    summary : Summary
+        Of one process that prints, or of others, which only return the status.
+    folder : Path
+        Where the list is. Without rows it is removed.
+    step : str
+        What failed; rows of other steps stay.
+    failed : mapping of str to str
+        Reasons by ``split/file name``.
+
+    Returns
+    -------
+    int
+        The exit status of the step: 0 if nothing failed.
+
+    Raises
+    ------
+    InputError
+        If the list cannot be written, or if a different file has its name.
+
+    """
+    if not summary.silent:
+        path = folder / FAILED_FILES
+        (_, header), *rows = tables.read_csv(path) if path.exists() else [(1, _HEADER)]
+        if header != _HEADER or any(len(cells) != len(_HEADER) for _, cells in rows):
+            raise InputError(
+                f"{path} is not a list of failed files ({','.join(_HEADER)}) and would be "
+                "overwritten. Move it away."
+            )
+        kept = [cells for _, cells in rows if cells[0] != step]
+        kept += [[step, name, reason] for name, reason in sorted(failed.items())]
+        if kept:
+            text = io.StringIO()
+            tables.write_csv(text, [_HEADER, *kept])
+            writing.write_if_changed(path, text.getvalue().encode(errors="backslashreplace"))
+        else:
+            path.unlink(missing_ok=True)
+        if failed:
+            listing = shorten([f"{name} {reason}" for name, reason in failed.items()])
+            summary.notes(f"cannot be used, and left out:\n{listing}")
+            summary.writes(path)
+    return terminal.EXIT_SOME_FAILED if failed else 0
