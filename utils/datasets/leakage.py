@@ -19,8 +19,8 @@ from utils.runtime.errors import InputError, counted, raise_if_any, shorten
 KINDS = ("file name", "sound id", "caption")
 CSV_HEADER = ("kind", "split_1", "file_1", "split_2", "file_2", "key")
 
-# Of two splits that share a sound, the earlier one loses its clip: scores on the later one must stay
-# comparable with those of others.
+# Of two splits that share a sound, the earlier one loses its clip: scores on the later one stay
+# comparable with published ones.
 _ORDER = (*audiocaps.SPLITS, *SPLITS)
 # Two recordings can have the same caption ("rain falls"): a shared caption excludes nothing.
 _EXCLUDING = ("file name", "sound id")
