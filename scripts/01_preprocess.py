@@ -4,14 +4,14 @@ Reads   train_data.dataset_path: {development,validation,evaluation}/*.wav and
         clotho_captions_{development,validation,evaluation}.csv
 Writes  train_data.input_path: audio_info.pkl, vocab_info.pkl, audio_sources.json,
         {development,validation,evaluation}_captions.json, missing_clips.txt, and
-        failed_files.csv where sound files cannot be used: their clips are left out
+        failed_files.csv if sound files cannot be used: their clips are left out
 
     python scripts/01_preprocess.py --config conf.yaml
     python scripts/01_preprocess.py --subset audiocaps    # audiocaps instead of train_data
 
 AudioCaps is read from audiocaps.dataset_path: {train,val,test}.csv and audio/{train,val,test}/.
-Its clips vanish from YouTube, so that those without a file are left out, and listed, as a rule.
-Ends with status 3 if sound files cannot be used; --strict stops at the first.
+Many AudioCaps clips are gone from YouTube: clips without a file are skipped and listed.
+The exit status is 3 if sound files cannot be used; --strict stops at the first.
 """
 
 import sys
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--allow-missing",
         action="store_true",
-        help="leave out Clotho's clips that have no wav, instead of stopping",
+        help="skip Clotho clips without a wav, instead of stopping",
     )
     options.add_strict_option(parser)
     args = parser.parse_args(argv)

@@ -1,12 +1,13 @@
 """Number the clips and queries of the official Task 6b evaluation subset.
 
 Reads   eval_data.audio_path: its wavs, and eval_data.captions_file: one caption per query
-Writes  eval_data.input_path: audio_info.pkl, test_captions.json, audio_sources.json, and
-        failed_files.csv where wavs cannot be used: they are left out, and it ends with status 3
+Writes  eval_data.input_path: audio_info.pkl, audio_info.json (the same), test_captions.json,
+        audio_sources.json, and failed_files.csv if wavs cannot be used: they are left out, and the
+        exit status is 3
 
     python scripts/02_preprocess_evaluation_set_task6b.py --config conf.yaml
 
-The subset does not say which clip a caption belongs to, and neither do these files.
+Which clip a caption belongs to is not published, and is not in these files either.
 """
 
 import sys

@@ -30,8 +30,9 @@ from utils.runtime import interrupts
 
 interrupts.end_quietly_until_run(__name__)
 
+from utils.audio.sound_file import fingerprint
 from utils.datasets.corpus import corpus as corpus_of
-from utils.datasets.sound_checks import read_fingerprints, report_failed
+from utils.datasets.sound_checks import read_each, report_failed
 from utils.features import vector_file
 from utils.features.clip_features import Clip, write_clip_features
 from utils.features.tagger import Tagger, clip_batches, clip_units
@@ -69,8 +70,7 @@ def main(argv: list[str] | None = None) -> int:
         found = corpus.require_audio(split, clips.clip_names)
         paths.update(zip(clips.audio_ids, found, strict=True))
         fids.update(zip(clips.audio_ids, clips.clip_fids.tolist(), strict=True))
-    sources, unusable = read_fingerprints(paths, root=corpus.folder, strict=args.strict)
-
+    sources, unusable = read_each(fingerprint, paths, root=corpus.folder, strict=args.strict)
     if args.kind == "passt":
         done, update = tag(config, corpus.files, paths, sources, unusable, args.strict, summary)
         failed = update.failed

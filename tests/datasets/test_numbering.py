@@ -14,16 +14,16 @@ import pytest
 import soundfile
 import yaml
 
+from tests.support import Bar
 from utils.audio.sound_file import UnusableSound
 from utils.datasets import numbering, splits
 from utils.datasets.clotho import preprocess_clotho
-from utils.files.pickles import safe_unpickle
 from utils.runtime.errors import InputError
 from utils.settings.config import PROJECT_ROOT
 
 SCRIPT = PROJECT_ROOT / "scripts" / "01_preprocess.py"
 RATE = 1000
-# Two captions per clip; "b.wav" stands in two splits, "rain" is a caption of three clips.
+# Two captions per clip; "b.wav" is in two splits, "rain" is a caption of three clips.
 CAPTIONS = {
     "development": {
         "b.wav": ["Rain.", " edge spaces "],
@@ -110,7 +110,7 @@ def test_numbers_names_and_durations(clotho):
     assert list(development) == ["cid", "fid", "fname", "original", "caption", "tokens"]
     assert development["caption"][4] == "A well known glass"
     assert development["tokens"][4] == ["a", "well", "known", "glass"]
-    assert result.vocab_info["split_infos"]["validation"] == {
+    assert result.vocab_info.split_infos["validation"] == {
         "num_clips": 2,
         "num_captions": 4,
         "num_words": 4,
@@ -127,14 +127,14 @@ def test_written_files_read_back(clotho, tmp_path):
     out = tmp_path / "new" / "folder"
     written = numbering.write_preprocessed(out, result)
     assert sorted(path.name for path in written) == sorted(path.name for path in out.iterdir())
-    assert safe_unpickle(out / "audio_info.pkl") == result.audio_info
+    assert pickle.loads((out / "audio_info.pkl").read_bytes()) == result.audio_info
     split = splits.load_captions(out, "development")
     assert split.cids.tolist() == [1, 2, 3, 4, 5, 6]
     assert split.captions == [text for table in CAPTIONS["development"].values() for text in table]
     assert split.clip_names == result.audio_info["audio_fnames"]["development"]
     assert split.clip_of_caption.tolist() == [2, 2, 0, 0, 1, 1]
     assert split.clip_fids.tolist() == [1, 2, 3]
-    assert pickle.loads((out / "vocab_info.pkl").read_bytes()) == result.vocab_info
+    assert pickle.loads((out / "vocab_info.pkl").read_bytes()) == vars(result.vocab_info)
     # The very bytes that pandas writes, as the original system does.
     result.captions["development"].to_json(tmp_path / "by_pandas.json")
     by_pandas = (tmp_path / "by_pandas.json").read_bytes()
@@ -149,24 +149,6 @@ def test_files_are_written_only_if_they_change(clotho, tmp_path):
     write_csv(clotho, "validation", table)
     written = numbering.write_preprocessed(out, preprocess_clotho(clotho))
     assert [path.name for path in written] == ["validation_captions.json", "vocab_info.pkl"]
-
-
-def test_bytes_do_not_depend_on_the_hash_seed(clotho, tmp_path):
-    code = (
-        "import sys; from utils import preprocess as p;"
-        "p.write_preprocessed(sys.argv[2], p.preprocess_clotho(sys.argv[1]))"
-    )
-    contents = []
-    for seed in ("1", "2"):
-        out = tmp_path / seed
-        subprocess.run(
-            [sys.executable, "-c", code, str(clotho), str(out)],
-            check=True,
-            cwd=SCRIPT.parents[1],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-        )
-        contents.append({path.name: path.read_bytes() for path in out.iterdir()})
-    assert contents[0] == contents[1]
 
 
 def test_order_of_the_files_on_disk_changes_nothing(clotho, tmp_path, monkeypatch):
@@ -213,7 +195,7 @@ def test_wavs_without_captions_are_kept_and_counted(clotho):
     assert "1 sound file without captions" in result.summary()
 
 
-def test_a_broken_wav_that_no_caption_names_is_told_and_does_no_harm(clotho):
+def test_a_broken_wav_without_captions_is_reported_and_left_out(clotho):
     (clotho / "development" / "Zoo.wav").write_bytes(b"no sound")
     result = preprocess_clotho(clotho)
     assert result.failed["development/Zoo.wav"].startswith("cannot be read as sound")
@@ -241,17 +223,6 @@ def test_where_no_clip_can_be_used_all_are_named(clotho):
     ) as error:
         preprocess_clotho(clotho)
     assert all(wav.name in str(error.value) for wav in wavs)
-
-
-def test_long_lists_of_missing_clips_are_counted(clotho):
-    write_csv(clotho, "evaluation", {f"{i:02}.wav": ["x", "y"] for i in range(30)})
-    with pytest.raises(InputError) as error:
-        preprocess_clotho(clotho)
-    message = str(error.value)
-    assert message.startswith("30 clips of ")
-    assert "evaluation/09.wav" in message
-    assert "evaluation/10.wav" not in message
-    assert "... and 20 more" in message
 
 
 def test_clips_that_are_missing_or_broken_are_left_out_and_the_others_keep_their_numbers(clotho):
@@ -289,27 +260,12 @@ def test_missing_folder_says_where_clotho_is(clotho, tmp_path):
 
 
 def test_progress_counts_the_wavs(clotho):
-    class Bar:
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        def update(self):
-            self.done += 1
-
-    bar = Bar()
-
-    def progress(total):
-        bar.total, bar.done = total, 0
-        return bar
-
-    preprocess_clotho(clotho, progress=progress)
-    assert bar.done == bar.total == 6
+    bars = []
+    preprocess_clotho(clotho, progress=lambda total: bars.append(Bar(total)) or bars[0])
+    assert bars[0].done == bars[0].total == 6
 
 
-def run_script(dataset_path, input_path, *flags):
+def run_script(dataset_path, input_path, *flags, hash_seed="0"):
     settings = input_path.with_suffix(".yaml")
     data = {"dataset_path": str(dataset_path), "input_path": str(input_path)}
     settings.write_text(yaml.safe_dump({"train_data": data}))
@@ -318,18 +274,19 @@ def run_script(dataset_path, input_path, *flags):
         capture_output=True,
         text=True,
         cwd=input_path.parent,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
     )
 
 
-def test_script_from_another_folder(clotho, tmp_path):
-    done = run_script(clotho, tmp_path / "out")
+def test_script_from_another_folder_writes_the_same_bytes_with_any_hash_seed(clotho, tmp_path):
+    done = run_script(clotho, tmp_path / "out", hash_seed="1")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "reads  clotho"
     assert sum(line.startswith("writes out/") for line in lines) == 7
     assert "development 3 clips, 6 captions; validation 2" in lines[-1]
     assert done.stderr == ""
-    again = run_script(clotho, tmp_path / "out")
+    again = run_script(clotho, tmp_path / "out", hash_seed="2")
     assert "writes" not in again.stdout
 
 
@@ -375,7 +332,7 @@ def test_real_captions(shared_data, tmp_path, capsys):
         "evaluation": (4885, 5929, 24421, 29645),
     }
     seen = Counter()
-    info = safe_unpickle(out / "audio_info.pkl")
+    info = pickle.loads((out / "audio_info.pkl").read_bytes())
     for split, (first_fid, last_fid, first_cid, last_cid) in ranges.items():
         table = tables[split]
         captions = splits.load_captions(out, split)

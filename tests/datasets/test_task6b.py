@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 import pickle
 import shutil
@@ -11,20 +12,19 @@ import soundfile
 from tests.support import load_script, options, settings_for
 from utils.datasets import task6b
 from utils.evaluation import result_tables
+from utils.runs.run_folder import Run
 from utils.runtime.errors import InputError
 from utils.settings.loading import load_config
 
 ODD = ["NA", ' "Rain", they say', "None of it.", "a tin, a roof", "Rain"]
 
 
-def write(path, text, **options):
-    path.write_bytes(text.encode(options.get("encoding", "utf-8")))
+def write(path, text):
+    path.write_bytes(text.encode())
     return path
 
 
 def as_csv(rows, *, delimiter=","):
-    import io
-
     text = io.StringIO()
     csv.writer(text, delimiter=delimiter).writerows(rows)
     return text.getvalue()
@@ -44,14 +44,9 @@ def test_the_form_with_tabs_is_read_and_its_file_names_are_not(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "line 1: the header is ''"),
         ("captions\nrain", "line 1: the header is 'captions'"),
         ("file_name,caption_1,caption_2\na,b,c", "line 1: the header"),
-        ("caption\n", "has a header and no queries"),
         ("caption\nrain\n\nwind\n", "line 3: the caption is empty"),
-        ("caption\nra\0in\n", r"line 2: the caption holds a NUL character: 'ra\x00in'"),
-        ('caption\nrain\n" "\n', "line 3: the caption is empty"),
-        ("caption\nrain, and wind\n", "line 2: 2 columns where the header has 1"),
     ],
 )
 def test_other_forms_are_refused_with_their_line(tmp_path, text, message):
@@ -84,7 +79,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_clips_and_queries_are_numbered_each_by_itself(folder):
+def test_clips_and_queries_are_numbered_separately(folder):
     loaded = task6b.load_queries(folder / "processed")
     assert loaded.captions == ODD
     assert loaded.cids.tolist() == [1, 2, 3, 4, 5]
@@ -98,27 +93,45 @@ def test_clips_and_queries_are_numbered_each_by_itself(folder):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda t, i: t.clear(), r"test_captions\.json is no table of queries"),
-        (lambda t, i: t["cid"].update({"0": 2}), r"test_captions\.json is no table of queries"),
-        (lambda t, i: t["cid"].update({"0": True}), r"test_captions\.json is no table of queries"),
-        (lambda t, i: t["cid"].pop("0"), r"test_captions\.json is no table of queries"),
-        (lambda t, i: t["original"].update({"0": None}), "is no table of queries"),
-        (lambda t, i: t["original"].update({"0": "a\0"}), "is no table of queries"),
-        (lambda t, i: i.clear(), r"audio_info\.pkl holds no clips"),
-        (lambda t, i: i["audio_fids"].update(test=[]), r"audio_info\.pkl holds no clips"),
-        (lambda t, i: i["audio_fids"]["test"].update({"x.wav": 10**30}), "holds no clips"),
-        (lambda t, i: i["audio_fids"]["test"].update({"x.wav": 1}), "holds no clips"),
-        (lambda t, i: i["audio_fids"]["test"].update({"../../x.wav": 9}), "holds no clips"),
-        (lambda t, i: i["audio_fids"]["test"].update({5: 9}), "holds no clips"),
+        (lambda t, i: t.clear(), r"test_captions\.json is not a table of queries"),
+        (lambda t, i: t["cid"].update({"0": 2}), "is not a table of queries"),
+        (
+            lambda t, i: t["cid"].update({"0": True}),
+            "is not a table of queries",
+        ),
+        (lambda t, i: t["cid"].pop("0"), "is not a table of queries"),
+        (lambda t, i: t["original"].update({"0": None}), "is not a table of queries"),
+        (lambda t, i: t["original"].update({"0": "a\0"}), "is not a table of queries"),
+        (lambda t, i: i.clear(), r"audio_info\.json is not a list of clips"),
+        (lambda t, i: i["audio_fids"].update(test=[]), r"audio_info\.json is not a list of clips"),
+        (lambda t, i: i["audio_fids"]["test"].update({"x.wav": 10**30}), "is not a list of clips"),
+        (lambda t, i: i["audio_fids"]["test"].update({"x.wav": 1}), "is not a list of clips"),
+        (lambda t, i: i["audio_fids"]["test"].update({"../../x.wav": 9}), "is not a list of clips"),
     ],
 )
 def test_other_tables_are_refused(folder, change, message):
-    captions, info = folder / "processed/test_captions.json", folder / "processed/audio_info.pkl"
-    table, clips = json.loads(captions.read_text()), pickle.loads(info.read_bytes())
+    captions, info = folder / "processed/test_captions.json", folder / "processed/audio_info.json"
+    table, clips = json.loads(captions.read_text()), json.loads(info.read_text())
     change(table, clips)
     captions.write_text(json.dumps(table))
-    info.write_bytes(pickle.dumps(clips))
+    info.write_text(json.dumps(clips))
     with pytest.raises(InputError, match=message):
+        task6b.load_queries(folder / "processed")
+
+
+def test_folders_of_earlier_versions_have_the_clips_in_a_pickle_alone(folder):
+    pickled, as_json = (folder / f"processed/audio_info.{kind}" for kind in ("pkl", "json"))
+    assert pickle.loads(pickled.read_bytes()) == json.loads(as_json.read_text())
+    expected = task6b.load_queries(folder / "processed")
+    as_json.unlink()
+    loaded = task6b.load_queries(folder / "processed")
+    assert loaded.clip_names == expected.clip_names
+    assert loaded.clip_fids.tolist() == expected.clip_fids.tolist()
+    pickled.write_bytes(pickle.dumps({"audio_fids": {"test": {5: 9}}}))
+    with pytest.raises(InputError, match=r"audio_info\.pkl is not a list of clips"):
+        task6b.load_queries(folder / "processed")
+    pickled.unlink()
+    with pytest.raises(InputError, match=r"no .*audio_info\.pkl\. Run scripts/02_preproc"):
         task6b.load_queries(folder / "processed")
 
 
@@ -190,7 +203,7 @@ def test_the_whole_path_to_a_submission(small_demo, tmp_path, capsys):
     main = load_script("main").main
     main(options(settings))
     (run,) = (tmp_path / "outputs/demo").iterdir()
-    arguments = ["submit", "--checkpoint", str(run / "checkpoint_best.pt")]
+    arguments = ["submit", "--checkpoint", str(Run(run).checkpoint_best)]
     with pytest.raises(InputError, match=r"03_audio_features\.py --subset task6b"):
         main(arguments)
     load_script("02_preprocess_evaluation_set_task6b").main(options(settings))

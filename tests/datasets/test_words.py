@@ -29,11 +29,11 @@ def test_tokens_are_the_lower_case_words_of_the_cleaned_caption():
 
 
 def test_vocabulary_counts_by_split():
-    info = words.vocabulary(
+    vocabulary = words.vocabulary(
         {"development": [["a", "dog", "barks"], ["a", "cat"]], "evaluation": [["rain"], []]},
         {"development": 1, "evaluation": 2},
     )
-    assert info == {
+    assert vars(vocabulary) == {
         "vocabulary": {"a", "dog", "barks", "cat", "rain"},
         "word_bags": {"development": ["a", "dog", "barks", "a", "cat"], "evaluation": ["rain"]},
         "split_infos": {
@@ -44,4 +44,4 @@ def test_vocabulary_counts_by_split():
 
 
 def test_vocabulary_of_nothing_is_empty():
-    assert words.vocabulary({}, {}) == {"vocabulary": set(), "word_bags": {}, "split_infos": {}}
+    assert words.vocabulary({}, {}) == words.Vocabulary(set(), {}, {})

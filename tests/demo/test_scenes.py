@@ -443,9 +443,7 @@ def audiocaps_set(tmp_path_factory) -> Path:
 
 def test_the_audiocaps_layout_is_read_as_audiocaps(audiocaps_set: Path) -> None:
     result = audiocaps.preprocess_audiocaps(audiocaps_set)
-    counts = [
-        (i["num_clips"], i["num_captions"]) for i in result.vocab_info["split_infos"].values()
-    ]
+    counts = [(i["num_clips"], i["num_captions"]) for i in result.vocab_info.split_infos.values()]
     assert counts == [(20, 20), (2, 10), (2, 10)]
     assert len(result.missing) == 1
     names = result.audio_info["audio_fnames"]["train"]

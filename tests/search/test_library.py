@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.support import Bar
-from utils.audio import sound_file
-from utils.audio.sound_file import UnusableSound, read_header
+from tests.support import Bar, read_audio
+from utils.audio.sound_file import UnusableSound, fingerprint, read_header
 from utils.runtime.errors import InputError
 from utils.search.library import update_library
 
@@ -38,7 +37,7 @@ class Folder:
                 raise KeyboardInterrupt
             self.tagged.append(path.relative_to(self.path).as_posix())
             try:
-                level = round(float(sound_file.read_audio(path).mean()), 2)
+                level = round(float(read_audio(path).mean()), 2)
             except UnusableSound as error:
                 yield error
                 continue
@@ -142,7 +141,7 @@ def test_sounds_that_differ_only_where_the_fingerprint_does_not_look(folder):
     samples[30_000] = 0.5
     soundfile.write(folder.path / "y.wav", samples, 8000)
     paths = [folder.path / name for name in ("x.wav", "y.wav")]
-    assert len({sound_file.fingerprint(path) for path in paths}) == 1
+    assert len({fingerprint(path) for path in paths}) == 1
     folder.update()
     assert {"x.wav", "y.wav"} <= {sound.paths[0] for sound in folder.library.sounds}
     assert folder.changes.duplicates == 0

@@ -73,7 +73,7 @@ def test_what_could_not_be_read_is_tried_again(tmp_path):
     (tmp_path / "link.wav").symlink_to("later.dat")
     (tmp_path / "round.wav").symlink_to("round.wav")
     before, _ = scan_folder(tmp_path, {})
-    assert before["link.wav"].reason == "is a link to nothing (later.dat)"
+    assert before["link.wav"].reason == "is a broken symlink (to later.dat)"
     assert before["round.wav"].reason.startswith("cannot be opened (Too many levels")
     make(tmp_path, "later.dat")
     found, changes = scan_folder(tmp_path, before)

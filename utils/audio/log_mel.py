@@ -7,21 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 WINDOW_MS, HOP_MS = 40, 20
-
-
 MELS = 64
-
-
-FMIN, FMAX = 12.0, 8000.0
-
-
-LOG_OFFSET = float(np.spacing(1.0))
-
-
+FMIN, FMAX = 12.0, 8000.0  # Hz
+LOG_OFFSET = float(np.finfo(float).eps)
 # In Hz. At 1650 and less, mel bands are narrower than the bins of the FFT, and stay empty.
 LOWEST_RATE = 2000
-
-
 SECONDS_AT_ONCE = 60  # bounds the memory
 
 
@@ -30,11 +20,11 @@ def log_mel(
 ) -> Iterator[NDArray[np.float32]]:
     """Compute the log-mel spectrogram of the original system, a minute at a time.
 
-    A window of 40 ms every 20 ms, both rounded to whole samples (a half to the even one), and an
-    FFT of the next power of two; 64 mel bands from 12 Hz to 8 kHz, or to half the sample rate
-    where that is less. The rest is as librosa does by default: a periodic Hann window, frames
-    centred on every hop in a signal surrounded by zeros, power spectra, and mel bands of equal
-    area on Slaney's scale.
+    A window is 40 ms long and starts every 20 ms, both rounded to whole samples (a half to the even
+    one). The FFT has the next power of two. The 64 mel bands reach from 12 Hz to 8 kHz, or to half
+    the sample rate if that is less. All else is librosa's default: a periodic Hann window, frames
+    centred on every hop in a signal padded with zeros, power spectra, and mel bands of equal area
+    on Slaney's scale.
 
     Parameters
     ----------
@@ -56,7 +46,7 @@ def log_mel(
     fft = 1 << (window - 1).bit_length()
     at_once = 1000 * SECONDS_AT_ONCE // HOP_MS  # frames
     held = np.empty(0, np.float32)
-    around = np.zeros(fft // 2, np.float32)
+    padding = np.zeros(fft // 2, np.float32)
 
     def spectra(samples: NDArray[np.float32]) -> NDArray[np.float32]:
         mel = melspectrogram(
@@ -72,7 +62,7 @@ def log_mel(
         )
         return np.ascontiguousarray(np.log(mel + LOG_OFFSET).T, dtype=np.float32)
 
-    for block in itertools.chain([around], blocks, [around]):
+    for block in itertools.chain([padding], blocks, [padding]):
         held = np.concatenate([held, block])
         while len(held) >= (needed := fft + (at_once - 1) * hop):
             yield spectra(held[:needed])

@@ -2,45 +2,31 @@
 
 import functools
 import io
+from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 from PIL import Image
 
+if TYPE_CHECKING:
+    import soundfile
+
 _COLUMNS, _BANDS = 800, 72  # of the picture, in pixels
-
-
 _FRAME = 2048  # samples per spectrum
-
-
-_SPECTRA = 3 * _COLUMNS  # at most; of a longer sound there are gaps between them
-
-
-_OVERLAP = 4  # spectra that a sample of a short sound is in
-
-
-_WORTH_A_SEEK = 8  # frames from one spectrum to the next, from which less is not read
-
-
+_SPECTRA = 3 * _COLUMNS  # at most; a longer sound has gaps between them
+_OVERLAP = 4  # spectra that contain each sample of a short sound
+_WORTH_A_SEEK = 8  # frames between spectra, above which the samples between are not read
 _LOWEST, _HIGHEST = 60.0, 16_000.0  # Hz
+_RANGE = 65.0  # dB below the loudest place; below it all is transparent
+_CURVE = 0.8  # below 1, quiet places are easier to see
+_QUIETEST = 1e-10  # of the power at full scale; below it, all is silence
 
 
-_RANGE = 65.0  # dB below the loudest place that are still seen
-
-
-_CURVE = 0.8  # below 1, what is quiet is easier to see
-
-
-_QUIETEST = 1e-10  # power of full scale; below it, all is silence
-
-
-def draw(sound: soundfile.SoundFile) -> bytes:
+def draw(sound: "soundfile.SoundFile") -> bytes:
     """Draw the spectrogram of an open sound as a PNG.
 
-    The opacity shows the level, so that a page can give it any colour: time runs to the right,
-    pitch upwards, in steps that are equal to the ear. Long sounds are not read whole: the time and
-    the memory that it takes are bounded.
+    Time runs to the right, pitch upwards on the mel scale. The opacity shows the level, so that a
+    page can choose the colour. Long sounds are not read whole, which bounds time and memory.
 
     Parameters
     ----------
@@ -60,7 +46,7 @@ def draw(sound: soundfile.SoundFile) -> bytes:
     return written.getvalue()
 
 
-def _spectra(sound: soundfile.SoundFile) -> NDArray[np.float32]:
+def _spectra(sound: "soundfile.SoundFile") -> NDArray[np.float32]:
     """Compute power spectra, evenly spread over the sound: shape (C, _FRAME // 2 + 1).
 
     A column shows the loudest of its spectra at each frequency.
@@ -80,14 +66,14 @@ def _spectra(sound: soundfile.SoundFile) -> NDArray[np.float32]:
             held = np.concatenate([held[start - held_from :], _mono(sound, 32 * _FRAME)])
             held_from = int(start)
         frame = held[start - held_from :][:length]
-        frame = np.pad(frame, (0, length - len(frame)))  # where the header promised more
+        frame = np.pad(frame, (0, length - len(frame)))  # if the header promised more
         power = np.abs(np.fft.rfft(frame * window, _FRAME)).astype(np.float32) ** 2
         column = columns[number * len(columns) // count]
         np.maximum(column, power, out=column)
     return columns
 
 
-def _mono(sound: soundfile.SoundFile, frames: int) -> NDArray[np.float32]:
+def _mono(sound: "soundfile.SoundFile", frames: int) -> NDArray[np.float32]:
     return np.nan_to_num(sound.read(frames, dtype="float32", always_2d=True).mean(axis=1))
 
 

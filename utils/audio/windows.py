@@ -14,11 +14,11 @@ def cut_windows(
     shortest: int,
     at_once: int = 1,
 ) -> Iterator[NDArray[np.float32]]:
-    """Cut a clip into the windows that PaSST hears.
+    """Cut a clip into the windows that PaSST takes.
 
     A clip of at most one window stays whole. A longer one is reflect-padded by half a window at
-    both ends and cut every `hop` samples, as hear21passt's ``get_scene_embeddings`` does. Only the
-    part that is being cut is held in memory.
+    both ends and cut every `hop` samples, as hear21passt's ``get_scene_embeddings`` does. Memory
+    holds only the part that is being cut.
 
     Parameters
     ----------
@@ -27,14 +27,25 @@ def cut_windows(
     window, hop : int
         In samples; `window` is even, and `hop` shorter than its half.
     shortest : int
-        A clip with fewer samples is filled up with silence to this length.
+        A clip with fewer samples is padded with silence to this length.
     at_once : int
-        Windows in each array, but for the last one.
+        Windows in each array; the last one may have fewer.
 
     Yields
     ------
     ndarray, shape (at_once, window), or once (1, N) for a short clip
-        For a long clip read-only views; in all W = floor(N / hop) + 1 windows.
+        For a long clip read-only views, with W = floor(N / hop) + 1 windows in total.
+
+    Examples
+    --------
+    >>> clip = np.arange(7, dtype=np.float32)
+    >>> list(cut_windows([clip], window=8, hop=2, shortest=4))
+    [array([[0., 1., 2., 3., 4., 5., 6.]], dtype=float32)]
+    >>> print(np.concatenate(list(cut_windows([clip], window=6, hop=2, shortest=4))))
+    [[3. 2. 1. 0. 1. 2.]
+     [1. 0. 1. 2. 3. 4.]
+     [1. 2. 3. 4. 5. 6.]
+     [3. 4. 5. 6. 5. 4.]]
 
     """
     held = np.empty(0, np.float32)

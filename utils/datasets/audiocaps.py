@@ -1,20 +1,19 @@
 """AudioCaps' own files, read and checked: caption CSVs, and the sound files that they name.
 
-The folder holds ``{train,val,test}.csv`` and ``audio/{train,val,test}/`` with one
-``{youtube_id}_{start_time}.wav`` or ``.flac`` per clip. Thousands of clips are gone from YouTube,
-so that a missing file is nothing special: its captions are left out.
+The folder contains ``{train,val,test}.csv`` and ``audio/{train,val,test}/`` with one
+``{youtube_id}_{start_time}.wav`` or ``.flac`` per clip. Thousands of clips are gone from YouTube:
+captions of clips without a file are left out.
 
 C. D. Kim, B. Kim, H. Lee, G. Kim, "AudioCaps: generating captions for audios in the wild",
 NAACL-HLT 2019.
 """
 
 import re
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from pathlib import Path
 
-from utils.datasets.numbering import Caption, Preprocessed, none_usable, number
-from utils.datasets.sound_checks import read_sounds
+from utils.datasets.numbering import Caption, Preprocessed, number
+from utils.datasets.sound_checks import Progress
 from utils.files import tables
 from utils.runtime.errors import InputError, counted, raise_if_any, shorten
 
@@ -24,7 +23,7 @@ SOURCE = (
     "scripts/00_make_demo_data.py --audiocaps makes a small synthetic set in the same layout"
 )
 HEADER = ["audiocap_id", "youtube_id", "start_time", "caption"]
-SUFFIXES = (".wav", ".flac")  # the first counts where a clip has both
+SUFFIXES = (".wav", ".flac")  # the first is used if a clip has both
 _CELLS = (
     re.compile(r"[0-9]+"),
     re.compile(r"[\w-]{11}", re.ASCII),
@@ -32,6 +31,55 @@ _CELLS = (
     re.compile(r".*\S.*", re.DOTALL),
 )
 _WANTED = ("a whole number", "11 letters, digits, - and _", "whole seconds", "a text")
+
+
+def preprocess_audiocaps(
+    dataset_path: Path, *, strict: bool = False, progress: Progress | None = None
+) -> Preprocessed:
+    """Read and check AudioCaps' captions and sound files, and number them.
+
+    Clips are numbered by name and captions by row, from 1 through the splits. Those of missing or
+    broken clips are left out, and their numbers stay unused.
+
+    Parameters
+    ----------
+    dataset_path : Path
+    strict : bool
+        Refuse the data set at the first sound file that cannot be used.
+    progress : Progress, optional
+
+    Returns
+    -------
+    Preprocessed
+
+    Raises
+    ------
+    InputError
+        If a CSV is missing or wrong, or if not a single clip can be used.
+
+    """
+    captions: dict[str, list[Caption]] = {}
+    clips, paths, extra = [], {}, []
+    for split in SPLITS:
+        rows = read_captions_csv(captions_csv(dataset_path, split))
+        found = find_audio(audio_folder(dataset_path, split))
+        names = {clip: found.get(clip, clip + SUFFIXES[0]) for clip, _ in rows}
+        captions[split] = [(names[clip], caption) for clip, caption in rows]
+        clips += [(split, name) for name in sorted(names.values())]
+        for clip, name in sorted(found.items()):
+            if clip in names:
+                paths[f"{split}/{name}"] = audio_folder(dataset_path, split) / name
+            else:
+                extra.append(f"{split}/{name}")
+    if not paths:
+        missing = [f"{split}/{name}" for split, name in clips]
+        raise InputError(
+            f"all {len(clips)} clips of {dataset_path} are missing:\n{shorten(missing)}\n"
+            f"Put the sound files into {audio_folder(dataset_path, '{split}')}. {SOURCE}."
+        )
+    return number(
+        clips, paths, captions, folder=dataset_path, extra=extra, strict=strict, progress=progress
+    )
 
 
 def captions_csv(dataset_path: str | Path, split: str) -> Path:
@@ -47,10 +95,6 @@ def audio_folder(dataset_path: str | Path, split: str) -> Path:
 def read_captions_csv(path: str | Path) -> list[Caption]:
     """Read ``{split}.csv``: header audiocap_id,youtube_id,start_time,caption.
 
-    Parameters
-    ----------
-    path : str or Path
-
     Returns
     -------
     list of (str, str)
@@ -59,7 +103,7 @@ def read_captions_csv(path: str | Path) -> list[Caption]:
     Raises
     ------
     InputError
-        If the file is missing or wrong: one message with all problems, the first ten in words.
+        If the file is missing or wrong. The message counts all problems and shows the first ten.
 
     """
     path = Path(path)
@@ -75,8 +119,8 @@ def read_captions_csv(path: str | Path) -> list[Caption]:
         problems += [f"line {line}: {problem}" for problem in _row_problems(cells)]
         first = first_line.setdefault(cells[0], line)
         if first != line:
-            problems.append(f"line {line}: {HEADER[0]} {cells[0]!r} stands on line {first} already")
-    raise_if_any(problems, path, f"Mend the file, or take it as published. {SOURCE}.")
+            problems.append(f"line {line}: {HEADER[0]} {cells[0]!r} is already on line {first}")
+    raise_if_any(problems, path, f"Fix the file, or use the published one. {SOURCE}.")
     if len(rows) < 2:
         raise InputError(f"{path} has a header and no captions. {SOURCE}.")
     return [(f"{youtube_id}_{start}", caption) for _, (_, youtube_id, start, caption) in rows[1:]]
@@ -85,7 +129,7 @@ def read_captions_csv(path: str | Path) -> list[Caption]:
 def find_audio(folder: Path) -> dict[str, str]:
     """Find the sound files of a folder: name without suffix ─► file name.
 
-    A folder that does not exist holds none.
+    A missing folder has none.
 
     Raises
     ------
@@ -113,7 +157,7 @@ def read_for_audit(
 ) -> tuple[dict[str, dict[str, list[str]]], dict[str, dict[str, str]]]:
     """Read the captions of each clip and the YouTube video that it was cut from.
 
-    Clips are called as in the preprocessed captions, where they have a file.
+    A clip with a file is named as in the preprocessed captions.
 
     Returns
     -------
@@ -134,7 +178,7 @@ def read_for_audit(
 
 
 def require_audio(folder: Path, names: Sequence[str]) -> list[Path]:
-    """Find the sound files of clips, every one of them.
+    """Find the sound file of each clip, in the same order; all must be there.
 
     Raises
     ------
@@ -147,83 +191,9 @@ def require_audio(folder: Path, names: Sequence[str]) -> list[Path]:
         raise InputError(
             f"{counted(len(missing), 'file')} of {len(names)} not in {folder}:\n"
             f"{shorten(missing)}\n"
-            "Put them back, or run scripts/01_preprocess.py --subset audiocaps to go on without."
+            "Put them back, or leave them out by scripts/01_preprocess.py --subset audiocaps."
         )
     return [folder / name for name in names]
-
-
-def preprocess_audiocaps(
-    dataset_path: str | Path,
-    *,
-    strict: bool = False,
-    progress: Callable[[int], AbstractContextManager] | None = None,
-) -> Preprocessed:
-    """Read and check AudioCaps' captions and sound files, and number them.
-
-    Clips are numbered by name and captions by row, from 1 through the splits; those of missing or
-    broken clips are left out and keep their numbers to themselves.
-
-    Parameters
-    ----------
-    dataset_path : str or Path
-    strict : bool
-        Refuse the data set at the first sound file that cannot be used.
-    progress : callable, optional
-        Called with the number of sound files, returns a context manager whose ``update`` is called
-        after each one, such as a tqdm bar.
-
-    Returns
-    -------
-    Preprocessed
-
-    Raises
-    ------
-    InputError
-        If a CSV is missing or wrong, or if not a single clip can be used.
-
-    """
-    rows = {split: read_captions_csv(captions_csv(dataset_path, split)) for split in SPLITS}
-    found = {split: find_audio(audio_folder(dataset_path, split)) for split in SPLITS}
-    names = {
-        split: {clip: found[split].get(clip, clip + SUFFIXES[0]) for clip, _ in of_split}
-        for split, of_split in rows.items()
-    }
-    clips = [(split, name) for split in SPLITS for name in sorted(names[split].values())]
-    sounds, failed = read_sounds(
-        {
-            f"{split}/{names[split][clip]}": audio_folder(dataset_path, split) / names[split][clip]
-            for split in SPLITS
-            for clip in sorted(names[split].keys() & found[split].keys())
-        },
-        root=Path(dataset_path),
-        strict=strict,
-        progress=progress,
-    )
-    audio_ids = [f"{split}/{name}" for split, name in clips]
-    missing = [name for name in audio_ids if name not in sounds and name not in failed]
-    if not sounds:
-        if failed:
-            raise none_usable(Path(dataset_path), failed)
-        raise InputError(
-            f"not one of the {len(clips)} clips of {dataset_path} is there:\n{shorten(missing)}\n"
-            f"Put the sound files into {audio_folder(dataset_path, '{split}')}. {SOURCE}."
-        )
-    return number(
-        clips,
-        sounds,
-        {
-            split: [(names[split][clip], caption) for clip, caption in of_split]
-            for split, of_split in rows.items()
-        },
-        missing=missing,
-        failed=failed,
-        extra=[
-            f"{split}/{name}"
-            for split in SPLITS
-            for clip, name in sorted(found[split].items())
-            if clip not in names[split]
-        ],
-    )
 
 
 def _row_problems(cells: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The 527 AudioSet tags: their names, and the texts that stand for them in tag embeddings."""
+"""The 527 AudioSet tags: their names, and their texts for tag embeddings."""
 
 import re
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ TAG_INFOS = ("tags", "sent_tags", "sent_notags")
 
 _HEADER = ["index", "mid", "display_name"]
 _SENTENCE_END = re.compile(r"""[.!?]["')\]]*(?=\s+["'(\[]*[A-Z0-9])""")
-# An initial, or i.e., e.g., U.S.: one letter before each full stop. "etc." is no exception, for
+# An initial, or i.e., e.g., U.S.: one letter before each full stop. "etc." is not among them:
 # before a capital letter it does end a sentence.
 _ABBREVIATION = re.compile(
     r"(?<![\w'’])(?:[A-Z]\.|(?:[A-Za-z]\.){2,}|(?:vs|cf|approx|incl|esp)\.)$"
@@ -40,6 +40,11 @@ def read_labels(csv_path: str | Path = LABELS_CSV) -> list[str]:
     InputError
         If the file is missing or is not that table.
 
+    Examples
+    --------
+    >>> len(read_labels()), read_labels()[0]
+    (527, 'Speech')
+
     """
     return [name for _, name in _read_table(csv_path)]
 
@@ -47,19 +52,19 @@ def read_labels(csv_path: str | Path = LABELS_CSV) -> list[str]:
 def tag_texts(
     info: str, labels: Sequence[str], ontology_path: str | Path | None = None
 ) -> list[str]:
-    """Write the texts whose sentence embeddings stand for AudioSet tags.
+    """Write the texts whose sentence embeddings represent AudioSet tags.
 
     Parameters
     ----------
     info : str
         "tags": the display name. "sent_notags": the first sentence of the tag's description in
         the AudioSet ontology, in lower case, without parentheses (what they enclose stays).
-        "sent_tags": display name, comma, that sentence. Where a description is empty the display
-        name stands for the tag: alone in "sent_tags", in lower case in "sent_notags".
+        "sent_tags": display name, comma, that sentence. Where a description is empty the text is
+        the display name, in lower case in "sent_notags".
     labels : sequence of str
-        Display names, as `read_labels` gives them.
+        Display names, see `read_labels`.
     ontology_path : str or Path, optional
-        The ontology; the default is data/audioset/audioset_ontology.json. Not needed for "tags".
+        The default is data/audioset/audioset_ontology.json. Not needed for "tags".
 
     Returns
     -------
@@ -74,7 +79,7 @@ def tag_texts(
     """
     if info not in TAG_INFOS:
         raise InputError(
-            f"no AudioSet texts are called {info!r}; model.audioset_info may be "
+            f"unknown AudioSet texts {info!r}; model.audioset_info must be one of "
             f"{', '.join(TAG_INFOS)} (or none: no tag branch, and no texts)."
         )
     if info == "tags":
@@ -102,7 +107,7 @@ def tag_texts(
 def _read_table(csv_path: str | Path) -> list[tuple[str, str]]:
     """Read and check the label table: mid and display name of each tag, in index order."""
     rows = tables.read_csv(csv_path)
-    source = "The project comes with one: data/audioset/class_labels_indices.csv."
+    source = "The project includes one: data/audioset/class_labels_indices.csv."
     if not rows or rows[0][1] != _HEADER:
         raise InputError(f"{csv_path}, line 1: the header must be {','.join(_HEADER)}. {source}")
     table: list[tuple[str, str]] = []
@@ -126,9 +131,9 @@ def _read_descriptions(path: Path) -> dict[str, str]:
     """Read the description of each mid in the ontology."""
     if not path.exists():
         raise InputError(
-            f"no AudioSet ontology {path}, which holds the descriptions of the tags. Download "
+            f"no AudioSet ontology {path}, which has the descriptions of the tags. Download "
             f"{ONTOLOGY_URL} and save it under that name, or set model.audioset_info to tags, "
-            f"which does without."
+            "which needs no ontology."
         )
     entries = reading.read_json(path)
     try:

@@ -1,46 +1,94 @@
 """Clotho's own files, read and checked: caption CSVs, and the wavs that they name.
 
-The folder holds ``development/ validation/ evaluation/`` with wavs, and one
+The folder contains ``development/ validation/ evaluation/`` with wavs, and one
 ``clotho_captions_{split}.csv`` for each.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import TYPE_CHECKING
-
-from utils.datasets.sound_checks import read_sounds
-from utils.datasets.splits import (
-    SPLITS,
-)
-from utils.runtime.errors import InputError, counted, shorten
-
-if TYPE_CHECKING:
-    pass
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
-from utils.datasets.numbering import Clip, Preprocessed, none_usable, number
-from utils.datasets.sound_checks import WAV_SUFFIX, list_wavs
+from utils.datasets.numbering import Preprocessed, number
+from utils.datasets.sound_checks import WAV_SUFFIX, Progress, list_wavs
+from utils.datasets.splits import SPLITS
 from utils.files import reading
 from utils.files.tables import header_problem, read_csv
-from utils.runtime.errors import raise_if_any
+from utils.runtime.errors import InputError, counted, raise_if_any, shorten
 
 SOURCE = (
     "Clotho v2.1 is at https://zenodo.org/records/4783391; scripts/00_make_demo_data.py makes a "
     "small demo set in the same layout"
 )
-
-
 _SHOWN_CHARACTERS = 200
+
+
+def preprocess_clotho(
+    dataset_path: Path,
+    *,
+    allow_missing: bool = False,
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> Preprocessed:
+    """Read and check Clotho's captions and wavs, and number them.
+
+    Clips are numbered from 1 through the splits (fid), by sorted file name; captions as well, in
+    the order of the CSV files (cid). The numbers of clips that are left out stay unused, so that
+    all others have the numbers that they have in the complete set.
+
+    Parameters
+    ----------
+    dataset_path : Path
+        The folder of the data set.
+    allow_missing : bool
+        Leave out clips without a wav, instead of refusing the data set.
+    strict : bool
+        Refuse the data set at the first wav that cannot be used, instead of leaving its clip out.
+    progress : Progress, optional
+
+    Returns
+    -------
+    Preprocessed
+
+    Raises
+    ------
+    InputError
+        If a file of captions is missing or wrong, if two wavs fit one name, if not a single wav can
+        be used, if `strict` and one cannot, or, unless `allow_missing`, if one is missing.
+
+    """
+    tables = {
+        split: read_captions_csv(dataset_path / f"clotho_captions_{split}.csv") for split in SPLITS
+    }
+    absent = [str(folder) for split in SPLITS if not (folder := dataset_path / split).is_dir()]
+    if absent and not allow_missing:
+        raise InputError(
+            f"no folder {', '.join(absent)}. {SOURCE}. With --allow-missing the clips of such a "
+            f"folder are left out."
+        )
+    clips, wavs, extra = [], {}, []
+    for split, table in tables.items():
+        found = _find_all(dataset_path / split, table)
+        clips += [(split, name) for name in sorted(table.keys() | found)]
+        wavs |= {f"{split}/{name}": path for name, path in found.items()}
+        extra += [f"{split}/{name}" for name in found if name not in table]
+    missing = [id for split, name in clips if (id := f"{split}/{name}") not in wavs]
+    if missing and not allow_missing:
+        raise InputError(
+            f"{counted(len(missing), 'clip')} of {dataset_path} without a wav:\n"
+            f"{shorten(missing)}\n"
+            f"Put them in place ({SOURCE}), or continue without them by --allow-missing."
+        )
+    captions = {
+        split: [(name, caption) for name, of_clip in table.items() for caption in of_clip]
+        for split, table in tables.items()
+    }
+    return number(
+        clips, wavs, captions, folder=dataset_path, extra=extra, strict=strict, progress=progress
+    )
 
 
 def read_captions_csv(path: str | Path) -> dict[str, list[str]]:
     """Read a ``clotho_captions_{split}.csv``: header file_name,caption_1,…,caption_k.
-
-    Parameters
-    ----------
-    path : str or Path
 
     Returns
     -------
@@ -50,7 +98,7 @@ def read_captions_csv(path: str | Path) -> dict[str, list[str]]:
     Raises
     ------
     InputError
-        If the file is missing or wrong: one message with all problems, the first ten in words.
+        If the file is missing or wrong. The message counts all problems and shows the first ten.
 
     """
     path = Path(path)
@@ -68,10 +116,10 @@ def read_captions_csv(path: str | Path) -> dict[str, list[str]]:
         problems += [f"line {line}: {problem}" for problem in _row_problems(cells, header)]
         name = cells[0]
         if name in first_line:
-            problems.append(f"line {line}: {name!r} stands on line {first_line[name]} already")
+            problems.append(f"line {line}: {name!r} is already on line {first_line[name]}")
         first_line.setdefault(name, line)
         captions[name] = cells[1:]
-    raise_if_any(problems, path, f"Mend the file, or take it as published. {SOURCE}.")
+    raise_if_any(problems, path, f"Fix the file, or use the published one. {SOURCE}.")
     if not captions:
         raise InputError(f"{path} has a header and no clips. {SOURCE}.")
     return captions
@@ -85,9 +133,9 @@ def caption_header(captions: int) -> list[str]:
 def find_audio(folder: str | Path, names: Iterable[str]) -> dict[str, Path]:
     """Find the wavs of a folder that belong to file names.
 
-    A file of the very name comes first. Tools that unpack archives strip spaces differently, so
-    that a name without a file of its own then takes the one file that differs only in spaces
-    around the stem, or in the case of the suffix.
+    A file of exactly that name comes first. Tools that unpack archives strip spaces differently:
+    a name without such a file takes the one file that differs only in spaces around the stem, or
+    in the case of the suffix.
 
     Parameters
     ----------
@@ -122,29 +170,18 @@ def find_audio(folder: str | Path, names: Iterable[str]) -> dict[str, Path]:
     if problems:
         raise InputError(
             f"names that differ only in spaces or in the case of {WAV_SUFFIX} cannot be matched in "
-            f"{folder}:\n{shorten(problems)}\nGive each file the very name that the captions have."
+            f"{folder}:\n{shorten(problems)}\nGive each file exactly the name in the captions."
         )
     return {name: folder / found[name] for name in names if name in found}
 
 
 def require_audio(folder: str | Path, names: Sequence[str]) -> list[Path]:
-    """Find the wavs of a folder that belong to file names, every one of them.
-
-    Parameters
-    ----------
-    folder : str or Path
-    names : sequence of str
-        File names that end in .wav.
-
-    Returns
-    -------
-    list of Path
-        One for each name, in the same order.
+    """Find the wav of each file name, in the same order; all must be there.
 
     Raises
     ------
     InputError
-        If a name has no file, and where `find_audio` raises one.
+        If a name has no file, or if `find_audio` raises one.
 
     """
     found = find_audio(folder, names)
@@ -153,9 +190,18 @@ def require_audio(folder: str | Path, names: Sequence[str]) -> list[Path]:
         raise InputError(
             f"{counted(len(missing), 'wav')} of {len(names)} not in {folder}:\n"
             f"{shorten([repr(name) for name in missing])}\n"
-            f"Put them in place, or run scripts/01_preprocess.py --allow-missing to go on without."
+            f"Put them in place, or leave them out by scripts/01_preprocess.py --allow-missing."
         )
     return [found[name] for name in names]
+
+
+def _find_all(folder: Path, names: Iterable[str]) -> dict[str, Path]:
+    """Find the wavs of names, and then all others of a folder, which may be missing."""
+    if not folder.is_dir():
+        return {}
+    found = find_audio(folder, names)
+    matched = {path.name for path in found.values()}
+    return {**found, **{name: folder / name for name in list_wavs(folder) if name not in matched}}
 
 
 def _row_problems(cells: list[str], header: list[str]) -> list[str]:
@@ -164,17 +210,17 @@ def _row_problems(cells: list[str], header: list[str]) -> list[str]:
     if len(cells) != len(header):
         problems.append(
             f"{name[:_SHOWN_CHARACTERS]!r} has {len(cells)} columns where the header has "
-            f"{len(header)}; a text with a comma needs quotes around it"
+            f"{len(header)}; a text with a comma needs quotes"
         )
     if name and not reading.is_file_name(name):
-        problems.append(f"{name!r} is no plain file name")
+        problems.append(f"{name!r} is not a plain file name")
     elif not name.lower().endswith(WAV_SUFFIX):
         problems.append(f"{name!r} does not end in {WAV_SUFFIX}")
     for column, caption in zip(header[1:], cells[1:], strict=False):
         if not caption.strip():
             problems.append(f"{column} of {name!r} is empty")
         elif "\0" in caption:
-            problems.append(f"{column} of {name!r} holds a NUL character: {caption!r}")
+            problems.append(f"{column} of {name!r} contains a NUL character: {caption!r}")
     return problems
 
 
@@ -187,88 +233,3 @@ def _by_stem(names: Iterable[str]) -> dict[str, list[str]]:
 
 def _quoted(names: Iterable[str]) -> str:
     return " or ".join(repr(name) for name in names)
-
-
-def preprocess_clotho(
-    dataset_path: str | Path,
-    *,
-    allow_missing: bool = False,
-    strict: bool = False,
-    progress: Callable[[int], AbstractContextManager] | None = None,
-) -> Preprocessed:
-    """Read and check Clotho's captions and wavs, and number them.
-
-    Clips are numbered from 1 through the splits (fid), by sorted file name; captions likewise, in
-    the order of the CSV files (cid). Clips that are left out keep their numbers to themselves, so
-    that the others have the numbers that they have in the complete set.
-
-    Parameters
-    ----------
-    dataset_path : str or Path
-        The folder of the data set.
-    allow_missing : bool
-        Leave out clips without a wav, instead of refusing the data set.
-    strict : bool
-        Refuse the data set at the first wav that cannot be used, instead of leaving its clip out.
-    progress : callable, optional
-        Called with the number of wavs, returns a context manager whose ``update`` is called after
-        each one, such as a tqdm bar.
-
-    Returns
-    -------
-    Preprocessed
-
-    Raises
-    ------
-    InputError
-        If a file of captions is missing or wrong, if two wavs fit one name, if not a single wav can
-        be used, if `strict` and one cannot, or, unless `allow_missing`, if one is missing.
-
-    """
-    dataset_path = Path(dataset_path)
-    tables = {
-        split: read_captions_csv(dataset_path / f"clotho_captions_{split}.csv") for split in SPLITS
-    }
-    folders = {split: dataset_path / split for split in SPLITS}
-    absent = [str(folder) for folder in folders.values() if not folder.is_dir()]
-    if absent and not allow_missing:
-        raise InputError(
-            f"no folder {', '.join(absent)}. {SOURCE}. With --allow-missing the clips of such a "
-            f"folder are left out."
-        )
-    wavs: dict[str, Path] = {}
-    extra: list[Clip] = []
-    for split, folder in folders.items():
-        if folder.is_dir():
-            found = find_audio(folder, tables[split])
-            matched = {path.name for path in found.values()}
-            uncaptioned = [name for name in list_wavs(folder) if name not in matched]
-            found.update((name, folder / name) for name in uncaptioned)
-            wavs.update((f"{split}/{name}", path) for name, path in found.items())
-            extra.extend((split, name) for name in uncaptioned)
-    clips = [
-        (split, name)
-        for split in SPLITS
-        for name in sorted({*tables[split], *(name for of, name in extra if of == split)})
-    ]
-    missing = [f"{split}/{name}" for split, name in clips if f"{split}/{name}" not in wavs]
-    if missing and not allow_missing:
-        raise InputError(
-            f"{counted(len(missing), 'clip')} of {dataset_path} without a wav:\n"
-            f"{shorten(missing)}\n"
-            f"Put them in place ({SOURCE}), or go on with the rest by --allow-missing."
-        )
-    sounds, failed = read_sounds(wavs, root=dataset_path, strict=strict, progress=progress)
-    if failed and not sounds:
-        raise none_usable(dataset_path, failed)
-    return number(
-        clips,
-        sounds,
-        {
-            split: [(name, caption) for name, of_clip in table.items() for caption in of_clip]
-            for split, table in tables.items()
-        },
-        missing=missing,
-        failed=failed,
-        extra=[f"{split}/{name}" for split, name in extra],
-    )

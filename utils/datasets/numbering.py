@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from utils.datasets.sound_checks import Sound
+from utils.datasets.sound_checks import Progress, read_each, read_sound
 from utils.datasets.splits import (
     AUDIO_INFO_FILE,
     CAPTION_COLUMNS,
@@ -16,63 +16,68 @@ from utils.datasets.splits import (
     VOCAB_INFO_FILE,
     captions_file,
 )
-from utils.datasets.words import clean, tokens, vocabulary
+from utils.datasets.words import Vocabulary, clean, tokens, vocabulary
 from utils.files import writing
 from utils.runtime.errors import InputError, counted, shorten
 
 if TYPE_CHECKING:
     import pandas as pd
 
-
-# So that the same content gives the same bytes with every Python version that can run this.
+MISSING_CLIPS_FILE = "missing_clips.txt"
+# Fixed, so that the same content gives the same bytes with every version of Python.
 _PICKLE_PROTOCOL = 4
 
-
-MISSING_CLIPS_FILE = "missing_clips.txt"
-
-
 Clip = tuple[str, str]  # split and file name
-
-
 Caption = tuple[str, str]  # file name and text
 
 
 @dataclass(frozen=True)
-class Preprocessed:
-    """A data set's clips and captions, checked and numbered.
+class Clips:
+    """Clips whose sound files can be used, numbered, by split.
 
     Attributes
     ----------
     audio_info : dict
-        ``audio_fids``, ``audio_fnames`` and ``audio_durations`` (seconds), each by split.
-    captions : dict of str to DataFrame
-        For each split a table with the columns cid, fid, fname, original, caption, tokens.
-    vocab_info : dict
-        ``vocabulary``, ``word_bags`` and ``split_infos``, see `utils.datasets.words.vocabulary`.
+        ``audio_fids`` (a dict of file name to number), ``audio_fnames`` (a list) and
+        ``audio_durations`` (a list, in seconds), each by split.
     sources : dict of str to dict of str to str
         The `utils.audio.sound_file.fingerprint` of each clip, by split and file name.
-    missing : list of str
-        Clips without a file, each ``split/file name``.
     failed : dict of str to str
         Why files cannot be used, by ``split/file name``. Their clips are left out.
+
+    """
+
+    audio_info: dict[str, dict[str, Any]]
+    sources: dict[str, dict[str, str]]
+    failed: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Preprocessed(Clips):
+    """A data set's clips and captions, checked and numbered.
+
+    Attributes
+    ----------
+    captions : dict of str to DataFrame
+        For each split a table with the columns cid, fid, fname, original, caption, tokens.
+    vocab_info : Vocabulary
+    missing : list of str
+        Clips without a file, each ``split/file name``.
     extra : list of str
         Sound files without captions, each ``split/file name``.
 
     """
 
-    audio_info: dict[str, dict[str, Any]]
     captions: dict[str, "pd.DataFrame"]
-    vocab_info: dict[str, Any]
-    sources: dict[str, dict[str, str]]
+    vocab_info: Vocabulary
     missing: list[str]
-    failed: dict[str, str]
     extra: list[str]
 
     def summary(self) -> str:
         """Count clips and captions of each split, in one line."""
         counts = [
             f"{split} {info['num_clips']} clips, {info['num_captions']} captions"
-            for split, info in self.vocab_info["split_infos"].items()
+            for split, info in self.vocab_info.split_infos.items()
         ]
         if self.extra:
             counts.append(f"{counted(len(self.extra), 'sound file')} without captions")
@@ -83,70 +88,107 @@ class Preprocessed:
         return "; ".join(counts)
 
 
-def number(
+def number_clips(
     clips: Sequence[Clip],
-    sounds: Mapping[str, Sound],
-    captions: Mapping[str, Sequence[Caption]],
+    paths: Mapping[str, Path],
     *,
-    missing: list[str],
-    failed: dict[str, str],
-    extra: list[str],
-) -> Preprocessed:
-    """Number clips (fid) and captions (cid) from 1 through the splits.
+    folder: Path,
+    splits: Sequence[str],
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> Clips:
+    """Check sound files, and number their clips from 1 through the splits (fid).
 
     Parameters
     ----------
     clips : sequence of (split, file name)
-        In the order of their numbers.
-    sounds : mapping of str to Sound
-        By ``split/file name``; a clip without one is left out with its captions, and keeps its
-        numbers to itself.
+        In the order of their numbers. A clip without a file, or with one that cannot be used, is
+        left out, and no other clip gets its number.
+    paths : mapping of str to Path
+        Sound files by ``split/file name``.
+    folder : Path
+        The folder of the data set.
+    splits : sequence of str
+    strict, progress
+        See `utils.datasets.sound_checks.read_each`.
+
+    Returns
+    -------
+    Clips
+
+    Raises
+    ------
+    InputError
+        If there are sound files and none of them can be used, or if `strict` and one cannot.
+
+    """
+    sounds, failed = read_each(read_sound, paths, root=folder, strict=strict, progress=progress)
+    if failed and not sounds:
+        reasons = [f"{name} {reason}" for name, reason in failed.items()]
+        raise InputError(
+            f"none of the {counted(len(reasons), 'sound file')} of {folder} can be used:\n"
+            f"{shorten(reasons)}\nGet them again."
+        )
+    info: dict[str, dict[str, Any]] = {
+        "audio_fids": {split: {} for split in splits},
+        "audio_fnames": {split: [] for split in splits},
+        "audio_durations": {split: [] for split in splits},
+    }
+    sources: dict[str, dict[str, str]] = {split: {} for split in splits}
+    for fid, (split, name) in enumerate(clips, start=1):
+        if sound := sounds.get(f"{split}/{name}"):
+            info["audio_fids"][split][name] = fid
+            info["audio_fnames"][split].append(name)
+            info["audio_durations"][split].append(sound.duration)
+            sources[split][name] = sound.source
+    return Clips(info, sources, failed)
+
+
+def number(
+    clips: Sequence[Clip],
+    paths: Mapping[str, Path],
+    captions: Mapping[str, Sequence[Caption]],
+    *,
+    folder: Path,
+    extra: list[str],
+    strict: bool = False,
+    progress: Progress | None = None,
+) -> Preprocessed:
+    """Check sound files, and number clips (fid) and captions (cid) from 1 through the splits.
+
+    Parameters
+    ----------
     captions : mapping of split to sequence of (file name, text)
-        In the order of their numbers.
-    missing, failed, extra
+        In the order of their numbers. Those of clips that are left out are left out with them, and
+        no other caption gets their numbers.
+    extra
         See `Preprocessed`.
+    clips, paths, folder, strict, progress
+        See `number_clips`, also for what is raised.
 
     Returns
     -------
     Preprocessed
 
     """
-    audio_info = _number_clips(clips, sounds, list(captions))
-    tables = _number_captions(captions, audio_info["audio_fids"])
+    numbered = number_clips(
+        clips, paths, folder=folder, splits=list(captions), strict=strict, progress=progress
+    )
+    tables = _number_captions(captions, numbered.audio_info["audio_fids"])
     return Preprocessed(
-        audio_info=audio_info,
+        **vars(numbered),
         captions=tables,
         vocab_info=vocabulary(
             {split: table["tokens"].tolist() for split, table in tables.items()},
-            {split: len(names) for split, names in audio_info["audio_fnames"].items()},
+            {split: len(names) for split, names in numbered.audio_info["audio_fnames"].items()},
         ),
-        sources={
-            split: {name: sounds[f"{split}/{name}"].source for name in names}
-            for split, names in audio_info["audio_fnames"].items()
-        },
-        missing=missing,
-        failed=failed,
+        missing=[id for split, name in clips if (id := f"{split}/{name}") not in paths],
         extra=extra,
     )
 
 
-def none_usable(folder: Path, failed: Mapping[str, str]) -> InputError:
-    """Say that not a single sound file of a folder can be used, and why."""
-    reasons = [f"{name} {reason}" for name, reason in failed.items()]
-    return InputError(
-        f"none of the {counted(len(reasons), 'sound file')} of {folder} can be used:\n"
-        f"{shorten(reasons)}\nGet them again."
-    )
-
-
-def write_preprocessed(input_path: str | Path, preprocessed: Preprocessed) -> list[Path]:
-    """Write captions, clips, fingerprints, vocabulary and what is missing, where changed.
-
-    Parameters
-    ----------
-    input_path : str or Path
-        Folder to write to.
-    preprocessed : Preprocessed
+def write_preprocessed(input_path: Path, preprocessed: Preprocessed) -> list[Path]:
+    """Write captions, clips, fingerprints, vocabulary and the missing clips, where changed.
 
     Returns
     -------
@@ -159,21 +201,27 @@ def write_preprocessed(input_path: str | Path, preprocessed: Preprocessed) -> li
         If a file cannot be written.
 
     """
-    vocab_info = preprocessed.vocab_info
-    vocab_info = {**vocab_info, "vocabulary": _SortedSet(vocab_info["vocabulary"])}
+    words = preprocessed.vocab_info
     contents = {
-        Path(input_path) / AUDIO_INFO_FILE: _pickled(preprocessed.audio_info),
+        AUDIO_INFO_FILE: pickled(preprocessed.audio_info),
         **{
-            captions_file(input_path, split): table.to_json().encode()
+            captions_file("", split).name: table.to_json().encode()
             for split, table in preprocessed.captions.items()
         },
-        Path(input_path) / SOURCES_FILE: sources_json(preprocessed.sources),
-        Path(input_path) / VOCAB_INFO_FILE: _pickled(vocab_info),
-        Path(input_path) / MISSING_CLIPS_FILE: "".join(
-            f"{clip}\n" for clip in preprocessed.missing
-        ).encode(),
+        SOURCES_FILE: sources_json(preprocessed.sources),
+        VOCAB_INFO_FILE: pickled({**vars(words), "vocabulary": _SortedSet(words.vocabulary)}),
+        MISSING_CLIPS_FILE: "".join(f"{clip}\n" for clip in preprocessed.missing).encode(),
     }
-    return [path for path, content in contents.items() if writing.write_if_changed(path, content)]
+    return [
+        input_path / name
+        for name, content in contents.items()
+        if writing.write_if_changed(input_path / name, content)
+    ]
+
+
+def pickled(content: Any) -> bytes:
+    """Pickle a value as the original system's files are."""
+    return pickle.dumps(content, protocol=_PICKLE_PROTOCOL)
 
 
 def sources_json(sources: Mapping[str, Mapping[str, str]]) -> bytes:
@@ -181,26 +229,10 @@ def sources_json(sources: Mapping[str, Mapping[str, str]]) -> bytes:
     return json.dumps(sources, indent=0).encode()
 
 
-def _number_clips(
-    clips: Sequence[Clip], sounds: Mapping[str, Sound], splits: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    info: dict[str, dict[str, Any]] = {
-        "audio_fids": {split: {} for split in splits},
-        "audio_fnames": {split: [] for split in splits},
-        "audio_durations": {split: [] for split in splits},
-    }
-    for fid, (split, name) in enumerate(clips, start=1):
-        if sound := sounds.get(f"{split}/{name}"):
-            info["audio_fids"][split][name] = fid
-            info["audio_fnames"][split].append(name)
-            info["audio_durations"][split].append(sound.duration)
-    return info
-
-
 def _number_captions(
     captions: Mapping[str, Sequence[Caption]], fids: Mapping[str, Mapping[str, int]]
 ) -> dict[str, "pd.DataFrame"]:
-    import pandas as pd  # takes half a second, and is for the scripts that preprocess alone
+    import pandas as pd  # takes half a second, and only the scripts that preprocess need it
 
     cids = itertools.count(1)
     tables = {}
@@ -222,7 +254,3 @@ class _SortedSet:
 
     def __reduce__(self) -> tuple[type[set], tuple[list[str]]]:
         return set, (self._items,)
-
-
-def _pickled(content: Any) -> bytes:
-    return pickle.dumps(content, protocol=_PICKLE_PROTOCOL)

@@ -3,17 +3,37 @@
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
-_DASHES = re.compile("[-‐‑‒–—―−]")
-_INNER_APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
+_DASHES = re.compile("[-\u2010-\u2015\u2212]")
+_INNER_APOSTROPHE = re.compile(r"(?<=\w)['\u2019](?=\w)")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The words of a data set.
+
+    Attributes
+    ----------
+    vocabulary : set of str
+        The words of all splits.
+    word_bags : dict of str to list of str
+        The words of each split, in order and with repetitions.
+    split_infos : dict of str to dict of str to int
+        ``num_clips``, ``num_captions`` and ``num_words`` of each split.
+
+    """
+
+    vocabulary: set[str]
+    word_bags: dict[str, list[str]]
+    split_infos: dict[str, dict[str, int]]
 
 
 def clean(text: str) -> str:
-    """Reduce a caption to its words, as they are written.
+    """Reduce a caption to its words, in the case in which they are written.
 
-    Dashes become spaces, runs of whitespace one space; punctuation and symbols are removed, except
-    an apostrophe inside a word. Case is kept.
+    Dashes become spaces, runs of whitespace one space. Punctuation and symbols are removed, except
+    an apostrophe inside a word.
 
     Parameters
     ----------
@@ -24,19 +44,31 @@ def clean(text: str) -> str:
     str
         Words with one space between them; empty if there are none.
 
+    Examples
+    --------
+    >>> clean("A well-known bird's song: 'cuckoo'!")
+    "A well known bird's song cuckoo"
+
     """
     pieces = _INNER_APOSTROPHE.split(_DASHES.sub(" ", text))
     return " ".join("'".join(_without_punctuation(piece) for piece in pieces).split())
 
 
 def tokens(text: str) -> list[str]:
-    """Split a caption into its words, in lower case, without punctuation."""
+    """Split a caption into its words, in lower case, without punctuation.
+
+    Examples
+    --------
+    >>> tokens("Rain falls, and it's loud.")
+    ['rain', 'falls', 'and', "it's", 'loud']
+
+    """
     return clean(text).lower().split()
 
 
 def vocabulary(
     caption_tokens: Mapping[str, Sequence[Sequence[str]]], num_clips: Mapping[str, int]
-) -> dict[str, Any]:
+) -> Vocabulary:
     """Gather the words of a data set and count them.
 
     Parameters
@@ -48,10 +80,7 @@ def vocabulary(
 
     Returns
     -------
-    dict
-        ``vocabulary``: the set of words of all splits; ``word_bags``: for each split the list of
-        its words, in order and with repetitions; ``split_infos``: for each split a dict of
-        ``num_clips``, ``num_captions`` and ``num_words``.
+    Vocabulary
 
     """
     word_bags = {
@@ -66,11 +95,7 @@ def vocabulary(
         }
         for split, captions in caption_tokens.items()
     }
-    return {
-        "vocabulary": set().union(*word_bags.values()),
-        "word_bags": word_bags,
-        "split_infos": split_infos,
-    }
+    return Vocabulary(set().union(*word_bags.values()), word_bags, split_infos)
 
 
 def _without_punctuation(text: str) -> str:

@@ -17,8 +17,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser import DESKTOP, PHONE, Page, chromium
-from tests.support import load_script
-from utils.audio.sound_file import read_audio
+from tests.support import load_script, read_audio
 from utils.settings.config import PROJECT_ROOT
 
 pytestmark = pytest.mark.slow

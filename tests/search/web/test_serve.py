@@ -155,7 +155,7 @@ def test_the_library_is_told(page):
 
 
 def test_messages_may_hold_what_is_not_utf8(page, searcher):
-    reason = "is a link that leads out (to /caf\udce9)"
+    reason = "is a symlink that leaves it (to /caf\udce9)"
     searcher.engine.library.failed["b.wav"] = reason
     assert page.get("/api/library").json()["failed"][1] == {"name": "b.wav", "reason": reason}
 
@@ -332,7 +332,7 @@ def test_a_clip_is_refused_while_it_arrives_whatever_its_length_is_said_to_be(pa
         (b"<html>", 415, "^The clip cannot be read as sound"),
         ("long", 413, r"^The clip has 400 s at 8000 Hz; at most 300 s"),
         ("fast", 413, "^The clip has 90 s at 655350 Hz; at most 300 s at up to 192000 Hz"),
-        ("cut off", 415, "^The clip is cut off after"),
+        ("cut off", 415, "^The clip is truncated after"),
         ("empty", 415, "^The clip holds no samples"),
     ],
 )

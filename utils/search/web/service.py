@@ -78,7 +78,7 @@ class Service:
     def __init__(self, searcher: Searcher) -> None:
         self._searcher = searcher
         self._state = _State(searcher.engine, token_of(searcher.engine.library))
-        self._pictures = cache.Cache(_CACHED)
+        self._pictures = cache.LruCache(_CACHED, len)
         self.clips = Clips(searcher.embed_sound)
         self.updates = Updates(self._update)
 
@@ -156,13 +156,14 @@ class Service:
     def picture(self, library: str, sound: int) -> bytes:
         """Draw the spectrogram of a sound, a PNG; raises as `open_sound`, and UnusableSound."""
         file, name = self.open_sound(library, sound)
-
-        def compute() -> bytes:
-            with open_sound(Path(shown(name)), source=file) as decoder:
-                return spectrogram.draw(decoder)
-
         with file:
-            return self._pictures.get((name, version_of(file)), compute)
+            key = name, version_of(file)
+            drawn = self._pictures.get(key)
+            if drawn is None:
+                with open_sound(Path(shown(name)), source=file) as decoder:
+                    drawn = spectrogram.draw(decoder)
+                self._pictures.put(key, drawn)
+            return drawn
 
     def _embed_known(
         self, library: Library, sound: int, start: float | None
