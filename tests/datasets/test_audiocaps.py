@@ -163,7 +163,7 @@ def test_pretraining_trains_on_audiocaps_and_never_sees_clothos_test_split(
     monkeypatch.setattr(
         "utils.runs.training_run.fit_and_score", lambda c, data, *_: parts.append(data) or {}
     )
-    monkeypatch.setattr(module.cli.Summary, "finish", lambda *_: None)
+    monkeypatch.setattr(module.terminal.Summary, "finish", lambda *_: None)
     monkeypatch.setattr(module.Run, "new", lambda config, **_: module.Run(tmp_path))
     module.main(["train-audiocaps", *options(settings)])
     (data,) = parts
@@ -181,7 +181,7 @@ def test_training_starts_from_the_pretrained_weights(pretrained, tmp_path, monke
     monkeypatch.setattr(
         "utils.runs.training_run.fit_and_score", lambda c, d, t, r: models.append(t.model) or {}
     )
-    monkeypatch.setattr(module.cli.Summary, "finish", lambda *_: None)
+    monkeypatch.setattr(module.terminal.Summary, "finish", lambda *_: None)
     start = f"training.init_checkpoint={Run(run).checkpoint_best}"
     changed = ["model.ratio_embed1=0.5", f"output_path={tmp_path}"]
     module.main(options([*settings, *changed, start]))

@@ -163,7 +163,7 @@ def test_files_that_cannot_be_used_are_told_and_not_tried_again(folder):
     folder.update()
     assert folder.library.failed.keys() == {"text.wav", "link.wav"}
     assert folder.library.failed["text.wav"].startswith("cannot be read as sound")
-    assert "leads out of" in folder.library.failed["link.wav"]
+    assert "is a symlink that leaves" in folder.library.failed["link.wav"]
     folder.update()
     assert folder.tagged == []
     assert folder.library.failed.keys() == {"text.wav", "link.wav"}
