@@ -4,6 +4,8 @@ import importlib.util
 import json
 from pathlib import Path
 
+import numpy as np
+
 from utils.settings.config import PROJECT_ROOT
 
 DEMO_CONFIG = PROJECT_ROOT / "data/demo/conf.yaml"
@@ -83,3 +85,9 @@ def train(settings: list[str], *arguments: str):
 
 def scores(metrics: dict) -> dict:
     return {key: metrics[key] for key in ("scores", "intervals_95", "median_rank", "best_epoch")}
+
+
+def unit(rng, *shape):
+    """Draw float32 unit vectors."""
+    vectors = rng.standard_normal(shape)
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
