@@ -48,7 +48,7 @@ def random_retrieval(*, clips: int, seed: int = 0, with_logits: bool = True) -> 
 LABELS = [f"tag {i}" for i in range(12)]
 
 
-def test_the_curve_is_the_scores_at_1_5_and_10():
+def test_the_curve_equals_the_scores_at_1_5_and_10():
     retrieval = random_retrieval(clips=40)
     evaluation = retrieval.evaluation
     curve = findings.recall_curve(evaluation.ranks, evaluation.clips, clips=40, seed=3)
@@ -138,7 +138,7 @@ def test_tags_are_scored_over_the_captions_of_their_clips():
     assert first.interval[0] < first.precision < first.interval[1] + 1e-9
 
 
-def test_of_many_tags_the_best_and_the_worst_are_told():
+def test_of_many_tags_only_the_best_and_the_worst_are_kept():
     retrieval = random_retrieval(clips=60)
     every = findings.tag_scores(retrieval, LABELS, count=6, seed=1)
     some = findings.tag_scores(retrieval, LABELS, count=2, seed=1)
@@ -170,7 +170,7 @@ def test_the_map_puts_captions_beside_the_clips_they_find():
             assert (end <= among.max(axis=0) + 1e-6).all()
 
 
-def test_the_map_names_the_commonest_tags():
+def test_the_map_names_the_most_common_tags():
     logits = np.zeros((30, 12), np.float32)
     logits[np.arange(30), [7] * 15 + [3] * 10 + [0, 1, 2, 4, 5]] = 1
     retrieval = random_retrieval(clips=30)
@@ -201,7 +201,7 @@ def test_few_clips_have_a_map_too(clips):
     assert (places.group.tolist(), places.group_names) == ([-1] * clips, [])
 
 
-def test_of_very_many_clips_the_map_shows_a_sample(monkeypatch):
+def test_the_map_shows_a_sample_of_very_many_clips(monkeypatch):
     monkeypatch.setattr("utils.runs.report.space._SHOWN_CLIPS", 10)
     places = space_map(random_retrieval(clips=100), LABELS, groups=8, seed=0)
     assert places.clips.tolist() == [0, 11, 22, 33, 44, 55, 66, 77, 88, 99]
