@@ -98,8 +98,9 @@ def drawings(metrics=METRICS) -> dict[str, Drawing]:
 
 
 def page_of(folder, drawn, *, test, metrics=METRICS, **changes) -> str:
+    folder = folder / "a <run>"
     shown = {"settings": "seed: 1\n", "audio": {}, "sentences": {}} | changes
-    return page(Run(folder / "a <run>"), drawn, metrics=metrics, test=test, **shown)
+    return page(folder, drawn, checkpoint=folder / "best", metrics=metrics, test=test, **shown)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,6 @@ from utils.evaluation.metrics import METRICS
 from utils.runs.report.figures import HUES, PALETTE, svg
 from utils.runs.report.findings import TOP_TAGS, Query, Retrieval, TagScores, fewest_clips
 from utils.runs.report.space import SpaceMap
-from utils.runs.run_folder import Run
 
 _DATA_SETS = {CLOTHO: "Clotho", AUDIOCAPS: "AudioCaps"}
 _COMMANDS = {CLOTHO: "train", AUDIOCAPS: "train-audiocaps"}
@@ -70,9 +69,10 @@ class SplitFindings:
 
 
 def page(
-    run: Run,
+    folder: Path,
     drawings: Mapping[str, Drawing],
     *,
+    checkpoint: Path,
     settings: str,
     metrics: Mapping[str, Any],
     audio: Mapping[str, Any],
@@ -83,10 +83,12 @@ def page(
 
     Parameters
     ----------
-    run : Run
-        Of which the page names the files.
+    folder : Path
+        Of the run.
     drawings : mapping of str to Drawing
         'loss', 'validation' and 'learning_rate'; with `test` also 'scores', 'ranks' and 'recall'.
+    checkpoint : Path
+        The weights of the best epoch.
     settings : str
         conf.yaml.
     metrics : mapping
@@ -102,7 +104,7 @@ def page(
     if "window_seconds" in audio:
         windows = f"{audio['window_seconds']:g} s, every {audio['hop_seconds']:g} s"
     written = _TEMPLATES.get_template("report.html").render(
-        folder=run.folder.resolve(),
+        folder=folder,
         metrics=metrics,
         names=list(METRICS),
         scored="scores" in metrics,
@@ -129,8 +131,8 @@ def page(
         },
         command=_COMMANDS[metrics["trained_on"]],
         settings=settings,
-        settings_file=shlex.quote(str(run.settings.resolve())),
-        checkpoint=shlex.quote(str(run.checkpoint_best.resolve())),
+        settings_file=shlex.quote(str(folder / "conf.yaml")),
+        checkpoint=shlex.quote(str(checkpoint)),
     )
     # A damaged file name may hold half a surrogate pair, which UTF-8 cannot.
     return _FORBIDDEN.sub("\ufffd", written.encode("utf-8", "replace").decode())

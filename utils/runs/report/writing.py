@@ -77,8 +77,9 @@ def write_report(
     with atomic_write(run.report, "w") as file:
         file.write(
             page(
-                run,
+                run.folder.resolve(),
                 drawings,
+                checkpoint=run.checkpoint_best.resolve(),
                 settings=read_text(run.settings),
                 metrics=metrics,
                 audio=inputs.projected[0].attributes,
