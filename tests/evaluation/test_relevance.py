@@ -28,12 +28,12 @@ def test_lists_are_read_as_python_literals(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (["rain", "__import__('os').system('true')"], "line 2: .* is no list of file names"),
-        (["rain", "[]"], "is no list of file names"),
-        (["rain", "a.wav"], "is no list of file names"),
-        (["rain", "[1]"], "is no list of file names"),
-        (["rain", "[" * 500], "is no list of file names"),
-        (["rain", "['x.wav']"], "'x.wav' is none of the 3 clips"),
+        (["rain", "__import__('os').system('true')"], "line 2: .* is not a list of file names"),
+        (["rain", "[]"], "is not a list of file names"),
+        (["rain", "a.wav"], "is not a list of file names"),
+        (["rain", "[1]"], "is not a list of file names"),
+        (["rain", "[" * 500], "is not a list of file names"),
+        (["rain", "['x.wav']"], "'x.wav' is not one of the 3 clips"),
         ([" ", "['a.wav']"], "the query is empty"),
         (["rain"], "1 columns, not 2"),
     ],
@@ -48,12 +48,12 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(InputError, match="line 1: the header is 'a,b'"):
         read_relevant_csv(write(tmp_path / "r.csv", [["a", "b"]]), NAMES)
     twice = [["query", "audio_filenames"], *[["rain", "['a.wav']"]] * 2]
-    with pytest.raises(InputError, match="line 3: the query 'rain' stands there already"):
+    with pytest.raises(InputError, match="line 3: the query 'rain' occurs twice"):
         read_relevant_csv(write(tmp_path / "r.csv", twice), NAMES)
     with pytest.raises(InputError, match="line 1: the header is 'query,x'"):
         read_result_table(write(tmp_path / "r.csv", [["query", "x"], ["a", "b"]]))
     table = [["caption", "file_name_1", "file_name_2"], ["rain", "a.wav", "a.wav"]]
-    with pytest.raises(InputError, match="line 2: a file name stands there more than once"):
+    with pytest.raises(InputError, match="line 2: a file name occurs more than once"):
         read_result_table(write(tmp_path / "r.csv", table))
 
 
