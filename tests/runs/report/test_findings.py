@@ -1,49 +1,10 @@
 import numpy as np
 import pytest
 
-from utils.datasets.splits import CaptionSplit
+from tests.support import make_retrieval, random_retrieval
 from utils.evaluation import metrics
-from utils.evaluation.evaluate import Evaluation
 from utils.runs.report import findings
-from utils.runs.report.findings import Retrieval
 from utils.runs.report.space import space_map
-
-
-def make_retrieval(clip_of_caption, audio, text, logits=None) -> Retrieval:
-    """Retrieve the slow and obvious way: sort every row of scores."""
-    clips = np.asarray(clip_of_caption)
-    audio, text = (np.asarray(vectors, dtype=np.float32) for vectors in (audio, text))
-    scores = text @ audio.T
-    order = np.argsort(-scores, axis=1, kind="stable")
-    ranks = 1 + np.array([row.tolist().index(c) for row, c in zip(order, clips, strict=True)])
-    split = CaptionSplit(
-        split="evaluation",
-        cids=np.arange(len(clips)),
-        captions=[f"caption {i}" for i in range(len(clips))],
-        clip_of_caption=clips,
-        clip_names=[f"clip {i}.wav" for i in range(len(audio))],
-        clip_fids=np.arange(len(audio)),
-    )
-    evaluation = Evaluation(
-        ranks=ranks,
-        best=order[:, :10],
-        scores=np.take_along_axis(scores, order[:, :10], axis=1),
-        values=metrics.single_relevant(ranks),
-        audio_to_text={},
-        clips=clips,
-    )
-    return Retrieval(split, evaluation, audio, text, logits)
-
-
-def random_retrieval(*, clips: int, seed: int = 0, with_logits: bool = True) -> Retrieval:
-    rng = np.random.default_rng(seed)
-    audio = rng.normal(size=(clips, 16))
-    own = np.repeat(np.arange(clips), 3)
-    text = audio[own] + rng.normal(size=(len(own), 16))
-    audio, text = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (audio, text))
-    logits = rng.normal(size=(clips, 12)).astype(np.float32) if with_logits else None
-    return make_retrieval(own, audio, text, logits)
-
 
 LABELS = [f"tag {i}" for i in range(12)]
 

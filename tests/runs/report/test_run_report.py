@@ -10,9 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.runs.report.test_findings import LABELS, random_retrieval
-from tests.support import load_script, options, settings_for
-from utils.datasets.splits import CaptionSplit
+from tests.support import load_script, options, random_retrieval, settings_for
 from utils.runs.report import figures, findings, plots, write_report
 from utils.runs.report.page import Drawing, SplitFindings, page
 from utils.runs.report.space import space_map
@@ -46,14 +44,12 @@ class Reader(html.parser.HTMLParser):
         self.text += data
 
 
+SCORES = {"R@1": 0.1, "R@5": 0.25, "R@10": 0.5, "mAP@10": 0.2}
 HISTORY = [
-    {
-        **{"epoch": i, "train_loss": 1 / i, "validation_loss": 1.1 / i, "learning_rate": 0.001},
-        **{"R@1": 0.1, "R@5": 0.2, "R@10": 0.3, "mAP@10": 0.15},
-    }
+    {"epoch": i, "train_loss": 1 / i, "validation_loss": 1.1 / i, "learning_rate": 0.001, **SCORES}
     for i in (1, 2, 3)
 ]
-SCORES = {"R@1": 0.1, "R@5": 0.25, "R@10": 0.5, "mAP@10": 0.2}
+LABELS = [f"tag {i}" for i in range(12)]
 METRICS = {
     "trained_on": "clotho",
     "best_epoch": 2,
@@ -69,8 +65,7 @@ METRICS = {
 }
 
 
-def found(retrieval=None, labels=LABELS) -> SplitFindings:
-    retrieval = retrieval or random_retrieval(clips=20)
+def found(retrieval, labels=LABELS) -> SplitFindings:
     return SplitFindings(
         retrieval,
         labels,
@@ -81,22 +76,6 @@ def found(retrieval=None, labels=LABELS) -> SplitFindings:
     )
 
 
-def drawings(metrics=METRICS) -> dict[str, Drawing]:
-    retrieval = random_retrieval(clips=20)
-    ranks, clips = retrieval.evaluation.ranks, retrieval.evaluation.clips
-    curve = findings.recall_curve(ranks, clips, clips=20, seed=0)
-    rows = {**metrics["compared_with"], "trained": SCORES}
-    drawn = {
-        "loss": figures.draw(plots.losses, HISTORY, 2),
-        "validation": figures.draw(plots.validation, HISTORY, 2),
-        "learning_rate": figures.draw(plots.learning_rate, HISTORY, 2),
-        "scores": figures.draw(plots.score_dots, rows, metrics["intervals_95"]),
-        "ranks": figures.draw(plots.rank_histogram, findings.rank_bins(ranks, clips=20)),
-        "recall": figures.draw(plots.recall, curve),
-    }
-    return {name: Drawing(figure, f"{name} & <label>", "look") for name, figure in drawn.items()}
-
-
 def page_of(folder, drawn, *, test, metrics=METRICS, **changes) -> str:
     folder = folder / "a <run>"
     shown = {"settings": "seed: 1\n", "audio": {}, "sentences": {}} | changes
@@ -104,13 +83,28 @@ def page_of(folder, drawn, *, test, metrics=METRICS, **changes) -> str:
 
 
 @pytest.fixture(scope="module")
-def of_split() -> SplitFindings:
-    return found()
+def drawn() -> dict[str, Drawing]:
+    evaluation = random_retrieval(clips=20).evaluation
+    curve = findings.recall_curve(evaluation.ranks, evaluation.clips, clips=20, seed=0)
+    rows = {**METRICS["compared_with"], "trained": SCORES}
+    bins = findings.rank_bins(evaluation.ranks, clips=20)
+    plotted = {
+        "loss": (plots.losses, HISTORY, 2),
+        "validation": (plots.validation, HISTORY, 2),
+        "learning_rate": (plots.learning_rate, HISTORY, 2),
+        "scores": (plots.score_dots, rows, METRICS["intervals_95"]),
+        "ranks": (plots.rank_histogram, bins),
+        "recall": (plots.recall, curve),
+    }
+    return {
+        name: Drawing(figures.draw(*plot), f"{name} & <label>", "look")
+        for name, plot in plotted.items()
+    }
 
 
 @pytest.fixture(scope="module")
-def drawn() -> dict[str, Drawing]:
-    return drawings()
+def of_split() -> SplitFindings:
+    return found(random_retrieval(clips=20))
 
 
 @pytest.fixture(scope="module")
@@ -123,18 +117,9 @@ def hostile_page(folder, drawn, texts) -> str:
     """Show these texts as captions, file names, tags, settings and model."""
     retrieval = random_retrieval(clips=20)
     texts = (texts * 60)[:60]
-    split = CaptionSplit(
-        split="evaluation",
-        cids=np.arange(60),
-        captions=texts,
-        clip_of_caption=retrieval.evaluation.clips,
-        clip_names=[f"{i} {text}" for i, text in enumerate(texts[:20])],
-        clip_fids=np.arange(20),
-    )
-    hostile = found(
-        replace(retrieval, split=split),
-        labels=[f"{i} {text}" for i, text in enumerate(texts[:12])],
-    )
+    names = [f"{i} {text}" for i, text in enumerate(texts)]
+    split = replace(retrieval.split, captions=texts, clip_names=names[:20])
+    hostile = found(replace(retrieval, split=split), labels=names[:12])
     return page_of(
         folder,
         drawn,
@@ -183,9 +168,7 @@ def test_the_page_needs_nothing_from_elsewhere(written):
 
 def test_references_within_the_page_lead_somewhere(written):
     ids = re.findall(r'\bid="([^"]+)"', written)
-    wanted = set(re.findall(r'href="#([^"]+)"', written)) | set(
-        re.findall(r"url\(#([^)]+)\)", written)
-    )
+    wanted = {*re.findall(r'href="#([^"]+)"', written), *re.findall(r"url\(#([^)]+)\)", written)}
     assert len(ids) == len(set(ids))
     assert wanted
     assert wanted <= set(ids)
@@ -197,9 +180,6 @@ def test_drawings_use_the_colours_of_the_page(written):
     for name in set(re.findall(r"var\(--([\w-]+)\)", written)):
         assert written.count(f"--{name}: {figures.PALETTE[name][0]};") == 1
         assert written.count(f"--{name}: {figures.PALETTE[name][1]};") == 1
-
-
-def test_light_colours_differ():
     light = [pair[0] for pair in figures.PALETTE.values()]
     assert len(set(light)) == len(light)
 
@@ -277,10 +257,8 @@ def test_labels_at_the_ends_of_curves_do_not_overlap(ends):
     assert (np.diff(np.sort(spread)) >= plots._LABEL_HEIGHT - 1e-9).all()
     assert max(spread) <= 1
     assert np.argsort(spread, kind="stable").tolist() == np.argsort(ends, kind="stable").tolist()
-
-
-def test_labels_that_do_not_overlap_stay_where_they_are():
-    assert plots._spread([0.1, 0.5, 0.9, 0.7]) == [0.1, 0.5, 0.9, 0.7]
+    if ends[0] == 0.1:  # they do not overlap anyway
+        assert spread == ends
 
 
 def test_names_with_dollar_signs_are_drawn_as_they_are():
