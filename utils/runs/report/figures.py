@@ -95,7 +95,7 @@ def png(figure: Figure) -> bytes:
 
 
 def svg(figure: Figure, *, name: str, label: str) -> Markup:
-    """Render a figure for a page, in the colours that the page's CSS gives to `PALETTE`.
+    """Render a figure for a page, with the names in `PALETTE` as CSS variables for its colours.
 
     Parameters
     ----------

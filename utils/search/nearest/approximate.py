@@ -112,7 +112,7 @@ class ApproximateSearch:
         vectors : ndarray, shape (N, D), float32
             Unit vectors, at least one.
         sample : ndarray, shape (S, D), float32
-            Queries of the kind that will come, at least two: texts lie elsewhere than sounds.
+            Queries of the kind that will come, at least two: texts are not distributed as sounds.
         seed : int
             The same seed and vectors make the same index.
         wanted : float
