@@ -94,3 +94,50 @@ def scores(metrics: dict) -> dict:
 def read_audio(path: Path, *, sample_rate: int | None = None) -> np.ndarray:
     """Decode a whole sound file, as `mono_blocks` does piece by piece."""
     return np.concatenate(list(mono_blocks(path, sample_rate=sample_rate)))
+
+
+def unit(rng, *shape):
+    """Draw float32 unit vectors."""
+    vectors = rng.standard_normal(shape)
+    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
+
+
+def make_retrieval(clip_of_caption, audio, text, logits=None):
+    """Retrieve the slow and obvious way: sort every row of scores."""
+    from utils.datasets.splits import CaptionSplit
+    from utils.evaluation.metrics import Evaluation, single_relevant
+    from utils.runs.report.findings import Retrieval
+
+    clips = np.asarray(clip_of_caption)
+    audio, text = (np.asarray(vectors, dtype=np.float32) for vectors in (audio, text))
+    scores = text @ audio.T
+    order = np.argsort(-scores, axis=1, kind="stable")
+    ranks = 1 + np.array([row.tolist().index(c) for row, c in zip(order, clips, strict=True)])
+    split = CaptionSplit(
+        split="evaluation",
+        cids=np.arange(len(clips)),
+        captions=[f"caption {i}" for i in range(len(clips))],
+        clip_of_caption=clips,
+        clip_names=[f"clip {i}.wav" for i in range(len(audio))],
+        clip_fids=np.arange(len(audio)),
+    )
+    evaluation = Evaluation(
+        ranks=ranks,
+        best=order[:, :10],
+        scores=np.take_along_axis(scores, order[:, :10], axis=1),
+        values=single_relevant(ranks),
+        audio_to_text={},
+        clips=clips,
+    )
+    return Retrieval(split, evaluation, audio, text, logits)
+
+
+def random_retrieval(*, clips: int, with_logits: bool = True):
+    """Make clips with three noisy captions each, and logits of 12 tags."""
+    rng = np.random.default_rng(0)
+    audio = rng.normal(size=(clips, 16))
+    own = np.repeat(np.arange(clips), 3)
+    text = audio[own] + rng.normal(size=(len(own), 16))
+    audio, text = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (audio, text))
+    logits = rng.normal(size=(clips, 12)).astype(np.float32) if with_logits else None
+    return make_retrieval(own, audio, text, logits)

@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from tests.models.test_losses import places
-from tests.search.nearest.test_exact import unit
-from tests.support import load_script, options
+from tests.support import load_script, options, unit
 from utils.benchmark import reference
 from utils.evaluation.evaluate import evaluate
 

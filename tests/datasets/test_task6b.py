@@ -175,8 +175,8 @@ def test_what_is_wrong_with_a_submission_is_said_by_line(tmp_path):
     rows[2][0] = "None of it"
     rows[3] = rows[3][:3]
     assert check(tmp_path, rows) == [
-        "line 2: 'z.wav' is none of the 3 files",
-        "line 3: 'b.wav' stands there more than once",
+        "line 2: 'z.wav' is not one of the 3 files",
+        "line 3: 'b.wav' occurs more than once",
         "line 4: the caption is 'None of it', the query 'None of it.'",
         "line 5: 3 columns, not 4",
     ]

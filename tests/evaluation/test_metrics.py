@@ -120,13 +120,13 @@ def test_bootstrap_interval_of_grouped_values():
 
 
 @pytest.mark.parametrize("ranks", [[], [0, 1], [1.5], [[1, 2]]])
-def test_ranks_that_are_none(ranks):
+def test_invalid_ranks_are_refused(ranks):
     with pytest.raises(ValueError, match=r"ranks must be"):
         metrics.single_relevant(ranks)
 
 
 def test_result_rows_of_another_set_are_refused():
-    with pytest.raises(InputError, match=r"for 1 of 2 queries \(first: 'b'\) it is not known"):
+    with pytest.raises(InputError, match=r"of 1 of 2 queries \(first: 'b'\) are unknown"):
         metrics.score_result_rows(["a", "b"], [["x"], ["x"]], {"a": {"x"}})
 
 

@@ -28,12 +28,12 @@ def test_lists_are_read_as_python_literals(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        (["rain", "__import__('os').system('true')"], "line 2: .* is no list of file names"),
-        (["rain", "[]"], "is no list of file names"),
-        (["rain", "a.wav"], "is no list of file names"),
-        (["rain", "[1]"], "is no list of file names"),
-        (["rain", "[" * 500], "is no list of file names"),
-        (["rain", "['x.wav']"], "'x.wav' is none of the 3 clips"),
+        (["rain", "__import__('os').system('true')"], "line 2: .* is not a list of file names"),
+        (["rain", "[]"], "is not a list of file names"),
+        (["rain", "a.wav"], "is not a list of file names"),
+        (["rain", "[1]"], "is not a list of file names"),
+        (["rain", "[" * 500], "is not a list of file names"),
+        (["rain", "['x.wav']"], "'x.wav' is not one of the 3 clips"),
         ([" ", "['a.wav']"], "the query is empty"),
         (["rain"], "1 columns, not 2"),
     ],
@@ -44,16 +44,12 @@ def test_bad_rows_are_refused(tmp_path, row, message):
         read_relevant_csv(path, NAMES)
 
 
-def test_other_files_are_refused(tmp_path):
-    with pytest.raises(InputError, match="line 1: the header is 'a,b'"):
-        read_relevant_csv(write(tmp_path / "r.csv", [["a", "b"]]), NAMES)
+def test_what_occurs_twice_is_refused(tmp_path):
     twice = [["query", "audio_filenames"], *[["rain", "['a.wav']"]] * 2]
-    with pytest.raises(InputError, match="line 3: the query 'rain' stands there already"):
+    with pytest.raises(InputError, match="line 3: the query 'rain' occurs twice"):
         read_relevant_csv(write(tmp_path / "r.csv", twice), NAMES)
-    with pytest.raises(InputError, match="line 1: the header is 'query,x'"):
-        read_result_table(write(tmp_path / "r.csv", [["query", "x"], ["a", "b"]]))
     table = [["caption", "file_name_1", "file_name_2"], ["rain", "a.wav", "a.wav"]]
-    with pytest.raises(InputError, match="line 2: a file name stands there more than once"):
+    with pytest.raises(InputError, match="line 2: a file name occurs more than once"):
         read_result_table(write(tmp_path / "r.csv", table))
 
 
@@ -62,11 +58,12 @@ def scores_in(text):
     return [float(cell) for cell in line.split()[1:]]
 
 
-def test_a_runs_own_results_are_scored_as_the_run_scored_them(small_demo, tmp_path, capsys):
+def test_a_runs_own_results_are_scored_as_the_run_scored_them(
+    small_demo, trained, tmp_path, capsys
+):
     settings = options(settings_for(small_demo, outputs=tmp_path))
     main = load_script("main").main
-    main(settings)
-    (run,) = (tmp_path / "demo").iterdir()
+    run = trained.parent
     wanted = json.loads((run / "metrics.json").read_text())["scores"]
     capsys.readouterr()
     main(["score", str(run / "test.output.csv"), *settings])
@@ -74,16 +71,15 @@ def test_a_runs_own_results_are_scored_as_the_run_scored_them(small_demo, tmp_pa
     assert scores_in(out) == [round(value, 3) for value in wanted.values()]
     assert "AP@10 is divided by min(number of relevant clips, 10)" in out
 
-    # Queries of one's own, with several relevant clips: their order is the model's.
+    # The user's own queries, with several relevant clips.
     split = splits.load_captions(small_demo / "processed", "evaluation")
     first = [split.captions[list(split.clip_of_caption).index(clip)] for clip in (0, 1)]
     rows = [["query", "audio_filenames"], *([q, str(split.clip_names)] for q in first)]
     relevant = write(tmp_path / "relevant.csv", rows)
-    checkpoint = str(run / "checkpoint_best.pt")
-    arguments = ["evaluate", "--checkpoint", checkpoint, "--relevant", str(relevant)]
+    arguments = ["evaluate", "--checkpoint", str(trained), "--relevant", str(relevant)]
     main([*arguments, "--divide-ap-by", "all"])
     out = capsys.readouterr().out
-    # All ten clips are relevant, so that whatever the order, the first holds a tenth of them.
+    # All ten clips are relevant: in any order, the first result is a tenth of them.
     assert scores_in(out) == [0.1, 0.5, 1.0, 1.0]
     assert "AP@10 is divided by the number of relevant clips" in out
     rows = [["query", "audio_filenames"], [first[0], str([split.clip_names[0]])]]

@@ -1,7 +1,9 @@
 import ast
 import re
+import socket
 
 import pytest
+from huggingface_hub import ModelCard
 
 from utils.checkpoints.checkpoint import save_checkpoint
 from utils.checkpoints.exporting import exported_config
@@ -35,13 +37,31 @@ def config_of(model: Model = DEFAULT, passt=None, sentence_model=None):
     )
 
 
-def test_scores_stand_with_their_intervals_and_chance():
+def test_scores_have_intervals_and_chance_beside_them():
     card = model_card(config_of(), METRICS, [Source("clotho")])
     assert "| chance | 0.010 | 0.010 | 0.010 | 0.010 |" in card
     assert "| **this model** | 0.100 | 0.250 | 0.500 | 0.200 |" in card
     assert "0.150–0.300" in card
     assert "5225 captions of 1045 clips" in card
     assert "Synthetic" not in card
+
+
+def test_the_hub_can_read_the_head_and_is_not_asked(monkeypatch):
+    def refuse(*_, **__):
+        raise AssertionError("a card needs no network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    written = model_card(config_of(), METRICS, [Source("clotho")])
+    head = ModelCard(written).data
+    assert (head.license, head.pipeline_tag, head.language) == ("other", "feature-extraction", "en")
+    assert (head.datasets, head.metrics) == (["clotho"], list(SCORES))
+    assert "text-to-audio-retrieval" in head.tags
+    read = {result.metric_type: result.metric_value for result in head.eval_results}
+    assert read == SCORES
+    assert {result.dataset_split for result in head.eval_results} == {"evaluation"}
+    unscored = ModelCard(model_card(config_of(), None, [Source("clotho", synthetic=True)])).data
+    assert (unscored.datasets, unscored.eval_results) == (None, None)
+    assert "synthetic" in unscored.tags
 
 
 @pytest.mark.parametrize("metrics", [None, {"trained_on": "clotho"}])
@@ -65,7 +85,7 @@ def test_terms_are_those_of_the_data():
     assert "Google" not in plain
 
 
-def test_synthetic_data_is_called_so_and_nothing_else():
+def test_synthetic_data_is_named_as_such_and_nothing_else():
     card = model_card(config_of(), METRICS, [Source("clotho", synthetic=True)])
     assert "**Synthetic sounds.**" in card
     assert "Synthetic sounds with captions, in the layout of Clotho" in card
@@ -73,7 +93,7 @@ def test_synthetic_data_is_called_so_and_nothing_else():
     assert "K. Drossos" not in card
 
 
-def test_the_networks_are_named_or_said_to_be_unknown():
+def test_the_networks_are_named_or_unknown():
     passt = {
         **{"model": "passt_20sec", "weights_sha256": "a" * 64, "precision": "bf16"},
         **{"sample_rate": 32000, "window_seconds": 20, "hop_seconds": 2.5},

@@ -1,6 +1,10 @@
-"""Retrieval metrics: arrays in, floats out. Shapes: N queries, K results per query, G groups."""
+"""Retrieval metrics: arrays in, floats out.
+
+Shapes: N queries, K results per query, P pairs of a clip and a caption, C clips.
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,11 +13,55 @@ from utils.runtime.errors import InputError
 
 METRICS = ("R@1", "R@5", "R@10", "mAP@10")
 CUTOFF = 10
-# By what AP@10 is divided where a query has several relevant clips, in words for the output.
+# What AP@10 is divided by if a query has several relevant clips, in words for the output.
 AP_CONVENTIONS = {
     "cutoff": f"min(number of relevant clips, {CUTOFF})",
     "all": "the number of relevant clips",
 }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model retrieves for each caption of a split.
+
+    Attributes
+    ----------
+    ranks : ndarray, shape (P,)
+        Rank of each caption's own clip, from 1.
+    best : ndarray, shape (P, up to 10)
+        Rows of the best clips.
+    scores : ndarray, shape (P, up to 10)
+        Their scores.
+    values : dict of str to ndarray, shape (P,)
+        R@1, R@5, R@10 and mAP@10 of each caption.
+    audio_to_text : dict of str to ndarray, shape (C,)
+        The other direction, if requested: each clip ranks all captions. R@k is 1 if any caption of
+        the clip is among the first k; AP@10 is divided by min(number of its captions, 10).
+    clips : ndarray, shape (P,), int
+        Each caption's own clip.
+
+    """
+
+    ranks: NDArray[np.int64]
+    best: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    values: dict[str, NDArray[np.float64]]
+    audio_to_text: dict[str, NDArray[np.float64]]
+    clips: NDArray[np.int64]
+
+    def means(self) -> dict[str, float]:
+        """Average over the captions: the metrics."""
+        return {name: float(self.values[name].mean()) for name in METRICS}
+
+    def intervals(self, *, seed: int) -> dict[str, tuple[float, float]]:
+        """Compute 95 % bootstrap intervals of the metrics, over captions grouped by clip."""
+        return {
+            name: bootstrap_interval(self.values[name], self.clips, seed=seed) for name in METRICS
+        }
+
+    def audio_to_text_means(self) -> dict[str, float]:
+        """Average over the clips: the metrics of audio-to-text retrieval."""
+        return {name: float(self.audio_to_text[name].mean()) for name in METRICS}
 
 
 def single_relevant(ranks: ArrayLike) -> dict[str, NDArray[np.float64]]:
@@ -34,6 +82,14 @@ def single_relevant(ranks: ArrayLike) -> dict[str, NDArray[np.float64]]:
     ------
     ValueError
         If there are no ranks, or one is below 1.
+
+    Examples
+    --------
+    >>> values = single_relevant([1, 4, 12])
+    >>> values["R@5"].tolist()
+    [1.0, 1.0, 0.0]
+    >>> values["mAP@10"].tolist()
+    [1.0, 0.25, 0.0]
 
     """
     ranks = _checked_ranks(ranks)
@@ -96,16 +152,24 @@ def score_hits(
     hits : array_like, shape (N, K), bool
         Best result first; K at least 10, or as many as there are.
     relevant : array_like, shape (N,), int
-        How many relevant items each query has.
+        Number of relevant items of each query.
     recall : {'share', 'any'}
-        R@k is the share of the relevant items among the first k ('share'), or 1 if any of them is
-        there ('any', usual for audio-to-text retrieval with several captions per clip).
+        R@k is the share of the relevant items that are among the first k ('share'), or 1 if any of
+        them is ('any', usual for audio-to-text retrieval with several captions per clip).
     divide_by : {'cutoff', 'all'}
         See `several_relevant`.
 
     Returns
     -------
     dict of str to ndarray, shape (N,)
+
+    Examples
+    --------
+    A query with two relevant items, at ranks 1 and 4: AP = (1/1 + 2/4) / 2.
+
+    >>> values = score_hits([[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]], [2])
+    >>> {name: value.tolist() for name, value in values.items()}
+    {'R@1': [0.5], 'R@5': [1.0], 'R@10': [1.0], 'mAP@10': [0.75]}
 
     """
     hits, relevant = np.asarray(hits, dtype=bool), np.asarray(relevant)
@@ -121,7 +185,7 @@ def score_hits(
 
 
 def chance(clips: int) -> dict[str, float]:
-    """Compute what a random order of `clips` clips scores on average, one of them relevant."""
+    """Compute the expected scores of a random order of `clips` clips, one of them relevant."""
     if clips < 1:
         raise ValueError(f"{clips} clips")
     values = {f"R@{k}": min(k, clips) / clips for k in (1, 5, 10)}
@@ -142,7 +206,16 @@ def bootstrap_interval(
     level: float = 0.95,
     resamples: int = 2000,
 ) -> tuple[float, float]:
-    """Estimate a confidence interval of a mean: `bootstrap_intervals` of values of shape (N,)."""
+    """Estimate a confidence interval of a mean: `bootstrap_intervals` of values of shape (N,).
+
+    Examples
+    --------
+    Two clips with three captions each: whole clips are resampled, so that the mean is often 0 or 1.
+
+    >>> bootstrap_interval([1, 1, 1, 0, 0, 0], [7, 7, 7, 8, 8, 8], seed=0)
+    (0.0, 1.0)
+
+    """
     low, high = bootstrap_intervals(
         np.asarray(values, dtype=float)[..., np.newaxis],
         groups,
@@ -163,15 +236,15 @@ def bootstrap_intervals(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Estimate confidence intervals of means, by the percentile bootstrap over groups.
 
-    The captions of a clip share its fate, so whole clips are resampled (Efron and Tibshirani,
+    Captions of one clip are not independent, so whole clips are resampled (Efron and Tibshirani,
     "An introduction to the bootstrap", 1993, chapters 8 and 13).
 
     Parameters
     ----------
     values : array_like, shape (N, M)
-        M measures of each query; all are resampled together.
+        M values of each query; all are resampled together.
     groups : array_like, shape (N,), int
-        Which clip each query belongs to.
+        The clip that each query belongs to.
     seed : int
     level : float
         Of confidence, in (0, 1).
@@ -211,34 +284,19 @@ def score_result_rows(
     *,
     divide_by: str = "cutoff",
 ) -> dict[str, NDArray[np.float64]]:
-    """Score a table of results against the clips that are relevant to each query.
-
-    Parameters
-    ----------
-    queries : sequence of N str
-        Verbatim.
-    retrieved : sequence of N sequences of str
-        Clip names, best first.
-    relevant : dict of str to set of str
-        The clips of each query.
-    divide_by : {'cutoff', 'all'}
-        See `several_relevant`.
-
-    Returns
-    -------
-    dict of str to ndarray, shape (N,)
+    """Score a table of results, as `several_relevant` does, by the relevant clips of each query.
 
     Raises
     ------
     InputError
-        If it is not known which clips are relevant to a query.
+        If the relevant clips of a query are unknown.
 
     """
     unknown = [query for query in queries if query not in relevant]
     if unknown:
         raise InputError(
-            f"for {len(unknown)} of {len(queries)} queries (first: {unknown[0]!r}) it is not known "
-            "which clips are relevant: these results are for another set."
+            f"the relevant clips of {len(unknown)} of {len(queries)} queries (first: "
+            f"{unknown[0]!r}) are unknown: these results are for another set."
         )
     return several_relevant(retrieved, [relevant[query] for query in queries], divide_by=divide_by)
 

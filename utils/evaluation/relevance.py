@@ -1,7 +1,4 @@
-"""Tables of queries: which clips are relevant to each, and which a system found.
-
-N queries.
-"""
+"""Which clips are relevant to each query. N queries."""
 
 import ast
 from pathlib import Path
@@ -11,8 +8,6 @@ from utils.files import tables
 from utils.runtime.errors import InputError, raise_if_any
 
 RELEVANT_HEADER = ["query", "audio_filenames"]
-
-
 _ADVICE = "Each row is a query and a list of file names: \"['a.wav', 'b.wav']\", in quotes."
 
 
@@ -22,9 +17,9 @@ def read_relevant_csv(path: Path, clip_names: list[str]) -> dict[str, set[str]]:
     Parameters
     ----------
     path : Path
-        CSV with the header query,audio_filenames; the file names of a query stand in one cell,
-        as a list in Python's notation: ``"['a.wav', 'b.wav']"``. It is read as a literal: nothing
-        in it is run.
+        CSV with the header query,audio_filenames. One cell holds the file names of a query, as a
+        list in Python's notation: ``"['a.wav', 'b.wav']"``. It is parsed as a literal and never
+        run.
     clip_names : list of str
         The file names that may occur.
 
@@ -36,7 +31,18 @@ def read_relevant_csv(path: Path, clip_names: list[str]) -> dict[str, set[str]]:
     Raises
     ------
     InputError
-        If the file is missing or wrong: one message with all problems, the first ten in words.
+        If the file is missing or invalid: one message that counts all problems and shows ten.
+
+    Examples
+    --------
+    >>> import csv, tempfile
+    >>> with tempfile.NamedTemporaryFile("w") as file:
+    ...     rows = [["query", "audio_filenames"], ["rain", "['a.wav', 'b.wav']"]]
+    ...     csv.writer(file).writerows(rows)
+    ...     file.flush()
+    ...     relevant = read_relevant_csv(Path(file.name), ["a.wav", "b.wav", "c.wav"])
+    >>> sorted(relevant["rain"])
+    ['a.wav', 'b.wav']
 
     """
     rows = tables.read_csv(path)
@@ -51,9 +57,9 @@ def read_relevant_csv(path: Path, clip_names: list[str]) -> dict[str, set[str]]:
     for line, cells in rows[1:]:
         query, names, problem = _read_row(cells)
         if query in relevant:
-            problem = f"the query {query!r} stands there already"
+            problem = f"the query {query!r} occurs twice"
         elif unknown := sorted(set(names) - known):
-            problem = f"{unknown[0]!r} is none of the {len(known)} clips"
+            problem = f"{unknown[0]!r} is not one of the {len(known)} clips"
         if problem:
             problems.append(f"line {line}: {problem}")
         relevant[query] = set(names)
@@ -62,7 +68,7 @@ def read_relevant_csv(path: Path, clip_names: list[str]) -> dict[str, set[str]]:
 
 
 def relevant_by_caption(split: CaptionSplit) -> dict[str, set[str]]:
-    """Take the clips that each caption of a split was written for: mostly one."""
+    """Map each caption of a split to the clips that it was written for, usually one."""
     relevant: dict[str, set[str]] = {}
     for caption, clip in zip(split.captions, split.clip_of_caption.tolist(), strict=True):
         relevant.setdefault(caption, set()).add(split.clip_names[clip])
@@ -70,7 +76,7 @@ def relevant_by_caption(split: CaptionSplit) -> dict[str, set[str]]:
 
 
 def _read_row(cells: list[str]) -> tuple[str, list[str], str | None]:
-    """Take query, file names and what is wrong with them."""
+    """Return query, file names and what is wrong with them."""
     query = cells[0]
     if len(cells) != len(RELEVANT_HEADER):
         return query, [], f"{len(cells)} columns, not {len(RELEVANT_HEADER)}"
@@ -81,5 +87,5 @@ def _read_row(cells: list[str]) -> tuple[str, list[str], str | None]:
     except (ValueError, SyntaxError, MemoryError, RecursionError):
         names = None
     if not (isinstance(names, list) and names and all(isinstance(name, str) for name in names)):
-        return query, [], f"{cells[1][:200]!r} is no list of file names"
+        return query, [], f"{cells[1][:200]!r} is not a list of file names"
     return query, names, None

@@ -1,31 +1,18 @@
 """Tables of the clips found for each query: written, read and checked.
 
-N queries, C clips.
+The challenge's form is caption,file_name_1,...,file_name_10, best first. N queries, C clips.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.evaluation.ranking import RESULTS
+from utils.evaluation.metrics import CUTOFF
 from utils.files import tables
-from utils.files.tables import write_csv
 from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError, raise_if_any
-
-
-def write_score_matrix(
-    path: Path, scores: NDArray[np.float32], queries: Sequence[str], names: Sequence[str]
-) -> None:
-    """Write all scores as HDF5: ``scores`` (N, C), ``queries`` (N,) and ``file_names`` (C,)."""
-    text = h5py.string_dtype("utf-8")
-    with atomic_write(path, "w+b") as stream, h5py.File(stream, "w") as file:
-        file.create_dataset("scores", data=scores)
-        file.create_dataset("queries", data=list(queries), dtype=text)
-        file.create_dataset("file_names", data=list(names), dtype=text)
 
 
 def result_header(results: int) -> list[str]:
@@ -36,7 +23,7 @@ def result_header(results: int) -> list[str]:
 def write_result_table(
     path: Path, captions: Sequence[str], names: Sequence[str], best: NDArray[np.int64]
 ) -> None:
-    """Write the challenge's result table: caption, file_name_1, ..., file_name_10.
+    """Write a result table.
 
     Parameters
     ----------
@@ -49,13 +36,13 @@ def write_result_table(
 
     """
     with atomic_write(path, "w") as file:
-        write_csv(file, [result_header(best.shape[1])])
+        tables.write_csv(file, [result_header(best.shape[1])])
         rows = zip(captions, best, strict=True)
-        write_csv(file, ([caption, *(names[i] for i in row)] for caption, row in rows))
+        tables.write_csv(file, ([caption, *(names[i] for i in row)] for caption, row in rows))
 
 
 def read_result_table(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Read a table of results in the challenge's form: caption,file_name_1,...,file_name_10.
+    """Read a result table, with any number of file names per row.
 
     Returns
     -------
@@ -66,19 +53,19 @@ def read_result_table(path: Path) -> tuple[list[str], list[list[str]]]:
     Raises
     ------
     InputError
-        If the file is missing, in another form, or names a clip twice for a query.
+        If the file is missing, has another form, or names a clip twice for a query.
 
     """
     rows = tables.read_csv(path)
     header = rows[0][1] if rows else []
     if header != result_header(max(1, len(header) - 1)):
-        raise InputError(tables.header_problem(path, header, ",".join(result_header(RESULTS))))
+        raise InputError(tables.header_problem(path, header, ",".join(result_header(CUTOFF))))
     if len(rows) < 2:
-        raise InputError(f"{path} has a header and no row of a query.")
+        raise InputError(f"{path} has a header and no queries.")
     problems = [
         f"line {line}: {len(cells)} columns, not {len(header)}"
         if len(cells) != len(header)
-        else f"line {line}: a file name stands there more than once"
+        else f"line {line}: a file name occurs more than once"
         for line, cells in rows[1:]
         if len(cells) != len(header) or len(set(cells[1:])) < len(cells) - 1
     ]
@@ -87,21 +74,16 @@ def read_result_table(path: Path) -> tuple[list[str], list[list[str]]]:
 
 
 def check_submission(path: Path, queries: list[str], names: list[str]) -> list[str]:
-    """List what is wrong with a submission: an empty list if nothing is.
+    """List what is wrong with a submission, each problem with its line; empty if it is valid.
 
     Parameters
     ----------
     path : Path
-        CSV with the header caption, file_name_1, ..., file_name_10.
+        A result table.
     queries : list of N str
         Verbatim, in the order that the rows must have.
     names : list of C str
         The file names that may occur.
-
-    Returns
-    -------
-    list of str
-        Each with its line.
 
     Raises
     ------
@@ -110,7 +92,7 @@ def check_submission(path: Path, queries: list[str], names: list[str]) -> list[s
 
     """
     rows = tables.read_csv(path)
-    header = result_header(min(RESULTS, len(names)))
+    header = result_header(min(CUTOFF, len(names)))
     if not rows or rows[0][1] != header:
         found = ",".join(rows[0][1]) if rows else ""
         return [f"line 1: the header is {found[:200]!r}, and must be {','.join(header)}"]
@@ -125,10 +107,23 @@ def check_submission(path: Path, queries: list[str], names: list[str]) -> list[s
         if cells[0] != query:
             problems.append(f"line {line}: the caption is {cells[0]!r}, the query {query!r}")
         problems += [
-            f"line {line}: {name!r} is none of the {len(names)} files"
+            f"line {line}: {name!r} is not one of the {len(names)} files"
             for name in cells[1:]
             if name not in known
         ]
         repeated = sorted({name for name in cells[1:] if cells[1:].count(name) > 1})
-        problems += [f"line {line}: {name!r} stands there more than once" for name in repeated]
+        problems += [f"line {line}: {name!r} occurs more than once" for name in repeated]
     return problems
+
+
+def write_score_matrix(
+    path: Path, scores: NDArray[np.float32], queries: Sequence[str], names: Sequence[str]
+) -> None:
+    """Write all scores as HDF5: ``scores`` (N, C), ``queries`` (N,) and ``file_names`` (C,)."""
+    import h5py  # slow to import, and checking a submission does not need it
+
+    text = h5py.string_dtype("utf-8")
+    with atomic_write(path, "w+b") as stream, h5py.File(stream, "w") as file:
+        file.create_dataset("scores", data=scores)
+        file.create_dataset("queries", data=list(queries), dtype=text)
+        file.create_dataset("file_names", data=list(names), dtype=text)

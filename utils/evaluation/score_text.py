@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from utils.datasets.splits import CaptionSplit
-from utils.evaluation import metrics, score_text
-from utils.evaluation.evaluate import Evaluation
-from utils.evaluation.metrics import METRICS
+from utils.evaluation import metrics
+from utils.evaluation.metrics import METRICS, Evaluation
 
 _NAME_WIDTH = 42
 _CAPTION_WIDTH = 90
@@ -16,7 +15,7 @@ _CAPTION_WIDTH = 90
 def score_table(
     rows: Mapping[str, Mapping[str, float]], intervals: Mapping[str, tuple[float, float]]
 ) -> str:
-    """Set out scores, one row each, and the 95 % interval of the last.
+    """Format a table of scores, and the 95 % interval of the last row.
 
     Parameters
     ----------
@@ -36,7 +35,7 @@ def score_table(
 
 
 def audio_to_text_line(scores: Mapping[str, float]) -> str:
-    """Sum up audio-to-text retrieval in one line."""
+    """Summarise audio-to-text retrieval in one line."""
     numbers = "  ".join(f"{name} {scores[name]:.3f}" for name in METRICS)
     return f"audio to text (any own caption counts for R@k): {numbers}"
 
@@ -67,7 +66,7 @@ def examples(split: CaptionSplit, evaluation: Evaluation, *, count: int = 3, top
 
 
 def epoch_line(row: Mapping[str, float], epochs: int, *, best: bool) -> str:
-    """Sum up an epoch in one line."""
+    """Summarise an epoch in one line."""
     return (
         f"epoch {row['epoch']:>3}/{epochs}  loss {row['train_loss']:.4f}  "
         f"validation {row['validation_loss']:.4f}  "
@@ -75,14 +74,9 @@ def epoch_line(row: Mapping[str, float], epochs: int, *, best: bool) -> str:
     )
 
 
-def _shorten(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
 def captions_and_clips(split: CaptionSplit) -> str:
     """Count a split, e.g. '300 captions of 60 clips'."""
-    counts: Sequence[int] = (len(split.captions), len(split.clip_names))
-    return f"{counts[0]} captions of {counts[1]} clips"
+    return f"{len(split.captions)} captions of {len(split.clip_names)} clips"
 
 
 def score_queries(
@@ -93,7 +87,7 @@ def score_queries(
     divide_by: str,
     seed: int,
 ) -> str:
-    """Score what was found for queries that may have several relevant clips.
+    """Format the scores of results for queries that may have several relevant clips.
 
     Parameters
     ----------
@@ -105,17 +99,17 @@ def score_queries(
     Returns
     -------
     str
-        Scores, their 95 % intervals, and how they are meant.
+        Scores, their 95 % intervals, and how they are defined.
 
     Raises
     ------
     InputError
-        If it is not known which clips are relevant to a query.
+        If the relevant clips of a query are unknown.
 
     """
     values = metrics.score_result_rows(queries, found, relevant, divide_by=divide_by)
     each = np.arange(len(queries))
-    table = score_text.score_table(
+    table = score_table(
         {"scores": {name: float(value.mean()) for name, value in values.items()}},
         {
             name: metrics.bootstrap_interval(value, each, seed=seed)
@@ -126,3 +120,7 @@ def score_queries(
         f"{table}\nR@k is the share of a query's relevant clips among the first k; AP@10 is "
         f"divided by {metrics.AP_CONVENTIONS[divide_by]}"
     )
+
+
+def _shorten(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

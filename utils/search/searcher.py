@@ -120,7 +120,7 @@ class Searcher:
             features_of=self._features,
             nearest=nearest(
                 embeddings,
-                path=derived / f"nearest-{self._digest}.safetensors",
+                path=derived / f"nearest-{self._digest}.faiss",
                 sample=self._sample_queries() if many else _NO_SAMPLE,
                 progress=partial(progress, description="indexing", unit="steps"),
             ),

@@ -1,54 +1,15 @@
 import numpy as np
 import pytest
 
-from utils.datasets.splits import CaptionSplit
+from tests.support import make_retrieval, random_retrieval
 from utils.evaluation import metrics
-from utils.evaluation.evaluate import Evaluation
 from utils.runs.report import findings
-from utils.runs.report.findings import Retrieval
 from utils.runs.report.space import space_map
-
-
-def make_retrieval(clip_of_caption, audio, text, logits=None) -> Retrieval:
-    """Retrieve the slow and obvious way: sort every row of scores."""
-    clips = np.asarray(clip_of_caption)
-    audio, text = (np.asarray(vectors, dtype=np.float32) for vectors in (audio, text))
-    scores = text @ audio.T
-    order = np.argsort(-scores, axis=1, kind="stable")
-    ranks = 1 + np.array([row.tolist().index(c) for row, c in zip(order, clips, strict=True)])
-    split = CaptionSplit(
-        split="evaluation",
-        cids=np.arange(len(clips)),
-        captions=[f"caption {i}" for i in range(len(clips))],
-        clip_of_caption=clips,
-        clip_names=[f"clip {i}.wav" for i in range(len(audio))],
-        clip_fids=np.arange(len(audio)),
-    )
-    evaluation = Evaluation(
-        ranks=ranks,
-        best=order[:, :10],
-        scores=np.take_along_axis(scores, order[:, :10], axis=1),
-        values=metrics.single_relevant(ranks),
-        audio_to_text={},
-        clips=clips,
-    )
-    return Retrieval(split, evaluation, audio, text, logits)
-
-
-def random_retrieval(*, clips: int, seed: int = 0, with_logits: bool = True) -> Retrieval:
-    rng = np.random.default_rng(seed)
-    audio = rng.normal(size=(clips, 16))
-    own = np.repeat(np.arange(clips), 3)
-    text = audio[own] + rng.normal(size=(len(own), 16))
-    audio, text = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (audio, text))
-    logits = rng.normal(size=(clips, 12)).astype(np.float32) if with_logits else None
-    return make_retrieval(own, audio, text, logits)
-
 
 LABELS = [f"tag {i}" for i in range(12)]
 
 
-def test_the_curve_is_the_scores_at_1_5_and_10():
+def test_the_curve_equals_the_scores_at_1_5_and_10():
     retrieval = random_retrieval(clips=40)
     evaluation = retrieval.evaluation
     curve = findings.recall_curve(evaluation.ranks, evaluation.clips, clips=40, seed=3)
@@ -138,7 +99,7 @@ def test_tags_are_scored_over_the_captions_of_their_clips():
     assert first.interval[0] < first.precision < first.interval[1] + 1e-9
 
 
-def test_of_many_tags_the_best_and_the_worst_are_told():
+def test_of_many_tags_only_the_best_and_the_worst_are_kept():
     retrieval = random_retrieval(clips=60)
     every = findings.tag_scores(retrieval, LABELS, count=6, seed=1)
     some = findings.tag_scores(retrieval, LABELS, count=2, seed=1)
@@ -170,7 +131,7 @@ def test_the_map_puts_captions_beside_the_clips_they_find():
             assert (end <= among.max(axis=0) + 1e-6).all()
 
 
-def test_the_map_names_the_commonest_tags():
+def test_the_map_names_the_most_common_tags():
     logits = np.zeros((30, 12), np.float32)
     logits[np.arange(30), [7] * 15 + [3] * 10 + [0, 1, 2, 4, 5]] = 1
     retrieval = random_retrieval(clips=30)
@@ -201,7 +162,7 @@ def test_few_clips_have_a_map_too(clips):
     assert (places.group.tolist(), places.group_names) == ([-1] * clips, [])
 
 
-def test_of_very_many_clips_the_map_shows_a_sample(monkeypatch):
+def test_the_map_shows_a_sample_of_very_many_clips(monkeypatch):
     monkeypatch.setattr("utils.runs.report.space._SHOWN_CLIPS", 10)
     places = space_map(random_retrieval(clips=100), LABELS, groups=8, seed=0)
     assert places.clips.tolist() == [0, 11, 22, 33, 44, 55, 66, 77, 88, 99]

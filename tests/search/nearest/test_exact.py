@@ -1,14 +1,10 @@
 import numpy as np
 import pytest
 
+from tests.support import unit
 from utils.runtime.errors import InputError
 from utils.search.nearest import exact
 from utils.search.nearest.exact import ExactSearch
-
-
-def unit(rng, *shape):
-    vectors = rng.standard_normal(shape)
-    return (vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)).astype(np.float32)
 
 
 def plainly(vectors, queries, k, among=None):
@@ -26,7 +22,8 @@ def plainly(vectors, queries, k, among=None):
 @pytest.fixture(params=[None, 40, 3], ids=["whole", "chunks", "row by row"])
 def _chunks(request, monkeypatch):
     if request.param:
-        monkeypatch.setattr(exact, "_CHUNK_SCORES", request.param)
+        monkeypatch.setattr(exact, "_CHUNK", request.param)
+        monkeypatch.setattr(exact, "_SCORES", request.param)
         monkeypatch.setattr(exact, "_GATHERED", request.param)
         monkeypatch.setattr(exact, "_QUERIES", 3)
         monkeypatch.setattr(exact, "_RESCORED", 2)
@@ -80,7 +77,7 @@ def test_there_may_be_fewer_rows_than_wanted_or_none():
     assert ExactSearch(vectors[:0]).search(vectors, 10)[0].shape == (3, 0)
 
 
-def test_a_mapped_file_is_searched_where_it_lies(tmp_path, recwarn):
+def test_a_mapped_file_is_searched_in_place(tmp_path, recwarn):
     rng = np.random.default_rng(3)
     vectors, queries = unit(rng, 40, 8), unit(rng, 2, 8)
     np.save(tmp_path / "vectors.npy", vectors)

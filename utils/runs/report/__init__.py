@@ -1,4 +1,4 @@
-"""report.html of a run: scores, curves, queries, tags, a map, and how to repeat it."""
+"""report.html of a run: scores, curves, queries, tags, a map, and how to reproduce it."""
 
 from utils.runs.report.writing import write_report
 

@@ -1,6 +1,6 @@
 """From axes to pictures: one drawing as PNG for paper, and as SVG in the colours of its page.
 
-Drawn small, so that they stay legible side by side on a desk and one below the other on a phone.
+Drawings are small, so that they are legible side by side on a desk and in a column on a phone.
 """
 
 import io
@@ -9,14 +9,13 @@ from collections.abc import Callable
 from typing import Any
 
 import matplotlib
+from markupsafe import Markup, escape
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from utils.runs.report.markup import Html, escape
-
-# By name: the colour on a light page, and on a dark one. All light ones differ, as it is by them
-# that the colours of a drawing are told apart.
+# By name: the colour on a light page, and on a dark one. All light ones differ, because `svg`
+# replaces them by name.
 PALETTE = {
     "paper": ("#ffffff", "#14171c"),
     "ink": ("#1d232b", "#e7e9ec"),
@@ -46,7 +45,7 @@ _STYLE = {
     "axes.spines.top": False,
     "figure.facecolor": LIGHT["paper"],
     "axes.facecolor": "none",
-    "font.family": "DejaVu Sans",  # comes with matplotlib, so that pictures are the same anywhere
+    "font.family": "DejaVu Sans",  # comes with matplotlib: pictures are the same everywhere
     "font.size": 9,
     "legend.fontsize": 9,
     "legend.frameon": False,
@@ -75,9 +74,9 @@ def draw(
     Parameters
     ----------
     plot : callable
-        Takes the axes, and the arguments and options that follow.
+        Receives the axes, and the arguments and options that follow.
     height : float
-        Of the figure, in inches; all are equally wide.
+        Of the figure, in inches; the width is always the same.
 
     """
     with matplotlib.rc_context(_STYLE):
@@ -95,8 +94,8 @@ def png(figure: Figure) -> bytes:
     return content.getvalue()
 
 
-def svg(figure: Figure, *, name: str, label: str) -> Html:
-    """Render a figure for a page, in the colours that the page's CSS gives to `PALETTE`.
+def svg(figure: Figure, *, name: str, label: str) -> Markup:
+    """Render a figure for a page, with the names in `PALETTE` as CSS variables for its colours.
 
     Parameters
     ----------
@@ -113,15 +112,15 @@ def svg(figure: Figure, *, name: str, label: str) -> Html:
         figure.savefig(content, format="svg", transparent=True, metadata={"Date": None})
     drawing = content.getvalue()
     drawing = drawing[drawing.index("<svg") :]
-    # Its general style would hold for the whole page, and the ids of its groups, which nothing
-    # refers to, stand in every drawing.
+    # Its general style would apply to the whole page. Ids of groups repeat in every drawing,
+    # and nothing refers to them.
     drawing = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", drawing, flags=re.DOTALL)
     drawing = re.sub(r'<g id="[^"]*"', "<g", drawing)
-    drawing = re.sub(r" font-family: [^;]*;", "", drawing)  # the page's own
+    drawing = re.sub(r" font-family: [^;]*;", "", drawing)  # the page sets it
     drawing = re.sub(r"\s*\n\s*", " ", drawing)
     view = re.search(r'viewBox="[^"]*"', drawing).group()
     opening = f'<svg role="img" {view} aria-label="{escape(label)}">'
     drawing = re.sub(r"<svg[^>]*>", lambda _: opening, drawing, count=1)
     for colour, light in LIGHT.items():
         drawing = drawing.replace(light, f"var(--{colour})")
-    return Html(drawing)
+    return Markup(drawing)

@@ -1,4 +1,4 @@
-"""What a model makes of a test split, beyond its scores: the numbers behind a run's report.
+"""How a model does on a test split, beyond its scores: the numbers behind a run's report.
 
 Shapes: N captions, C clips, K AudioSet classes, D dimension of the shared space.
 """
@@ -16,13 +16,13 @@ from utils.evaluation.evaluate import Evaluation, LoadedSplit, evaluate
 from utils.evaluation.metrics import CUTOFF, bootstrap_interval, bootstrap_intervals
 
 CURVE_LENGTH = 100  # the recall curve goes up to R@100
-TOP_TAGS = 3  # that a clip is said to have
+TOP_TAGS = 3  # that a clip counts as having
 SHOWN_RESULTS = 3  # per query
 
 
 @dataclass(frozen=True)
 class Retrieval:
-    """A test split as a model sees it.
+    """A test split, embedded and retrieved by a model.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Retrieval:
     audio : ndarray, shape (C, D)
     text : ndarray, shape (N, D)
     logits : ndarray, shape (C, K), or None
-        Of AudioSet; None where the model does not read them.
+        Of AudioSet; None if the model does not read them.
 
     """
 
@@ -48,7 +48,7 @@ class Retrieval:
         return np.einsum("nd,nd->n", self.text, self.audio[self.evaluation.clips])
 
     def tags_of(self, clip: int, names: Sequence[str]) -> list[str]:
-        """Name the likeliest tags of a clip, best first."""
+        """Name the most probable tags of a clip, best first."""
         if self.logits is None:
             return []
         return [names[tag] for tag in top_tags(self.logits[clip][np.newaxis])[0]]
@@ -61,7 +61,7 @@ def retrieve(model: nn.Module, part: LoadedSplit, *, logits: Tensor | None) -> R
     Parameters
     ----------
     model : nn.Module
-    part : Part
+    part : LoadedSplit
     logits : Tensor, shape (C, K), or None
         AudioSet logits of the clips.
 
@@ -78,7 +78,7 @@ def retrieve(model: nn.Module, part: LoadedSplit, *, logits: Tensor | None) -> R
 
 @dataclass(frozen=True)
 class RecallCurve:
-    """R@k for k = 1, 2, ...: mean, 95 % interval, and what a random order would score."""
+    """R@k for k = 1, 2, ...: mean, 95 % interval, and the score of a random order."""
 
     k: NDArray[np.int64]
     share: NDArray[np.float64]
@@ -100,7 +100,7 @@ def recall_curve(
     clips : int
         C.
     seed : int
-        Of the bootstrap: with that of the scores, the intervals are theirs.
+        Of the bootstrap: the seed of the scores gives the same intervals.
 
     """
     k = np.arange(1, min(CURVE_LENGTH, clips) + 1)
@@ -111,7 +111,7 @@ def recall_curve(
 
 @dataclass(frozen=True)
 class RankBin:
-    """Captions whose clip has a rank from `first` to `last`, and what chance would put there."""
+    """Captions whose clip has a rank from `first` to `last`, and their expected share by chance."""
 
     first: int
     last: int
@@ -157,14 +157,14 @@ class Query:
 
 
 def worst_queries(retrieval: Retrieval, *, count: int) -> list[Query]:
-    """Find the captions whose clip has the last ranks, one of each clip."""
+    """Find the captions whose clip ranks last, one per clip."""
     evaluation = retrieval.evaluation
     behind = evaluation.scores[:, 0] - retrieval.own_scores
     return _queries(retrieval, np.lexsort((-behind, -evaluation.ranks)), count)
 
 
 def best_queries(retrieval: Retrieval, *, count: int) -> list[Query]:
-    """Find the captions whose clip comes first by the widest margins, one of each clip."""
+    """Find the captions whose clip comes first by the widest margin, one per clip."""
     evaluation = retrieval.evaluation
     first = np.flatnonzero(evaluation.ranks == 1)
     if evaluation.scores.shape[1] > 1:
@@ -205,9 +205,9 @@ class TagScore:
 
 @dataclass(frozen=True)
 class TagScores:
-    """The tags whose clips are found best and worst, of so many that are common enough.
+    """The tags whose clips are found best and worst, among the tags that are common enough.
 
-    Where there are few, `best` holds all of them, and `worst` none.
+    If there are few, `best` holds all of them, and `worst` none.
     """
 
     best: list[TagScore]
@@ -216,7 +216,7 @@ class TagScores:
 
 
 def fewest_clips(clips: int) -> int:
-    """Say how many of C clips must carry a tag for its score to be shown."""
+    """Return how many of C clips must have a tag for its score to be shown."""
     return min(10, max(3, clips // 20))
 
 
@@ -229,8 +229,8 @@ def tag_scores(retrieval: Retrieval, names: Sequence[str], *, count: int, seed: 
         With logits.
     names : sequence of K str
     count : int
-        How many of the best, and of the worst, to tell. Common enough is a tag that is among the
-        `TOP_TAGS` of at least `fewest_clips` clips.
+        How many of the best, and of the worst, to return. A tag is common enough if it is among
+        the `TOP_TAGS` of at least `fewest_clips` clips.
     seed : int
         Of the bootstrap.
 
@@ -260,5 +260,5 @@ def tag_scores(retrieval: Retrieval, names: Sequence[str], *, count: int, seed: 
 
 
 def top_tags(logits: NDArray[np.float32], *, count: int = TOP_TAGS) -> NDArray[np.int64]:
-    """Find the likeliest tags of clips, best first: (C, K) ─► (C, count)."""
+    """Find the most probable tags of clips, best first: (C, K) ─► (C, count)."""
     return np.argsort(-logits, axis=1, kind="stable")[:, :count]

@@ -1,27 +1,39 @@
-"""The sections of report.html.
+"""report.html: the numbers of a run, prepared for the templates.
 
-Shapes: C clips.
+N captions, C clips.
 """
 
+import re
 import shlex
-import string
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from utils.datasets.corpus import AUDIOCAPS, CLOTHO
 from utils.evaluation.metrics import METRICS
-from utils.runs.report import retrieval_page
 from utils.runs.report.figures import HUES, PALETTE, svg
-from utils.runs.report.markup import Html, element, escape, facts, section, table
-from utils.runs.report.retrieval_page import SplitFindings
+from utils.runs.report.findings import TOP_TAGS, Query, Retrieval, TagScores, fewest_clips
+from utils.runs.report.space import SpaceMap
 
-_TEMPLATE = Path(__file__).with_name("page.html")
-_NAMES = {"clotho": "Clotho", "audiocaps": "AudioCaps"}
-_COMMANDS = {"clotho": "train", "audiocaps": "train-audiocaps"}
+_DATA_SETS = {CLOTHO: "Clotho", AUDIOCAPS: "AudioCaps"}
+_COMMANDS = {CLOTHO: "train", AUDIOCAPS: "train-audiocaps"}
 _UNKNOWN = "not recorded (a file in the original system's layout)"
+_MAP_SIZE = 1000
+_FORBIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # control characters that HTML does not allow
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).with_name("templates")),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_TEMPLATES.filters["score"] = "{:.3f}".format
+_TEMPLATES.filters["interval"] = lambda bounds: f"{bounds[0]:.3f}–{bounds[1]:.3f}"
 
 
 @dataclass(frozen=True)
@@ -34,199 +46,163 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """All that the page tells.
+class SplitFindings:
+    """What the page shows about the test split.
 
     Attributes
     ----------
+    retrieval : Retrieval
+    labels : sequence of str
+        AudioSet tags; empty if the model does not read them.
+    worst, best : sequence of Query
+    tags : TagScores or None
+    map : SpaceMap
+
+    """
+
+    retrieval: Retrieval
+    labels: Sequence[str]
+    worst: Sequence[Query]
+    best: Sequence[Query]
+    tags: TagScores | None
+    map: SpaceMap
+
+
+def page(
+    folder: Path,
+    drawings: Mapping[str, Drawing],
+    *,
+    checkpoint: Path,
+    settings: str,
+    metrics: Mapping[str, Any],
+    audio: Mapping[str, Any],
+    sentences: Mapping[str, Any],
+    test: SplitFindings | None,
+) -> str:
+    """Write the page.
+
+    Parameters
+    ----------
     folder : Path
+        Of the run.
+    drawings : mapping of str to Drawing
+        'loss', 'validation' and 'learning_rate'; with `test` also 'scores', 'ranks' and 'recall'.
+    checkpoint : Path
+        The weights of the best epoch.
     settings : str
         conf.yaml.
-    metrics : dict
+    metrics : mapping
         metrics.json.
     audio, sentences : mapping
         Attributes of the vector files.
     test : SplitFindings or None
-        None where there was no test split.
+        None if there was no test split.
 
     """
-
-    folder: Path
-    settings: str
-    metrics: dict[str, Any]
-    audio: Mapping[str, Any]
-    sentences: Mapping[str, Any]
-    test: SplitFindings | None
-
-
-def page(numbers: Numbers, drawings: Mapping[str, Drawing]) -> str:
-    """Put the page together."""
-    sections = [_header(numbers)]
-    if numbers.test is not None:
-        sections.append(_scores(numbers, drawings))
-    sections.append(
-        section(
-            "Training",
-            _figures(drawings, "loss", "validation", "learning_rate"),
-            note=f"Epoch {numbers.metrics['best_epoch']} was kept: it has the best validation "
-            "mAP@10. Test clips took no part in that choice.",
-        )
-    )
-    if numbers.test is not None:
-        sections += retrieval_page.sections(numbers.test)
-    sections += [_made_from(numbers), _again(numbers)]
-    light, dark = (
-        " ".join(f"--{name}: {pair[i]};" for name, pair in PALETTE.items()) for i in (0, 1)
-    )
-    return string.Template(_TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=escape(f"Run {numbers.folder.name}"),
-        light=light,
-        dark=dark,
-        hues="\n".join(f".{hue} {{ color: var(--{hue}); }}" for hue in HUES),
-        body="\n".join(sections),
-    )
-
-
-def _header(numbers: Numbers) -> Html:
-    metrics = numbers.metrics
-    notes = [part.get("note") for part in (*metrics.get("data", {}).values(), metrics)]
-    warning = next(filter(None, notes), None)
-    parts = [
-        element("p", "Text-to-audio retrieval, report of a run", class_="kicker"),
-        element("h1", f"{numbers.folder.parent.name} / {numbers.folder.name}"),
-        element("p", *_lead(metrics), class_="lead"),
-        warning and element("p", warning, class_="warning", role="note"),
-    ]
-    if "scores" in metrics:
-        order = (METRICS[-1], *METRICS[:-1])
-        tiles = [
-            element(
-                "div",
-                element("b", f"{metrics['scores'][name]:.3f}"),
-                element("span", name),
-                element("span", f"95 %: {_interval(metrics['intervals_95'][name])}"),
-                class_="tile first" if name == order[0] else "tile",
-            )
-            for name in order
-        ]
-        median = element(
-            "div",
-            element("b", f"{metrics['median_rank']:g}"),
-            element("span", "median rank"),
-            element("span", f"of {metrics['clips']} clips"),
-            class_="tile",
-        )
-        parts.append(element("div", *tiles, median, class_="tiles"))
-    return element("header", *parts)
-
-
-def _lead(metrics: Mapping[str, Any]) -> Iterator[str]:
-    for role, verb in (("training", "Trained on"), ("validation", "its epoch chosen on")):
-        if part := metrics.get("data", {}).get(role):
-            name = _NAMES[part["subset"]]
-            source = f"synthetic, in {name}'s layout" if part["note"] else name
-            yield (
-                f"{verb} {part['captions']} captions of {part['clips']} clips "
-                f"({part['split']}; {source}), "
-            )
-    if "scores" in metrics:
-        yield (
-            f"scored once on {metrics['captions']} captions of {metrics['clips']} clips "
-            f"({metrics['split']})."
-        )
-    else:
-        yield "not scored: the clips of the test split were not there."
-
-
-def _scores(numbers: Numbers, drawings: Mapping[str, Drawing]) -> Html:
-    metrics = numbers.metrics
-    rows = [
-        *(_score_row(name, scores) for name, scores in metrics["compared_with"].items()),
-        _score_row("trained", metrics["scores"], class_="strong"),
-        element(
-            "tr",
-            element("th", "95 % interval", scope="row"),
-            *(element("td", _interval(metrics["intervals_95"][name])) for name in METRICS),
-            class_="faint",
-        ),
-        _score_row("trained, audio to text", metrics["audio_to_text"]),
-    ]
-    return section(
-        "Scores",
-        element("div", table(["", *METRICS], rows), class_="scroll"),
-        _figures(drawings, "scores", "ranks", "recall"),
-        note="R@k is the share of captions whose clip is among the first k, mAP@10 the mean of "
-        "1/rank (0 beyond rank 10). Audio to text: any caption of the clip counts for R@k. "
-        "Intervals are bootstrapped over clips.",
-    )
-
-
-def _made_from(numbers: Numbers) -> Html:
-    audio, sentences = numbers.audio, numbers.sentences
+    notes = (part.get("note") for part in (*metrics.get("data", {}).values(), metrics))
     windows = _UNKNOWN
     if "window_seconds" in audio:
         windows = f"{audio['window_seconds']:g} s, every {audio['hop_seconds']:g} s"
-    networks = {
-        "PaSST": audio.get("model", _UNKNOWN),
-        "weights of PaSST": audio.get("weights_sha256", _UNKNOWN),
-        "windows": windows,
-        "precision of PaSST": audio.get("precision", _UNKNOWN),
-        "sentence model": sentences.get("model", _UNKNOWN),
-        "its weights": sentences.get("weights_sha256", _UNKNOWN),
-        "its precision": sentences.get("precision", _UNKNOWN),
+    written = _TEMPLATES.get_template("report.html").render(
+        folder=folder,
+        metrics=metrics,
+        names=list(METRICS),
+        scored="scores" in metrics,
+        warning=next(filter(None, notes), None),
+        data_sets=_DATA_SETS,
+        palette=PALETTE,
+        hues=HUES,
+        drawings={
+            name: {
+                "svg": svg(drawing.figure, name=name, label=drawing.label),
+                "caption": drawing.caption,
+            }
+            for name, drawing in drawings.items()
+        },
+        test=test and _shown(test),
+        networks={
+            "PaSST": audio.get("model", _UNKNOWN),
+            "weights of PaSST": audio.get("weights_sha256", _UNKNOWN),
+            "windows": windows,
+            "precision of PaSST": audio.get("precision", _UNKNOWN),
+            "sentence model": sentences.get("model", _UNKNOWN),
+            "its weights": sentences.get("weights_sha256", _UNKNOWN),
+            "its precision": sentences.get("precision", _UNKNOWN),
+        },
+        command=_COMMANDS[metrics["trained_on"]],
+        settings=settings,
+        settings_file=shlex.quote(str(folder / "conf.yaml")),
+        checkpoint=shlex.quote(str(checkpoint)),
+    )
+    # A damaged file name may hold half a surrogate pair, which UTF-8 cannot.
+    return _FORBIDDEN.sub("\ufffd", written.encode("utf-8", "replace").decode())
+
+
+def _shown(test: SplitFindings) -> dict[str, Any]:
+    clips = len(test.retrieval.audio)
+    return {
+        "clips": clips,
+        "worst": [_query(test, query) for query in test.worst],
+        "best": [_query(test, query) for query in test.best],
+        "tags": test.tags,
+        "top_tags": TOP_TAGS,
+        "fewest_clips": fewest_clips(clips),
+        "map": _map(test),
     }
-    machine = numbers.metrics.get("environment")
-    return section(
-        "Made from",
-        facts(networks),
-        element("h3", "Trained with") if machine else None,
-        facts(machine) if machine else None,
-        note="Weights are named by their SHA-256.",
-    )
 
 
-def _again(numbers: Numbers) -> Html:
-    settings, checkpoint = (
-        shlex.quote(str(numbers.folder / name)) for name in ("conf.yaml", "checkpoint_best.pt")
-    )
-    command = _COMMANDS[numbers.metrics["trained_on"]]
-    commands = (
-        f"python main.py {command} --config {settings}    # the same run again\n"
-        f"python main.py evaluate --checkpoint {checkpoint}    # its scores again"
-    )
-    return section(
-        "The same again",
-        element("pre", commands),
-        element(
-            "details",
-            element("summary", "All settings (conf.yaml)"),
-            element("pre", numbers.settings),
-        ),
-        note="With the same vector files, versions and kind of processor the numbers are the same; "
-        "elsewhere the last digits differ. Scripts 01, 03, 04 and 06 with the same --config write "
-        "the vector files.",
-    )
+def _query(test: SplitFindings, query: Query) -> dict[str, Any]:
+    """Describe a query and its results; its own clip comes last if it is not among the first."""
+    split, clip_of = test.retrieval.split, test.retrieval.evaluation.clips
+    found = [(place, clip, score) for place, (clip, score) in enumerate(query.found, start=1)]
+    if query.clip not in (clip for _, clip, _ in found):
+        found.append((query.rank, query.clip, query.score))
+    results = [
+        {
+            "place": place,
+            "name": split.clip_names[clip],
+            "score": score,
+            "caption": next((split.captions[row] for row in np.flatnonzero(clip_of == clip)), None),
+            "tags": _tags(test, clip),
+            "own": clip == query.clip,
+        }
+        for place, clip, score in found
+    ]
+    return {"caption": split.captions[query.caption], "rank": query.rank, "results": results}
 
 
-def _figures(drawings: Mapping[str, Drawing], *names: str) -> Html:
-    return element(
-        "div",
-        *(
-            element(
-                "figure",
-                svg(drawings[name].figure, name=name, label=drawings[name].label),
-                element("figcaption", drawings[name].caption),
-            )
-            for name in names
-        ),
-        class_="figures",
-    )
+def _map(test: SplitFindings) -> dict[str, Any]:
+    """Describe the map: a shape for each clip, with a thread to each of its captions."""
+    places, split = test.map, test.retrieval.split
+    size = 9 if len(places.clips) <= 200 else 5
+    shapes = []
+    for clip, group, (x, y), rows, ends in zip(
+        places.clips.tolist(),
+        places.group.tolist(),
+        _MAP_SIZE * places.clip_places,
+        places.captions,
+        (_MAP_SIZE * of_clip for of_clip in places.caption_places),
+        strict=True,
+    ):
+        lines = [split.clip_names[clip], _tags(test, clip), *(split.captions[row] for row in rows)]
+        shapes.append(
+            {
+                "hue": HUES[group] if group >= 0 else "other",
+                "title": "\n".join(filter(None, lines)),
+                "x": f"{x:.0f}",
+                "y": f"{y:.0f}",
+                "threads": "".join(f"M{x:.0f} {y:.0f}L{a:.0f} {b:.0f}" for a, b in ends),
+                "dots": "".join(f"M{a:.0f} {b:.0f}h0" for a, b in ends),
+            }
+        )
+    legend = list(zip(HUES, places.group_names, strict=False))
+    if legend and (places.group < 0).any():
+        legend.append(("other", "other tags"))
+    every = np.concatenate([places.clip_places, *places.caption_places])
+    width, height = _MAP_SIZE * every.max(axis=0) + 4 * size
+    view = f"{-2 * size} {-2 * size} {width:.0f} {height:.0f}"
+    return {"shapes": shapes, "legend": legend, "size": size, "view": view}
 
 
-def _score_row(name: str, scores: Mapping[str, float], *, class_: str | None = None) -> Html:
-    cells = (element("td", f"{scores[metric]:.3f}") for metric in METRICS)
-    return element("tr", element("th", name, scope="row"), *cells, class_=class_)
-
-
-def _interval(bounds: Sequence[float]) -> str:
-    return f"{bounds[0]:.3f}–{bounds[1]:.3f}"
+def _tags(test: SplitFindings, clip: int) -> str:
+    return " · ".join(test.retrieval.tags_of(clip, test.labels))

@@ -1,4 +1,4 @@
-"""What is drawn for a report: each function fills the axes of one figure."""
+"""The drawings of a report: each function fills the axes of one figure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -30,7 +30,7 @@ def losses(axes: Axes, history: Sequence[Mapping[str, float]], best_epoch: int) 
 
 
 def validation(axes: Axes, history: Sequence[Mapping[str, float]], best_epoch: int) -> None:
-    """Draw the validation metrics by epoch, mAP@10 foremost: it chooses the epoch."""
+    """Draw the validation metrics by epoch; mAP@10 stands out, because it chooses the epoch."""
     epochs = [row["epoch"] for row in history]
     for name in METRICS:
         foremost = name == METRICS[-1]
@@ -121,7 +121,7 @@ def score_dots(
 
 
 def rank_histogram(axes: Axes, bins: Sequence[RankBin]) -> None:
-    """Draw how many captions have their clip at which rank, beside what chance would give."""
+    """Draw the share of captions by the rank of their clip, and what chance would give."""
     places = np.arange(len(bins))
     inside = [one.last <= 10 for one in bins]
     colours = [LIGHT["accent" if near else "muted"] for near in inside]

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from utils.runs.report.findings import Retrieval, top_tags
 
-_SHOWN_CLIPS = 1500  # more would make a blot of the map, and minutes of t-SNE
+_SHOWN_CLIPS = 1500  # more would blot the map and take minutes of t-SNE
 _COMPONENTS = 50
 _NEIGHBOURS = 3  # clips that place a caption
-_SHARPNESS = 0.03  # in cosine units: how much the nearest of them counts more
+_SHARPNESS = 0.03  # in cosine units: the lower, the more the nearest of them counts
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class SpaceMap:
         The captions of each.
     caption_places : list of M arrays of shape (captions, 2)
     group : ndarray, shape (M,), int
-        Position in `group_names` of the likeliest tag of each clip; -1 for all other tags.
+        Position in `group_names` of the most probable tag of each clip; -1 for all other tags.
     group_names : list of str
-        The commonest of these tags.
+        The most common of these tags.
 
     """
 
@@ -48,9 +48,9 @@ def space_map(retrieval: Retrieval, labels: Sequence[str], *, groups: int, seed:
     """Lay out the shared space on a plane.
 
     Clips are laid out by t-SNE (van der Maaten and Hinton, JMLR 2008), so that neighbours stay
-    neighbours. A caption is put among the three clips that it retrieves first: so it lies beside
-    its own clip where it finds it, and elsewhere where it does not. Both kinds at once in t-SNE
-    would show little but the gap between sounds and texts.
+    neighbours. A caption is placed among the three clips that it retrieves first: near its own
+    clip if it finds it, and elsewhere if not. t-SNE of both together would show little more than
+    the gap between sounds and texts.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def space_map(retrieval: Retrieval, labels: Sequence[str], *, groups: int, seed:
     labels : sequence of str
         AudioSet tags; not needed without logits.
     groups : int
-        How many tags to tell apart.
+        How many tags to distinguish.
     seed : int
 
     """
@@ -91,13 +91,13 @@ def _group(
 
 
 def _lay_out(vectors: NDArray[np.float32], *, seed: int) -> NDArray[np.float64]:
-    """Place vectors in the unit square: principal components, then t-SNE where there are enough."""
+    """Place vectors in the unit square: principal components, then t-SNE if there are enough."""
     from sklearn.manifold import TSNE  # slow to import, and only reports need it
 
     centred = vectors.astype(float) - vectors.mean(axis=0)
     _, axes = np.linalg.eigh(centred.T @ centred)
     axes = axes[:, ::-1][:, :_COMPONENTS]
-    # The sign of an axis is a matter of the library; its largest entry shall be positive.
+    # Libraries differ in the sign of an axis: make its largest entry positive.
     largest = np.abs(axes).argmax(axis=0)
     components = centred @ (axes * np.sign(axes[largest, np.arange(axes.shape[1])]))
     places = components[:, :2]

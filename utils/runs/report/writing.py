@@ -15,15 +15,14 @@ from utils.runs.model_inputs import Inputs
 from utils.runs.report import findings, plots
 from utils.runs.report.figures import HUES, draw, png
 from utils.runs.report.findings import Retrieval
-from utils.runs.report.page import Drawing, Numbers, page
-from utils.runs.report.retrieval_page import SplitFindings
+from utils.runs.report.page import Drawing, SplitFindings, page
 from utils.runs.report.space import space_map
 from utils.runs.run_folder import Run
 from utils.runtime.errors import InputError
 
 _SHOWN_WORST, _SHOWN_BEST = 6, 4  # queries
 _SHOWN_TAGS = 8  # of the best, and of the worst
-_TOLERANCE = 0.005  # of a score: processors round differently, and ranks follow
+_TOLERANCE = 0.005  # of a score: processors round differently, which changes ranks
 _MAP_HEIGHT = 4.0  # inches
 
 
@@ -38,7 +37,7 @@ def write_report(
 ) -> None:
     """Write report.html and plots/*.png into the folder of a finished run.
 
-    Equal runs give equal pages: nothing in them depends on when they are written.
+    Equal runs give equal pages: nothing in a page depends on when it was written.
 
     Parameters
     ----------
@@ -46,19 +45,19 @@ def write_report(
         With metrics.json, history.csv and conf.yaml.
     model : nn.Module
         With the weights of the best epoch.
-    test : Part or None
-        The split that the run was scored on; None where there was none.
+    test : LoadedSplit or None
+        The split that the run was scored on; None if there was none.
     inputs : Inputs
         The vector files that the model reads.
     audio_features : {'logits', 'scene', 'both'}
-        What of them the audio branch projects.
+        Which of them the audio branch projects.
     seed : int
-        Of the run; intervals and map follow it.
+        Of the run; intervals and map depend on it.
 
     Raises
     ------
     InputError
-        If the model does not score what metrics.json says, or a file cannot be read or written.
+        If the model's scores differ from metrics.json, or a file cannot be read or written.
 
     """
     metrics = read_json(run.metrics)
@@ -69,21 +68,25 @@ def write_report(
         _require_same_scores(run, retrieval, metrics["scores"])
         found = _test_findings(retrieval, seed=seed)
         drawings |= _score_drawings(retrieval, metrics, seed=seed)
-        # The page has a map of its own, to point at.
-        drawings["map"] = Drawing(draw(plots.space, found.map, height=_MAP_HEIGHT), "", "")
-    numbers = Numbers(
-        folder=run.folder.resolve(),
-        settings=read_text(run.settings),
-        metrics=metrics,
-        audio=inputs.projected[0].attributes,
-        sentences=inputs.captions.attributes,
-        test=found,
-    )
-    for name, drawing in drawings.items():
+    pictures = {name: drawing.figure for name, drawing in drawings.items()}
+    if found is not None:  # the page draws a map of its own, to point at
+        pictures["map"] = draw(plots.space, found.map, height=_MAP_HEIGHT)
+    for name, figure in pictures.items():
         with atomic_write(run.plots / f"{name}.png") as file:
-            file.write(png(drawing.figure))
+            file.write(png(figure))
     with atomic_write(run.report, "w") as file:
-        file.write(page(numbers, drawings))
+        file.write(
+            page(
+                run.folder.resolve(),
+                drawings,
+                checkpoint=run.checkpoint_best.resolve(),
+                settings=read_text(run.settings),
+                metrics=metrics,
+                audio=inputs.projected[0].attributes,
+                sentences=inputs.captions.attributes,
+                test=found,
+            )
+        )
 
 
 def _test_findings(retrieval: Retrieval, *, seed: int) -> SplitFindings:
@@ -103,19 +106,19 @@ def _training_drawings(history: Sequence[dict[str, float]], best: int) -> dict[s
         "loss": Drawing(
             draw(plots.losses, history, best),
             "Training and validation loss by epoch",
-            "Loss. Where training keeps falling and validation rises, the model learns its "
-            "captions by heart.",
+            "Loss. If training loss falls while validation loss rises, the model memorises its "
+            "captions.",
         ),
         "validation": Drawing(
             draw(plots.validation, history, best),
             "Validation scores by epoch",
-            "Validation scores. mAP@10 chooses the epoch; a best epoch at the right edge says that "
+            "Validation scores. mAP@10 chooses the epoch; if the best epoch is at the right edge, "
             "more epochs may help.",
         ),
         "learning_rate": Drawing(
             draw(plots.learning_rate, history, best),
             "Learning rate by epoch",
-            "Learning rate. It falls when the validation loss has stood still for some epochs.",
+            "Learning rate. It is lowered when the validation loss stops falling for some epochs.",
         ),
     }
 
@@ -135,20 +138,20 @@ def _score_drawings(
                 metrics["intervals_95"],
             ),
             "Scores beside chance and the tag embeddings alone",
-            "What training adds: the distance from diamond to dot. The band is the 95 % interval; "
-            "where it reaches the diamond, the gain may be luck.",
+            "Training adds the distance from diamond to dot. The band is the 95 % interval; if it "
+            "reaches the diamond, the gain may be chance.",
         ),
         "ranks": Drawing(
             draw(plots.rank_histogram, findings.rank_bins(ranks, clips=clips)),
             "Share of captions by the rank of their clip",
-            "Where the right clip stands in the list of each caption. Bars up to rank 10 are what "
-            "a user sees; a heap at the right end means captions that are not understood at all.",
+            "Rank of the right clip in the results of each caption. A user sees the bars up to "
+            "rank 10; tall bars at the right end are captions that the model does not understand.",
         ),
         "recall": Drawing(
             draw(plots.recall, curve),
             "Recall at k, with interval and chance",
-            "How many clips one has to listen to. The steeper the start, the better; the band is "
-            "the 95 % interval.",
+            "How many clips a user has to listen to. The steeper the start, the better; the band "
+            "is the 95 % interval.",
         ),
     }
 
@@ -169,7 +172,7 @@ def _require_same_scores(run: Run, retrieval: Retrieval, expected: dict[str, flo
     ]
     if differing:
         raise InputError(
-            f"with the vector files as they are now, {run.checkpoint_best} scores "
-            f"{', '.join(differing)} as in {run.metrics}: they are not those that the run was "
-            "scored with. Bring these back, or name their folder: --set train_data.input_path=DIR."
+            f"with the current vector files, {run.checkpoint_best} scores {', '.join(differing)} "
+            f"as in {run.metrics}: the run was scored with other vector files. Restore those, or "
+            "name their folder: --set train_data.input_path=DIR."
         )

@@ -1,1 +1,1 @@
-"""The best of millions of vectors. Knows no sounds."""
+"""The best of millions of vectors; nothing here is about sounds."""

@@ -1,55 +1,60 @@
 """Nearest-neighbour search among up to millions of vectors: approximate where exact is slow.
 
-What is approximate is only whether a row is found: the candidates of an inverted file are scored
-from the vectors themselves, as `ExactSearch` does.
+FAISS proposes candidates: it projects vectors to the few dimensions that hold nearly all of their
+energy, and keeps them there as bytes, in lists around centroids. A query is compared with the
+centroids, then with the rows in the lists of the nearest ones. The candidates are scored from the
+vectors themselves, as in `ExactSearch`: a row may be missed, but scores are exact.
 
-Shapes: N vectors, D dimension, S sample, Q queries, M rows of a filter.
+Shapes: N vectors, D dimension, d projected dimension, L lists, S sample, Q queries, M rows of a
+filter.
 """
 
-import contextlib
+import hashlib
+import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from utils.files.writing import atomic_write
+from utils.runtime.errors import InputError
 from utils.search.nearest.exact import (
     ExactSearch,
     as_tensor,
     best_of_each,
-    check_queries,
     check_search,
     exact_scores,
 )
-from utils.search.nearest.index_file import UnfitIndexError, read_index, write_index
-from utils.search.nearest.inverted_file import InvertedFile
 
 EXACT_BELOW = 50_000  # rows: below, all are scored in about 10 ms, and no index has to be built
 WANTED = 0.95  # recall
 RESULTS = 10  # of which recall is measured
 STEPS = 4  # of building: score the sample, learn the lists, fill them, choose how to search
 _MARGIN = 0.02  # of recall, aimed at beyond what is wanted: other queries may fare worse
-_CANDIDATES = (10, 40, 160)  # for each result: the least that will do
-_FEW = 20_000  # rows of a filter: up to these, scoring them all is as quick
+_CANDIDATES = (10, 40, 160)  # for each result: the first number that suffices is taken
+_FEW = 20_000  # rows of a filter: up to these, scoring them all is as fast
+_ENERGY = 0.95  # share of it that the projection keeps
+_DIMENSIONS = 16  # d is a multiple of what a processor's registers hold
+_PER_LIST = 64  # vectors that a centroid is learnt from
+_ROUNDS = 10  # of k-means
+_CHUNK = 50_000  # vectors added at a time
 
 
 @dataclass(frozen=True)
 class Tuning:
     """How an index is searched, chosen when it is built, and how well that works."""
 
-    probes: int  # lists looked into
+    probes: int  # lists that are searched
     candidates: int  # for each result, scored exactly
     recall: float  # for sample queries that nothing was chosen by
-
-    def __post_init__(self) -> None:
-        counts = self.probes, self.candidates
-        if not all(type(count) is int and count >= 1 for count in counts):
-            raise ValueError(f"probes and candidates are {counts}, not whole numbers from 1")
-        if not isinstance(self.recall, float) or not 0 <= self.recall <= 1:
-            raise ValueError(f"the recall is {self.recall!r}, not a number from 0 to 1")
 
 
 class ApproximateSearch:
@@ -58,28 +63,33 @@ class ApproximateSearch:
     Parameters
     ----------
     vectors : ndarray, shape (N, D), float32
-        Unit vectors; a memory-mapped file is read where it lies.
-    lists : InvertedFile
-        Of these vectors.
+        Unit vectors; a memory-mapped file is read in place.
+    index : faiss.IndexPreTransform
+        Of these vectors: a projection, then an inverted file with scalar quantisation.
     tuning : Tuning
 
     Raises
     ------
     ValueError
-        If the vectors are of another type or shape.
+        If the vectors have another type or shape.
 
     """
 
-    def __init__(self, vectors: NDArray[np.float32], lists: InvertedFile, tuning: Tuning) -> None:
+    def __init__(
+        self, vectors: NDArray[np.float32], index: faiss.IndexPreTransform, tuning: Tuning
+    ) -> None:
         self.vectors = vectors
         self.tuning = tuning
-        self._plain = np.asarray(vectors)  # a memmap's rows are slower to pick
-        self._lists = lists
+        self._plain = np.asarray(vectors)  # picking rows of a memmap is slower
         self._exact = ExactSearch(vectors)
+        self._index = index
+        self._lists = faiss.downcast_index(index.index)
+        matrix = faiss.downcast_VectorTransform(index.chain.at(0))
+        self._projection = faiss.vector_to_array(matrix.A).reshape(matrix.d_out, matrix.d_in)
 
     @property
     def recall(self) -> float:
-        """Share of the ten best rows that were found for sample queries, when it was built."""
+        """Share of the ten best rows that were found for sample queries when it was built."""
         return self.tuning.recall
 
     @classmethod
@@ -92,27 +102,23 @@ class ApproximateSearch:
         wanted: float = WANTED,
         step: Callable[[], object] = lambda: None,
     ) -> "ApproximateSearch":
-        """Index vectors, and choose the least work that finds what is wanted.
+        """Index vectors, and choose the least work that reaches the wanted recall.
 
-        Half of the sample serves to choose by, the other to measure recall. Where the wanted recall
-        can't be reached, all lists are searched, and `recall` says what that finds.
+        Half of the sample serves to choose, the other half to measure recall. If the wanted recall
+        cannot be reached, all lists are searched, and `recall` says how much that finds.
 
         Parameters
         ----------
         vectors : ndarray, shape (N, D), float32
             Unit vectors, at least one.
         sample : ndarray, shape (S, D), float32
-            Queries of the kind that will come, at least two: texts lie elsewhere than sounds.
+            Queries of the kind that will come, at least two: texts are not distributed as sounds.
         seed : int
             The same seed and vectors make the same index.
         wanted : float
             Least share of the ten best rows to find, on average; more than 0, up to 1.
         step : callable
-            Called after each of `STEPS` steps, which take about as long as each other.
-
-        Returns
-        -------
-        ApproximateSearch
+            Called after each of `STEPS` steps, which take about equally long.
 
         Raises
         ------
@@ -123,7 +129,7 @@ class ApproximateSearch:
 
         """
         tensor = as_tensor(vectors)
-        check_queries(vectors, sample)
+        check_search(vectors, sample)
         if not len(vectors) or len(sample) < 2 or not 0 < wanted <= 1:
             raise ValueError(
                 f"an index needs at least one vector, two sample queries and a wanted recall of 0 "
@@ -132,18 +138,22 @@ class ApproximateSearch:
         # First, because this finds vectors that are not finite.
         best, _ = ExactSearch(vectors).search(sample, RESULTS)
         step()
-        lists = InvertedFile.build(tensor, seed=seed, step=step)
+        index = _learn_lists(tensor, seed=seed)
+        step()
+        for part in tensor.split(_CHUNK):
+            index.add(part.numpy())
+        step()
 
         def recall(part: slice, probes: int, candidates: int) -> float:
-            search = cls(vectors, lists, Tuning(probes, candidates, 0.0))
+            search = cls(vectors, index, Tuning(probes, candidates, 0.0))
             return recall_of(search.search(sample[part], RESULTS)[0], best[part])
 
         choosing, measuring = slice(0, None, 2), slice(1, None, 2)
         aim = min(1.0, wanted + _MARGIN)
+        probes, too_few = faiss.downcast_index(index.index).nlist, 0
         for candidates in _CANDIDATES:
-            if recall(choosing, lists.count, candidates) >= aim:
+            if recall(choosing, probes, candidates) >= aim:
                 break
-        probes, too_few = lists.count, 0
         while probes - too_few > 1:
             middle = (probes + too_few) // 2
             if recall(choosing, middle, candidates) >= aim:
@@ -152,7 +162,7 @@ class ApproximateSearch:
                 too_few = middle
         measured = recall(measuring, probes, candidates)
         step()
-        return cls(vectors, lists, Tuning(probes, candidates, measured))
+        return cls(vectors, index, Tuning(probes, candidates, measured))
 
     def search(
         self,
@@ -161,28 +171,28 @@ class ApproximateSearch:
         *,
         among: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Find nearly all of the k best rows for each query, the best first, equal scores by row.
+        """Find nearly all of the k best rows for each query, best first, equal scores by row.
 
-        Parameters and results are those of `ExactSearch.search`, and so are the scores; as many
-        rows are returned. With a filter more lists are searched, so that about as many admissible
-        rows are looked at as without one.
-
-        Raises
-        ------
-        ValueError
-            If an argument is not as described, or a query is not finite.
-        InputError
-            If a vector holds NaN or infinite numbers.
-
+        Parameters, results and errors are those of `ExactSearch.search`, and so are the scores; as
+        many rows are returned. With a filter more lists are searched, so that about as many
+        admissible rows are looked at as without one.
         """
         check_search(self.vectors, queries, k, among)
         available = len(self.vectors) if among is None else len(among)
-        k = min(k, available)
-        count = max(k, RESULTS) * self.tuning.candidates
+        count = max(min(k, available), RESULTS) * self.tuning.candidates
         if count >= available or (among is not None and available <= _FEW):
-            return self._exact.search(queries, max(k, 1), among=among)
-        probes = min(self._lists.count, self.tuning.probes * len(self.vectors) // available)
-        found = self._lists.candidates(queries, count, probes=probes, among=among)
+            return self._exact.search(queries, k, among=among)
+        settings = {
+            "nprobe": min(self._lists.nlist, self.tuning.probes * len(self.vectors) // available)
+        }
+        if among is not None:
+            admitted = np.zeros(len(self.vectors), bool)
+            admitted[among] = True
+            settings["sel"] = faiss.IDSelectorBitmap(np.packbits(admitted, bitorder="little"))
+        # In one thread, as FAISS searches for one query: to wait for another takes longer.
+        projected = np.einsum("qe,de->qd", queries, self._projection)
+        parameters = faiss.SearchParametersIVF(**settings)
+        found = self._lists.search(projected, count, params=parameters)[1]  # -1: the lists end
         scores = np.empty((len(queries), k), np.float32)
         rows = np.empty((len(queries), k), np.int64)
         enough = (found >= 0).sum(axis=1) >= k
@@ -192,12 +202,11 @@ class ApproximateSearch:
             exact = exact_scores(queries[enough], of, self._plain, hits)
             scores[enough], rows[enough] = best_of_each(of, exact, hits, k)
         if not enough.all():
-            others = self._exact.search(queries[~enough], k, among=among)
-            scores[~enough], rows[~enough] = others
+            scores[~enough], rows[~enough] = self._exact.search(queries[~enough], k, among=among)
         return scores, rows
 
     def save(self, path: str | Path) -> None:
-        """Write the index, without the vectors, as safetensors.
+        """Write the index without the vectors: SHA-256 of the rest, a line of JSON, FAISS's bytes.
 
         Raises
         ------
@@ -205,36 +214,39 @@ class ApproximateSearch:
             If the file cannot be written.
 
         """
-        write_index(
-            Path(path),
-            self._lists.arrays(),
-            vectors=as_tensor(self.vectors),
-            tuning=asdict(self.tuning),
-        )
+        about = {**_identity(self.vectors), "tuning": asdict(self.tuning)}
+        header = json.dumps(about).encode() + b"\n"
+        content = faiss.serialize_index(self._index)
+        with atomic_write(Path(path)) as file:
+            file.writelines([_sha256(header, content), header, content])
 
     @classmethod
-    def load(cls, path: str | Path, vectors: NDArray[np.float32]) -> "ApproximateSearch":
-        """Read the index of these vectors from a file.
+    def load(cls, path: str | Path, vectors: NDArray[np.float32]) -> "ApproximateSearch | None":
+        """Read the index of these vectors; None if the file is damaged, or of other vectors.
+
+        Vectors are recognised by their number and dimension alone: in the folder of an index, rows
+        are only ever added.
 
         Raises
         ------
-        UnfitIndexError
-            If the file is damaged, of another format, or of other vectors.
         InputError
             If the file cannot be read.
-        ValueError
-            If the vectors are of another type or shape.
 
         """
-        tensor = as_tensor(vectors)
-        path = Path(path)
-        arrays, tuning = read_index(path, vectors=tensor)
-        rows, dimension = vectors.shape
         try:
-            lists = InvertedFile.from_arrays(arrays, rows=rows, dimension=dimension)
-            return cls(vectors, lists, Tuning(**tuning))
-        except (TypeError, ValueError) as error:
-            raise UnfitIndexError(path, str(error)) from error
+            with Path(path).open("rb") as file:
+                digest, header = file.readline(), file.readline()
+                content = np.frombuffer(file.read(), np.uint8)
+        except OSError as error:
+            raise InputError(f"cannot read {path}: {error.strerror or error}.") from error
+        # FAISS trusts what it reads: it gets nothing but what `save` wrote.
+        if digest != _sha256(header, content):
+            return None
+        about = json.loads(header)
+        tuning = Tuning(**about.pop("tuning"))
+        if about != _identity(vectors):
+            return None
+        return cls(vectors, faiss.deserialize_index(content), tuning)
 
 
 def nearest(
@@ -248,23 +260,19 @@ def nearest(
 ) -> ExactSearch | ApproximateSearch:
     """Choose how to search: exactly below `EXACT_BELOW` vectors, else by the index in a file.
 
-    An index that is missing or does not fit the vectors is built, and kept in the file.
+    An index that is missing, damaged or of fewer vectors is built, and kept in the file.
 
     Parameters
     ----------
     vectors : ndarray, shape (N, D), float32
-        Unit vectors; a memory-mapped file is read where it lies.
+        Unit vectors; a memory-mapped file is read in place.
     path : str or Path
-        Of the index.
+        Of the index. Its folder belongs to these vectors, to which rows may be added.
     sample, seed, wanted
         See `ApproximateSearch.build`.
     progress : callable
-        Called with a number of steps if an index is to be built; returns a context manager whose
+        Called with a number of steps if an index has to be built; returns a context manager whose
         ``update`` is called with 1 after each.
-
-    Returns
-    -------
-    ExactSearch or ApproximateSearch
 
     Raises
     ------
@@ -276,15 +284,13 @@ def nearest(
     """
     if len(vectors) < EXACT_BELOW:
         return ExactSearch(vectors)
-    if Path(path).exists():
-        # One that does not fit is what a changed folder of sounds leaves behind.
-        with contextlib.suppress(UnfitIndexError):
-            return ApproximateSearch.load(path, vectors)
-    with progress(STEPS) as bar:
-        search = ApproximateSearch.build(
-            vectors, sample=sample, seed=seed, wanted=wanted, step=partial(bar.update, 1)
-        )
-    search.save(path)
+    search = ApproximateSearch.load(path, vectors) if Path(path).exists() else None
+    if search is None:
+        with progress(STEPS) as bar:
+            search = ApproximateSearch.build(
+                vectors, sample=sample, seed=seed, wanted=wanted, step=partial(bar.update, 1)
+            )
+        search.save(path)
     return search
 
 
@@ -294,3 +300,53 @@ def recall_of(found: NDArray[np.float32], best: NDArray[np.float32]) -> float:
     By scores, because any of the rows that share the k-th best score will do.
     """
     return float((found >= best[:, -1:]).mean())
+
+
+def _learn_lists(vectors: Tensor, *, seed: int) -> faiss.IndexPreTransform:
+    """Learn projection and centroids from some of the vectors; the lists are still empty."""
+    lists = round(math.sqrt(len(vectors)))
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(len(vectors), min(len(vectors), _PER_LIST * lists), replace=False)
+    chosen.sort()  # read in the order of the file
+    examples = vectors[torch.from_numpy(chosen)]
+    directions = _principal(examples)
+    projection = faiss.LinearTransform(directions.shape[1], len(directions), False)
+    faiss.copy_array_to_vector(directions.numpy().ravel(), projection.A)
+    projection.is_trained = True
+    inverted = faiss.IndexIVFScalarQuantizer(
+        faiss.IndexFlatIP(len(directions)),
+        len(directions),
+        lists,
+        faiss.ScalarQuantizer.QT_8bit,
+        faiss.METRIC_INNER_PRODUCT,
+    )
+    inverted.cp.seed = seed % 2**31
+    inverted.cp.niter = _ROUNDS
+    inverted.cp.min_points_per_centroid = 1  # a warning otherwise
+    inverted.cp.max_points_per_centroid = _PER_LIST
+    index = faiss.IndexPreTransform(projection, inverted)
+    index.train(examples.numpy())
+    return index
+
+
+def _principal(examples: Tensor) -> Tensor:
+    """Find the directions that hold nearly all energy: (n, D) ─► (d, D), orthonormal.
+
+    The mean is not subtracted, because dot products with queries must be preserved.
+    """
+    energy, directions = torch.linalg.eigh((examples.T @ examples).double())
+    energy, directions = energy.flip(0).cumsum(0), directions.flip(1)
+    enough = int((energy < _ENERGY * energy[-1]).sum()) + 1
+    kept = min(math.ceil(enough / _DIMENSIONS) * _DIMENSIONS, examples.shape[1])
+    return directions[:, :kept].T.float().contiguous()
+
+
+def _identity(vectors: NDArray[np.float32]) -> dict[str, Any]:
+    """Say what an index file must have been written for: these vectors, and this FAISS."""
+    return {"format": 2, "faiss": faiss.__version__, "vectors": list(vectors.shape)}
+
+
+def _sha256(header: bytes, content: NDArray[np.uint8]) -> bytes:
+    digest = hashlib.sha256(header)
+    digest.update(content)
+    return digest.hexdigest().encode() + b"\n"
