@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 
 from utils.settings.config import PROJECT_ROOT
@@ -83,3 +84,11 @@ def train(settings: list[str], *arguments: str):
 
 def scores(metrics: dict) -> dict:
     return {key: metrics[key] for key in ("scores", "intervals_95", "median_rank", "best_epoch")}
+
+
+def folder_to_search(small_demo: Path, folder: Path) -> Path:
+    """Make a folder of ten sounds, one of them twice under an odd name, and a broken file."""
+    shutil.copytree(small_demo / "clotho/evaluation", folder / "sub")
+    shutil.copy(min((folder / "sub").iterdir()), folder / "a <b> & 'c'.wav")
+    (folder / "broken.flac").write_bytes(b"no sound")
+    return folder

@@ -112,7 +112,7 @@ def test_words_find_sounds_and_the_address_holds_the_search(page, sounds):
     assert page.errors() == []
 
 
-def test_names_are_text_whatever_they_hold(page):
+def test_names_are_always_text(page):
     page.open("/?q=anything")
     names = page.found()
     assert set(ODD) <= set(names)
@@ -165,7 +165,7 @@ def test_a_long_sound_is_played_from_where_it_was_found(page):
     assert page.errors() == []
 
 
-def test_what_the_browser_cannot_play_is_asked_for_decoded(page, sounds):
+def test_the_server_decodes_what_the_browser_cannot_play(page, sounds):
     page.open("/?q=anything")
     page.found()
     page.run(
@@ -178,7 +178,7 @@ def test_what_the_browser_cannot_play_is_asked_for_decoded(page, sounds):
     assert page.run("player.currentSrc").endswith("/audio?as=wav")
 
 
-def test_a_file_that_has_gone_is_told_when_it_is_played(page, sounds):
+def test_a_missing_file_is_reported_when_it_is_played(page, sounds):
     page.open("/?q=anything")
     page.found()
     gone = sounds / ODD[4]
@@ -186,7 +186,7 @@ def test_a_file_that_has_gone_is_told_when_it_is_played(page, sounds):
     try:
         page.row(ODD[4]).find_element(By.CSS_SELECTOR, ".play").click()
         page.wait(lambda: page.one("#alert").is_displayed())
-        assert page.one("#alert").text == f"{ODD[4]} is no longer there. Look for new sounds."
+        assert page.one("#alert").text == f"{ODD[4]} is missing. Look for new sounds."
     finally:
         (sounds.parent / "elsewhere.wav").rename(gone)
 
@@ -229,7 +229,7 @@ def test_a_recording_is_dropped_on_the_page(page, sounds):
     assert not page.one("#drop").is_displayed()
 
 
-def test_what_is_no_recording_is_told(page, sounds):
+def test_an_unusable_recording_is_refused(page, sounds):
     page.open()
     page.one("#file").send_keys(str(sounds / "broken.flac"))
     page.wait(lambda: page.one("#alert").is_displayed())
@@ -300,7 +300,7 @@ def test_tags_filter(page):
     assert page.errors() == []
 
 
-def test_filters_that_no_sound_passes_and_tags_that_do_not_exist_are_told(page):
+def test_filters_that_no_sound_passes_and_unknown_tags_are_reported(page):
     page.open("/?q=a&tag=Accordion+>+1")
     page.wait(lambda: page.one("#status").text == "No sound passes these filters.")
     page.open("/?q=a&tag=Dgo")
@@ -310,13 +310,13 @@ def test_filters_that_no_sound_passes_and_tags_that_do_not_exist_are_told(page):
     assert page.found()
 
 
-def test_a_search_of_an_older_library_is_told(page):
+def test_a_search_in_an_older_library_is_refused(page):
     page.open("/?like=1&library=0123")
     page.wait(lambda: page.one("#alert").is_displayed())
     assert "The library has changed since this page was loaded." in page.one("#alert").text
 
 
-def test_everything_can_be_done_with_the_keyboard(page):
+def test_the_keyboard_can_do_everything(page):
     page.open("/?q=anything")
     names = page.found()
 
@@ -347,7 +347,7 @@ def test_everything_can_be_done_with_the_keyboard(page):
     assert page.errors() == []
 
 
-def test_a_phone_shows_all_of_it_without_scrolling_sideways(page):
+def test_a_phone_shows_everything_without_scrolling_sideways(page):
     page.open("/?q=anything", size=PHONE)
     page.found()
     page.one(".hit .why").click()
@@ -366,7 +366,7 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_texts_stand_out_in_light_and_in_dark(page, scheme):
+def test_texts_have_contrast_in_light_and_dark_mode(page, scheme):
     feature = {"name": "prefers-color-scheme", "value": scheme}
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
     page.open("/?q=anything&tag=Speech+<+0.9")
@@ -400,7 +400,7 @@ def contrast(ink, paper):
     return (light + 0.05) / (dark + 0.05)
 
 
-def test_everything_that_can_be_used_has_a_name(page):
+def test_every_control_has_a_name(page):
     page.open("/?q=anything&tag=Speech+<+0.9")
     page.found()
     nodes = page.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
@@ -410,7 +410,7 @@ def test_everything_that_can_be_used_has_a_name(page):
     assert [node for node in used if not node["name"].get("value", "").strip()] == []
 
 
-def test_two_users_at_once_see_each_their_own(page, driver, address):
+def test_two_users_at_once_see_their_own_results(page, driver, address):
     page.open("/?q=anything")
     page.found()
     first = driver.current_window_handle
@@ -495,7 +495,7 @@ def test_a_port_in_use_is_one_error_before_anything_is_loaded(address, sounds, t
     assert told.count("\n") == 1
 
 
-def test_a_host_that_others_can_reach_is_warned_of(sounds, trained):
+def test_a_public_host_gets_a_warning(sounds, trained):
     with serving(sounds, trained, "--host", "0.0.0.0") as (address, process):
         assert address.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(f"{address}/api/library") as answer:

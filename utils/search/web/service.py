@@ -1,4 +1,4 @@
-"""What the page can ask for, apart from HTTP. All of it may be called from several threads."""
+"""What the page can ask for, without HTTP. All of it may be called from several threads."""
 
 import dataclasses
 import hashlib
@@ -16,9 +16,9 @@ from utils.search.engine import Engine, Hit
 from utils.search.filters import Filter
 from utils.search.library import Library
 from utils.search.searcher import Progress, Searcher
-from utils.search.web import cache
+from utils.search.web.cache import Cache
 from utils.search.web.clips import MAX_BYTES, MAX_SECONDS, Clips
-from utils.search.web.delivery import open_below, shown, version_of
+from utils.search.web.delivery import as_utf8, open_below, version_of
 from utils.search.web.guard import Refusal
 from utils.search.web.updates import Updates
 
@@ -43,7 +43,7 @@ class Query:
     start : float or None
         Which passage of that sound, by its start in seconds; None for all of it.
     library : str or None
-        The state of the library that `like` belongs to.
+        Token of the state of the library that `like` belongs to.
     filters : list of Filter
     top : int
 
@@ -60,7 +60,7 @@ class Query:
 
 @dataclass(frozen=True)
 class _State:
-    """An engine, and what tells its library from another one."""
+    """An engine, and a token that distinguishes its library from others."""
 
     engine: Engine
     token: str
@@ -78,8 +78,8 @@ class Service:
     def __init__(self, searcher: Searcher) -> None:
         self._searcher = searcher
         self._state = _State(searcher.engine, token_of(searcher.engine.library))
-        self._pictures = cache.Cache(_CACHED)
-        self.clips = Clips(searcher.embed_sound)
+        self._pictures = Cache(_CACHED)
+        self.clips = Clips(searcher.embed_audio)
         self.updates = Updates(self._update)
 
     @property
@@ -88,12 +88,12 @@ class Service:
         return self._state.engine.tags
 
     def about(self) -> dict[str, Any]:
-        """Tell what is searched in, with what, and within which limits."""
+        """Describe the library, the tags and the limits."""
         library = self._state.engine.library
-        failed = [{"name": shown(name), "reason": why} for name, why in library.failed.items()]
+        failed = [{"name": as_utf8(name), "reason": why} for name, why in library.failed.items()]
         return {
             "library": self._state.token,
-            "folder": shown(library.folder.name),
+            "folder": as_utf8(library.folder.name),
             "sounds": len(library.sounds),
             "failed": failed[:_LISTED],
             "failed_count": len(failed),
@@ -109,20 +109,20 @@ class Service:
         }
 
     def search(self, query: Query) -> dict[str, Any]:
-        """Search; returns hits, and what they were searched by where it is a sound."""
-        state = self._state  # an update may put another in its place meanwhile
+        """Search; returns hits, and the sound that was searched by, if any."""
+        state = self._state  # an update may replace it meanwhile
         by = None
         if query.text is not None:
-            (vector,) = state.engine.embed_texts([query.text])
+            (vector,) = self._searcher.embed_text([query.text])
         elif query.clip is not None:
             vector = self.clips.vector(query.clip)
         else:
             by = query.like
             self._expect(state, query.library, by)
             vector = self._embed_known(state.engine.library, by, query.start)
-        # The sound itself is no answer to what is like it.
+        # The sound itself is not an answer to what is like it.
         top = query.top + (by is not None)
-        (hits,) = state.engine.search(vector[None], top=top, filters=query.filters)
+        hits = state.engine.search(vector, top=top, filters=query.filters)
         hits = [hit for hit in hits if hit.sound != by][: query.top]
         answer = {
             "library": state.token,
@@ -130,11 +130,11 @@ class Service:
         }
         if by is not None:
             sound = state.engine.library.sounds[by]
-            answer["like"] = {"name": shown(sound.paths[0]), "duration": sound.duration}
+            answer["like"] = {"name": as_utf8(sound.paths[0]), "duration": sound.duration}
         return answer
 
     def open_sound(self, library: str, sound: int) -> tuple[BinaryIO, str]:
-        """Open the file of a sound, the first one that can be; returns it with its name.
+        """Open the first file of a sound that can be opened; returns it with its name.
 
         Raises
         ------
@@ -150,15 +150,15 @@ class Service:
             try:
                 return open_below(found.folder, name), name
             except Refusal:
-                continue  # a duplicate sounds the same
+                continue  # with a duplicate
         return open_below(found.folder, last), last
 
     def picture(self, library: str, sound: int) -> bytes:
-        """Draw the spectrogram of a sound, a PNG; raises as `open_sound`, and UnusableSound."""
+        """Draw the spectrogram of a sound as a PNG; raises as `open_sound`, and UnusableSound."""
         file, name = self.open_sound(library, sound)
 
         def compute() -> bytes:
-            with open_sound(Path(shown(name)), source=file) as decoder:
+            with open_sound(Path(as_utf8(name)), source=file) as decoder:
                 return spectrogram.draw(decoder)
 
         with file:
@@ -190,7 +190,7 @@ class Service:
 
 
 def token_of(library: Library) -> str:
-    """Tell a state of a library from others, by which sound has which number."""
+    """Distinguish the states of a library by the numbers of its sounds."""
     digest = hashlib.sha256(str(library.folder).encode(errors="surrogateescape"))
     for sound in library.sounds:
         line = "\0".join([sound.source, f"{sound.duration}", *sound.paths, ""])
@@ -200,4 +200,4 @@ def token_of(library: Library) -> str:
 
 def _plain(hit: Hit, rank: int) -> dict[str, Any]:
     values = dataclasses.asdict(hit)
-    return {**values, "rank": rank, "paths": [shown(path) for path in hit.paths]}
+    return {**values, "rank": rank, "paths": [as_utf8(path) for path in hit.paths]}

@@ -1,8 +1,9 @@
-// The button that looks for new sounds, and how far that is. Searching goes on meanwhile.
+// The button that looks for new sounds, and its progress. Searching works meanwhile.
 
 import { ask } from './api.js';
 
 const PAUSE = 400; // milliseconds
+const LOOKING = 'Looking for new sounds …';
 
 export async function watchUpdates({ button, state, finished }) {
   const tell = (text) => {
@@ -14,7 +15,7 @@ export async function watchUpdates({ button, state, finished }) {
     try {
       let now = await ask('/api/update');
       while (now.running) {
-        tell(now.what ? `Busy ${now.what}: ${now.done} of ${now.total} ${now.unit}` : 'Looking …');
+        tell(now.what ? `Busy ${now.what}: ${now.done} of ${now.total} ${now.unit}` : LOOKING);
         await new Promise((resolve) => setTimeout(resolve, PAUSE));
         now = await ask('/api/update');
       }
@@ -28,11 +29,11 @@ export async function watchUpdates({ button, state, finished }) {
 
   button.hidden = false;
   button.addEventListener('click', async () => {
-    tell('Looking …');
+    tell(LOOKING);
     try {
       await ask('/api/update', { method: 'POST' });
     } catch (error) {
-      if (error.status !== 409) return tell(error.message); // 409: somebody else has begun
+      if (error.status !== 409) return tell(error.message); // 409: already running
     }
     return follow();
   });
