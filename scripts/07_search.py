@@ -37,7 +37,7 @@ from utils.search.command_line import add_options, open_searcher, report
 from utils.settings import options
 
 if TYPE_CHECKING:
-    from utils.search import Hit
+    from utils.search.engine import Hit
 
 EXIT_NOTHING_FOUND = 1
 

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -60,11 +62,9 @@ def make_engine(library, *, features="logits", with_tags=True):
     embeddings = network.encode_audio(table[:, part], network.embed_tags(table[:, : len(TAGS)]))
     engine = Engine(
         library,
-        network=network,
-        features_of=lambda rows: rows[:, part],
+        SimpleNamespace(network=network, features=lambda rows: rows[:, part], tags=TAGS),
         nearest=Naive(embeddings.numpy()),
         columns=library.table.T,
-        tags=TAGS,
     )
     return engine, embeddings.numpy()
 

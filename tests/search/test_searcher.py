@@ -91,5 +91,4 @@ def test_the_room_is_imported_when_it_is_needed():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
     assert {"Hit", "Searcher", "embed_audio", "embed_text"} <= set(dir(utils.search))
-
     assert not hasattr(utils.search, "nothing")

@@ -98,11 +98,13 @@ class Embedder:
         Where the model was read.
     network : DualEncoder
     tagger : Tagger
+    tags : list of K str
+        Display names.
 
     Raises
     ------
     InputError
-        If the networks are missing, or are not those that the model was trained with.
+        If the tagger's weights are missing, or the model was trained with other networks.
 
     """
 
@@ -111,6 +113,7 @@ class Embedder:
         self.source = model.source
         self.network = model.network
         self.tagger = Tagger(self.config)
+        self.tags = audioset.read_labels()
         model.require_networks(passt=self.tagger.made_by)
 
     @classmethod
@@ -188,7 +191,7 @@ class Embedder:
         """Embed the names of all K tags as texts: unit vectors, shape (K, D)."""
         sentences = self.network.tag_table
         if sentences is None:
-            sentences = torch.from_numpy(self._sentences(audioset.read_labels()))
+            sentences = torch.from_numpy(self._sentences(self.tags))
         return self.network.encode_text(sentences).numpy()
 
     def features(self, rows: Tensor) -> Tensor:

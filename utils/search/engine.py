@@ -6,18 +6,20 @@ Shapes: R rows of the library's table, D dimension of the shared space, K AudioS
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.dual_encoder import DualEncoder
 from utils.files.raw_rows import append_missing, map_rows
 from utils.runtime.errors import printable
+from utils.search.embedder import Embedder
 from utils.search.filters import Filter
 from utils.search.library import Library
+from utils.search.nearest.approximate import ApproximateSearch
+from utils.search.nearest.exact import ExactSearch
 from utils.search.tag_columns import TagColumns
 
 _EMBEDDED_AT_ONCE = 16_384  # rows
@@ -154,15 +156,6 @@ def embed_library(
     return map_rows(path, rows, width)
 
 
-class Nearest(Protocol):
-    """Finds the vectors with the largest dot products."""
-
-    def search(
-        self, queries: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return scores and rows, both (Q, k), best first, for queries (Q, D)."""
-
-
 class Engine:
     """Finds passages of a library by their embeddings.
 
@@ -170,32 +163,25 @@ class Engine:
     ----------
     library : Library
         Its rows are AudioSet logits (K) and scene embeddings.
-    network : DualEncoder
-    features_of : callable
-        Rows (B, ...) ─► what the audio branch projects (B, F).
-    nearest : Nearest
+    embedder : Embedder
+    nearest : ExactSearch or ApproximateSearch
         Over the embeddings of all R rows of the library.
     columns : TagColumns
         Tag number ─► its logits in all rows (R,).
-    tags : sequence of K str
-        Display names.
 
     """
 
     def __init__(
         self,
         library: Library,
+        embedder: Embedder,
         *,
-        network: DualEncoder,
-        features_of: Callable[[Tensor], Tensor],
-        nearest: Nearest,
+        nearest: ExactSearch | ApproximateSearch,
         columns: TagColumns,
-        tags: Sequence[str],
     ) -> None:
         self.library = library
-        self.tags = list(tags)
-        self._network = network
-        self._features_of = features_of
+        self.tags = embedder.tags
+        self._embedder = embedder
         self._nearest = nearest
         self._columns = columns
         # If few rows are of sounds that are gone, it is faster to skip them among the results.
@@ -255,15 +241,16 @@ class Engine:
         table = torch.from_numpy(self.library.table[[row for _, _, row in found]])
         logits = table[:, : len(self.tags)]
         asked = torch.from_numpy(query)
-        with_tags = self._network.tag_table is not None
-        projection, tags, shares = self._network.explain_audio(
-            self._features_of(table), logits if with_tags else None
+        network = self._embedder.network
+        with_tags = network.tag_table is not None
+        projection, tags, shares = network.explain_audio(
+            self._embedder.features(table), logits if with_tags else None
         )
         by_projection = (projection @ asked).tolist()
         by_tags = (tags @ asked).tolist() if with_tags else [0.0] * len(found)
         added = torch.zeros_like(logits)
         if with_tags:
-            added = shares * (self._network.tag_table @ asked)
+            added = shares * (network.tag_table @ asked)
         probabilities = logits.sigmoid()
 
         def named(hit: int, order: Tensor) -> list[Reason]:

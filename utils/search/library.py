@@ -108,7 +108,7 @@ def update_library(
 ) -> tuple[Library, Changes]:
     """Look for new, changed and deleted sounds, tag what is new, and open the library.
 
-    Can be stopped at any time; finished sounds are kept.
+    It can be stopped at any time; finished sounds are kept.
 
     Parameters
     ----------

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from utils.checkpoints.trained_model import TrainedModel
-from utils.datasets.audioset import read_labels
 from utils.files.tensors import digest_of
 from utils.runtime.errors import InputError
 from utils.search.embedder import Embedder, check_query, read_model
@@ -84,11 +83,10 @@ class Searcher(Embedder):
         self.folder = folder.resolve()
         self._origin = {name: self.tagger.made_by[name] for name in _ORIGIN}
         self.index = index or _index_folder(self.config, self.folder, self._origin)
-        self._tags = read_labels()
         # Distinguishes the embeddings of this model from another's.
         weights = self.network.state_dict().values()
         self._digest = digest_of([torch.tensor(self.network.ratio), *weights])[:16]
-        self.embed_text(self._tags[:1])  # fails here, not after hours of tagging
+        self.embed_text(self.tags[:1])  # fails here, not after hours of tagging
         self.changes: Changes
         self.library: Library
         self.engine: Engine
@@ -148,7 +146,7 @@ class Searcher(Embedder):
             If the text is empty, the file cannot be used, or a filter is invalid.
 
         """
-        parsed = [parse_filter(text, self._tags) for text in filters]
+        parsed = [parse_filter(text, self.tags) for text in filters]
         if isinstance(query, str):
             check_query(query)
             (query,) = self.embed_text([query])
@@ -170,7 +168,7 @@ class Searcher(Embedder):
         derived = self.library.derived
         columns = TagColumns(
             self.library.table,
-            len(self._tags),
+            len(self.tags),
             derived / "tags.f32",
             progress=partial(progress, description="sorting by tag", unit="blocks"),
         )
@@ -184,8 +182,7 @@ class Searcher(Embedder):
         sample = self.embed_tags() if len(embeddings) >= EXACT_BELOW else _NO_SAMPLE
         self.engine = Engine(
             self.library,
-            network=self.network,
-            features_of=self.features,
+            self,
             nearest=nearest(
                 embeddings,
                 path=derived / f"nearest-{self._digest}.safetensors",
@@ -193,7 +190,6 @@ class Searcher(Embedder):
                 progress=partial(progress, description="indexing", unit="steps"),
             ),
             columns=columns,
-            tags=self._tags,
         )
 
     @property

@@ -19,7 +19,7 @@ from utils.runtime.errors import InputError
 from utils.search.filters import Filter, parse_filter
 from utils.search.web.delivery import Delivery
 from utils.search.web.guard import Guard, Refusal
-from utils.search.web.service import MAX_FILTERS, MAX_QUERY, MAX_TOP, Query, Service
+from utils.search.web.service import MAX_FILTERS, MAX_QUERY, MAX_TOP, Service
 
 _PAGE = Path(__file__).parent / "page"
 _TYPES = {
@@ -104,7 +104,7 @@ class _Handlers:
         return _Json(self._service.about())
 
     def search(self, request: Request) -> Response:
-        return _Json(self._service.search(_query(request, self._service.tags)))
+        return _Json(self._service.search(**_query(request, self._service.tags)))
 
     async def receive_clip(self, request: Request) -> Response:
         try:
@@ -137,7 +137,7 @@ def _sound(request: Request) -> tuple[str, int]:
     return request.path_params["library"], _whole(request.path_params["sound"], "sound", _MAX_SOUND)
 
 
-def _query(request: Request, tags: list[str]) -> Query:
+def _query(request: Request, tags: list[str]) -> dict[str, Any]:
     given = request.query_params
     named = [name for name in ("q", "clip", "like") if name in given]
     if len(named) != 1:
@@ -151,15 +151,15 @@ def _query(request: Request, tags: list[str]) -> Query:
     if len(filters) > MAX_FILTERS:
         raise Refusal(400, f"There are {len(filters)} tag filters, more than {MAX_FILTERS}.")
     like, start = given.get("like"), given.get("start")
-    return Query(
-        text=text,
-        clip=given.get("clip"),
-        like=None if like is None else _whole(like, "like", _MAX_SOUND),
-        start=None if start is None else _seconds(start),
-        library=given.get("library"),
-        filters=[_filter(one, tags) for one in filters],
-        top=_whole(given.get("top", str(_TOP)), "top", MAX_TOP, least=1),
-    )
+    return {
+        "text": text,
+        "clip": given.get("clip"),
+        "like": None if like is None else _whole(like, "like", _MAX_SOUND),
+        "start": None if start is None else _seconds(start),
+        "library": given.get("library"),
+        "filters": [_filter(one, tags) for one in filters],
+        "top": _whole(given.get("top", str(_TOP)), "top", MAX_TOP, least=1),
+    }
 
 
 def _filter(text: str, tags: list[str]) -> Filter:

@@ -3,9 +3,9 @@
 import logging
 import os
 import stat
-import struct
 import tempfile
 import threading
+import wave
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,8 +95,8 @@ def version_of(file: BinaryIO) -> str:
 class Delivery:
     """Sends sounds as they are if browsers play them, else as 16-bit wav copies.
 
-    A copy is decoded once and kept in a temporary file without a name, which disappears with the
-    process. If all copies exceed 4 GB, the least recently used go.
+    A copy is decoded once, to a temporary file without a name, which disappears with the process.
+    If all copies exceed 4 GB, the least recently used go.
     """
 
     def __init__(self) -> None:
@@ -111,7 +111,7 @@ class Delivery:
         Parameters
         ----------
         file : binary file
-            The sound; closed once the response is sent, or here if an error is raised.
+            The sound; closed at the end.
         name : str
             Of the file, in the folder of sounds.
         request : Headers
@@ -126,39 +126,30 @@ class Delivery:
             507 if there is not enough room for a copy.
 
         """
-        try:
-            version = version_of(file)
+        with file:
+            sent, version = file, version_of(file)
             with open_sound(Path(as_utf8(name)), source=file) as sound:
                 subtypes, media_type = _PLAYABLE.get(sound.format, (set(), ""))
                 plays = sound.subtype in subtypes and sound.channels <= _PLAYABLE_CHANNELS
-                copy = None if plays and not decode else self._copy(name, version, sound)
-            if copy is not None:
-                version, media_type = f"{version}-decoded", "audio/wav"
+                if decode or not plays:
+                    with self._lock:
+                        copy = self._copies.get((name, version), lambda: _WavCopy(sound))
+            if decode or not plays:
+                sent, media_type = copy.decoded(file, name), "audio/wav"
+                version += "-decoded"
             headers = {"cache-control": "private, no-cache", "etag": f'"{version}"'}
             if request.get("if-none-match") == headers["etag"] and "range" not in request:
-                file.close()
                 return Response(status_code=304, headers=headers)
-            if copy is not None:
-                with file:
-                    file = copy.open(file, name)
-            return _OpenFileResponse(file, headers, media_type)
-        except BaseException:
-            file.close()
-            raise
-
-    def _copy(self, name: str, version: str, sound: soundfile.SoundFile) -> "_WavCopy":
-        with self._lock:
-            return self._copies.get((name, version), lambda: _WavCopy(sound))
+            return _OpenFileResponse(sent, headers, media_type)
 
 
 class _OpenFileResponse(FileResponse):
-    """Sends a file that is open already, and closes it: its name may lead elsewhere by now."""
+    """Sends a file that is open already: its name may lead elsewhere by now."""
 
     def __init__(self, file: BinaryIO, headers: dict[str, str], media_type: str) -> None:
-        place = f"/proc/self/fd/{file.fileno()}"
-        status = os.fstat(file.fileno())
+        self._file = os.fdopen(os.dup(file.fileno()), "rb")
+        place, status = f"/proc/self/fd/{self._file.fileno()}", os.fstat(file.fileno())
         super().__init__(place, headers=headers, media_type=media_type, stat_result=status)
-        self._file = file
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response."""
@@ -167,7 +158,7 @@ class _OpenFileResponse(FileResponse):
 
 
 class _WavCopy:
-    """A sound as a 16-bit wav file, decoded when it is first opened.
+    """A sound as a 16-bit wav file, decoded when it is first needed.
 
     Of more than two channels the mean is taken, because browsers differ in what they do with them.
     What does not fit into a wav file (4 GB) is left out.
@@ -176,51 +167,41 @@ class _WavCopy:
     def __init__(self, sound: soundfile.SoundFile) -> None:
         self._rate = sound.samplerate
         self._channels = sound.channels if sound.channels <= _PLAYABLE_CHANNELS else 1
-        self._frame_size = 2 * self._channels
-        self._frames = min(sound.frames, (_LARGEST_WAV - _WAV_HEADER) // self._frame_size)
-        self._size = _WAV_HEADER + self._frame_size * self._frames
+        self._frames = min(sound.frames, (_LARGEST_WAV - _WAV_HEADER) // (2 * self._channels))
         self._lock = threading.Lock()
-        self._descriptor: int | None = None
+        self._file: BinaryIO | None = None
 
     def __len__(self) -> int:
         """Return the size in bytes."""
-        return self._size
+        return _WAV_HEADER + 2 * self._channels * self._frames
 
-    def open(self, source: BinaryIO, name: str) -> BinaryIO:
-        """Open the copy; other requests for it wait while it is decoded.
-
-        Raises
-        ------
-        Refusal
-            507 if there is not enough room.
-
-        """
+    def decoded(self, source: BinaryIO, name: str) -> BinaryIO:
+        """Return the file; other requests for it wait while it is decoded."""
         with self._lock:
-            if self._descriptor is None:
+            if self._file is None:
                 try:
-                    with tempfile.TemporaryFile(prefix="decoded-") as file:
-                        file.write(self._header())
-                        for block in self._blocks(source, name):
-                            file.write(block)
-                        file.truncate(self._size)  # the rest of a damaged file is silence
-                        self._descriptor = os.dup(file.fileno())
+                    self._file = self._decode(source, name)
                 except OSError as error:
                     text = f"cannot decode {as_utf8(name)}: {error.strerror}. Free some space in "
                     raise Refusal(507, f"{text}{tempfile.gettempdir()}.") from None
-                weakref.finalize(self, os.close, self._descriptor)
-            return os.fdopen(os.dup(self._descriptor), "rb")
+                weakref.finalize(self, self._file.close)
+            return self._file
 
-    def _header(self) -> bytes:
-        riff = struct.pack("<4sI4s4sI", b"RIFF", self._size - 8, b"WAVE", b"fmt ", 16)
-        rates = (self._rate, self._rate * self._frame_size, self._frame_size, 16)
-        data = (b"data", self._size - _WAV_HEADER)
-        return riff + struct.pack("<HHIIHH4sI", 1, self._channels, *rates, *data)
+    def _decode(self, source: BinaryIO, name: str) -> BinaryIO:
+        with tempfile.TemporaryFile(prefix="decoded-") as file:
+            with wave.open(file, "wb") as wav:
+                wav.setparams((self._channels, 2, self._rate, self._frames, "NONE", ""))
+                for block in self._blocks(source, name):
+                    wav.writeframesraw(block)
+            file.flush()
+            return os.fdopen(os.dup(file.fileno()), "rb")
 
     def _blocks(self, source: BinaryIO, name: str) -> Iterator[bytes]:
         source.seek(0)
+        left = self._frames
         try:
             with open_sound(Path(as_utf8(name)), source=source) as sound:
-                left, most = self._frames, max(1, _BLOCK_NUMBERS // sound.channels)
+                most = max(1, _BLOCK_NUMBERS // sound.channels)
                 while len(samples := sound.read(min(left, most), "float32", always_2d=True)):
                     left -= len(samples)
                     if sound.channels != self._channels:
@@ -230,3 +211,7 @@ class _WavCopy:
                     yield (samples * 32_767).round().astype("<i2").tobytes()
         except UnusableSound as error:
             _log.warning("while it was decoded: %s", error)
+        while left:  # the rest of a damaged file is silence
+            count = min(left, _BLOCK_NUMBERS)
+            left -= count
+            yield bytes(2 * self._channels * count)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,35 +28,6 @@ MAX_QUERY = 500  # characters
 MAX_FILTERS = 20
 _CACHED = 32_000_000  # bytes of pictures
 _LISTED = 50  # files that cannot be used
-
-
-@dataclass(frozen=True)
-class Query:
-    """What to search for: by exactly one of words, a clip or a sound of the library.
-
-    Attributes
-    ----------
-    text : str or None
-    clip : str or None
-        The name under which a clip is kept.
-    like : int or None
-        Index of a sound.
-    start : float or None
-        Which passage of that sound, by its start in seconds; None for all of it.
-    library : str or None
-        Token of the state of the library that `like` belongs to.
-    filters : list of Filter
-    top : int
-
-    """
-
-    text: str | None
-    clip: str | None
-    like: int | None
-    start: float | None
-    library: str | None
-    filters: list[Filter]
-    top: int
 
 
 @dataclass(frozen=True)
@@ -108,29 +80,53 @@ class Service:
             },
         }
 
-    def search(self, query: Query) -> dict[str, Any]:
-        """Search; returns hits, and the sound that was searched by, if any."""
+    def search(
+        self,
+        *,
+        text: str | None = None,
+        clip: str | None = None,
+        like: int | None = None,
+        start: float | None = None,
+        library: str | None = None,
+        filters: Sequence[Filter] = (),
+        top: int,
+    ) -> dict[str, Any]:
+        """Search by exactly one of a text, a clip or a sound of the library.
+
+        Parameters
+        ----------
+        text : str, optional
+        clip : str, optional
+            The name under which a clip is kept.
+        like : int, optional
+            Index of a sound; not among the hits.
+        start : float, optional
+            Which passage of that sound, by its start in seconds; by default all of it.
+        library : str, optional
+            Token of the state of the library that `like` belongs to.
+        filters : sequence of Filter
+        top : int
+
+        Returns
+        -------
+        dict
+            The hits, and the sound that was searched by, if any.
+
+        """
         state = self._state  # an update may replace it meanwhile
-        by = None
-        if query.text is not None:
-            (vector,) = self._searcher.embed_text([query.text])
-        elif query.clip is not None:
-            vector = self.clips.vector(query.clip)
+        answer: dict[str, Any] = {"library": state.token}
+        if text is not None:
+            (vector,) = self._searcher.embed_text([text])
+        elif clip is not None:
+            vector = self.clips.vector(clip)
         else:
-            by = query.like
-            self._expect(state, query.library, by)
-            vector = self._embed_known(state.engine.library, by, query.start)
-        # The sound itself is not an answer to what is like it.
-        top = query.top + (by is not None)
-        hits = state.engine.search(vector, top=top, filters=query.filters)
-        hits = [hit for hit in hits if hit.sound != by][: query.top]
-        answer = {
-            "library": state.token,
-            "hits": [_plain(hit, rank) for rank, hit in enumerate(hits, start=1)],
-        }
-        if by is not None:
-            sound = state.engine.library.sounds[by]
+            self._expect(state, library, like)
+            vector = self._embed_known(state.engine.library, like, start)
+            sound = state.engine.library.sounds[like]
             answer["like"] = {"name": as_utf8(sound.paths[0]), "duration": sound.duration}
+        hits = state.engine.search(vector, top=top + (like is not None), filters=filters)
+        hits = [hit for hit in hits if hit.sound != like][:top]
+        answer["hits"] = [_plain(hit, rank) for rank, hit in enumerate(hits, start=1)]
         return answer
 
     def open_sound(self, library: str, sound: int) -> tuple[BinaryIO, str]:
