@@ -10,24 +10,12 @@ from tests.support import Bar
 from utils.search.engine import Engine, Hit, Reason, clock, embed_library
 from utils.search.filters import Filter
 from utils.search.library import Library, Sound
+from utils.search.nearest.exact import ExactSearch
 from utils.search.passages import Passage
 
 TAGS = ["Dog", "Bark", "Rain", "Rain on surface"]
 SCENE = 3  # numbers of a scene embedding
 D = 6
-
-
-class Naive:
-    """Compares a query with every vector."""
-
-    def __init__(self, vectors):
-        self.vectors = vectors
-
-    def search(self, queries, k, *, among=None):
-        rows = np.arange(len(self.vectors)) if among is None else among
-        scores = queries @ self.vectors[rows].T
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        return np.take_along_axis(scores, order, axis=1), rows[order]
 
 
 def make_library(passages_of_sounds, *, gone=0, seed=0):
@@ -63,7 +51,7 @@ def make_engine(library, *, features="logits", with_tags=True):
     engine = Engine(
         library,
         SimpleNamespace(network=network, features=lambda rows: rows[:, part], tags=TAGS),
-        nearest=Naive(embeddings.numpy()),
+        nearest=ExactSearch(embeddings.numpy()),
         columns=library.table.T,
     )
     return engine, embeddings.numpy()

@@ -197,18 +197,6 @@ def test_half_a_sound_in_the_journal_does_not_count(folder):
     assert sum(folder.library.table[folder.library.rows, 0] == 0.5) == 3
 
 
-def test_another_content_of_the_same_length_is_tagged(folder):
-    path = folder.sound("x.wav", 0.5)
-    folder.update()
-    source = folder.library.sounds[1].source
-    content = bytearray(path.read_bytes())
-    content[len(content) // 4 : -len(content) // 4] = bytes(len(content) // 2)
-    path.write_bytes(content)
-    folder.update()
-    assert folder.tagged == ["x.wav"]
-    assert folder.library.sounds[1].source != source
-
-
 @pytest.mark.parametrize("bad_names", [1, 3])
 def test_files_with_bad_names_do_not_affect_other_files_of_that_content(folder, bad_names):
     good = folder.sound("z.wav", 0.5)

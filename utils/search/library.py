@@ -136,8 +136,8 @@ def update_library(
     Raises
     ------
     InputError
-        If the folder cannot be read or holds no sounds; if the index contains them, is of another
-        network or cannot be written, or another process is updating it.
+        If the folder cannot be read or contains no sounds; if the index contains them, is of
+        another network or cannot be written, or another process is updating it.
 
     """
     if index.resolve() == folder.resolve() or index.resolve() in folder.resolve().parents:

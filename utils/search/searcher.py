@@ -63,7 +63,7 @@ class Searcher(Embedder):
     Raises
     ------
     InputError
-        If the folder is missing or holds no sounds, or the index cannot be used.
+        If the folder is missing or contains no sounds, or the index cannot be used.
 
     Examples
     --------

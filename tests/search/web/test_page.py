@@ -443,15 +443,15 @@ def test_new_sounds_are_found_without_a_restart(page, sounds):
     page.run("window.old = document.querySelector('.hit')")
     try:
         page.one("#update").click()
-        told = "17 sounds now: 1 file new or changed, 1 duplicate."
-        page.wait(lambda: page.one("#update-state").text == told)
+        message = "17 sounds now: 1 file new or changed, 1 duplicate."
+        page.wait(lambda: page.one("#update-state").text == message)
         assert set(page.found()) - set(names) == {"a new one.wav"}
         assert page.one("#library-name").text == "17 sounds in my sounds"
     finally:
         new.unlink()
     page.one("#update").click()
-    told = "16 sounds now: 1 file gone, 1 duplicate."
-    page.wait(lambda: page.one("#update-state").text == told)
+    message = "16 sounds now: 1 file gone, 1 duplicate."
+    page.wait(lambda: page.one("#update-state").text == message)
     page.wait(lambda: set(page.names()) == set(names))
     page.one("#update").click()
     page.wait(lambda: page.one("#update-state").text == "Nothing has changed.")
@@ -478,21 +478,21 @@ def test_ctrl_c_stops_the_server_also_while_a_sound_is_being_sent(asked, sounds,
         open_still = urllib.request.urlopen(f"{address}/sounds/{token}/2/audio")
         assert open_still.read(10)
         process.send_signal(asked)
-        printed, told = process.communicate(timeout=30)
+        printed, errors = process.communicate(timeout=30)
         assert process.returncode == 0
-        assert told.endswith("\nstopped\n")
-        assert "Traceback" not in printed + told
+        assert errors.endswith("\nstopped\n")
+        assert "Traceback" not in printed + errors
 
 
 def test_a_port_in_use_is_one_error_before_anything_is_loaded(address, sounds, trained):
     port = str(urlsplit(address).port)
     with serving(sounds, trained, "--port", port) as (printed, process):
-        _, told = process.communicate()
+        _, errors = process.communicate()
     assert printed == ""
     assert process.returncode == 2
-    assert told.startswith(f"error: cannot listen on port {port} of 127.0.0.1: ")
-    assert "choose another with --port" in told
-    assert told.count("\n") == 1
+    assert errors.startswith(f"error: cannot listen on port {port} of 127.0.0.1: ")
+    assert "choose another with --port" in errors
+    assert errors.count("\n") == 1
 
 
 def test_a_public_host_gets_a_warning(sounds, trained):
@@ -501,6 +501,6 @@ def test_a_public_host_gets_a_warning(sounds, trained):
         with urllib.request.urlopen(f"{address}/api/library") as answer:
             assert json.load(answer)["sounds"] == 16
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=30)
-    assert told.startswith("warning: on 0.0.0.0, everybody who can reach this machine can listen")
-    assert "16 sounds in my sounds" in told
+        _, errors = process.communicate(timeout=30)
+    assert errors.startswith("warning: on 0.0.0.0, everybody who can reach this machine can listen")
+    assert "16 sounds in my sounds" in errors

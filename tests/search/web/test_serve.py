@@ -1,4 +1,4 @@
-"""The addresses of the page, with an engine that finds what a test tells it to find."""
+"""The addresses of the page, with an engine that finds all sounds in order."""
 
 import os
 import re
@@ -427,8 +427,8 @@ def test_searching_works_during_an_update(page, searcher, token, tmp_path):
         assert time.monotonic() < deadline
     assert page.get("/api/search?q=a").json()["library"] == token
     go_on.set()
-    told = "2 sounds now: 1 file new or changed, 7 files gone."
-    assert finish_update(page) == {"running": False, "message": told}
+    message = "2 sounds now: 1 file new or changed, 7 files gone."
+    assert finish_update(page) == {"running": False, "message": message}
     assert page.get("/api/search?q=a").json()["library"] != token
     refused(page.get(f"/sounds/{token}/1/audio"), 409, "Search again")
 
@@ -441,19 +441,19 @@ def test_an_update_that_finds_nothing_leaves_the_page_as_it_is(page, token):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (InputError("the disk is full."), "the disk is full."),
         (ValueError("secret"), "The update failed: see the server's terminal."),
     ],
 )
-def test_a_failed_update_is_reported_and_can_be_tried_again(page, searcher, error, told):
+def test_a_failed_update_is_reported_and_can_be_tried_again(page, searcher, error, message):
     def update(progress):
         raise error
 
     searcher.update, works = update, searcher.update
     page.post("/api/update")
-    assert finish_update(page) == {"running": False, "error": told}
+    assert finish_update(page) == {"running": False, "error": message}
     searcher.update = works
     page.post("/api/update")
     assert finish_update(page)["message"] == "Nothing has changed."

@@ -33,7 +33,7 @@ async function show() {
   search = readAddress();
   query.value = search.q || '';
   filters.show(search.tags);
-  tell();
+  showError();
   const asks = search.q || search.clip || search.like;
   byId('welcome').hidden = Boolean(asks);
   document.title = search.q ? `${search.q} – Sound search` : 'Sound search';
@@ -52,7 +52,7 @@ async function show() {
     if (error.name === 'AbortError') return;
     clear();
     showExample();
-    tell(error);
+    showError(error);
   }
   results.removeAttribute('aria-busy');
 }
@@ -81,7 +81,7 @@ function draw(answer, milliseconds) {
 }
 
 // Show what went wrong, or hide the last error.
-function tell(error) {
+function showError(error) {
   const box = byId('alert');
   box.hidden = !error;
   box.querySelector('p').textContent = error ? error.message : '';
@@ -94,11 +94,11 @@ async function playingFailed(message, track) {
     try {
       await ask(track.address, { headers: { Range: 'bytes=0-0' } });
     } catch (error) {
-      tell(error);
+      showError(error);
       return;
     }
   }
-  tell(new Failure(message, 400));
+  showError(new Failure(message, 400));
 }
 
 function like(hit, library) {
@@ -134,14 +134,14 @@ async function searchByRecording(file) {
   byId('welcome').hidden = true;
   try {
     if (file.size > most) throw new Failure(`${file.name} is larger than ${most / 1e6} MB. Cut out the part that matters.`, 413);
-    tell();
+    showError();
     byId('status').textContent = `Analysing ${file.name} …`;
     const { clip } = await ask('/api/clips', { method: 'POST', body: file, headers: { 'Content-Type': 'application/octet-stream' } });
     recordings.set(clip, URL.createObjectURL(file));
     go({ clip, name: file.name, tags: search.tags });
   } catch (error) {
     clear();
-    tell(error);
+    showError(error);
   }
 }
 
@@ -207,7 +207,7 @@ async function begin() {
   try {
     about = await ask('/api/library');
   } catch (error) {
-    tell(error);
+    showError(error);
     return;
   }
   introduce();

@@ -7,7 +7,7 @@ export class Player {
     this.fail = fail;
     this.track = null;
     for (const event of ['play', 'pause', 'seeked', 'timeupdate', 'loadedmetadata']) {
-      element.addEventListener(event, () => this.tell());
+      element.addEventListener(event, () => this.notify());
     }
     element.addEventListener('play', () => this.follow());
     element.addEventListener('error', () => this.recover());
@@ -77,7 +77,7 @@ export class Player {
     this.fail('This sound cannot be played.', track);
   }
 
-  tell() {
+  notify() {
     if (!this.track) return;
     const { currentTime, paused } = this.element;
     this.track.show({ playing: !paused, time: currentTime, duration: this.track.duration });
@@ -87,7 +87,7 @@ export class Player {
     if (matchMedia('(prefers-reduced-motion: reduce)').matches) return; // `timeupdate` has to do
     const step = () => {
       if (!this.playing) return;
-      this.tell();
+      this.notify();
       requestAnimationFrame(step);
     };
     requestAnimationFrame(step);

@@ -6,7 +6,7 @@ const PAUSE = 400; // milliseconds
 const LOOKING = 'Looking for new sounds …';
 
 export async function watchUpdates({ button, state, finished }) {
-  const tell = (text) => {
+  const write = (text) => {
     state.textContent = text;
   };
 
@@ -15,31 +15,31 @@ export async function watchUpdates({ button, state, finished }) {
     try {
       let now = await ask('/api/update');
       while (now.running) {
-        tell(now.what ? `Busy ${now.what}: ${now.done} of ${now.total} ${now.unit}` : LOOKING);
+        write(now.what ? `Busy ${now.what}: ${now.done} of ${now.total} ${now.unit}` : LOOKING);
         await new Promise((resolve) => setTimeout(resolve, PAUSE));
         now = await ask('/api/update');
       }
-      tell(now.message || now.error || '');
+      write(now.message || now.error || '');
       await finished();
     } catch (error) {
-      tell(error.message);
+      write(error.message);
     }
     button.disabled = false;
   }
 
   button.hidden = false;
   button.addEventListener('click', async () => {
-    tell(LOOKING);
+    write(LOOKING);
     try {
       await ask('/api/update', { method: 'POST' });
     } catch (error) {
-      if (error.status !== 409) return tell(error.message); // 409: already running
+      if (error.status !== 409) return write(error.message); // 409: already running
     }
     return follow();
   });
   try {
     if ((await ask('/api/update')).running) await follow();
   } catch (error) {
-    tell(error.message);
+    write(error.message);
   }
 }
