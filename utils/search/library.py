@@ -169,8 +169,8 @@ def update_library(
         derived, held = _derived(path), read_passages(path, width)
     if names := _untagged(found, held):
         raise InputError(
-            f"{path} changed while it was updated: {shorten(names)}\nhave no rows. Run the same "
-            "command again."
+            f"{path} changed while it was updated. It has no rows for\n{shorten(names)}\n"
+            "Run the same command again."
         )
     if found != before:
         write_list(index / _FILES, folder, found)
