@@ -1,7 +1,9 @@
 """Updates of the library in the background, one at a time."""
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 from utils.runtime.errors import InputError
@@ -75,29 +77,17 @@ class Updates:
             with self._lock:
                 self._state = {"running": False, **result}
 
-    def _progress(self, total: int, description: str, unit: str) -> "_Progress":
-        return _Progress(self, {"what": description, "unit": unit, "total": total, "done": 0})
+    @contextlib.contextmanager
+    def _progress(self, total: int, description: str, unit: str) -> Iterator[SimpleNamespace]:
+        """Make a progress bar that the page asks for."""
+        state = {"running": True, "what": description, "unit": unit, "total": total, "done": 0}
 
-    def _show(self, state: dict[str, Any]) -> None:
-        if self._stopping.is_set():
-            raise _Stopping
-        with self._lock:
-            self._state = {"running": True, **state}
+        def update(count: int) -> None:
+            if self._stopping.is_set():
+                raise _Stopping
+            state["done"] += count
+            with self._lock:
+                self._state = dict(state)
 
-
-class _Progress:
-    """A progress bar that the page asks for."""
-
-    def __init__(self, updates: Updates, state: dict[str, Any]) -> None:
-        self._updates, self._state = updates, state
-
-    def __enter__(self) -> "_Progress":
-        self.update(0)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def update(self, count: int) -> None:
-        self._state["done"] += count
-        self._updates._show(self._state)
+        update(0)
+        yield SimpleNamespace(update=update)
