@@ -1,4 +1,4 @@
-"""Search a folder of sounds in the browser: a page that this script serves until Ctrl-C.
+"""Search a folder of sounds in the browser: serves a page until Ctrl-C.
 
 Reads   a folder of sounds (--audio; any format, sub-folders too), a model (--model)
 Writes  an index of the folder: <output_path>/indexes/, or --index DIR; shared with script 07
@@ -6,8 +6,8 @@ Writes  an index of the folder: <output_path>/indexes/, or --index DIR; shared w
     python scripts/08_serve.py --audio my_sounds/ --open
     python scripts/08_serve.py --audio my_sounds/ --port 9000
 
-Only this machine can reach the page, unless --host names another address; there is no password.
-The folder is brought up to date at the start, and where the page is asked to look for new sounds.
+The page is available on this machine only, unless --host names another address; there is no
+password. The folder is brought up to date at the start, and when the page asks for it.
 Exit status: 0 when stopped, 2 for bad input.
 """
 
@@ -23,25 +23,27 @@ from utils.runtime import interrupts
 interrupts.end_quietly_until_run(__name__)
 
 from utils.runtime import distributed, terminal
-from utils.search.command_line import add_options, open_searcher, tell
-from utils.search.web.app import create_app
-from utils.search.web.guard import LOOPBACK
-from utils.search.web.server import address_of, listen, open_in_browser, serve
-from utils.search.web.service import Service
+from utils.search.command_line import add_options, open_searcher, report
 from utils.settings import options
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Serve the page until somebody stops it."""
+    """Serve the page until it is stopped."""
     args = parse_arguments(argv)
     distributed.refuse_team("scripts/08_serve.py")
-    listener = listen(args.host, args.port)  # first, because the rest takes its time
+    from utils.search.web.guard import LOOPBACK
+    from utils.search.web.server import address_of, listen, open_in_browser, serve
+
+    listener = listen(args.host, args.port)  # first, because the rest is slow
     address = address_of(listener, args.host)
     if args.host not in LOOPBACK:
-        tell(
+        report(
             f"warning: on {args.host}, everybody who can reach this machine can listen to the "
-            "sounds and have clips analysed; there is no password."
+            "sounds and upload clips; there is no password."
         )
+    from utils.search.web.app import create_app
+    from utils.search.web.service import Service
+
     service = Service(open_searcher(args))
 
     def ready() -> None:
@@ -49,10 +51,10 @@ def main(argv: list[str] | None = None) -> int:
         if args.open:
             open_in_browser(address)
 
-    with contextlib.suppress(KeyboardInterrupt):  # that is how it is stopped
+    with contextlib.suppress(KeyboardInterrupt):  # Ctrl-C stops the server
         serve(create_app(service, host=args.host), listener, ready=ready)
     service.updates.stop()
-    tell("\nstopped")
+    report("\nstopped")
     return 0
 
 
@@ -60,8 +62,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = options.parser(__doc__)
     add_options(parser)
-    parser.add_argument("--host", default="127.0.0.1", help="address to serve on: %(default)s")
-    parser.add_argument("--port", type=int, default=8000, help="0 for any free: %(default)s")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=8000,
+        help="port to listen on (default: %(default)s; 0 picks a free one)",
+    )
     parser.add_argument("--open", action="store_true", help="open the page in the browser")
     return parser.parse_args(argv)
 

@@ -1,4 +1,4 @@
-"""A real browser without a window, and what a user does in it."""
+"""A headless browser, and what a user does in it."""
 
 import json
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ DESKTOP, PHONE = (1280, 900), (390, 844)
 @contextmanager
 def chromium(profile, size):
     if not (CHROMIUM.exists() and CHROMEDRIVER.exists()):
-        pytest.skip(f"there is no {CHROMIUM} or {CHROMEDRIVER}")
+        pytest.skip(f"{CHROMIUM} or {CHROMEDRIVER} is missing")
     wanted = webdriver.ChromeOptions()
     wanted.binary_location = str(CHROMIUM)
     for flag in (*FLAGS, f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}"):
@@ -78,7 +78,7 @@ class Page:
         return self.found()
 
     def found(self):
-        """Wait for results that are not those of before."""
+        """Wait for new results."""
         self.wait(
             lambda: self.run(
                 "document.querySelector('.hit') !== (window.old ?? null) && "
@@ -97,7 +97,7 @@ class Page:
         return self.run("player.paused ? null : player.currentTime")
 
     def errors(self):
-        """What the console complains about, and what was asked of other hosts."""
+        """The errors in the console, and the requests to other hosts."""
         lines = [entry["message"] for entry in self.driver.get_log("browser")]
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -141,3 +142,11 @@ def random_retrieval(*, clips: int, with_logits: bool = True):
     audio, text = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in (audio, text))
     logits = rng.normal(size=(clips, 12)).astype(np.float32) if with_logits else None
     return make_retrieval(own, audio, text, logits)
+
+
+def folder_to_search(small_demo: Path, folder: Path) -> Path:
+    """Make a folder of ten sounds, one of them twice under an odd name, and a broken file."""
+    shutil.copytree(small_demo / "clotho/evaluation", folder / "sub")
+    shutil.copy(min((folder / "sub").iterdir()), folder / "a <b> & 'c'.wav")
+    (folder / "broken.flac").write_bytes(b"no sound")
+    return folder

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -5,10 +7,10 @@ from torch.nn import functional as F
 
 from models.dual_encoder import DualEncoder
 from tests.support import Bar
-from utils.runtime.errors import InputError
-from utils.search.engine import Engine, embed_library
-from utils.search.filters import Filter, parse_filter
+from utils.search.engine import Engine, Hit, Reason, clock, embed_library
+from utils.search.filters import Filter
 from utils.search.library import Library, Sound
+from utils.search.nearest.exact import ExactSearch
 from utils.search.passages import Passage
 
 TAGS = ["Dog", "Bark", "Rain", "Rain on surface"]
@@ -16,21 +18,8 @@ SCENE = 3  # numbers of a scene embedding
 D = 6
 
 
-class Naive:
-    """Compares a query with every vector."""
-
-    def __init__(self, vectors):
-        self.vectors = vectors
-
-    def search(self, queries, k, *, among=None):
-        rows = np.arange(len(self.vectors)) if among is None else among
-        scores = queries @ self.vectors[rows].T
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        return np.take_along_axis(scores, order, axis=1), rows[order]
-
-
 def make_library(passages_of_sounds, *, gone=0, seed=0):
-    """A library with so many passages in each sound, and rows of sounds that are gone first."""
+    """A library with so many passages per sound, after rows of sounds that are gone."""
     rng = np.random.default_rng(seed)
     sound_of_row = np.repeat(np.arange(len(passages_of_sounds)), passages_of_sounds)
     sound_of_row = np.concatenate([np.full(gone, -1), sound_of_row])
@@ -52,25 +41,25 @@ def make_engine(library, *, features="logits", with_tags=True):
     part = {"logits": slice(0, 4), "scene": slice(4, None), "both": slice(None)}[features]
     table = torch.from_numpy(library.table)
     tags = F.normalize(torch.randn(len(TAGS), D, generator=generator), dim=-1)
-    model = DualEncoder(
+    network = DualEncoder(
         audio_size=table[:, part].shape[1],
         text_size=D,
         tag_table=tags if with_tags else None,
         generator=generator,
     ).requires_grad_(False)
-    embeddings = model.encode_audio(table[:, part], model.embed_tags(table[:, : len(TAGS)]))
+    embeddings = network.encode_audio(table[:, part], network.embed_tags(table[:, : len(TAGS)]))
     engine = Engine(
         library,
-        model=model,
-        encode_text=lambda texts: np.array(
-            [[*text.encode().ljust(D)[:D]] for text in texts], dtype=np.float32
-        ),
-        features_of=lambda rows: rows[:, part],
-        nearest=Naive(embeddings.numpy()),
+        SimpleNamespace(network=network, features=lambda rows: rows[:, part], tags=TAGS),
+        nearest=ExactSearch(embeddings.numpy()),
         columns=library.table.T,
-        tags=TAGS,
     )
     return engine, embeddings.numpy()
+
+
+def make_query(seed=0):
+    query = np.random.default_rng(seed).standard_normal(D).astype(np.float32)
+    return query / np.linalg.norm(query)
 
 
 @pytest.mark.parametrize("features", ["logits", "scene", "both"])
@@ -78,40 +67,39 @@ def make_engine(library, *, features="logits", with_tags=True):
 def test_hits_come_in_order_and_each_score_is_the_sum_of_its_parts(features, with_tags):
     library = make_library([1] * 30)
     engine, embeddings = make_engine(library, features=features, with_tags=with_tags)
-    query = engine.embed_texts(["a dog barks"])
-    assert np.linalg.norm(query) == pytest.approx(1, abs=1e-6)
-    (hits,) = engine.search(query, top=7)
-    expected = embeddings @ query[0]
+    query = make_query()
+    hits = engine.search(query, top=7)
+    expected = embeddings @ query
     assert [hit.sound for hit in hits] == np.argsort(-expected)[:7].tolist()
     assert [hit.rank for hit in hits] == list(range(1, 8))
     for hit in hits:
         assert hit.score == pytest.approx(expected[hit.sound], abs=1e-6)
         assert hit.projection + hit.tag_branch == pytest.approx(hit.score, abs=1e-5)
-        # There are only four tags, so that all of them are told.
-        told = sum(reason.contribution for reason in hit.reasons)
-        assert told == pytest.approx(hit.tag_branch, abs=1e-5)
+        # There are only four tags, so that all are among the reasons.
+        total = sum(reason.contribution for reason in hit.reasons)
+        assert total == pytest.approx(hit.tag_branch, abs=1e-5)
         assert len(hit.reasons) == (4 if with_tags else 0)
         contributions = [reason.contribution for reason in hit.reasons]
         assert contributions == sorted(contributions, reverse=True)
         assert not hit.is_part
 
 
-def test_tags_are_told_by_probability_if_they_are_likely():
+def test_hits_have_their_probable_tags_most_probable_first():
     library = make_library([1])
     library.table[0, :4] = [3, -3, 5, 0]
     engine, _ = make_engine(library)
-    ((hit,),) = engine.search(engine.embed_texts(["rain"]))
+    (hit,) = engine.search(make_query())
     assert [tag.tag for tag in hit.tags] == ["Rain", "Dog", "Rain on surface"]
     assert hit.tags[2].probability == pytest.approx(0.5)
 
 
-def test_a_long_sound_stands_once_with_its_best_passage():
+def test_a_long_sound_appears_once_with_its_best_passage():
     library = make_library([1, 300, 1, 40, 1])
     engine, embeddings = make_engine(library)
-    query = engine.embed_texts(["rain on a roof"])
-    (hits,) = engine.search(query, top=4)
+    query = make_query()
+    hits = engine.search(query, top=4)
     assert len({hit.sound for hit in hits}) == 4
-    scores = embeddings @ query[0]
+    scores = embeddings @ query
     for hit in hits:
         rows = np.flatnonzero(library.sound_of_row == hit.sound)
         best = rows[scores[rows].argmax()]
@@ -123,56 +111,45 @@ def test_a_long_sound_stands_once_with_its_best_passage():
 
 
 @pytest.mark.parametrize("gone", [3, 50])
-def test_what_is_gone_is_not_found(gone):
+def test_sounds_that_are_gone_are_not_found(gone):
     library = make_library([1, 4, 1, 1], gone=gone)
     engine, _ = make_engine(library)
     for top in (1, 2, 10):
-        (hits,) = engine.search(engine.embed_texts(["rain"]), top=top)
+        hits = engine.search(make_query(), top=top)
         assert len({hit.sound for hit in hits} & {0, 1, 2, 3}) == len(hits) == min(top, 4)
 
 
-def test_filters_hold_for_the_passage_that_is_found():
+def test_the_passage_that_is_found_passes_the_filters():
     library = make_library([5] * 40)
     engine, embeddings = make_engine(library)
-    query = engine.embed_texts(["rain"])
+    query = make_query()
     filters = [Filter("Dog", True, 0.7), Filter("Rain", False, 0.2)]
-    (hits,) = engine.search(query, top=500, filters=filters)
+    hits = engine.search(query, top=500, filters=filters)
     probabilities = 1 / (1 + np.exp(-library.table[:, :4]))
     passing = (probabilities[:, 0] > 0.7) & (probabilities[:, 2] < 0.2)
     assert {hit.sound for hit in hits} == set(library.sound_of_row[passing])
-    scores = np.where(passing, embeddings @ query[0], -np.inf)
+    scores = np.where(passing, embeddings @ query, -np.inf)
     assert hits[0].score == pytest.approx(scores.max(), abs=1e-6)
-    assert engine.search(query, filters=[Filter("Dog", True, 1.0)]) == [[]]
-    assert len(engine.search(query, top=500, filters=[Filter("Dog", True, 0.0)])[0]) == 40
+    assert engine.search(query, filters=[Filter("Dog", True, 1.0)]) == []
+    assert len(engine.search(query, top=500, filters=[Filter("Dog", True, 0.0)])) == 40
+
+
+def test_a_hit_prints_what_a_reader_wants_to_know():
+    tags = [Reason("Dog", 0.934, 0.1), Reason("Bark", 0.61, 0.1)]
+    whole = Hit(1, 0.61234, 0, ("a\n.wav", "copy.wav"), 7.46, 0, 7.46, False, tags, 0.5, 0.1, [])
+    part = Hit(2, 0.5, 0, ("b.wav",), 60, 20, 40, True, [], 0.5, 0, [])
+    assert repr([whole, part]) == (
+        r"[<1. 0.612 a\n.wav 0:07.5 Dog 0.93, Bark 0.61>, "
+        "<2. 0.500 b.wav 0:20.0–0:40.0 of 1:00.0 >]"
+    )
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("Dog > 0.3", Filter("Dog", True, 0.3)),
-        ("rain on SURFACE<.25", Filter("Rain on surface", False, 0.25)),
-        ("bark >= 1", Filter("Bark", True, 1.0)),
-        ("  Rain ", Filter("Rain", True, 0.5)),
-    ],
+    ("seconds", "written"),
+    [(0, "0:00.0"), (7.46, "0:07.5"), (59.97, "1:00.0"), (3599.9, "59:59.9"), (3723, "1:02:03")],
 )
-def test_filters_are_read(text, expected):
-    assert parse_filter(text, TAGS) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("Dog > 1.5", "'1.5' is no probability from 0 to 1"),
-        ("Dog > 0.3.1", "'0.3.1' is no probability"),
-        ("rai > 0.1", r"no tag 'rai'\. Did you mean 'Rain' or 'Rain on surface'"),
-        ("Dogg", r"no tag 'Dogg'\. Did you mean 'Dog'"),
-        ("> 0.3", "AudioSet has no tag ''"),
-        ("", "AudioSet has no tag ''"),
-    ],
-)
-def test_filters_that_mean_nothing_are_refused(text, message):
-    with pytest.raises(InputError, match=message):
-        parse_filter(text, TAGS)
+def test_times_are_written_as_on_a_clock(seconds, written):
+    assert clock(seconds) == written
 
 
 def test_embeddings_are_computed_once_for_each_row(tmp_path):
@@ -196,5 +173,5 @@ def test_embeddings_are_computed_once_for_each_row(tmp_path):
     seen.clear()
     found = embed_library(more, path, embed, progress=Bar)
     np.testing.assert_array_equal(found, more.table[:, :2] + 1)
-    assert seen == [more.table[0, 0], *more.table[5:, 0].tolist()]  # the first tells the width
+    assert seen == [more.table[0, 0], *more.table[5:, 0].tolist()]  # the first is for the width
     assert not found.flags.writeable

@@ -24,6 +24,7 @@ class Folder:
         self.tagged = []
         self.stop_after = None
         self.bars = []
+        self.tag = self._tag
 
     def sound(self, name, level, seconds=1.0):
         path = self.path / name
@@ -59,7 +60,7 @@ class Folder:
             origin=self.origin,
             width=WIDTH,
             hop_seconds=HOP,
-            start=lambda: self._tag,
+            tag=self.tag,
             progress=progress,
         )
         return {
@@ -111,7 +112,7 @@ def test_only_what_is_new_or_changed_is_tagged_and_what_is_gone_is_dropped(folde
     assert len(folder.library.rows) < len(folder.library.table)
 
 
-def test_what_was_renamed_or_comes_back_is_not_tagged(folder):
+def test_files_that_are_renamed_or_come_back_are_not_tagged(folder):
     folder.update()
     (folder.path / "a.wav").rename(folder.path / "sub/z.wav")
     assert folder.update()["sub/z.wav"] == 0.1
@@ -147,7 +148,7 @@ def test_sounds_that_differ_only_where_the_fingerprint_does_not_look(folder):
     assert folder.changes.duplicates == 0
 
 
-def test_an_interrupted_update_goes_on(folder):
+def test_an_interrupted_update_is_resumed(folder):
     folder.stop_after = 2
     with pytest.raises(KeyboardInterrupt):
         folder.update()
@@ -156,7 +157,7 @@ def test_an_interrupted_update_goes_on(folder):
     assert len(folder.tagged) == 1
 
 
-def test_files_that_cannot_be_used_are_told_and_not_tried_again(folder):
+def test_unusable_files_are_reported_and_not_tried_again(folder):
     (folder.path / "text.wav").write_text("no sound")
     (folder.path / "folder.wav").mkdir()
     (folder.path / "link.wav").symlink_to("/etc/hostname")
@@ -195,44 +196,47 @@ def test_half_a_sound_in_the_journal_does_not_count(folder):
     assert sum(folder.library.table[folder.library.rows, 0] == 0.5) == 3
 
 
-def test_another_content_of_the_same_length_is_tagged(folder):
-    path = folder.sound("x.wav", 0.5)
-    folder.update()
-    source = folder.library.sounds[1].source
-    content = bytearray(path.read_bytes())
-    content[len(content) // 4 : -len(content) // 4] = bytes(len(content) // 2)
-    path.write_bytes(content)
-    folder.update()
-    assert folder.tagged == ["x.wav"]
-    assert folder.library.sounds[1].source != source
-
-
-def test_a_bad_name_costs_no_other_file_of_that_content(folder):
+@pytest.mark.parametrize("bad_names", [1, 3])
+def test_files_with_bad_names_do_not_affect_other_files_of_that_content(folder, bad_names):
     good = folder.sound("z.wav", 0.5)
-    shutil.copy(good, good.with_name("bad\udcff.wav"))
+    for number in range(bad_names):
+        shutil.copy(good, good.with_name(f"bad {number}\udcff.wav"))
     assert folder.update()["z.wav"] == 0.5
-    assert folder.library.failed == {"bad\udcff.wav": "has a name that is not UTF-8"}
+    assert set(folder.library.failed.values()) == {"has a name that is not UTF-8"}
+    assert len(folder.library.failed) == bad_names
     folder.update()
     assert folder.tagged == []
 
 
-def test_what_goes_away_or_changes_while_it_is_tagged_is_tagged_next_time(folder):
+def test_an_index_that_loses_rows_while_it_is_updated_is_an_error(folder):
+    def tag(paths):
+        for number, windows in enumerate(folder._tag(paths)):
+            if number:
+                (folder.index / "passages/keys.jsonl").write_bytes(b"")
+            yield windows
+
+    folder.tag = tag
+    with pytest.raises(InputError, match=r"(?s)passages changed while .*a\.wav.*Run the same"):
+        folder.update()
+
+
+def test_files_that_go_or_change_while_they_are_tagged_are_tagged_next_time(folder):
     path = folder.path / "sub/b.FLAC"
-    tag, away = folder._tag, folder.path.parent / "away"
+    away = folder.path.parent / "away"
 
     def disturbed(paths):
-        for other, windows in zip(paths, tag(paths), strict=True):
+        for other, windows in zip(paths, folder._tag(paths), strict=True):
             if other == path and not away.exists():
                 path.rename(away)
             if other == folder.path / "a.wav":
                 folder.sound("a.wav", 0.7)
             yield windows
 
-    folder._tag = disturbed
+    folder.tag = disturbed
     assert folder.update().keys() == {"sub/deeper/ c, &amp;.ogg"}
     assert folder.library.failed["a.wav"] == "was changed while it was tagged"
     away.rename(path)
-    folder._tag = tag
+    folder.tag = folder._tag
     found = folder.update()
     assert (found["a.wav"], found["sub/b.FLAC"]) == (0.7, 0.2)
     assert folder.library.failed == {}
@@ -251,7 +255,7 @@ def test_an_index_for_another_folder_looks_at_all_of_it(folder, tmp_path):
 
 
 @pytest.mark.parametrize("file", ["rows.f32", "keys.jsonl", "origin.json"])
-def test_what_was_computed_from_rows_goes_with_them(folder, file):
+def test_results_computed_from_rows_are_deleted_with_them(folder, file):
     folder.update()
     derived = folder.library.derived
     derived.mkdir()
@@ -274,11 +278,11 @@ def test_what_was_computed_from_rows_goes_with_them(folder, file):
     assert not derived.exists()
 
 
-def test_an_index_is_no_folder_of_sounds_and_no_file(folder, tmp_path):
+def test_an_index_must_not_be_a_file_or_contain_the_sounds(folder, tmp_path):
     (tmp_path / "file").touch()
     for index, message in (
-        (folder.path, "holds the sounds"),
-        (tmp_path, "holds the sounds"),
+        (folder.path, "contains the sounds"),
+        (tmp_path, "contains the sounds"),
         (tmp_path / "file", "is a file"),
     ):
         folder.index = index

@@ -68,7 +68,7 @@ def test_a_link_changes_with_what_it_leads_to(tmp_path):
     assert found["link.wav"].source == found["sub/a.wav"].source != before["link.wav"].source
 
 
-def test_what_could_not_be_read_is_tried_again(tmp_path):
+def test_unreadable_files_are_tried_again(tmp_path):
     make(tmp_path, "good.wav")
     (tmp_path / "link.wav").symlink_to("later.dat")
     (tmp_path / "round.wav").symlink_to("round.wav")
@@ -82,7 +82,7 @@ def test_what_could_not_be_read_is_tried_again(tmp_path):
     assert changes.added == 1
 
 
-def test_a_sub_folder_that_cannot_be_read_stands_among_the_files(tmp_path, monkeypatch):
+def test_an_unreadable_sub_folder_is_listed_among_the_files(tmp_path, monkeypatch):
     make(tmp_path, "a.wav", "lost+found/b.wav", "sub/c.wav")
     scandir = os.scandir
 
@@ -109,7 +109,9 @@ def test_a_list_is_read_as_it_was_written_for_its_own_folder(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["[]", '{"format": 1}', '{"format": 1, "files": {"a": [1]}}'])
-def test_a_list_of_somebody_else_is_refused(tmp_path, content):
+def test_another_programs_list_is_refused(tmp_path, content):
     (tmp_path / "files.json").write_text(content)
-    with pytest.raises(InputError, match=r"files\.json is no list of sounds .* remove that file"):
+    with pytest.raises(
+        InputError, match=r"files\.json is not a list of sounds .* remove that file"
+    ):
         read_list(tmp_path / "files.json", tmp_path)

@@ -1,14 +1,12 @@
-"""Search a library of sounds by text or by example, and say why each sound was found.
+"""Search a library of sounds by vectors, and say why each sound was found.
 
-The model comes as an argument. Shapes: P passages, R rows of the library's table, Q queries,
-D dimension of the shared space, K AudioSet classes.
+Shapes: R rows of the library's table, D dimension of the shared space, K AudioSet classes.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,26 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from utils.files.raw_rows import append_missing, map_rows
+from utils.runtime.errors import printable
+from utils.search.embedder import Embedder
 from utils.search.filters import Filter
 from utils.search.library import Library
+from utils.search.nearest.approximate import ApproximateSearch
+from utils.search.nearest.exact import ExactSearch
 from utils.search.tag_columns import TagColumns
 
 _EMBEDDED_AT_ONCE = 16_384  # rows
-
-
-_REASONS = 5  # tags that an explanation names
-
-
-_LIKELY = 0.1  # probability from which a tag is told of
-
-
-class Nearest(Protocol):
-    """Finds the vectors with the largest dot products."""
-
-    def search(
-        self, queries: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Return scores and rows, both (Q, k), best first."""
+_REASONS = 5  # tags that explain a hit
+_LIKELY = 0.1  # least probability of a tag that is named
 
 
 @dataclass(frozen=True)
@@ -46,7 +35,7 @@ class Reason:
     ----------
     tag : str
     probability : float
-        That it sounds in the passage.
+        That the passage contains it.
     contribution : float
 
     """
@@ -56,7 +45,7 @@ class Reason:
     contribution: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Hit:
     """A sound that was found.
 
@@ -71,11 +60,11 @@ class Hit:
     paths : tuple of str
         All files with this content, relative to the library's folder.
     duration, start, end : float
-        In seconds; of the sound, and where its best passage is.
+        In seconds: of the sound, and where its best passage is.
     is_part : bool
         Whether the passage is only a part of the sound.
     tags : list of Reason
-        The likeliest tags of the passage.
+        The most probable tags of the passage.
     projection, tag_branch : float
         What the two branches of the model add to the score.
     reasons : list of Reason
@@ -96,6 +85,35 @@ class Hit:
     tag_branch: float
     reasons: list[Reason]
 
+    @property
+    def name(self) -> str:
+        """The first of the paths, printable."""
+        return printable(self.paths[0])
+
+    @property
+    def place(self) -> str:
+        """Where the passage is, and how long the sound is: 0:20.0–0:40.0 of 1:03.5."""
+        part = f"{clock(self.start)}–{clock(self.end)} of " if self.is_part else ""
+        return part + clock(self.duration)
+
+    @property
+    def tag_list(self) -> str:
+        """The tags with their probabilities: Dog 0.93, Bark 0.61."""
+        return ", ".join(f"{tag.tag} {tag.probability:.2f}" for tag in self.tags)
+
+    def __repr__(self) -> str:
+        """Show what a reader of a list of hits wants to know."""
+        return f"<{self.rank}. {self.score:.3f} {self.name} {self.place} {self.tag_list}>"
+
+
+def clock(seconds: float) -> str:
+    """Write a time as 0:07.5 or 1:02:03."""
+    tenths = round(10 * seconds)
+    if tenths >= 36_000:
+        whole = tenths // 10
+        return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+    return f"{tenths // 600}:{tenths % 600 // 10:02}.{tenths % 10}"
+
 
 def embed_library(
     library: Library,
@@ -110,7 +128,7 @@ def embed_library(
     ----------
     library : Library
     path : Path
-        Raw float32 numbers, of one model alone; only rows that are new are added.
+        Raw float32 numbers, of one model alone; only missing rows are added.
     embed : callable
         Rows of the table (B, ...) ─► embeddings (B, D).
     progress : callable
@@ -119,7 +137,7 @@ def embed_library(
     Returns
     -------
     ndarray, shape (R, D), float32
-        Read-only, and read from the disk where it is looked at.
+        Read-only, memory-mapped.
 
     Raises
     ------
@@ -139,108 +157,80 @@ def embed_library(
 
 
 class Engine:
-    """A library, a model, and what finds the one's passages by the other's embeddings.
+    """Finds passages of a library by their embeddings.
 
     Parameters
     ----------
     library : Library
         Its rows are AudioSet logits (K) and scene embeddings.
-    model : nn.Module
-        With ``encode_text``, ``explain_audio`` and ``tag_table``, as
-        `models.dual_encoder.DualEncoder`.
-    encode_text : callable
-        Texts (Q) ─► sentence vectors (Q, D).
-    features_of : callable
-        Rows (B, ...) ─► what the audio branch projects (B, F).
-    nearest : Nearest
+    embedder : Embedder
+    nearest : ExactSearch or ApproximateSearch
         Over the embeddings of all R rows of the library.
     columns : TagColumns
         Tag number ─► its logits in all rows (R,).
-    tags : sequence of K str
-        Display names.
 
     """
 
     def __init__(
         self,
         library: Library,
+        embedder: Embedder,
         *,
-        model: Any,
-        encode_text: Callable[[Sequence[str]], NDArray[np.float32]],
-        features_of: Callable[[Tensor], Tensor],
-        nearest: Nearest,
+        nearest: ExactSearch | ApproximateSearch,
         columns: TagColumns,
-        tags: Sequence[str],
     ) -> None:
         self.library = library
-        self.tags = list(tags)
-        self._model = model
-        self._encode_text = encode_text
-        self._features_of = features_of
+        self.tags = embedder.tags
+        self._embedder = embedder
         self._nearest = nearest
         self._columns = columns
-        # Few that are gone are quicker passed over where they are found.
+        # If few rows are of sounds that are gone, it is faster to skip them among the results.
         self._mostly_there = 2 * len(library.rows) > len(library.table)
 
-    @torch.inference_mode()
-    def embed_texts(self, queries: Sequence[str]) -> NDArray[np.float32]:
-        """Embed queries: texts (Q) ─► unit vectors (Q, D)."""
-        return self._model.encode_text(torch.from_numpy(self._encode_text(queries))).numpy()
-
     def search(
-        self, queries: NDArray[np.float32], *, top: int = 10, filters: Sequence[Filter] = ()
-    ) -> list[list[Hit]]:
-        """Find the best sounds for each query.
+        self, query: NDArray[np.float32], *, top: int = 10, filters: Sequence[Filter] = ()
+    ) -> list[Hit]:
+        """Find the best sounds for a query.
 
         Parameters
         ----------
-        queries : ndarray, shape (Q, D)
-            From `embed_texts`, or the embedding of a sound.
+        query : ndarray, shape (D,)
+            The embedding of a text or a sound.
         top : int
-            Sounds for each query; fewer where there are not as many.
+            At most so many sounds.
         filters : sequence of Filter
             Passages must pass all.
 
         Returns
         -------
-        list of list of Hit
-            Best first. A sound of several passages stands once, with the best of them.
+        list of Hit
+            Best first. A sound of several passages appears once, with the best of them.
 
         """
         among = None if self._mostly_there and not filters else self._passing(filters)
-        if among is not None and not len(among):
-            return [[] for _ in queries]
-        return [self._search_one(query, top, among) for query in queries]
-
-    def _search_one(
-        self, query: NDArray[np.float32], top: int, among: NDArray[np.int64] | None
-    ) -> list[Hit]:
         available = len(self.library.table) if among is None else len(among)
+        best: dict[int, tuple[float, int]] = {}  # by sound: score and row of its best passage
         count = top
-        while True:
-            # Long sounds have many passages, and some sounds are gone: more passages are asked for
-            # until there are enough sounds.
+        # Long sounds have many passages, and some sounds are gone: ask for more passages until
+        # there are enough sounds.
+        while available:
             count = min(2 * count, available)
-            scores, rows = self._nearest.search(query[None], count, among=among)
-            best: dict[int, tuple[float, int]] = {}  # by sound; the first is its best
-            for score, row in zip(scores[0], rows[0], strict=True):
+            best.clear()
+            (scores,), (rows,) = self._nearest.search(query[None], count, among=among)
+            for score, row in zip(scores.tolist(), rows.tolist(), strict=True):
                 sound = int(self.library.sound_of_row[row])
                 if sound >= 0:  # it is still there
-                    best.setdefault(sound, (float(score), int(row)))
+                    best.setdefault(sound, (score, row))
             if len(best) >= top or count == available:
                 break
-        chosen = list(best.items())[:top]
-        return self._explain(query, [(sound, score, row) for sound, (score, row) in chosen])
+        found = [(sound, score, row) for sound, (score, row) in best.items()]
+        return self._explain(query, found[:top]) if found else []
 
     def _passing(self, filters: Sequence[Filter]) -> NDArray[np.int64]:
         rows = self.library.rows
         for wanted in filters:
             logits = self._columns[self.tags.index(wanted.tag)][rows]
-            limit = (
-                math.inf
-                if wanted.threshold == 1
-                else math.log(max(wanted.threshold, 1e-30) / (1 - wanted.threshold))
-            )
+            limit = torch.tensor(wanted.threshold, dtype=torch.float64).logit().item()
             rows = rows[logits > limit if wanted.above else logits < limit]
         return rows
 
@@ -251,39 +241,40 @@ class Engine:
         table = torch.from_numpy(self.library.table[[row for _, _, row in found]])
         logits = table[:, : len(self.tags)]
         asked = torch.from_numpy(query)
-        with_tags = self._model.tag_table is not None
-        projection, tags, shares = self._model.explain_audio(
-            self._features_of(table), logits if with_tags else None
+        network = self._embedder.network
+        with_tags = network.tag_table is not None
+        projection, tags, shares = network.explain_audio(
+            self._embedder.features(table), logits if with_tags else None
         )
         by_projection = (projection @ asked).tolist()
         by_tags = (tags @ asked).tolist() if with_tags else [0.0] * len(found)
-        added = shares * (self._model.tag_table @ asked) if with_tags else torch.zeros_like(logits)
+        added = torch.zeros_like(logits)
+        if with_tags:
+            added = shares * (network.tag_table @ asked)
         probabilities = logits.sigmoid()
 
-        def name(hit: int, order: Tensor) -> list[Reason]:
+        def named(hit: int, order: Tensor) -> list[Reason]:
             return [
                 Reason(self.tags[tag], probabilities[hit, tag].item(), added[hit, tag].item())
                 for tag in order[:_REASONS].tolist()
             ]
 
-        hits = []
-        for i, (sound, score, row) in enumerate(found):
+        def explained(i: int, sound: int, score: float, row: int) -> Hit:
             passage, content = self.library.passages[row], self.library.sounds[sound]
-            likely = probabilities[i].argsort(descending=True)[:_REASONS]
-            hits.append(
-                Hit(
-                    rank=i + 1,
-                    score=score,
-                    sound=sound,
-                    paths=content.paths,
-                    duration=content.duration,
-                    start=passage.start,
-                    end=passage.end,
-                    is_part=passage.count > 1,
-                    tags=[tag for tag in name(i, likely) if tag.probability >= _LIKELY],
-                    projection=by_projection[i],
-                    tag_branch=by_tags[i],
-                    reasons=name(i, added[i].argsort(descending=True)) if with_tags else [],
-                )
+            likely = named(i, probabilities[i].argsort(descending=True))
+            return Hit(
+                rank=i + 1,
+                score=score,
+                sound=sound,
+                paths=content.paths,
+                duration=content.duration,
+                start=passage.start,
+                end=passage.end,
+                is_part=passage.count > 1,
+                tags=[tag for tag in likely if tag.probability >= _LIKELY],
+                projection=by_projection[i],
+                tag_branch=by_tags[i],
+                reasons=named(i, added[i].argsort(descending=True)) if with_tags else [],
             )
-        return hits
+
+        return [explained(i, *hit) for i, hit in enumerate(found)]

@@ -11,14 +11,14 @@ from utils.runtime.errors import InputError
 
 @dataclass(frozen=True)
 class Filter:
-    """A tag that hits must have, or must not.
+    """A tag whose probability hits must have above, or below, a threshold.
 
     Attributes
     ----------
     tag : str
         Display name.
     above : bool
-        Whether its probability must be above the threshold, or below.
+        Whether its probability must be above the threshold; else below.
     threshold : float
 
     """
@@ -31,10 +31,23 @@ class Filter:
 def parse_filter(text: str, tags: Sequence[str]) -> Filter:
     """Read a filter such as ``Dog > 0.3``, ``speech < 0.1`` or ``Dog`` (> 0.5).
 
+    Parameters
+    ----------
+    text : str
+    tags : sequence of str
+        Display names that exist.
+
     Raises
     ------
     InputError
-        If it is in no such form or names no tag; tells similar ones.
+        If the text is not of this form, or the tag does not exist; suggests similar ones.
+
+    Examples
+    --------
+    >>> parse_filter("dog > 0.3", ["Dog", "Rain"])
+    Filter(tag='Dog', above=True, threshold=0.3)
+    >>> parse_filter("Rain", ["Dog", "Rain"])
+    Filter(tag='Rain', above=True, threshold=0.5)
 
     """
     match = re.fullmatch(r"\s*(.*?)\s*(?:([<>])=?\s*([0-9.]+)\s*)?", text, re.DOTALL)
@@ -44,11 +57,11 @@ def parse_filter(text: str, tags: Sequence[str]) -> Filter:
     except ValueError:
         threshold = math.nan
     if not 0 <= threshold <= 1:
-        raise InputError(f"--tag {text!r}: {number!r} is no probability from 0 to 1.")
+        raise InputError(f"tag filter {text!r}: give a probability from 0 to 1, not {number!r}.")
     by_lower = {tag.lower(): tag for tag in tags}
     if name.lower() not in by_lower:
         close = [tag for lower, tag in by_lower.items() if name.lower() in lower][:5]
         close = close or difflib.get_close_matches(name, tags, n=3)
         hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-        raise InputError(f"--tag {text!r}: AudioSet has no tag {name!r}.{hint}")
+        raise InputError(f"tag filter {text!r}: AudioSet has no tag {name!r}.{hint}")
     return Filter(by_lower[name.lower()], sign != "<", threshold)

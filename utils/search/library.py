@@ -1,10 +1,9 @@
-"""A folder of sounds of whatever formats, tagged passage by passage, for searching in it.
+"""A folder of sounds of any formats, tagged passage by passage, for searching in it.
 
-What is computed is kept in an index folder, in files that only grow: ``passages/`` is a journal
-(`utils.files.journal`) with one row per passage of each content that was ever tagged, and
-``files.json``
-says which content each file of the folder has. So sounds that are added, changed, renamed or
-deleted cost only what is new, and equal contents are tagged once.
+An index folder keeps what is computed: ``passages/`` is a journal (`utils.files.journal`) with one
+row per passage of each content that was ever tagged, and ``files.json`` says which content each
+file of the folder has. So after sounds are added, changed, renamed or deleted, only new contents
+are tagged, each once.
 
 Shapes: P passages in the library, R rows in the journal, W windows of a sound, D numbers each.
 """
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from utils.audio.sound_file import UnusableSound, read_header
 from utils.files.journal import Journal, generation, has_origin
 from utils.files.locks import as_input_error
-from utils.runtime.errors import InputError
+from utils.runtime.errors import InputError, shorten
 from utils.search.passages import Passage, PassageRows, cut_passages, read_passages
 from utils.search.sound_folder import (
     Changes,
@@ -34,7 +33,7 @@ from utils.search.sound_folder import (
 
 _FILES = "files.json"
 _ROWS = "passages"
-_DERIVED = "computed from generation "  # … of the journal, in which these folders are
+_DERIVED = "computed from generation "  # folders in the journal, named after its generation
 
 # Paths ─► for each, in order, the network's output for its windows, shape (W, D), or the error.
 TagSounds = Callable[[Sequence[Path]], Iterator[NDArray[np.float32] | UnusableSound]]
@@ -50,7 +49,7 @@ class Sound(NamedTuple):
     duration : float
         In seconds.
     source : str
-        Tells it from other contents.
+        SHA-256 of the content.
 
     """
 
@@ -70,16 +69,16 @@ class Library:
     sounds : list of Sound
         By their first path.
     table : ndarray, shape (R, D), float32
-        All rows of the journal, read from the disk where they are looked at.
+        All rows of the journal, memory-mapped.
     rows : int array, (P,)
-        Increasing; which rows of `table` are passages of sounds that are there.
+        Increasing; the rows of `table` that are passages of sounds in the folder.
     sound_of_row : int array, (R,)
         Index of the sound; -1 for rows of contents that are gone.
     passages : list of R Passage
     failed : dict of str to str
         Files that cannot be used, and why.
     derived : Path
-        Folder for what is computed from the rows; another one when they are no longer the same.
+        Folder for what is computed from the rows; a new folder whenever existing rows change.
 
     """
 
@@ -93,7 +92,7 @@ class Library:
     derived: Path
 
     def path(self, sound: int) -> Path:
-        """Return where a sound is, by its index."""
+        """Return the file of a sound, by its index."""
         return self.folder / self.sounds[sound].paths[0]
 
 
@@ -104,27 +103,27 @@ def update_library(
     origin: Mapping[str, Any],
     width: int,
     hop_seconds: float,
-    start: Callable[[], TagSounds],
+    tag: TagSounds,
     progress: Callable[[int], Any],
 ) -> tuple[Library, Changes]:
     """Look for new, changed and deleted sounds, tag what is new, and open the library.
 
-    Can be stopped at any moment; the sounds that are finished are kept.
+    It can be stopped at any time; finished sounds are kept.
 
     Parameters
     ----------
     folder : Path
-        Searched with its sub-folders, except what is hidden.
+        Searched with its sub-folders, except hidden ones.
     index : Path
-        Where the index is kept; made if missing. Of this folder and this network alone.
+        Where the index is kept; made if missing. For this folder and this network alone.
     origin : mapping
         How rows are computed (JSON-serialisable).
     width : int
         D, numbers per row.
     hop_seconds : float
         Between windows.
-    start : callable
-        Loads the network; called only where something is to be tagged.
+    tag : callable
+        Tags sounds; called only if there is something to tag.
     progress : callable
         Called with a number of sounds; returns a context manager whose ``update`` is called with 1
         after each.
@@ -137,79 +136,89 @@ def update_library(
     Raises
     ------
     InputError
-        If the folder cannot be read or holds no sounds, the index holds them, is of another network
-        or cannot be written, or another process is updating it.
+        If the folder cannot be read or contains no sounds; if the index contains them, is of
+        another network or cannot be written, or another process is updating it.
 
     """
     if index.resolve() == folder.resolve() or index.resolve() in folder.resolve().parents:
-        raise InputError(f"--index {index} holds the sounds. Name a folder for the index alone.")
+        raise InputError(f"--index {index} contains the sounds. Name a folder for the index alone.")
     if index.exists() and not index.is_dir():
         raise InputError(f"--index {index} is a file. Name a folder.")
-    journal = index / _ROWS
-    with as_input_error(journal):
-        if not has_origin(journal, dict(origin), width):
+    path = index / _ROWS
+    with as_input_error(path):
+        if not has_origin(path, dict(origin), width):
             raise InputError(
-                f"{journal} was made with another PaSST, or in another precision. Name another "
-                "folder with --index, or remove that one: all sounds will be tagged again."
+                f"{path} was made with another PaSST, or in another precision. Name another "
+                "folder with --index, or remove this one: all sounds will be tagged again."
             )
         before = read_list(index / _FILES, folder)
-        derived, held = _derived(journal), read_passages(journal, width)
+        derived, held = _derived(path), read_passages(path, width)
     found, changes = scan_folder(folder, before)
-    while _to_tag(found, held):
-        with Journal(journal, origin=dict(origin), width=width) as opened:
-            # Read again, because another run may have finished before this one had the lock.
-            if wanted := _to_tag(found, read_passages(journal, width)):
-                found |= _tag(folder, wanted, found, opened, hop_seconds, start, progress)
-        derived, held = _derived(journal), read_passages(journal, width)
+    # First one file of each new content; then, if some are unusable, their copies.
+    for one_of_each in (True, False):
+        if not _untagged(found, held):
+            break
+        with Journal(path, origin=dict(origin), width=width) as journal:
+            # Read again: another process may have finished before this one had the lock.
+            names = _untagged(found, read_passages(path, width))
+            if one_of_each:
+                names = list({found[name].source: name for name in reversed(names)}.values())[::-1]
+            if names:
+                files = {name: found[name] for name in names}
+                found |= _tag(folder, files, journal, hop_seconds, tag, progress)
+        derived, held = _derived(path), read_passages(path, width)
+    if names := _untagged(found, held):
+        raise InputError(
+            f"{path} changed while it was updated. It has no rows for\n{shorten(names)}\n"
+            "Run the same command again."
+        )
     if found != before:
         write_list(index / _FILES, folder, found)
     return _open(folder, found, held, derived), changes
 
 
-def _to_tag(found: Mapping[str, ListedFile], held: PassageRows) -> dict[str, str]:
-    """Choose a file for each content that has no rows, by source."""
-    wanted: dict[str, str] = {}
-    for path, file in found.items():
-        if file.source and not file.reason and file.source not in held.complete:
-            wanted.setdefault(file.source, path)
-    return wanted
+def _untagged(found: Mapping[str, ListedFile], held: PassageRows) -> list[str]:
+    """List the files whose contents have no rows."""
+    return [
+        name
+        for name, file in found.items()
+        if file.source and not file.reason and file.source not in held.complete
+    ]
 
 
 def _tag(
     folder: Path,
-    wanted: Mapping[str, str],
-    found: Mapping[str, ListedFile],
+    files: Mapping[str, ListedFile],
     journal: Journal,
     hop_seconds: float,
-    start: Callable[[], TagSounds],
+    tag: TagSounds,
     progress: Callable[[int], Any],
 ) -> dict[str, ListedFile]:
-    """Tag contents and keep their rows; returns the files that cannot be used, by path."""
+    """Tag files and keep their rows; returns those that cannot be used."""
     failed = {}
-    with progress(len(wanted)) as bar:
-        outputs = start()([folder / path for path in wanted.values()])
-        for (source, path), windows in zip(wanted.items(), outputs, strict=True):
+    with progress(len(files)) as bar:
+        outputs = tag([folder / name for name in files])
+        for (name, file), windows in zip(files.items(), outputs, strict=True):
+            path = folder / name
             try:
                 if isinstance(windows, UnusableSound):
                     raise windows
-                frames, rate = read_header(folder / path)
-                if not np.isfinite(windows).all():
-                    raise UnusableSound(folder / path, "makes the network give NaN")
-                if changed_since(folder / path, found[path]):
-                    raise UnusableSound(folder / path, "was changed while it was tagged")
+                frames, rate = read_header(path)
+                if changed_since(path, file):
+                    raise UnusableSound(path, "was changed while it was tagged")
             except UnusableSound as error:
-                failed[path] = found[path]._replace(reason=error.reason)
-                if changed_since(folder / path, found[path]):  # it may be no fault of its content
-                    failed[path] = failed[path]._replace(source=None)
+                # If it changed, its content may not be at fault: read it again next time.
+                source = None if changed_since(path, file) else file.source
+                failed[name] = file._replace(reason=error.reason, source=source)
             else:
-                passages, rows = cut_passages(source, windows, frames / rate, hop_seconds)
+                passages, rows = cut_passages(file.source, windows, frames / rate, hop_seconds)
                 journal.append([passage.key for passage in passages], rows)
             bar.update(1)
     return failed
 
 
 def _derived(journal: Path) -> Path:
-    """Name the folder for what is computed from a journal, and delete what was before."""
+    """Return the folder for what is computed from a journal, and delete outdated ones."""
     folder = journal / f"{_DERIVED}{generation(journal)}"
     for other in journal.glob(f"{_DERIVED}*"):
         if other != folder:
@@ -220,15 +229,12 @@ def _derived(journal: Path) -> Path:
 def _open(
     folder: Path, found: Mapping[str, ListedFile], held: PassageRows, derived: Path
 ) -> Library:
-    paths: dict[str, list[str]] = {}  # by source
-    failed = {}
-    for path, file in found.items():
-        if file.reason:
-            failed[path] = file.reason
-        elif file.source in held.complete:
-            paths.setdefault(file.source, []).append(path)
+    names: dict[str, list[str]] = {}  # by source
+    for name, file in found.items():
+        if not file.reason and file.source in held.complete:
+            names.setdefault(file.source, []).append(name)
     sounds, sound_of_row = [], [-1] * len(held.passages)
-    for number, (source, of_content) in enumerate(paths.items()):
+    for number, (source, of_content) in enumerate(names.items()):
         rows = held.complete[source]
         sounds.append(Sound(tuple(of_content), held.passages[rows[0]].duration, source))
         for row in rows:
@@ -241,6 +247,6 @@ def _open(
         rows=np.flatnonzero(sound_of_row >= 0),
         sound_of_row=sound_of_row,
         passages=held.passages,
-        failed=failed,
+        failed={name: file.reason for name, file in found.items() if file.reason},
         derived=derived,
     )

@@ -1,7 +1,7 @@
 """The parts of sounds that a search finds, each with a row of the network's output.
 
-A sound of at most 30 s is one passage, as a clip of Clotho is; a longer one is cut into passages of
-about 20 s. Rows are kept in a journal (`utils.files.journal`), under `Passage.key`.
+A sound of at most 30 s is one passage, like a clip of Clotho; a longer one is cut into passages of
+about 20 s. A journal (`utils.files.journal`) keeps the rows, under `Passage.key`.
 
 Shapes: R rows in the journal, W windows of a sound, D numbers each.
 """
@@ -29,9 +29,9 @@ class Passage(NamedTuple):
     Attributes
     ----------
     source : str
-        What tells the content of the sound file from others.
+        SHA-256 of the content of the sound file.
     number, count : int
-        Which of the passages of the sound it is, from 0, and how many there are.
+        The passage's number in the sound, from 0, and how many there are.
     start, end : float
         In seconds.
     duration : float
@@ -48,21 +48,21 @@ class Passage(NamedTuple):
 
     @property
     def key(self) -> str:
-        """All of it in one text, under which the journal keeps the row."""
+        """All of it as one text, under which the journal keeps the row."""
         return json.dumps(self)
 
 
 @dataclass(frozen=True, eq=False)
 class PassageRows:
-    """What a journal holds.
+    """The passages in a journal.
 
     Attributes
     ----------
     passages : list of R Passage
     table : ndarray, shape (R, D), float32
-        Read from the disk where it is looked at.
+        Memory-mapped.
     complete : dict of str to list of int
-        By source: the rows of each content whose passages are all there.
+        By source: the rows of each content that has all its passages.
 
     """
 
@@ -93,7 +93,7 @@ def cut_passages(
     """
     count = 1
     if len(windows) > _WINDOWS_OF_A_WHOLE:
-        # The last passage takes up to half a passage more, or is half a passage at least.
+        # The last passage is from half a passage to one and a half long.
         count = max(1, round(len(windows) / _WINDOWS_OF_A_PASSAGE))
     edges = [number * _WINDOWS_OF_A_PASSAGE for number in range(count)] + [len(windows)]
     passages, rows = [], []
@@ -114,7 +114,7 @@ def cut_passages(
 
 
 def read_passages(journal: Path, width: int) -> PassageRows:
-    """Read the passages of a journal, also while another process appends to it.
+    """Read the passages of a journal, even while another process appends to it.
 
     Parameters
     ----------
@@ -125,17 +125,18 @@ def read_passages(journal: Path, width: int) -> PassageRows:
     Raises
     ------
     InputError
-        If it holds something else.
+        If it contains something else.
 
     """
     keys, table = read_rows(journal, width)
     try:
         passages = [Passage(*fields) for fields in json.loads(f"[{','.join(keys)}]")]
         if len(passages) != len(keys):
-            raise ValueError("a key is no passage")
+            raise ValueError("a key is not a passage")
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{journal} holds no passages ({error}). Remove it: the sounds will be tagged again."
+            f"{journal} does not contain passages ({error}). Remove it: the sounds will be tagged "
+            "again."
         ) from None
     rows: dict[str, list[int]] = {}
     for row, passage in enumerate(passages):

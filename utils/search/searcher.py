@@ -1,27 +1,23 @@
-"""Put a search engine together: a trained model, the networks before it, a folder of sounds."""
+"""Search a folder of sounds: a trained model, the networks before it, and an index."""
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from tqdm import tqdm
 
-from models.architectures import CLASSES
-from utils.audio.sound_file import UnusableSound, check_sound_file
 from utils.checkpoints.trained_model import TrainedModel
-from utils.datasets import audioset
-from utils.features import tagger
-from utils.features.sentences import TextEncoder
-from utils.features.tagger import Tagger
 from utils.files.tensors import digest_of
 from utils.runtime.errors import InputError
-from utils.search.engine import Engine, embed_library
+from utils.search.embedder import Embedder, check_query, read_model
+from utils.search.engine import Engine, Hit, embed_library
+from utils.search.filters import parse_filter
 from utils.search.library import Library, update_library
 from utils.search.nearest.approximate import EXACT_BELOW, nearest
 from utils.search.sound_folder import Changes
@@ -30,79 +26,149 @@ from utils.settings.config import Config
 
 _ORIGIN = ("model", "weights_sha256", "precision")  # what rows of an index depend on
 _LONGEST_NAME = 60  # of a folder, in the name of its index
-# Total, what is done, unit ─► a context manager whose ``update`` is called with what is done.
-Progress = Callable[[int, str, str], Any]
 _NO_SAMPLE = np.empty((0, 0), np.float32)  # an exact search is not tuned
 
+# Called with a total, what is done, and its unit, as `utils.runtime.terminal.progress`; returns a
+# context manager whose ``update`` is called with numbers of what is done.
+Progress = Callable[[int, str, str], Any]
 
-class Searcher:
-    """All that answers queries about one folder of sounds.
+
+def quiet(total: int, description: str, unit: str) -> tqdm:
+    """Show no progress."""
+    return tqdm(disable=True)
+
+
+class Searcher(Embedder):
+    """Searches a folder of sounds by text or by example.
 
     Parameters
     ----------
     model : TrainedModel
     folder : Path
         The sounds.
-    index : Path or None
-        Where to keep what is computed about them; None for a folder of their own below
+    index : Path, optional
+        Where to keep what is computed about them; by default a folder of their own below
         ``<output_path>/indexes``.
     progress : callable
-        Called with a total, what is done, and its unit, as `utils.runtime.terminal.progress`;
-        returns a context
-        manager whose ``update`` is called with numbers of what is done.
+        See `Progress`.
 
     Attributes
     ----------
+    folder, index : Path
     engine : Engine
     library : Library
     changes : Changes
-    config : Config
+        What the last update found.
+
+    Raises
+    ------
+    InputError
+        If the folder is missing or contains no sounds, or the index cannot be used.
+
+    Examples
+    --------
+    >>> searcher = Searcher.open("my_model", "my_sounds")
+    >>> searcher.search("rain on a tin roof", top=3)
+    >>> searcher.search("barking", filters=["Dog > 0.3", "Speech < 0.1"])
+    >>> searcher.search(Path("like_this.wav"))
 
     """
 
     def __init__(
-        self,
-        model: TrainedModel,
-        folder: Path,
-        *,
-        index: Path | None = None,
-        progress: Progress,
+        self, model: TrainedModel, folder: Path, *, index: Path | None, progress: Progress
     ) -> None:
         if not folder.is_dir():
             raise InputError(f"no folder {folder}. Give the folder of your sounds with --audio.")
+        super().__init__(model)
         self.folder = folder.resolve()
-        self.config = model.config
-        self._dual = model.network
-        self._tagger = Tagger(self.config)
-        model.require_networks(passt=self._tagger.made_by)
-        self._features = _features_of(self.config.model.audio_features, CLASSES)
-        self._origin = {name: self._tagger.made_by[name] for name in _ORIGIN}
+        self._origin = {name: self.tagger.made_by[name] for name in _ORIGIN}
         self.index = index or _index_folder(self.config, self.folder, self._origin)
-        self._encode_text = TextEncoder(self.config)
-        self._tags = audioset.read_labels()
-        # Tells the embeddings of this model from another's.
-        weights = self._dual.state_dict().values()
-        self._digest = digest_of([torch.tensor(self._dual.ratio), *weights])[:16]
+        # Distinguishes the embeddings of this model from another's.
+        weights = self.network.state_dict().values()
+        self._digest = digest_of([torch.tensor(self.network.ratio), *weights])[:16]
+        self.embed_text(self.tags[:1])  # fails here, not after hours of tagging
         self.changes: Changes
         self.library: Library
         self.engine: Engine
         self.update(progress)
 
-    def update(self, progress: Progress) -> None:
+    @classmethod
+    def open(
+        cls,
+        model: str | Path | None = None,
+        folder: str | Path | None = None,
+        *,
+        config: str | Path | Config | None = None,
+        overrides: Sequence[str] = (),
+        index: str | Path | None = None,
+        progress: Progress = quiet,
+    ) -> Self:
+        """Open a trained model, and bring the index of a folder up to date.
+
+        The first time, all sounds are tagged; later, only what is new or changed.
+
+        Parameters
+        ----------
+        model, config, overrides
+            See `utils.search.embedder.Embedder.open`.
+        folder : str or Path, optional
+            By default ``train_data.dataset_path`` of the settings.
+        index, progress
+            See `Searcher`.
+
+        """
+        trained, settings = read_model(model, config, overrides)
+        folder = Path(folder or settings.train_data.dataset_path)
+        return cls(trained, folder, index=Path(index) if index else None, progress=progress)
+
+    def search(
+        self, query: str | Path | NDArray[np.float32], *, top: int = 10, filters: Sequence[str] = ()
+    ) -> list[Hit]:
+        """Find the best sounds for a query.
+
+        Parameters
+        ----------
+        query : str, Path or ndarray of shape (D,)
+            A text, the path of a sound file, or an embedding.
+        top : int
+            At most so many sounds.
+        filters : sequence of str
+            See `utils.search.filters.parse_filter`.
+
+        Returns
+        -------
+        list of Hit
+            Best first.
+
+        Raises
+        ------
+        InputError
+            If the text is empty, the file cannot be used, or a filter is invalid.
+
+        """
+        parsed = [parse_filter(text, self.tags) for text in filters]
+        if isinstance(query, str):
+            check_query(query)
+            (query,) = self.embed_text([query])
+        elif isinstance(query, Path):
+            (query,) = self.embed_audio([query])
+        return self.engine.search(query, top=top, filters=parsed)
+
+    def update(self, progress: Progress = quiet) -> None:
         """Look for changes in the folder, tag what is new, and search in that from now on."""
         self.library, self.changes = update_library(
             self.folder,
             self.index,
             origin=self._origin,
-            width=sum(self._tagger.widths),
-            hop_seconds=self._tagger.made_by["hop_seconds"],
-            start=lambda: self._tag,
+            width=sum(self.tagger.widths),
+            hop_seconds=self.tagger.made_by["hop_seconds"],
+            tag=self.tag,
             progress=partial(progress, description="tagging", unit="sounds"),
         )
         derived = self.library.derived
         columns = TagColumns(
             self.library.table,
-            len(self._tags),
+            len(self.tags),
             derived / "tags.f32",
             progress=partial(progress, description="sorting by tag", unit="blocks"),
         )
@@ -112,71 +178,27 @@ class Searcher:
             self.embed_rows,
             progress=partial(progress, description="embedding", unit="passages"),
         )
-        many = len(embeddings) >= EXACT_BELOW
+        # The names of the tags are the queries that an approximate index is tuned with.
+        sample = self.embed_tags() if len(embeddings) >= EXACT_BELOW else _NO_SAMPLE
         self.engine = Engine(
             self.library,
-            model=self._dual,
-            encode_text=self._encode_text,
-            features_of=self._features,
+            self,
             nearest=nearest(
                 embeddings,
                 path=derived / f"nearest-{self._digest}.faiss",
-                sample=self._sample_queries() if many else _NO_SAMPLE,
+                sample=sample,
                 progress=partial(progress, description="indexing", unit="steps"),
             ),
             columns=columns,
-            tags=self._tags,
         )
-
-    @torch.inference_mode()
-    def _sample_queries(self) -> NDArray[np.float32]:
-        """Embed the names of the tags, as queries that an approximate index is tuned by."""
-        vectors = self._dual.tag_table
-        if vectors is None:
-            vectors = torch.from_numpy(self._encode_text(self._tags))
-        return self._dual.encode_text(vectors).numpy()
 
     @property
     def knows_only_the_demo(self) -> bool:
         """Whether the tagger was trained on the demo's synthetic sounds alone."""
         return self.config.passt.arch == "demo"
 
-    def embed_sound(self, path: Path) -> NDArray[np.float32]:
-        """Embed a sound file, to search for such sounds: shape (D,).
 
-        Raises
-        ------
-        UnusableSound
-            If it cannot be used.
-
-        """
-        check_sound_file(path, root=path.parent)
-        (windows,) = self._tag([path])
-        if isinstance(windows, UnusableSound):
-            raise windows
-        if not np.isfinite(windows).all():
-            raise UnusableSound(path, "makes the network give NaN")
-        return self.embed_rows(windows.mean(axis=0, keepdims=True))[0]
-
-    @torch.inference_mode()
-    def embed_rows(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Embed rows of a library's table, or means of them: (B, ...) ─► unit vectors (B, D)."""
-        table = torch.from_numpy(np.array(rows))  # a copy, because the file is read-only
-        tags = self._dual.embed_tags(table[:, : self._tagger.widths[0]])
-        return self._dual.encode_audio(self._features(table), tags).numpy()
-
-    def _tag(self, paths: Sequence[Path]) -> Iterator[NDArray[np.float32] | UnusableSound]:
-        for outputs in tagger.tag_clips(paths, self._tagger.load(), **self._tagger.cutting):
-            yield outputs if isinstance(outputs, UnusableSound) else outputs.cpu().numpy()
-
-
-def _features_of(audio_features: str, classes: int) -> Callable[[Tensor], Tensor]:
-    """Tell which part of a row the audio branch projects."""
-    parts = {"logits": slice(0, classes), "scene": slice(classes, None), "both": slice(None)}
-    return lambda rows: rows[:, parts[audio_features]]
-
-
-def _index_folder(config: Config, folder: Path, origin: Mapping[str, str]) -> Path:
+def _index_folder(config: Config, folder: Path, origin: dict[str, str]) -> Path:
     place = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
     network = f"{origin['model']}-{origin['weights_sha256'][:8]}-{origin['precision']}"
     return config.output_path / "indexes" / f"{folder.name[:_LONGEST_NAME]}-{place}" / network

@@ -1,4 +1,4 @@
-"""Which sound files a folder holds, and which of them changed since it was last looked at."""
+"""The sound files of a folder, and which of them changed since it was last scanned."""
 
 import contextlib
 import hashlib
@@ -16,7 +16,7 @@ from utils.files import reading, writing
 from utils.runtime.errors import InputError, counted
 
 _FORMAT = 1
-# Raw samples do not say at which rate and how they were taken.
+# Raw samples have no header: their rate and type are unknown.
 SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats() if name != "RAW"} | {
     ".aif", ".aifc", ".oga", ".opus", ".wave"
 }  # fmt: skip
@@ -24,27 +24,27 @@ _ENDINGS = tuple(SUFFIXES)
 
 
 class ListedFile(NamedTuple):
-    """What is known of a file: size and time tell whether to look at it again.
+    """A file as it was scanned. If size or time differ now, it is read again.
 
     A tuple, because there may be a million.
     """
 
     size: int
     mtime_ns: int
-    source: str | None  # SHA-256 of its content; None if it is to be read again
+    source: str | None  # SHA-256 of its content; None: read it again
     reason: str | None = None  # why it cannot be used
 
 
 @dataclass(frozen=True)
 class Changes:
-    """What an update found: numbers of files."""
+    """What a scan found: numbers of files."""
 
     added: int
     gone: int
     duplicates: int
 
     def __str__(self) -> str:
-        """Tell what is not zero."""
+        """Write what is not zero."""
         parts = (
             (self.added, "file", " new or changed"),
             (self.gone, "file", " gone"),
@@ -56,12 +56,12 @@ class Changes:
 def read_list(path: Path, folder: Path) -> dict[str, ListedFile]:
     """Read what `write_list` wrote: files by path relative to their folder.
 
-    None of them where there is no list, or it is of another folder than this.
+    Empty if there is no list, or it is of another folder.
 
     Raises
     ------
     InputError
-        If it cannot be read, or somebody else wrote it.
+        If it cannot be read, or is not such a list.
 
     """
     if not path.exists():
@@ -74,13 +74,13 @@ def read_list(path: Path, folder: Path) -> dict[str, ListedFile]:
         return listed if content["folder"] == str(folder) else {}
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{path} is no list of sounds that this program wrote ({error}). Name another folder "
-            "with --index, or remove that file."
+            f"{path} is not a list of sounds that this program wrote ({error}). Name another "
+            "folder with --index, or remove that file."
         ) from None
 
 
 def write_list(path: Path, folder: Path, found: Mapping[str, ListedFile]) -> None:
-    """Write what a folder holds, in one step.
+    """Write the files of a folder, in one step.
 
     Raises
     ------
@@ -95,22 +95,22 @@ def write_list(path: Path, folder: Path, found: Mapping[str, ListedFile]) -> Non
 def scan_folder(
     folder: Path, before: Mapping[str, ListedFile]
 ) -> tuple[dict[str, ListedFile], Changes]:
-    """List the sound files of a folder; those that changed, or are new, are read.
+    """List the sound files of a folder, and read those that are new or changed.
 
-    So are those that could not be read before: whatever was in the way may be gone.
+    Files that could not be read before are tried again.
 
     Parameters
     ----------
     folder : Path
-        Searched with its sub-folders, except what is hidden and links to folders.
-    before : mapping of str to SoundFile
-        What it held when it was last looked at.
+        Searched with its sub-folders; hidden files and symlinked folders are skipped.
+    before : mapping of str to ListedFile
+        The result of the last scan.
 
     Returns
     -------
-    found : dict of str to SoundFile
-        By path relative to the folder, with ``/``; folder by folder, sorted. A sub-folder that
-        cannot be read stands among them, with the reason.
+    found : dict of str to ListedFile
+        By path relative to the folder, with ``/``; folder by folder, sorted. Sub-folders that
+        cannot be read are included, with the reason.
     changes : Changes
 
     Raises
@@ -127,8 +127,8 @@ def scan_folder(
         try:
             if isinstance(listed, OSError):
                 raise listed
-            with contextlib.suppress(OSError):  # a link to nothing
-                status = listed.stat()  # of what a link leads to
+            with contextlib.suppress(OSError):  # a broken symlink
+                status = listed.stat()  # of the target of a symlink
                 size, mtime_ns = status.st_size, status.st_mtime_ns
             if known and known.source and known[:2] == (size, mtime_ns):
                 found[name] = known
@@ -144,8 +144,8 @@ def scan_folder(
         added += found[name] != known
     if not found:
         raise InputError(
-            f"no sounds in {folder}: no file there ends in {', '.join(sorted(SUFFIXES))}, and "
-            "links to folders are not followed. Give another folder with --audio."
+            f"no sounds in {folder}: no file there ends in {', '.join(sorted(SUFFIXES))}; "
+            "symlinked folders are skipped. Give another folder with --audio."
         )
     sources = [file.source for file in found.values() if file.source]
     gone = len(before.keys() - found.keys())
@@ -153,7 +153,7 @@ def scan_folder(
 
 
 def changed_since(path: Path, file: ListedFile) -> bool:
-    """Tell whether a file is no longer the one that was listed."""
+    """Return whether a file has changed since it was listed."""
     try:
         status = path.stat()
     except OSError:
@@ -162,7 +162,7 @@ def changed_since(path: Path, file: ListedFile) -> bool:
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry | OSError]]:
-    """List all files with the suffix of a sound format, a folder's before its sub-folders'."""
+    """Yield files with the suffix of a sound format, a folder's before its sub-folders'."""
     pending = [""]
     while pending:
         top = pending.pop()
@@ -185,5 +185,5 @@ def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry | OSError]]:
 
 
 def _links_to_folder(entry: os.DirEntry) -> bool:
-    """Tell links that are not followed, as they may lead round in a circle."""
+    """Return whether an entry is a symlinked folder, which may lead round in a circle."""
     return entry.is_symlink() and Path(entry).is_dir()

@@ -1,7 +1,7 @@
 """The logits of each tag of a library, side by side: a filter need not read the whole table.
 
-Of a million passages, the logits of one tag lie scattered over gigabytes; in a file of these they
-are a few megabytes, in blocks of rows.
+In the table of a million passages, the logits of one tag are scattered over gigabytes. In a file of
+columns, in blocks of rows, they are a few megabytes.
 
 Shapes: R rows of the library's table, K tags.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from utils.files.raw_rows import append_missing, map_rows
 
-_BLOCK = 4096  # rows; those after the last whole block are read from the table
+_BLOCK = 4096  # rows; the rows after the last whole block are read from the table
 
 
 class TagColumns:
@@ -28,7 +28,7 @@ class TagColumns:
     tags : int
         K.
     path : Path
-        Of the file; brought up to date.
+        The file; brought up to date.
     progress : callable
         See `utils.files.raw_rows.append_missing`; counts blocks.
 

@@ -1,23 +1,41 @@
+import threading
+
 from utils.search.web.cache import LruCache
 
 
-def test_the_cache_forgets_what_was_not_used_for_longest():
-    cache = LruCache(10, len)
-    cache.put("a", bytes(4))
-    cache.put("b", bytes(4))
-    assert cache.get("a") == bytes(4)
-    cache.put("c", bytes(4))
-    assert (cache.get("a"), cache.get("b"), cache.get("c")) == (bytes(4), None, bytes(4))
-    cache.put("c", b"the first stays")
-    assert cache.get("c") == bytes(4)
-    assert cache.size == 8
-    cache.put("huge", bytes(11))
-    assert cache.get("huge") is None
+def test_the_cache_computes_once_and_forgets_what_was_not_used_for_longest():
+    cache = LruCache(10)
+    computed = []
+
+    def value(key, size=4):
+        return cache.get(key, lambda: computed.append(key) or bytes(size))
+
+    for key in "abab":
+        value(key)
+    value("a")
+    value("c")  # b goes
+    value("a")
+    assert computed == ["a", "b", "c"]
+    value("b")
+    assert computed == ["a", "b", "c", "b"]
+    assert cache.size <= 10
+    assert value("huge", 11) == bytes(11)
     assert cache.size <= 10
 
 
-def test_without_sizes_values_are_counted():
-    cache = LruCache(2)
-    for key in "abc":
-        cache.put(key, key.upper())
-    assert [cache.get(key) for key in "abc"] == [None, "B", "C"]
+def test_a_value_being_computed_makes_no_other_wait():
+    cache = LruCache(100)
+    begun, proceed = threading.Event(), threading.Event()
+
+    def slow():
+        begun.set()
+        assert proceed.wait(20)
+        return b"slow"
+
+    thread = threading.Thread(target=cache.get, args=["slow", slow])
+    thread.start()
+    assert begun.wait(20)
+    assert cache.get("fast", lambda: b"fast") == b"fast"
+    proceed.set()
+    thread.join(20)
+    assert cache.get("slow", lambda: b"again") == b"slow"

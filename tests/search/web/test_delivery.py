@@ -1,14 +1,21 @@
 import io
 import os
 import struct
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.routing import Route
+from starlette.testclient import TestClient
 
 from utils.audio.sound_file import UnusableSound
-from utils.search.web.delivery import as_content, open_below, respond, shown, version_of
+from utils.search.web import delivery
+from utils.search.web.delivery import Delivery, as_utf8, open_below
 from utils.search.web.guard import Refusal
 
 RATE = 16_000
@@ -24,11 +31,23 @@ def write(path, samples=None, **options):
     return path
 
 
-def all_of(content):
-    return b"".join(content.read(0, content.size))
+def client(path):
+    """A client of a server that delivers one file."""
+    delivering = Delivery()
+
+    def answer(request):
+        return delivering.respond(path.open("rb"), path.name, request.headers)
+
+    return TestClient(Starlette(routes=[Route("/", answer)]))
 
 
-def test_a_file_of_the_folder_is_opened_and_so_is_a_link_that_stays_in_it(tmp_path):
+def open_files():
+    """How many files this process has open, its temporary ones among them."""
+    links = [link.resolve() for link in Path("/proc/self/fd").iterdir()]
+    return sum(link.is_relative_to(tempfile.gettempdir()) for link in links)
+
+
+def test_files_of_the_folder_and_symlinks_within_it_are_opened(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub/a.wav").write_bytes(b"sound")
     (tmp_path / "b.wav").symlink_to("sub/a.wav")
@@ -61,7 +80,7 @@ def test_nothing_outside_the_folder_is_opened_and_nothing_is_waited_for(kind, tm
     assert error.value.status == 404
 
 
-def test_a_link_that_is_slipped_in_after_the_check_is_not_followed(tmp_path, monkeypatch):
+def test_a_symlink_that_is_slipped_in_after_the_check_is_not_followed(tmp_path, monkeypatch):
     outside, folder = tmp_path / "outside", tmp_path / "folder"
     for place in (outside, folder / "sub"):
         place.mkdir(parents=True)
@@ -80,8 +99,8 @@ def test_a_link_that_is_slipped_in_after_the_check_is_not_followed(tmp_path, mon
 
 
 @pytest.mark.parametrize("name", ["gone.wav", "gone/a.wav"])
-def test_a_file_that_has_gone_is_told(name, tmp_path):
-    with pytest.raises(Refusal, match=r"is no longer there\. Look for new sounds") as error:
+def test_a_missing_file_is_reported(name, tmp_path):
+    with pytest.raises(Refusal, match=r"is missing\. Look for new sounds") as error:
         open_below(tmp_path, name)
     assert error.value.status == 410
 
@@ -89,7 +108,7 @@ def test_a_file_that_has_gone_is_told(name, tmp_path):
 def test_names_that_are_not_utf8_can_be_shown_and_opened(tmp_path):
     name = os.fsdecode(b"caf\xe9 \xf0\x9f\x90\x95.wav")
     (tmp_path / name).write_bytes(b"sound")
-    assert shown(name) == "caf\\udce9 🐕.wav"
+    assert as_utf8(name) == "caf\\udce9 🐕.wav"
     with open_below(tmp_path, name) as file:
         assert file.read() == b"sound"
 
@@ -107,11 +126,9 @@ def test_names_that_are_not_utf8_can_be_shown_and_opened(tmp_path):
 )
 def test_what_browsers_play_is_sent_as_it_is(suffix, options, media_type, tmp_path):
     path = write(tmp_path / f"a.{suffix}", **options)
-    with path.open("rb") as file:
-        content = as_content(file, path.name)
-        assert content.media_type == media_type
-        assert all_of(content) == path.read_bytes()
-        assert b"".join(content.read(10, 20)) == path.read_bytes()[10:20]
+    answer = client(path).get("/")
+    assert answer.headers["content-type"] == media_type
+    assert answer.content == path.read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -127,12 +144,10 @@ def test_what_browsers_play_is_sent_as_it_is(suffix, options, media_type, tmp_pa
     ],
 )
 @pytest.mark.parametrize("channels", [1, 2])
-def test_what_they_do_not_play_is_decoded(suffix, options, channels, tmp_path):
+def test_other_sounds_are_decoded(suffix, options, channels, tmp_path, monkeypatch):
+    monkeypatch.setattr(delivery, "_BLOCK_NUMBERS", 1000)
     path = write(tmp_path / f"a.{suffix}", tone(channels=channels), **options)
-    with path.open("rb") as file:
-        content = as_content(file, path.name)
-        data = all_of(content)
-    assert len(data) == content.size
+    data = client(path).get("/").content
     decoded, rate = soundfile.read(io.BytesIO(data), always_2d=True)
     expected, _ = soundfile.read(path, always_2d=True)
     assert rate == RATE
@@ -140,116 +155,149 @@ def test_what_they_do_not_play_is_decoded(suffix, options, channels, tmp_path):
     np.testing.assert_allclose(decoded, expected, atol=2 / 32_768)
 
 
-def test_any_part_of_what_is_decoded_is_the_part_of_the_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("utils.search.web.delivery._CHUNK", 1000)
-    path = write(tmp_path / "a.aiff", tone(channels=2))
-    rng = np.random.default_rng(0)
-    with path.open("rb") as file:
-        content = as_content(file, path.name)
-        whole = all_of(content)
-        spans = [(0, 1), (0, 44), (43, 45), (44, 45), (45, 4000), (content.size - 1, content.size)]
-        spans += [sorted(rng.integers(0, content.size, 2)) for _ in range(50)]
-        for start, end in spans:
-            assert b"".join(content.read(int(start), int(end))) == whole[start:end]
-
-
 def test_many_channels_become_one_loud_samples_are_clipped_and_nan_is_silence(tmp_path):
     samples = np.array([[3.0, 3.0, 3.0], [-9.0, -9.0, 0.0], [np.nan, 0.0, 0.0], [0.3, 0.0, 0.3]])
-    path = write(tmp_path / "a.wav", samples, subtype="FLOAT")
-    with path.open("rb") as file:
-        data = all_of(as_content(file, path.name))
+    data = client(write(tmp_path / "a.wav", samples, subtype="FLOAT")).get("/").content
     assert struct.unpack("<4h", data[44:]) == (32_767, -32_767, 0, round(0.2 * 32_767))
 
 
-def test_what_a_damaged_file_lacks_is_silence(tmp_path, monkeypatch):
-    path = write(tmp_path / "a.flac", tone(4))
-    with path.open("rb") as file:
-        content = as_content(file, path.name, decode=True)
-        path.write_bytes(path.read_bytes()[:2000] + bytes(3000))  # the same open file
-        data = all_of(content)
-    assert len(data) == content.size
+def test_the_missing_rest_of_a_damaged_file_is_silence(tmp_path):
+    path = write(tmp_path / "a.flac", tone(4, channels=3))
+    path.write_bytes(path.read_bytes()[:2000] + bytes(3000))
+    data = client(path).get("/").content
+    assert len(data) == 44 + 2 * 4 * RATE
     assert data.endswith(bytes(10_000))
 
 
-def test_a_sound_larger_than_wav_can_say_says_the_most(tmp_path, monkeypatch):
-    monkeypatch.setattr("utils.search.web.delivery._LARGEST_WAV", 1000)
-    with write(tmp_path / "a.aiff").open("rb") as file:
-        content = as_content(file, "a.aiff")
-        header = b"".join(content.read(0, 44))
-    assert content.size == 44 + 2 * RATE // 2
-    assert struct.unpack("<I", header[4:8]) == (992,)
-    assert struct.unpack("<I", header[40:]) == (956,)
+def test_a_sound_too_large_for_a_wav_file_is_cut(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.aiff")
+    whole = client(path).get("/").content
+    monkeypatch.setattr(delivery, "_LARGEST_WAV", 1001)
+    cut = client(path).get("/").content
+    assert struct.unpack("<I", cut[4:8]) == (992,)
+    assert struct.unpack("<I", cut[40:44]) == (956,)
+    assert cut[44:] == whole[44:1000]
 
 
-def test_what_is_no_sound_any_more_is_told_by_its_name(tmp_path):
+def test_a_file_that_is_not_a_sound_is_reported_by_its_name_and_closed(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"no sound")
-    with (
-        (tmp_path / "a.wav").open("rb") as file,
-        pytest.raises(UnusableSound, match=r"^sub/a\.wav cannot be read as sound"),
-    ):
-        as_content(file, "sub/a.wav")
+    file = (tmp_path / "a.wav").open("rb")
+    with pytest.raises(UnusableSound, match=r"^sub/a\.wav cannot be read as sound"):
+        Delivery().respond(file, "sub/a.wav", Headers())
+    assert file.closed
 
 
-def answer(path, *, head=False, **headers):
+def test_a_sound_is_decoded_once_for_all_requests(tmp_path, monkeypatch):
+    decoded = []
+    blocks = delivery._WavCopy._blocks
+
+    def counted(self, source, name):
+        decoded.append(name)
+        return blocks(self, source, name)
+
+    monkeypatch.setattr(delivery._WavCopy, "_blocks", counted)
+    page = client(write(tmp_path / "a.aiff", tone(20)))
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: page.get("/").content, range(8)))
+    assert decoded == ["a.aiff"]
+    assert len(set(answers)) == 1
+    write(tmp_path / "a.aiff", tone(1))
+    assert len(page.get("/").content) == 44 + 2 * RATE
+
+
+def test_copies_beyond_the_limit_go_but_not_while_they_are_sent(tmp_path, monkeypatch):
+    monkeypatch.setattr(delivery, "_COPIES", 20_000)
+    paths = [write(tmp_path / f"{number}.aiff") for number in range(4)]
+    before = open_files()
+    delivering = Delivery()
+    responses = [delivering.respond(path.open("rb"), path.name, Headers()) for path in paths]
+    assert open_files() == before + len(paths) + 1  # what will be sent, and the last copy
+    for response in responses:
+        sent = TestClient(Starlette(routes=[Route("/", lambda _, it=response: it)])).get("/")
+        assert len(sent.content) == 44 + RATE
+    assert open_files() == before + 1
+    del delivering
+    assert open_files() == before
+
+
+def test_a_full_disk_is_reported(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.aiff")
+    full = Path("/dev/full")
+    monkeypatch.setattr(delivery.tempfile, "TemporaryFile", lambda prefix: full.open("wb"))
     file = path.open("rb")
-    content = as_content(file, path.name)
-    given = Headers({name.replace("_", "-"): value for name, value in headers.items()})
-    response = respond(content, file, given, head=head)
-    return response, file, f'"{version_of(path.open("rb"))}"'
+    with pytest.raises(Refusal, match=r"cannot decode a\.aiff: No space left on device") as error:
+        Delivery().respond(file, path.name, Headers())
+    assert (error.value.status, file.closed) == (507, True)
 
 
+@pytest.mark.parametrize("name", ["a.wav", "a.aiff"])  # as it is, and decoded
 @pytest.mark.parametrize(
     ("asked", "start", "end"),
     [
         ("bytes=0-9", 0, 10),
+        ("bytes=43-45", 43, 46),
         ("bytes=100-", 100, None),
         ("bytes=-7", -7, None),
         ("bytes=0-99999999999", 0, None),
         ("bytes=-99999999999", 0, None),
+        ("bytes=0-" + 50 * "9", 0, None),
     ],
 )
-def test_one_range_is_sent_alone(asked, start, end, tmp_path):
+def test_a_range_is_that_part_of_the_whole(name, asked, start, end, tmp_path):
+    page = client(write(tmp_path / name))
+    whole = page.get("/").content
+    answer = page.get("/", headers={"range": asked})
+    first, last = start % len(whole), (end or len(whole)) - 1
+    assert answer.status_code == 206
+    assert answer.headers["content-range"] == f"bytes {first}-{last}/{len(whole)}"
+    assert answer.headers["content-length"] == str(last - first + 1)
+    assert answer.content == whole[start:end]
+
+
+def test_several_ranges_are_sent_in_parts(tmp_path):
     path = write(tmp_path / "a.wav")
-    whole = path.read_bytes()
-    response, _, _ = answer(path, range=asked)
-    first = start % len(whole)
-    last = (end or len(whole)) - 1
-    assert response.status_code == 206
-    assert response.headers["content-range"] == f"bytes {first}-{last}/{len(whole)}"
-    assert response.headers["content-length"] == str(last - first + 1)
+    answer = client(path).get("/", headers={"range": "bytes=0-9,100-109"})
+    assert answer.status_code == 206
+    assert answer.headers["content-type"].startswith("multipart/byteranges")
+    for start in (0, 100):
+        assert path.read_bytes()[start : start + 10] in answer.content
 
 
 @pytest.mark.parametrize(
-    "asked",
-    ["bytes=5-3", "bytes=0-1,4-5", "bytes=-", "lines=0-1", "bytes=a-b", "bytes=0-" + 50 * "9"],
+    ("asked", "status"),
+    [
+        ("bytes=999999-", 416),
+        ("bytes=-0", 416),
+        ("bytes=5-3", 400),
+        ("bytes=-", 400),
+        ("lines=0-1", 400),
+        ("bytes=a-b", 400),
+    ],
 )
-def test_other_ranges_are_ignored(asked, tmp_path):
+def test_an_invalid_range_is_refused_and_the_file_closed(asked, status, tmp_path):
     path = write(tmp_path / "a.wav")
-    response, _, _ = answer(path, range=asked)
-    assert response.status_code == 200
-    assert response.headers["content-length"] == str(path.stat().st_size)
+    before = open_files()
+    answer = client(path).get("/", headers={"range": asked})
+    assert answer.status_code == status
+    if status == 416:
+        assert answer.headers["content-range"] == f"bytes */{path.stat().st_size}"
+    assert open_files() == before
 
 
-@pytest.mark.parametrize("asked", ["bytes=999999-", "bytes=-0"])
-def test_a_range_outside_the_file_is_refused(asked, tmp_path):
+@pytest.mark.parametrize("name", ["a.wav", "a.aiff"])
+def test_what_the_browser_has_already_is_not_sent_again(name, tmp_path):
+    page = client(write(tmp_path / name))
+    etag = page.get("/").headers["etag"]
+    answer = page.get("/", headers={"if-none-match": etag})
+    assert (answer.status_code, answer.content) == (304, b"")
+    for condition, status in ((etag, 206), ('"older"', 200)):
+        headers = {"range": "bytes=0-9", "if-range": condition}
+        assert page.get("/", headers=headers).status_code == status
+
+
+def test_a_head_request_gets_only_the_headers(tmp_path):
     path = write(tmp_path / "a.wav")
-    response, file, _ = answer(path, range=asked)
-    assert response.status_code == 416
-    assert response.headers["content-range"] == f"bytes */{path.stat().st_size}"
-    assert file.closed
-
-
-def test_what_the_browser_has_already_is_not_sent_again(tmp_path):
-    path = write(tmp_path / "a.wav")
-    _, _, etag = answer(path)
-    response, file, _ = answer(path, if_none_match=etag)
-    assert (response.status_code, file.closed) == (304, True)
-    assert answer(path, range="bytes=0-9", if_range=etag)[0].status_code == 206
-    assert answer(path, range="bytes=0-9", if_range='"older"')[0].status_code == 200
-
-
-def test_only_the_headers_are_sent_where_only_they_are_asked_for(tmp_path):
-    path = write(tmp_path / "a.wav")
-    response, file, _ = answer(path, head=True)
-    assert response.headers["content-length"] == str(path.stat().st_size)
-    assert (response.body, file.closed) == (b"", True)
+    before = open_files()
+    answer = client(path).head("/")
+    assert answer.headers["content-length"] == str(path.stat().st_size)
+    assert (answer.content, open_files()) == (b"", before)

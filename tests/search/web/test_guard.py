@@ -35,7 +35,7 @@ def test_the_names_of_this_machine_are_answered(name):
 
 
 @pytest.mark.parametrize("name", FOREIGN)
-def test_other_names_are_not_because_they_may_have_been_made_to_lead_here(name):
+def test_other_names_are_refused_because_they_may_have_been_made_to_lead_here(name):
     answer = client().get("/", headers={"host": name})
     assert answer.status_code == 421
     assert "does not answer to the name" in answer.json()["error"]
@@ -59,7 +59,7 @@ def test_two_hosts_are_refused():
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
-def test_only_the_own_page_may_change_something(method):
+def test_only_the_servers_own_page_may_change_something(method):
     def ask(**headers):
         given = {name.replace("_", "-"): value for name, value in headers.items()}
         return client().request(method, "/", headers=given)
@@ -74,7 +74,7 @@ def test_only_the_own_page_may_change_something(method):
     assert ask(sec_fetch_site="cross-site").status_code == 403
 
 
-def test_every_answer_has_the_headers_refusals_too():
+def test_every_answer_has_the_headers_even_a_refusal():
     for answer in (client().get("/"), client().get("/", headers={"host": "evil.example"})):
         policy = answer.headers["content-security-policy"].split("; ")
         assert "default-src 'none'" in policy

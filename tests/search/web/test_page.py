@@ -111,7 +111,7 @@ def test_words_find_sounds_and_the_address_holds_the_search(page, sounds):
     assert page.errors() == []
 
 
-def test_names_are_text_whatever_they_hold(page):
+def test_names_are_always_text(page):
     page.open("/?q=anything")
     names = page.found()
     assert set(ODD) <= set(names)
@@ -164,7 +164,7 @@ def test_a_long_sound_is_played_from_where_it_was_found(page):
     assert page.errors() == []
 
 
-def test_what_the_browser_cannot_play_is_asked_for_decoded(page, sounds):
+def test_the_server_decodes_what_the_browser_cannot_play(page, sounds):
     page.open("/?q=anything")
     page.found()
     page.run(
@@ -177,7 +177,7 @@ def test_what_the_browser_cannot_play_is_asked_for_decoded(page, sounds):
     assert page.run("player.currentSrc").endswith("/audio?as=wav")
 
 
-def test_a_file_that_has_gone_is_told_when_it_is_played(page, sounds):
+def test_a_missing_file_is_reported_when_it_is_played(page, sounds):
     page.open("/?q=anything")
     page.found()
     gone = sounds / ODD[4]
@@ -185,7 +185,7 @@ def test_a_file_that_has_gone_is_told_when_it_is_played(page, sounds):
     try:
         page.row(ODD[4]).find_element(By.CSS_SELECTOR, ".play").click()
         page.wait(lambda: page.one("#alert").is_displayed())
-        assert page.one("#alert").text == f"{ODD[4]} is no longer there. Look for new sounds."
+        assert page.one("#alert").text == f"{ODD[4]} is missing. Look for new sounds."
     finally:
         (sounds.parent / "elsewhere.wav").rename(gone)
 
@@ -228,7 +228,7 @@ def test_a_recording_is_dropped_on_the_page(page, sounds):
     assert not page.one("#drop").is_displayed()
 
 
-def test_what_is_no_recording_is_told(page, sounds):
+def test_an_unusable_recording_is_refused(page, sounds):
     page.open()
     page.one("#file").send_keys(str(sounds / "broken.flac"))
     page.wait(lambda: page.one("#alert").is_displayed())
@@ -299,7 +299,7 @@ def test_tags_filter(page):
     assert page.errors() == []
 
 
-def test_filters_that_no_sound_passes_and_tags_that_do_not_exist_are_told(page):
+def test_filters_that_no_sound_passes_and_unknown_tags_are_reported(page):
     page.open("/?q=a&tag=Accordion+>+1")
     page.wait(lambda: page.one("#status").text == "No sound passes these filters.")
     page.open("/?q=a&tag=Dgo")
@@ -309,13 +309,13 @@ def test_filters_that_no_sound_passes_and_tags_that_do_not_exist_are_told(page):
     assert page.found()
 
 
-def test_a_search_of_an_older_library_is_told(page):
+def test_a_search_in_an_older_library_is_refused(page):
     page.open("/?like=1&library=0123")
     page.wait(lambda: page.one("#alert").is_displayed())
     assert "The library has changed since this page was loaded." in page.one("#alert").text
 
 
-def test_everything_can_be_done_with_the_keyboard(page):
+def test_the_keyboard_can_do_everything(page):
     page.open("/?q=anything")
     names = page.found()
 
@@ -346,7 +346,7 @@ def test_everything_can_be_done_with_the_keyboard(page):
     assert page.errors() == []
 
 
-def test_a_phone_shows_all_of_it_without_scrolling_sideways(page):
+def test_a_phone_shows_everything_without_scrolling_sideways(page):
     page.open("/?q=anything", size=PHONE)
     page.found()
     page.one(".hit .why").click()
@@ -365,7 +365,7 @@ def test_a_phone_shows_all_of_it_without_scrolling_sideways(page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_texts_stand_out_in_light_and_in_dark(page, scheme):
+def test_texts_have_contrast_in_light_and_dark_mode(page, scheme):
     feature = {"name": "prefers-color-scheme", "value": scheme}
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
     page.open("/?q=anything&tag=Speech+<+0.9")
@@ -399,7 +399,7 @@ def contrast(ink, paper):
     return (light + 0.05) / (dark + 0.05)
 
 
-def test_everything_that_can_be_used_has_a_name(page):
+def test_every_control_has_a_name(page):
     page.open("/?q=anything&tag=Speech+<+0.9")
     page.found()
     nodes = page.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
@@ -409,7 +409,7 @@ def test_everything_that_can_be_used_has_a_name(page):
     assert [node for node in used if not node["name"].get("value", "").strip()] == []
 
 
-def test_two_users_at_once_see_each_their_own(page, driver, address):
+def test_two_users_at_once_see_their_own_results(page, driver, address):
     page.open("/?q=anything")
     page.found()
     first = driver.current_window_handle
@@ -442,15 +442,15 @@ def test_new_sounds_are_found_without_a_restart(page, sounds):
     page.run("window.old = document.querySelector('.hit')")
     try:
         page.one("#update").click()
-        told = "17 sounds now: 1 file new or changed, 1 duplicate."
-        page.wait(lambda: page.one("#update-state").text == told)
+        message = "17 sounds now: 1 file new or changed, 1 duplicate."
+        page.wait(lambda: page.one("#update-state").text == message)
         assert set(page.found()) - set(names) == {"a new one.wav"}
         assert page.one("#library-name").text == "17 sounds in my sounds"
     finally:
         new.unlink()
     page.one("#update").click()
-    told = "16 sounds now: 1 file gone, 1 duplicate."
-    page.wait(lambda: page.one("#update-state").text == told)
+    message = "16 sounds now: 1 file gone, 1 duplicate."
+    page.wait(lambda: page.one("#update-state").text == message)
     page.wait(lambda: set(page.names()) == set(names))
     page.one("#update").click()
     page.wait(lambda: page.one("#update-state").text == "Nothing has changed.")
@@ -477,29 +477,29 @@ def test_ctrl_c_stops_the_server_also_while_a_sound_is_being_sent(asked, sounds,
         open_still = urllib.request.urlopen(f"{address}/sounds/{token}/2/audio")
         assert open_still.read(10)
         process.send_signal(asked)
-        printed, told = process.communicate(timeout=30)
+        printed, errors = process.communicate(timeout=30)
         assert process.returncode == 0
-        assert told.endswith("\nstopped\n")
-        assert "Traceback" not in printed + told
+        assert errors.endswith("\nstopped\n")
+        assert "Traceback" not in printed + errors
 
 
 def test_a_port_in_use_is_one_error_before_anything_is_loaded(address, sounds, trained):
     port = str(urlsplit(address).port)
     with serving(sounds, trained, "--port", port) as (printed, process):
-        _, told = process.communicate()
+        _, errors = process.communicate()
     assert printed == ""
     assert process.returncode == 2
-    assert told.startswith(f"error: cannot listen on port {port} of 127.0.0.1: ")
-    assert "choose another with --port" in told
-    assert told.count("\n") == 1
+    assert errors.startswith(f"error: cannot listen on port {port} of 127.0.0.1: ")
+    assert "choose another with --port" in errors
+    assert errors.count("\n") == 1
 
 
-def test_a_host_that_others_can_reach_is_warned_of(sounds, trained):
+def test_a_public_host_gets_a_warning(sounds, trained):
     with serving(sounds, trained, "--host", "0.0.0.0") as (address, process):
         assert address.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(f"{address}/api/library") as answer:
             assert json.load(answer)["sounds"] == 16
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=30)
-    assert told.startswith("warning: on 0.0.0.0, everybody who can reach this machine can listen")
-    assert "16 sounds in my sounds" in told
+        _, errors = process.communicate(timeout=30)
+    assert errors.startswith("warning: on 0.0.0.0, everybody who can reach this machine can listen")
+    assert "16 sounds in my sounds" in errors

@@ -1,4 +1,4 @@
-"""The addresses of the page, with an engine that finds what a test tells it to find."""
+"""The addresses of the page, with an engine that finds all sounds in order."""
 
 import os
 import re
@@ -67,18 +67,12 @@ class FakeEngine:
         self.tags = read_labels()
         self.asked = []
 
-    def embed_texts(self, texts):
-        (text,) = texts
-        return np.array([[float(len(text))]], np.float32)
-
-    def search(self, vectors, *, top, filters):
-        self.asked.append(SimpleNamespace(vector=float(vectors[0, 0]), top=top, filters=filters))
+    def search(self, vector, *, top, filters):
+        self.asked.append(SimpleNamespace(vector=float(vector[0]), top=top, filters=filters))
         reason = Reason("Dog", 0.9, 0.1)
         return [
-            [
-                Hit(7, 0.5, i, sound.paths, sound.duration, 0.0, 2.0, False, [reason], 0.3, 0.2, [])
-                for i, sound in enumerate(self.library.sounds[:top])
-            ]
+            Hit(7, 0.5, i, sound.paths, sound.duration, 0.0, 2.0, False, [reason], 0.3, 0.2, [])
+            for i, sound in enumerate(self.library.sounds[:top])
         ]
 
 
@@ -90,9 +84,12 @@ class FakeSearcher:
         self.changes = Changes(0, 0, 0)
         self.heard = []
 
-    def embed_sound(self, path):
-        self.heard.append(path)
-        return np.array([soundfile.info(path).duration], np.float32)
+    def embed_text(self, texts):
+        return np.array([[len(text)] for text in texts], np.float32)
+
+    def embed_audio(self, paths):
+        self.heard += paths
+        return np.array([[soundfile.info(path).duration] for path in paths], np.float32)
 
     def embed_rows(self, rows):
         return 100 + rows
@@ -126,7 +123,7 @@ def refused(answer, status, message):
     return True
 
 
-def test_the_page_and_its_parts_are_served_and_nothing_beside(page):
+def test_the_page_and_its_parts_are_served_and_nothing_else(page):
     html = page.get("/")
     assert html.headers["content-type"] == "text/html; charset=utf-8"
     parts = re.findall(r'(?:src|href)="([\w.]+\.\w+)"', html.text)
@@ -147,7 +144,7 @@ def test_the_page_asks_no_other_host_and_builds_no_html_from_text():
         assert not re.search(r"\son\w+=|style=\"|<script>|<style>", text), path.name
 
 
-def test_the_library_is_told(page):
+def test_the_library_is_described(page):
     about = page.get("/api/library").json()
     assert (about["sounds"], about["folder"], about["demo"]) == (8, "sounds", True)
     assert about["failed"] == [{"name": "broken \\udcff.wav", "reason": "cannot be read as sound"}]
@@ -212,25 +209,25 @@ def test_more_like_a_passage_takes_that_passage_and_else_their_mean(tmp_path):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ("", "Say what to look for: give one of"),
-        ("q=%20%0a", "the query is empty"),
-        ("q=a&like=1", "give one of"),
-        ("q=" + 501 * "a", "The query has 501 characters; at most 500"),
+        ("", "^Give one of q"),
+        ("q=%20%0a", "^The query is empty: describe a sound"),
+        ("q=a&like=1", "Give one of"),
+        ("q=" + 501 * "a", "The query has 501 characters, more than 500"),
         ("q=a&top=0", "top='0': give a whole number from 1 to 200"),
         ("q=a&top=201", "from 1 to 200"),
         ("q=a&top=" + 5000 * "9", "top='99"),
         ("q=a&top=²", "whole number"),
-        ("q=a&tag=Dgo", "^Tag filter 'Dgo': AudioSet has no tag 'Dgo'. Did you mean 'Dog'"),
-        ("q=a&tag=Dog>7", "no probability"),
+        ("q=a&tag=Dgo", "^tag filter 'Dgo': AudioSet has no tag 'Dgo'. Did you mean 'Dog'"),
+        ("q=a&tag=Dog>7", "a probability from 0 to 1"),
         ("q=a&tag=" + 501 * "a", "501 characters"),
-        ("q=a" + 21 * "&tag=Dog", "21 tag filters; at most 20 can be set"),
+        ("q=a" + 21 * "&tag=Dog", "21 tag filters, more than 20"),
         ("like=x", "like='x'"),
         ("like=-1", "like='-1'"),
-        ("like=0&start=nan", "start='nan' is no time"),
-        ("like=0&start=x", "start='x' is no time"),
+        ("like=0&start=nan", "start='nan' is not a time"),
+        ("like=0&start=x", "start='x' is not a time"),
     ],
 )
-def test_what_cannot_be_searched_for_is_told(page, parameters, message):
+def test_an_invalid_search_is_refused(page, parameters, message):
     refused(page.get(f"/api/search?{parameters}"), 400, message)
 
 
@@ -243,7 +240,7 @@ def test_sounds_have_numbers_and_no_paths(page, token):
     refused(page.get(f"/api/search?like=8&library={token}"), 404, "no sound number 8")
 
 
-def test_a_page_of_another_state_of_the_library_is_told_so(page):
+def test_a_page_of_an_older_library_is_refused(page):
     for address in ("/sounds/0123/1/audio", "/sounds/0123/1/spectrogram.png"):
         refused(page.get(address), 409, "has changed since this page was loaded. Search again")
     refused(page.get("/api/search?like=1"), 409, "Search again")
@@ -262,19 +259,19 @@ def test_a_sound_is_sent_in_ranges_decoded_where_browsers_would_not_play_it(page
     assert page.get(f"/sounds/{token}/2/audio?as=wav").content[:4] == b"RIFF"
 
 
-def test_files_that_have_gone_or_lead_out_since_are_told(page, token, tmp_path):
+def test_files_that_are_missing_or_lead_out_by_now_are_refused(page, token, tmp_path):
     (tmp_path / "sounds/b.aiff").unlink()
     (tmp_path / "secret.flac").write_bytes((tmp_path / "sounds/c.flac").read_bytes())
     (tmp_path / "sounds/c.flac").unlink()
     (tmp_path / "sounds/c.flac").symlink_to(tmp_path / "secret.flac")
     (tmp_path / "sounds/sub/a.wav").write_bytes(b"no sound")
     for kind in ("audio", "spectrogram.png"):
-        refused(page.get(f"/sounds/{token}/1/{kind}"), 410, r"b\.aiff is no longer there")
+        refused(page.get(f"/sounds/{token}/1/{kind}"), 410, r"b\.aiff is missing")
         refused(page.get(f"/sounds/{token}/2/{kind}"), 404, r"c\.flac can no longer be opened")
         refused(page.get(f"/sounds/{token}/0/{kind}"), 400, r"^sub/a\.wav cannot be read as sound")
 
 
-def test_a_copy_stands_in_for_a_file_that_has_gone(tmp_path):
+def test_a_copy_replaces_a_missing_file(tmp_path):
     library = make_library(tmp_path / "sounds", ["a.wav", "b.wav"])
     library.sounds[:] = [Sound(("gone.wav", "b.wav"), 2.0, "b")]
     with TestClient(create_app(Service(FakeSearcher(library)), host=""), base_url=ADDRESS) as page:
@@ -297,18 +294,19 @@ def test_a_clip_is_searched_by_and_forgotten(page, searcher, tmp_path):
     assert (searcher.engine.asked[0].vector, searcher.engine.asked[0].top) == (2.0, 2)
     assert not searcher.heard[0].exists()
     assert left_behind() == before
-    refused(page.get("/api/search?clip=unknown"), 410, "no longer known here. Choose it again")
+    refused(page.get("/api/search?clip=unknown"), 410, "has forgotten this clip. Choose it again")
 
 
-def test_only_the_last_clips_are_kept(page, tmp_path, monkeypatch):
+def test_only_the_last_clips_are_kept(searcher, tmp_path, monkeypatch):
     monkeypatch.setattr(clips, "_KEPT", 2)
     data = (tmp_path / "sounds/c.flac").read_bytes()
-    names = [page.post("/api/clips", content=data).json()["clip"] for _ in range(3)]
-    statuses = [page.get(f"/api/search?clip={name}").status_code for name in names]
+    with TestClient(create_app(Service(searcher), host=""), base_url=ADDRESS) as page:
+        names = [page.post("/api/clips", content=data).json()["clip"] for _ in range(3)]
+        statuses = [page.get(f"/api/search?clip={name}").status_code for name in names]
     assert statuses == [410, 200, 200]
 
 
-def test_a_clip_is_refused_while_it_arrives_whatever_its_length_is_said_to_be(page, monkeypatch):
+def test_a_too_large_clip_is_refused_while_it_arrives_whatever_its_header_says(page, monkeypatch):
     monkeypatch.setattr(clips, "MAX_BYTES", 1000)
     before = left_behind()
     sent = 0
@@ -330,13 +328,13 @@ def test_a_clip_is_refused_while_it_arrives_whatever_its_length_is_said_to_be(pa
     [
         (b"", 415, "^The clip cannot be read as sound"),
         (b"<html>", 415, "^The clip cannot be read as sound"),
-        ("long", 413, r"^The clip has 400 s at 8000 Hz; at most 300 s"),
-        ("fast", 413, "^The clip has 90 s at 655350 Hz; at most 300 s at up to 192000 Hz"),
+        ("long", 413, r"^The clip has 400 s at 8000 Hz; the limits are 300 s"),
+        ("fast", 413, "^The clip has 90 s at 655350 Hz; the limits are 300 s and 192000 Hz"),
         ("cut off", 415, "^The clip is truncated after"),
         ("empty", 415, "^The clip holds no samples"),
     ],
 )
-def test_clips_that_cannot_be_searched_by_are_told(page, data, status, message, tmp_path):
+def test_unusable_clips_are_refused(page, data, status, message, tmp_path):
     before = left_behind()
     path = tmp_path / "clip.wav"
     if data == "long":
@@ -373,7 +371,7 @@ def test_a_clip_that_stops_arriving_is_let_go(searcher, monkeypatch):
     assert left_behind() == before
 
 
-def test_clips_beyond_a_few_at_once_are_put_off(searcher):
+def test_too_many_clips_at_once_are_refused(searcher):
     service = Service(searcher)
 
     async def run():
@@ -409,7 +407,7 @@ def finish_update(page):
     return state
 
 
-def test_new_sounds_are_looked_for_while_searching_goes_on(page, searcher, token, tmp_path):
+def test_searching_works_during_an_update(page, searcher, token, tmp_path):
     go_on = threading.Event()
 
     def update(progress):
@@ -422,15 +420,15 @@ def test_new_sounds_are_looked_for_while_searching_goes_on(page, searcher, token
 
     searcher.update = update
     assert page.post("/api/update").status_code == 202
-    refused(page.post("/api/update"), 409, "being looked for already")
+    refused(page.post("/api/update"), 409, "^An update is already running")
     deadline = time.monotonic() + 20
     busy = {"running": True, "what": "tagging", "unit": "sounds", "done": 1, "total": 3}
     while page.get("/api/update").json() != busy:
         assert time.monotonic() < deadline
     assert page.get("/api/search?q=a").json()["library"] == token
     go_on.set()
-    told = "2 sounds now: 1 file new or changed, 7 files gone."
-    assert finish_update(page) == {"running": False, "message": told}
+    message = "2 sounds now: 1 file new or changed, 7 files gone."
+    assert finish_update(page) == {"running": False, "message": message}
     assert page.get("/api/search?q=a").json()["library"] != token
     refused(page.get(f"/sounds/{token}/1/audio"), 409, "Search again")
 
@@ -443,19 +441,19 @@ def test_an_update_that_finds_nothing_leaves_the_page_as_it_is(page, token):
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "message"),
     [
         (InputError("the disk is full."), "the disk is full."),
-        (ValueError("secret"), "Looking for new sounds failed; the server's terminal says why."),
+        (ValueError("secret"), "The update failed: see the server's terminal."),
     ],
 )
-def test_an_update_that_fails_is_told_and_can_be_tried_again(page, searcher, error, told):
+def test_a_failed_update_is_reported_and_can_be_tried_again(page, searcher, error, message):
     def update(progress):
         raise error
 
     searcher.update, works = update, searcher.update
     page.post("/api/update")
-    assert finish_update(page) == {"running": False, "error": told}
+    assert finish_update(page) == {"running": False, "error": message}
     searcher.update = works
     page.post("/api/update")
     assert finish_update(page)["message"] == "Nothing has changed."
@@ -479,7 +477,7 @@ def test_an_update_stops_with_the_server(searcher):
     assert len(tagged) == count
 
 
-def test_searches_wait_for_no_other_and_for_no_picture(page, searcher, token, monkeypatch):
+def test_searches_do_not_wait_for_other_searches_or_pictures(page, searcher, token, monkeypatch):
     both = threading.Barrier(2, timeout=20)
     pictures = threading.Event()
     search = searcher.engine.search
@@ -505,14 +503,14 @@ def test_searches_wait_for_no_other_and_for_no_picture(page, searcher, token, mo
         assert {one.result(20).content for one in drawn} == {b"picture"}
 
 
-def test_a_picture_is_drawn_once_and_again_where_the_file_is_another(page, token, tmp_path):
+def test_a_picture_is_drawn_again_when_its_file_changes(page, token, tmp_path):
     first = page.get(f"/sounds/{token}/2/spectrogram.png").content
     path = tmp_path / "sounds/c.flac"
     soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, RATE), RATE)
     assert page.get(f"/sounds/{token}/2/spectrogram.png").content != first
 
 
-def test_our_own_mistakes_are_not_told_to_the_browser(searcher, caplog):
+def test_internal_errors_are_not_shown_in_the_browser(searcher, caplog):
     def search(*arguments, **options):
         raise ValueError("secret")
 
@@ -520,7 +518,7 @@ def test_our_own_mistakes_are_not_told_to_the_browser(searcher, caplog):
     app = create_app(Service(searcher), host="127.0.0.1")
     with TestClient(app, base_url=ADDRESS, raise_server_exceptions=False) as page:
         answer = page.get("/api/search?q=a")
-    refused(answer, 500, "^Something went wrong; the server's terminal says what")
+    refused(answer, 500, "^Something went wrong: see the server's terminal")
     assert "secret" not in answer.text
     assert answer.headers["x-content-type-options"] == "nosniff"
     with (

@@ -17,9 +17,9 @@ from starlette.types import ASGIApp
 
 from utils.runtime.errors import InputError
 from utils.search.filters import Filter, parse_filter
-from utils.search.web import delivery
+from utils.search.web.delivery import Delivery
 from utils.search.web.guard import Guard, Refusal
-from utils.search.web.service import MAX_FILTERS, MAX_QUERY, MAX_TOP, Query, Service
+from utils.search.web.service import MAX_FILTERS, MAX_QUERY, MAX_TOP, Service
 
 _PAGE = Path(__file__).parent / "page"
 _TYPES = {
@@ -30,7 +30,7 @@ _TYPES = {
 }
 _TOP = 20
 _MAX_SOUND = 10**9
-_DRAWN_AT_ONCE = 2  # so that searches find a processor, and a free thread
+_DRAWN_AT_ONCE = 2  # leaves processors and threads for searches
 
 
 def create_app(service: Service, *, host: str) -> ASGIApp:
@@ -40,7 +40,7 @@ def create_app(service: Service, *, host: str) -> ASGIApp:
     ----------
     service : Service
     host : str
-        The name or address that the server listens on.
+        Name or address that the server listens on.
 
     """
     handlers = _Handlers(service)
@@ -71,10 +71,10 @@ def _send_file(path: Path, request: Request) -> Response:
 
 
 class _Json(JSONResponse):
-    """JSON in ASCII: a file name may hold bytes that are not UTF-8, and so may a message."""
+    """JSON in ASCII: file names, and so messages, may contain bytes that are not UTF-8."""
 
     def render(self, content: Any) -> bytes:
-        """Write a content."""
+        """Write the body of an answer."""
         return json.dumps(content, allow_nan=False).encode()
 
 
@@ -88,28 +88,29 @@ def _no_such_address(request: Request, error: HTTPException) -> Response:
 
 
 def _fail(request: Request, error: Exception) -> Response:
-    """Tell the browser no more than that; the traceback goes to the terminal."""
-    return _Json({"error": "Something went wrong; the server's terminal says what."}, 500)
+    """Tell the browser nothing else; the traceback goes to the terminal."""
+    return _Json({"error": "Something went wrong: see the server's terminal."}, 500)
 
 
 class _Handlers:
-    """One method for each address; those that are no coroutines run in threads."""
+    """One method for each address; those that are not coroutines run in threads."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._delivery = Delivery()
         self._drawing = anyio.CapacityLimiter(_DRAWN_AT_ONCE)
 
     def about(self, request: Request) -> Response:
         return _Json(self._service.about())
 
     def search(self, request: Request) -> Response:
-        return _Json(self._service.search(_query(request, self._service.tags)))
+        return _Json(self._service.search(**_query(request, self._service.tags)))
 
     async def receive_clip(self, request: Request) -> Response:
         try:
             return _Json(await self._service.clips.receive(request.stream()))
         except ClientDisconnect:
-            raise Refusal(400, "The clip did not arrive whole.") from None
+            raise Refusal(400, "The upload of the clip was interrupted.") from None
 
     def update_state(self, request: Request) -> Response:
         return _Json(self._service.updates.state)
@@ -120,13 +121,8 @@ class _Handlers:
 
     def audio(self, request: Request) -> Response:
         file, name = self._service.open_sound(*_sound(request))
-        try:
-            decode = request.query_params.get("as") == "wav"
-            content = delivery.as_content(file, name, decode=decode)
-            return delivery.respond(content, file, request.headers, head=request.method == "HEAD")
-        except BaseException:
-            file.close()
-            raise
+        decode = request.query_params.get("as") == "wav"
+        return self._delivery.respond(file, name, request.headers, decode=decode)
 
     async def picture(self, request: Request) -> Response:
         png = await to_thread.run_sync(
@@ -141,41 +137,35 @@ def _sound(request: Request) -> tuple[str, int]:
     return request.path_params["library"], _whole(request.path_params["sound"], "sound", _MAX_SOUND)
 
 
-def _query(request: Request, tags: list[str]) -> Query:
+def _query(request: Request, tags: list[str]) -> dict[str, Any]:
     given = request.query_params
     named = [name for name in ("q", "clip", "like") if name in given]
     if len(named) != 1:
-        raise Refusal(400, "Say what to look for: give one of q (words), clip or like (a sound).")
+        raise Refusal(400, "Give one of q (a description), clip or like (a sound).")
     text = given.get("q")
     if text is not None and not text.strip():
-        raise Refusal(400, "Say what to look for: the query is empty.")
+        raise Refusal(400, "The query is empty: describe a sound.")
     if text is not None and len(text) > MAX_QUERY:
-        raise Refusal(400, f"The query has {len(text)} characters; at most {MAX_QUERY} are read.")
+        raise Refusal(400, f"The query has {len(text)} characters, more than {MAX_QUERY}.")
     filters = given.getlist("tag")
     if len(filters) > MAX_FILTERS:
-        raise Refusal(
-            400, f"There are {len(filters)} tag filters; at most {MAX_FILTERS} can be set."
-        )
+        raise Refusal(400, f"There are {len(filters)} tag filters, more than {MAX_FILTERS}.")
     like, start = given.get("like"), given.get("start")
-    return Query(
-        text=text,
-        clip=given.get("clip"),
-        like=None if like is None else _whole(like, "like", _MAX_SOUND),
-        start=None if start is None else _seconds(start),
-        library=given.get("library"),
-        filters=[_filter(one, tags) for one in filters],
-        top=_whole(given.get("top", str(_TOP)), "top", MAX_TOP, least=1),
-    )
+    return {
+        "text": text,
+        "clip": given.get("clip"),
+        "like": None if like is None else _whole(like, "like", _MAX_SOUND),
+        "start": None if start is None else _seconds(start),
+        "library": given.get("library"),
+        "filters": [_filter(one, tags) for one in filters],
+        "top": _whole(given.get("top", str(_TOP)), "top", MAX_TOP, least=1),
+    }
 
 
 def _filter(text: str, tags: list[str]) -> Filter:
     if len(text) > MAX_QUERY:
-        raise Refusal(400, f"A tag filter has {len(text)} characters.")
-    try:
-        return parse_filter(text, tags)
-    except InputError as error:
-        # There is no --tag in a browser.
-        raise Refusal(400, str(error).replace("--tag", "Tag filter", 1)) from None
+        raise Refusal(400, f"A tag filter has {len(text)} characters, more than {MAX_QUERY}.")
+    return parse_filter(text, tags)
 
 
 def _whole(text: str, name: str, most: int, *, least: int = 0) -> int:
@@ -191,5 +181,5 @@ def _seconds(text: str) -> float:
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise Refusal(400, f"start={text[:50]!r} is no time in seconds.")
+        raise Refusal(400, f"start={text[:50]!r} is not a time in seconds.")
     return number

@@ -2,10 +2,10 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sized
 from typing import Generic, TypeVar
 
-Value = TypeVar("Value")
+Value = TypeVar("Value", bound=Sized)
 
 
 class LruCache(Generic[Value]):
@@ -14,31 +14,28 @@ class LruCache(Generic[Value]):
     Parameters
     ----------
     limit : int
-        Of the sum of all sizes.
-    size_of : callable, optional
-        Size of a value; without it each counts 1.
+        Of the sum of their lengths.
 
     """
 
-    def __init__(self, limit: int, size_of: Callable[[Value], int] = lambda _: 1) -> None:
-        self._limit, self._size_of = limit, size_of
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._held: OrderedDict[Hashable, Value] = OrderedDict()
         self._lock = threading.Lock()
         self.size = 0
 
-    def get(self, key: Hashable) -> Value | None:
-        """Return the value of a key, or None if there is none."""
+    def get(self, key: Hashable, compute: Callable[[], Value]) -> Value:
+        """Return the value of a key, or compute it, without making other threads wait."""
         with self._lock:
             if key in self._held:
                 self._held.move_to_end(key)
-            return self._held.get(key)
-
-    def put(self, key: Hashable, value: Value) -> None:
-        """Keep a value, and drop those that were not used for longest beyond the limit."""
+                return self._held[key]
+        value = compute()
         with self._lock:
             if key not in self._held:
                 self._held[key] = value
-                self.size += self._size_of(value)
+                self.size += len(value)
             while self.size > self._limit:
                 _, dropped = self._held.popitem(last=False)
-                self.size -= self._size_of(dropped)
+                self.size -= len(dropped)
+        return value

@@ -1,9 +1,7 @@
-"""Clips that users send to search by: received within limits, embedded, and forgotten."""
+"""Clips that users upload to search by: received within limits, embedded, and deleted."""
 
 import secrets
 import tempfile
-import threading
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,12 @@ from anyio import to_thread
 from numpy.typing import NDArray
 
 from utils.audio.sound_file import UnusableSound, read_header
+from utils.search.web.cache import LruCache
 from utils.search.web.guard import Refusal
 
 MAX_BYTES = 50_000_000
 MAX_SECONDS = 300
-_HIGHEST_RATE = 192_000  # Hz; with MAX_SECONDS, bounds what a small file can unfold to
+_HIGHEST_RATE = 192_000  # Hz; with MAX_SECONDS, bounds what a small file can expand to
 _RECEIVED_AT_ONCE = 4  # clips
 _RECEIVED_WITHIN = 300  # seconds
 _KEPT = 200  # embeddings
@@ -30,46 +29,45 @@ class Clips:
     Parameters
     ----------
     embed : callable
-        Path of a sound file ─► vector, shape (D,).
+        Paths of N sound files ─► vectors, shape (N, D).
 
     """
 
-    def __init__(self, embed: Callable[[Path], NDArray[np.float32]]) -> None:
+    def __init__(self, embed: Callable[[list[Path]], NDArray[np.float32]]) -> None:
         self._embed = embed
-        self._kept: OrderedDict[str, NDArray[np.float32]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kept = LruCache(_KEPT)  # of arrays with one row, whose length is 1
         self._receiving = 0
-        # One at a time, so that the memory holds the windows of one clip.
+        # One at a time, so that only the windows of one clip are in memory.
         self._embedding = anyio.CapacityLimiter(1)
 
     def vector(self, name: str) -> NDArray[np.float32]:
-        """Look up the embedding of a clip that was received.
+        """Return the embedding of a clip that was received.
 
         Raises
         ------
         Refusal
-            If it is no longer known.
+            410 if it is not kept any more.
 
         """
-        with self._lock:
-            if name not in self._kept:
-                raise Refusal(410, "This clip is no longer known here. Choose it again.")
-            self._kept.move_to_end(name)
-            return self._kept[name]
+
+        def missing() -> NDArray[np.float32]:
+            raise Refusal(410, "The server has forgotten this clip. Choose it again.")
+
+        return self._kept.get(name, missing)[0]
 
     async def receive(self, body: AsyncIterator[bytes]) -> dict[str, Any]:
-        """Receive a clip, and return under which name its embedding is kept, and its duration.
+        """Receive a clip, and return the name under which its embedding is kept, and its duration.
 
         Raises
         ------
         Refusal
-            If it is too large or too long, takes too long to arrive, or too many others arrive.
+            If it is too large, too long or too slow, or too many others are being received.
         UnusableSound
             If it cannot be used.
 
         """
         if self._receiving >= _RECEIVED_AT_ONCE:
-            raise Refusal(503, "Other clips are being received. Try again in a moment.")
+            raise Refusal(503, "Other clips are being uploaded. Try again in a moment.")
         self._receiving += 1
         try:
             with tempfile.NamedTemporaryFile(prefix="clip-") as file:
@@ -89,17 +87,14 @@ class Clips:
             if frames > MAX_SECONDS * min(rate, _HIGHEST_RATE):
                 raise Refusal(
                     413,
-                    f"The clip has {frames / rate:.0f} s at {rate} Hz; at most {MAX_SECONDS} s at "
-                    f"up to {_HIGHEST_RATE} Hz are searched by. Cut out the part that matters.",
+                    f"The clip has {frames / rate:.0f} s at {rate} Hz; the limits are "
+                    f"{MAX_SECONDS} s and {_HIGHEST_RATE} Hz. Cut out the part that matters.",
                 )
-            vector = self._embed(path)
+            vectors = self._embed([path])
         except UnusableSound as error:  # without the name of the temporary file
             raise Refusal(415, f"The clip {error.reason}. Choose another.") from None
         name = secrets.token_urlsafe(9)
-        with self._lock:
-            self._kept[name] = vector
-            if len(self._kept) > _KEPT:
-                self._kept.popitem(last=False)
+        self._kept.get(name, lambda: vectors)
         return {"clip": name, "duration": frames / rate}
 
 

@@ -1,28 +1,32 @@
-"""Sounds of a library for the browser: opened safely, decoded where it cannot, sent in ranges."""
+"""Sounds of a library for the browser: opened safely, decoded if needed, sent in ranges."""
 
-import contextlib
 import logging
 import os
-import re
 import stat
-import struct
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import tempfile
+import threading
+import wave
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+import soundfile
 from starlette.datastructures import Headers
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import FileResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from utils.audio.sound_file import UnusableSound, open_sound
+from utils.search.web.cache import LruCache
 from utils.search.web.guard import Refusal
 
 _log = logging.getLogger(__name__)
 
-_CHUNK = 2**18  # bytes that are read and sent at a time
+_BLOCK_NUMBERS = 2**18  # decoded at a time, all channels together; bounds the memory
 _WAV_HEADER = 44  # bytes
-_LARGEST_WAV = 2**32 - 1
+_LARGEST_WAV = 2**32 - 1  # bytes
+_COPIES = 2**32  # bytes of decoded copies on the disk
 # What every browser plays: by container, subtypes and media type.
 _PLAYABLE = {
     "WAV": ({"PCM_16", "PCM_U8"}, "audio/wav"),
@@ -34,56 +38,34 @@ _PLAYABLE = {
 _PLAYABLE_CHANNELS = 2
 
 
-@dataclass(frozen=True)
-class Content:
-    """Bytes that a range can be taken of.
-
-    Attributes
-    ----------
-    size : int
-    media_type : str
-    version : str
-        Another one for other bytes.
-    read : callable
-        Start, end ─► pieces of the bytes between them.
-
-    """
-
-    size: int
-    media_type: str
-    version: str
-    read: Callable[[int, int], Iterator[bytes]]
-
-
 def open_below(folder: Path, name: str) -> BinaryIO:
-    """Open a file of a folder, and nothing outside of it whatever has become a link since.
+    """Open a file of a folder, and nothing outside it, even if symlinks have changed since.
 
     Parameters
     ----------
     folder : Path
         Resolved.
     name : str
-        Relative to it. Links are followed as far as they stay in the folder.
+        Relative to it. Symlinks are followed while they stay in the folder.
 
     Raises
     ------
     Refusal
-        410 if there is no such file any more, 404 if it is no regular file or leads out.
+        410 if the file is missing, 404 if it is not a regular file or leads out of the folder.
 
     """
     try:
         place = (folder / name).resolve(strict=True).relative_to(folder)
         return _descend(folder, place.parts)
     except (FileNotFoundError, NotADirectoryError):
-        raise Refusal(410, f"{shown(name)} is no longer there. Look for new sounds.") from None
+        raise Refusal(410, f"{as_utf8(name)} is missing. Look for new sounds.") from None
     except (OSError, RuntimeError, ValueError):  # unreadable, a loop of links, out of the folder
-        raise Refusal(
-            404, f"{shown(name)} can no longer be opened as a file of this folder."
-        ) from None
+        text = f"{as_utf8(name)} can no longer be opened as a file of this folder."
+        raise Refusal(404, text) from None
 
 
 def _descend(folder: Path, parts: tuple[str, ...]) -> BinaryIO:
-    """Open a file one folder after the other, so that no link can be slipped in on the way."""
+    """Open one folder after the other, so that no symlink can be slipped in on the way."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     for number, part in enumerate(parts):
         kind = os.O_DIRECTORY if number < len(parts) - 1 else os.O_NONBLOCK  # pipes do not wait
@@ -95,163 +77,141 @@ def _descend(folder: Path, parts: tuple[str, ...]) -> BinaryIO:
     file = os.fdopen(descriptor, "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise ValueError("no regular file")
+        raise ValueError("not a regular file")
     return file
 
 
-def shown(name: str) -> str:
-    """Write a file name so that every text can hold it, also one that is not UTF-8."""
+def as_utf8(name: str) -> str:
+    """Escape the bytes of a file name that are not UTF-8."""
     return name.encode(errors="backslashreplace").decode()
 
 
 def version_of(file: BinaryIO) -> str:
-    """Tell a content of an open file from another, by size and time."""
+    """Distinguish the contents of an open file by size and time."""
     status = os.fstat(file.fileno())
     return f"{status.st_mtime_ns:x}-{status.st_size:x}"
 
 
-def as_content(file: BinaryIO, name: str, *, decode: bool = False) -> Content:
-    """Make a sound playable.
+class Delivery:
+    """Sends sounds as they are if browsers play them, else as 16-bit wav copies.
 
-    Parameters
-    ----------
-    file : binary file
-        Read until the content is no longer needed.
-    name : str
-        For messages.
-    decode : bool
-        Also what browsers should be able to play.
-
-    Returns
-    -------
-    Content
-        The file as it is where browsers play it; else decoded to 16 bits, piece by piece where it
-        is read.
-
-    Raises
-    ------
-    UnusableSound
-        If the file is no sound any more.
-
-    """
-    version = version_of(file)
-    with open_sound(Path(shown(name)), source=file) as sound:
-        subtypes, media_type = _PLAYABLE.get(sound.format, (set(), ""))
-        plays = sound.subtype in subtypes and sound.channels <= _PLAYABLE_CHANNELS
-        frames, rate, channels = sound.frames, sound.samplerate, sound.channels
-    if plays and not decode:
-        size = os.fstat(file.fileno()).st_size
-        return Content(size, media_type, version, lambda *span: _stored(file, *span))
-    wav = _Wav(file, name, frames, rate, channels)
-    return Content(wav.size, "audio/wav", f"{version}-decoded", wav.read)
-
-
-def _stored(file: BinaryIO, start: int, end: int) -> Iterator[bytes]:
-    file.seek(start)
-    while start < end and (data := file.read(min(_CHUNK, end - start))):
-        start += len(data)
-        yield data
-
-
-class _Wav:
-    """A sound as a 16-bit wav file that is decoded where it is read.
-
-    Of more than two channels the mean is taken: browsers differ in what they do with them.
+    A copy is decoded once, to a temporary file without a name, which disappears with the process.
+    If all copies exceed 4 GB, the least recently used go.
     """
 
-    def __init__(self, file: BinaryIO, name: str, frames: int, rate: int, channels: int) -> None:
-        self._file, self._name = file, name
-        self._rate = rate
-        self._channels = channels if channels <= _PLAYABLE_CHANNELS else 1
-        self._frame_size = 2 * self._channels
-        self._frames_at_once = max(1, _CHUNK // (4 * channels))
-        self.size = _WAV_HEADER + self._frame_size * frames
+    def __init__(self) -> None:
+        self._copies = LruCache(_COPIES)
+        self._lock = threading.Lock()
 
-    def read(self, start: int, end: int) -> Iterator[bytes]:
-        """Decode the bytes from `start` to `end`."""
-        if start < _WAV_HEADER:
-            header = self._header()[start:end]
-            yield header
-            start += len(header)
-        if start < end:
-            first, skipped = divmod(start - _WAV_HEADER, self._frame_size)
-            for data in self._decoded(first):
-                yield data[skipped : skipped + end - start]
-                start += len(data) - skipped
-                skipped = 0
-                if start >= end:
-                    return
+    def respond(
+        self, file: BinaryIO, name: str, request: Headers, *, decode: bool = False
+    ) -> Response:
+        """Answer a request for a sound, or for ranges of it.
 
-    def _decoded(self, first: int) -> Iterator[bytes]:
-        """Decode from a frame on; never ends."""
-        self._file.seek(0)
+        Parameters
+        ----------
+        file : binary file
+            The sound; closed at the end.
+        name : str
+            Of the file, in the folder of sounds.
+        request : Headers
+        decode : bool
+            Send a copy even if browsers should be able to play the file.
+
+        Raises
+        ------
+        UnusableSound
+            If the file is not a sound any more.
+        Refusal
+            507 if there is not enough room for a copy.
+
+        """
+        with file:
+            sent, version = file, version_of(file)
+            with open_sound(Path(as_utf8(name)), source=file) as sound:
+                subtypes, media_type = _PLAYABLE.get(sound.format, (set(), ""))
+                plays = sound.subtype in subtypes and sound.channels <= _PLAYABLE_CHANNELS
+                if decode or not plays:
+                    with self._lock:
+                        copy = self._copies.get((name, version), lambda: _WavCopy(sound))
+            if decode or not plays:
+                sent, media_type = copy.decoded(file, name), "audio/wav"
+                version += "-decoded"
+            headers = {"cache-control": "private, no-cache", "etag": f'"{version}"'}
+            if request.get("if-none-match") == headers["etag"] and "range" not in request:
+                return Response(status_code=304, headers=headers)
+            return _OpenFileResponse(sent, headers, media_type)
+
+
+class _OpenFileResponse(FileResponse):
+    """Sends a file that is open already: its name may lead elsewhere by now."""
+
+    def __init__(self, file: BinaryIO, headers: dict[str, str], media_type: str) -> None:
+        self._file = os.fdopen(os.dup(file.fileno()), "rb")
+        place, status = f"/proc/self/fd/{self._file.fileno()}", os.fstat(file.fileno())
+        super().__init__(place, headers=headers, media_type=media_type, stat_result=status)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response."""
+        with self._file:
+            await super().__call__(scope, receive, send)
+
+
+class _WavCopy:
+    """A sound as a 16-bit wav file, decoded when it is first needed.
+
+    Of more than two channels the mean is taken, because browsers differ in what they do with them.
+    What does not fit into a wav file (4 GB) is left out.
+    """
+
+    def __init__(self, sound: soundfile.SoundFile) -> None:
+        self._rate = sound.samplerate
+        self._channels = sound.channels if sound.channels <= _PLAYABLE_CHANNELS else 1
+        self._frames = min(sound.frames, (_LARGEST_WAV - _WAV_HEADER) // (2 * self._channels))
+        self._lock = threading.Lock()
+        self._file: BinaryIO | None = None
+
+    def __len__(self) -> int:
+        """Return the size in bytes."""
+        return _WAV_HEADER + 2 * self._channels * self._frames
+
+    def decoded(self, source: BinaryIO, name: str) -> BinaryIO:
+        """Return the file; other requests for it wait while it is decoded."""
+        with self._lock:
+            if self._file is None:
+                try:
+                    self._file = self._decode(source, name)
+                except OSError as error:
+                    text = f"cannot decode {as_utf8(name)}: {error.strerror}. Free some space in "
+                    raise Refusal(507, f"{text}{tempfile.gettempdir()}.") from None
+                weakref.finalize(self, self._file.close)
+            return self._file
+
+    def _decode(self, source: BinaryIO, name: str) -> BinaryIO:
+        with tempfile.TemporaryFile(prefix="decoded-") as file:
+            with wave.open(file, "wb") as wav:
+                wav.setparams((self._channels, 2, self._rate, self._frames, "NONE", ""))
+                for block in self._blocks(source, name):
+                    wav.writeframesraw(block)
+            file.flush()
+            return os.fdopen(os.dup(file.fileno()), "rb")
+
+    def _blocks(self, source: BinaryIO, name: str) -> Iterator[bytes]:
+        source.seek(0)
+        left = self._frames
         try:
-            with open_sound(Path(shown(self._name)), source=self._file) as sound:
-                sound.seek(first)
-                while len(samples := sound.read(self._frames_at_once, "float32", always_2d=True)):
-                    if samples.shape[1] != self._channels:
+            with open_sound(Path(as_utf8(name)), source=source) as sound:
+                most = max(1, _BLOCK_NUMBERS // sound.channels)
+                while len(samples := sound.read(min(left, most), "float32", always_2d=True)):
+                    left -= len(samples)
+                    if sound.channels != self._channels:
                         samples = samples.mean(axis=1, keepdims=True)
-                    # What is louder than full scale is clipped, and NaN is silence.
+                    # What is louder than full scale is clipped, and NaN becomes silence.
                     samples = np.clip(np.nan_to_num(samples), -1, 1)
                     yield (samples * 32_767).round().astype("<i2").tobytes()
         except UnusableSound as error:
-            _log.warning("while it was played: %s", error)
-        while True:  # the length is promised already: what a damaged file lacks is silence
-            yield bytes(_CHUNK)
-
-    def _header(self) -> bytes:
-        data = min(self.size - _WAV_HEADER, _LARGEST_WAV - _WAV_HEADER)
-        form = struct.pack("<4sI4s4sI", b"RIFF", data + _WAV_HEADER - 8, b"WAVE", b"fmt ", 16)
-        rates = (self._rate, self._rate * self._frame_size, self._frame_size, 16)
-        return form + struct.pack("<HHIIHH4sI", 1, self._channels, *rates, b"data", data)
-
-
-def respond(content: Content, file: BinaryIO, request: Headers, *, head: bool) -> Response:
-    """Answer a request for a content, or for one range of it; closes the file in the end."""
-    etag = f'"{content.version}"'
-    headers = {
-        "accept-ranges": "bytes",
-        "cache-control": "private, no-cache",
-        "content-type": content.media_type,
-        "etag": etag,
-    }
-    start, end, status = 0, content.size, 200
-    if_range = request.get("if-range")
-    span = _asked_range(request.get("range"), content.size) if if_range in (None, etag) else None
-    if request.get("if-none-match") == etag and span is None:
-        file.close()
-        return Response(status_code=304, headers=headers)
-    if span is not None:
-        start, end = span
-        if start >= end:
-            file.close()
-            headers["content-range"] = f"bytes */{content.size}"
-            return Response(status_code=416, headers=headers)
-        status = 206
-        headers["content-range"] = f"bytes {start}-{end - 1}/{content.size}"
-    headers["content-length"] = str(end - start)
-    if head:
-        file.close()
-        return Response(status_code=status, headers=headers)
-    return StreamingResponse(_closing(file, content.read(start, end)), status, headers)
-
-
-def _closing(file: BinaryIO, pieces: Iterator[bytes]) -> Iterator[bytes]:
-    with contextlib.closing(file):
-        yield from pieces
-
-
-def _asked_range(text: str | None, size: int) -> tuple[int, int] | None:
-    """Read a Range header; None for none, for several ranges, and for what makes no sense.
-
-    Empty where it lies outside the content. (RFC 9110, section 14.2: others may be ignored.)
-    """
-    match = re.fullmatch(r"bytes=(\d{0,18})-(\d{0,18})", text or "")
-    if not match or match.groups() == ("", ""):
-        return None
-    first, last = match.groups()
-    if not first:
-        return max(0, size - int(last)), size
-    if last and int(last) < int(first):
-        return None
-    return int(first), min(size, int(last) + 1) if last else size
+            _log.warning("while it was decoded: %s", error)
+        while left:  # the rest of a damaged file is silence
+            count = min(left, _BLOCK_NUMBERS)
+            left -= count
+            yield bytes(2 * self._channels * count)

@@ -1,8 +1,7 @@
-"""What stands between the browser and the server: whom it answers, and what pages may do.
+"""Protects the server from pages of other sites, which can make a browser send requests to it.
 
-A page of any site can make a browser send requests to this machine. So requests must name a host
-that is this server's own (a foreign name that resolves to this machine is refused), and what
-changes something must come from the server's own page.
+Requests must name one of the server's own hosts (a foreign name that resolves to this machine is
+refused), and requests that change something must come from the server's own page.
 """
 
 import ipaddress
@@ -18,8 +17,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 EVERYWHERE = ("0.0.0.0", "::")
 _SAFE_METHODS = ("GET", "HEAD")
 _HEADERS = {
-    # All that the page consists of comes from this server; a clip that is searched by is played
-    # from the browser's own memory (blob:). No script may turn text into elements.
+    # Everything on the page comes from this server, except that the browser plays an uploaded clip
+    # from its own memory (blob:). No script may turn text into elements.
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
         "media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -33,7 +32,7 @@ _HEADERS = {
 
 
 class Refusal(InputError):
-    """A request that is not answered, with the HTTP status that says so.
+    """A request that is refused, with the HTTP status of the answer.
 
     Attributes
     ----------
@@ -47,13 +46,13 @@ class Refusal(InputError):
 
 
 class Guard:
-    """ASGI middleware: refuses foreign requests, and adds headers to all answers.
+    """ASGI middleware: refuses requests of other sites, and adds headers to all answers.
 
     Parameters
     ----------
     app : ASGI application
     host : str
-        The name or address that the server listens on.
+        Name or address that the server listens on.
 
     """
 
@@ -62,7 +61,7 @@ class Guard:
         self._host = host
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or let the application do it."""
+        """Answer a request, or pass it on to the application."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -92,7 +91,7 @@ class Guard:
             )
         if method in _SAFE_METHODS:
             return
-        # Browsers name the origin of all other requests; programs, which no page controls, do not.
+        # Browsers send the origin of all other requests. Programs need not: no page controls them.
         origin = headers.get("origin")
         own = origin == f"{scheme}://{hosts[0]}"
         if not own and (origin or headers.get("sec-fetch-site", "none") != "none"):
@@ -114,7 +113,7 @@ def _without_port(host: str) -> str:
 
 
 def _is_address(name: str) -> bool:
-    """Tell an address from a name: nobody can make an address lead somewhere else."""
+    """Return whether this is an address, which nobody else can make lead here, unlike a name."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

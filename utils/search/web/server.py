@@ -1,4 +1,4 @@
-"""The server: an address to listen on, and the time until Ctrl-C."""
+"""The server: takes an address, and answers requests until Ctrl-C."""
 
 import logging
 import socket
@@ -11,23 +11,23 @@ from starlette.types import ASGIApp
 
 from utils.runtime.errors import InputError
 
-_LETS_FINISH = 1  # second, for what is being sent when the server is stopped
+_GRACE = 1  # seconds for answers that are being sent when the server is stopped
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take an address, before anything that needs time is done.
+    """Take an address, before anything slow is done.
 
     Parameters
     ----------
     host : str
-        A name or an address of this machine.
+        Name or address of this machine.
     port : int
-        0 for any that is free.
+        0 picks a free one.
 
     Raises
     ------
     InputError
-        If it cannot be had.
+        If the address is not available.
 
     """
     if not 0 <= port <= 65_535:
@@ -43,27 +43,27 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address_of(listener: socket.socket, host: str) -> str:
-    """Write the address of the page for a browser on this machine."""
+    """Return the address of the page for a browser on this machine."""
     port = listener.getsockname()[1]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
 
 def open_in_browser(address: str) -> None:
-    """Open a page in the user's browser, which may take its time."""
+    """Open a page in the user's browser, without waiting for it."""
     threading.Thread(target=webbrowser.open, args=[address], daemon=True).start()
 
 
 def serve(app: ASGIApp, listener: socket.socket, *, ready: Callable[[], None]) -> None:
-    """Answer requests until Ctrl-C or SIGTERM, whose exception is then raised.
+    """Answer requests until Ctrl-C or SIGTERM, then raise its exception.
 
     Parameters
     ----------
     app : ASGI application
     listener : socket
-        From `listen`; closed in the end.
+        From `listen`; closed at the end.
     ready : callable
-        Called when requests are answered.
+        Called once requests are answered.
 
     """
     config = uvicorn.Config(
@@ -74,25 +74,25 @@ def serve(app: ASGIApp, listener: socket.socket, *, ready: Callable[[], None]) -
         lifespan="off",
         server_header=False,
         ws="none",
-        timeout_graceful_shutdown=_LETS_FINISH,
+        timeout_graceful_shutdown=_GRACE,
     )
     with listener:
         _Server(config, ready).run(sockets=[listener])
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which tells when it is ready, and ends without a word."""
+    """uvicorn's server, with a callback when it is ready, and a quiet end."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to answer, and say so."""
+        """Start to answer, and call back."""
         await super().startup(sockets)
         self._ready()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop answering. Sounds that are being played are cut off, which is no error."""
+        """Stop answering. Cutting off sounds that are being played is not an error."""
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await super().shutdown(sockets)

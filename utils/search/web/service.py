@@ -1,7 +1,8 @@
-"""What the page can ask for, apart from HTTP. All of it may be called from several threads."""
+"""What the page can ask for, without HTTP. All of it may be called from several threads."""
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,9 +17,9 @@ from utils.search.engine import Engine, Hit
 from utils.search.filters import Filter
 from utils.search.library import Library
 from utils.search.searcher import Progress, Searcher
-from utils.search.web import cache
+from utils.search.web.cache import LruCache
 from utils.search.web.clips import MAX_BYTES, MAX_SECONDS, Clips
-from utils.search.web.delivery import open_below, shown, version_of
+from utils.search.web.delivery import as_utf8, open_below, version_of
 from utils.search.web.guard import Refusal
 from utils.search.web.updates import Updates
 
@@ -30,37 +31,8 @@ _LISTED = 50  # files that cannot be used
 
 
 @dataclass(frozen=True)
-class Query:
-    """What to search for: by exactly one of words, a clip or a sound of the library.
-
-    Attributes
-    ----------
-    text : str or None
-    clip : str or None
-        The name under which a clip is kept.
-    like : int or None
-        Index of a sound.
-    start : float or None
-        Which passage of that sound, by its start in seconds; None for all of it.
-    library : str or None
-        The state of the library that `like` belongs to.
-    filters : list of Filter
-    top : int
-
-    """
-
-    text: str | None
-    clip: str | None
-    like: int | None
-    start: float | None
-    library: str | None
-    filters: list[Filter]
-    top: int
-
-
-@dataclass(frozen=True)
 class _State:
-    """An engine, and what tells its library from another one."""
+    """An engine, and a token that distinguishes its library from others."""
 
     engine: Engine
     token: str
@@ -78,8 +50,8 @@ class Service:
     def __init__(self, searcher: Searcher) -> None:
         self._searcher = searcher
         self._state = _State(searcher.engine, token_of(searcher.engine.library))
-        self._pictures = cache.LruCache(_CACHED, len)
-        self.clips = Clips(searcher.embed_sound)
+        self._pictures = LruCache(_CACHED)
+        self.clips = Clips(searcher.embed_audio)
         self.updates = Updates(self._update)
 
     @property
@@ -88,12 +60,12 @@ class Service:
         return self._state.engine.tags
 
     def about(self) -> dict[str, Any]:
-        """Tell what is searched in, with what, and within which limits."""
+        """Describe the library, the tags and the limits."""
         library = self._state.engine.library
-        failed = [{"name": shown(name), "reason": why} for name, why in library.failed.items()]
+        failed = [{"name": as_utf8(name), "reason": why} for name, why in library.failed.items()]
         return {
             "library": self._state.token,
-            "folder": shown(library.folder.name),
+            "folder": as_utf8(library.folder.name),
             "sounds": len(library.sounds),
             "failed": failed[:_LISTED],
             "failed_count": len(failed),
@@ -108,33 +80,57 @@ class Service:
             },
         }
 
-    def search(self, query: Query) -> dict[str, Any]:
-        """Search; returns hits, and what they were searched by where it is a sound."""
-        state = self._state  # an update may put another in its place meanwhile
-        by = None
-        if query.text is not None:
-            (vector,) = state.engine.embed_texts([query.text])
-        elif query.clip is not None:
-            vector = self.clips.vector(query.clip)
+    def search(
+        self,
+        *,
+        text: str | None = None,
+        clip: str | None = None,
+        like: int | None = None,
+        start: float | None = None,
+        library: str | None = None,
+        filters: Sequence[Filter] = (),
+        top: int,
+    ) -> dict[str, Any]:
+        """Search by exactly one of a text, a clip or a sound of the library.
+
+        Parameters
+        ----------
+        text : str, optional
+        clip : str, optional
+            The name under which a clip is kept.
+        like : int, optional
+            Index of a sound; not among the hits.
+        start : float, optional
+            Which passage of that sound, by its start in seconds; by default all of it.
+        library : str, optional
+            Token of the state of the library that `like` belongs to.
+        filters : sequence of Filter
+        top : int
+
+        Returns
+        -------
+        dict
+            The hits, and the sound that was searched by, if any.
+
+        """
+        state = self._state  # an update may replace it meanwhile
+        answer: dict[str, Any] = {"library": state.token}
+        if text is not None:
+            (vector,) = self._searcher.embed_text([text])
+        elif clip is not None:
+            vector = self.clips.vector(clip)
         else:
-            by = query.like
-            self._expect(state, query.library, by)
-            vector = self._embed_known(state.engine.library, by, query.start)
-        # The sound itself is no answer to what is like it.
-        top = query.top + (by is not None)
-        (hits,) = state.engine.search(vector[None], top=top, filters=query.filters)
-        hits = [hit for hit in hits if hit.sound != by][: query.top]
-        answer = {
-            "library": state.token,
-            "hits": [_plain(hit, rank) for rank, hit in enumerate(hits, start=1)],
-        }
-        if by is not None:
-            sound = state.engine.library.sounds[by]
-            answer["like"] = {"name": shown(sound.paths[0]), "duration": sound.duration}
+            self._expect(state, library, like)
+            vector = self._embed_known(state.engine.library, like, start)
+            sound = state.engine.library.sounds[like]
+            answer["like"] = {"name": as_utf8(sound.paths[0]), "duration": sound.duration}
+        hits = state.engine.search(vector, top=top + (like is not None), filters=filters)
+        hits = [hit for hit in hits if hit.sound != like][:top]
+        answer["hits"] = [_plain(hit, rank) for rank, hit in enumerate(hits, start=1)]
         return answer
 
     def open_sound(self, library: str, sound: int) -> tuple[BinaryIO, str]:
-        """Open the file of a sound, the first one that can be; returns it with its name.
+        """Open the first file of a sound that can be opened; returns it with its name.
 
         Raises
         ------
@@ -150,20 +146,19 @@ class Service:
             try:
                 return open_below(found.folder, name), name
             except Refusal:
-                continue  # a duplicate sounds the same
+                continue  # with a duplicate
         return open_below(found.folder, last), last
 
     def picture(self, library: str, sound: int) -> bytes:
-        """Draw the spectrogram of a sound, a PNG; raises as `open_sound`, and UnusableSound."""
+        """Draw the spectrogram of a sound as a PNG; raises as `open_sound`, and UnusableSound."""
         file, name = self.open_sound(library, sound)
+
+        def compute() -> bytes:
+            with open_sound(Path(as_utf8(name)), source=file) as decoder:
+                return spectrogram.draw(decoder)
+
         with file:
-            key = name, version_of(file)
-            drawn = self._pictures.get(key)
-            if drawn is None:
-                with open_sound(Path(shown(name)), source=file) as decoder:
-                    drawn = spectrogram.draw(decoder)
-                self._pictures.put(key, drawn)
-            return drawn
+            return self._pictures.get((name, version_of(file)), compute)
 
     def _embed_known(
         self, library: Library, sound: int, start: float | None
@@ -191,7 +186,7 @@ class Service:
 
 
 def token_of(library: Library) -> str:
-    """Tell a state of a library from others, by which sound has which number."""
+    """Distinguish the states of a library by the numbers of its sounds."""
     digest = hashlib.sha256(str(library.folder).encode(errors="surrogateescape"))
     for sound in library.sounds:
         line = "\0".join([sound.source, f"{sound.duration}", *sound.paths, ""])
@@ -201,4 +196,4 @@ def token_of(library: Library) -> str:
 
 def _plain(hit: Hit, rank: int) -> dict[str, Any]:
     values = dataclasses.asdict(hit)
-    return {**values, "rank": rank, "paths": [shown(path) for path in hit.paths]}
+    return {**values, "rank": rank, "paths": [as_utf8(path) for path in hit.paths]}

@@ -1,7 +1,9 @@
-"""Looking for new sounds in the background, one look at a time."""
+"""Updates of the library in the background, one at a time."""
 
+import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 from utils.runtime.errors import InputError
@@ -12,17 +14,17 @@ _STOPS_WITHIN = 5.0  # seconds
 
 
 class _Stopping(Exception):
-    """The server ends."""
+    """The server is being stopped."""
 
 
 class Updates:
-    """A thread that brings the library up to date, and what it tells meanwhile.
+    """A thread that brings the library up to date, and its progress.
 
     Parameters
     ----------
     update : callable
-        Does the work; called with what `utils.search.searcher.Searcher` takes as ``progress``. What
-        it returns is told when it is done, as a text.
+        Does the work; called with a ``progress`` as of `utils.search.searcher.Searcher`; returns
+        a message about the result.
 
     """
 
@@ -35,36 +37,36 @@ class Updates:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Whether it is running, at what and how much of it is done, or what came of it."""
+        """Whether an update is running, its progress, or the result of the last one."""
         with self._lock:
             return dict(self._state)
 
     def start(self) -> None:
-        """Begin to look for new sounds.
+        """Start an update.
 
         Raises
         ------
         Refusal
-            If that is being done already.
+            409 if one is already running.
 
         """
         with self._lock:
             if self._state["running"]:
-                raise Refusal(409, "New sounds are being looked for already.")
+                raise Refusal(409, "An update is already running.")
             self._state = {"running": True}
-            # A daemon, because a network that is at work cannot be stopped.
+            # A daemon, because a working network cannot be stopped.
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """Stop after the sound that is being tagged; what is finished is kept."""
+        """Stop after the current sound; finished sounds are kept."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(_STOPS_WITHIN)
 
     def _run(self) -> None:
-        # Of any other error the thread's end tells on the terminal.
-        result = {"error": "Looking for new sounds failed; the server's terminal says why."}
+        # Any other error ends the thread and is printed on the terminal.
+        result = {"error": "The update failed: see the server's terminal."}
         try:
             result = {"message": self._update(self._progress)}
         except _Stopping:
@@ -75,29 +77,17 @@ class Updates:
             with self._lock:
                 self._state = {"running": False, **result}
 
-    def _progress(self, total: int, description: str, unit: str) -> "_Progress":
-        return _Progress(self, {"what": description, "unit": unit, "total": total, "done": 0})
+    @contextlib.contextmanager
+    def _progress(self, total: int, description: str, unit: str) -> Iterator[SimpleNamespace]:
+        """Make a progress bar that the page asks for."""
+        state = {"running": True, "what": description, "unit": unit, "total": total, "done": 0}
 
-    def _tell(self, state: dict[str, Any]) -> None:
-        if self._stopping.is_set():
-            raise _Stopping
-        with self._lock:
-            self._state = {"running": True, **state}
+        def update(count: int) -> None:
+            if self._stopping.is_set():
+                raise _Stopping
+            state["done"] += count
+            with self._lock:
+                self._state = dict(state)
 
-
-class _Progress:
-    """A progress bar that is looked at from elsewhere."""
-
-    def __init__(self, updates: Updates, state: dict[str, Any]) -> None:
-        self._updates, self._state = updates, state
-
-    def __enter__(self) -> "_Progress":
-        self.update(0)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def update(self, count: int) -> None:
-        self._state["done"] += count
-        self._updates._tell(self._state)
+        update(0)
+        yield SimpleNamespace(update=update)

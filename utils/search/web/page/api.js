@@ -1,4 +1,4 @@
-// Questions to the server, and the address bar, which holds what is searched for.
+// Requests to the server, and the address bar, which holds the search.
 
 export class Failure extends Error {
   constructor(message, status) {
@@ -22,7 +22,7 @@ export async function ask(path, options = {}) {
   return content;
 }
 
-// A search: {q | clip, name | like, start, library} and tags, top; all of them texts.
+// A search: {q | clip, name | like, start, library} and tags, top; all are strings.
 const SINGLE = ['q', 'clip', 'name', 'like', 'start', 'library', 'top'];
 
 export function readAddress() {

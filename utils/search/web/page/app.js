@@ -1,4 +1,4 @@
-// The page: from what is asked for, to the address bar, to the server, to the list.
+// The page: a search goes into the address bar, then to the server; the answer into the list.
 
 import { ask, asParameters, audioAddress, clock, Failure, readAddress } from './api.js';
 import { Filters } from './filters.js';
@@ -18,14 +18,14 @@ let about;
 let search = { tags: [] };
 let running = new AbortController();
 
-// Search for something else than before: a step in the browser's history.
+// Start another search: a step in the browser's history.
 function go(wanted) {
   const parameters = asParameters(wanted);
   history.pushState(null, '', parameters ? `/?${parameters}` : '/');
   show();
 }
 
-// Show what the address bar says.
+// Show the search in the address bar.
 async function show() {
   running.abort();
   running = new AbortController();
@@ -33,7 +33,7 @@ async function show() {
   search = readAddress();
   query.value = search.q || '';
   filters.show(search.tags);
-  tell();
+  showError();
   const asks = search.q || search.clip || search.like;
   byId('welcome').hidden = Boolean(asks);
   document.title = search.q ? `${search.q} – Sound search` : 'Sound search';
@@ -52,7 +52,7 @@ async function show() {
     if (error.name === 'AbortError') return;
     clear();
     showExample();
-    tell(error);
+    showError(error);
   }
   results.removeAttribute('aria-busy');
 }
@@ -80,8 +80,8 @@ function draw(answer, milliseconds) {
   byId('more').hidden = hits.length < top || top >= about.limits.top;
 }
 
-// Tell what went wrong, or no longer.
-function tell(error) {
+// Show what went wrong, or hide the last error.
+function showError(error) {
   const box = byId('alert');
   box.hidden = !error;
   box.querySelector('p').textContent = error ? error.message : '';
@@ -89,16 +89,16 @@ function tell(error) {
 }
 
 async function playingFailed(message, track) {
-  // The player does not say why; asking for one byte does.
+  // The player does not say why; the server does if it is asked for one byte.
   if (track && track.address.startsWith('/')) {
     try {
       await ask(track.address, { headers: { Range: 'bytes=0-0' } });
     } catch (error) {
-      tell(error);
+      showError(error);
       return;
     }
   }
-  tell(new Failure(message, 400));
+  showError(new Failure(message, 400));
 }
 
 function like(hit, library) {
@@ -107,7 +107,7 @@ function like(hit, library) {
   scrollTo({ top: 0 });
 }
 
-// The sound that is searched by, which can be heard where this page still has it.
+// The sound that is searched by; it can be played if this page still has it.
 function showExample(sound) {
   const box = byId('example');
   const button = box.querySelector('.play');
@@ -134,14 +134,14 @@ async function searchByRecording(file) {
   byId('welcome').hidden = true;
   try {
     if (file.size > most) throw new Failure(`${file.name} is larger than ${most / 1e6} MB. Cut out the part that matters.`, 413);
-    tell();
-    byId('status').textContent = `Listening to ${file.name} …`;
+    showError();
+    byId('status').textContent = `Analysing ${file.name} …`;
     const { clip } = await ask('/api/clips', { method: 'POST', body: file, headers: { 'Content-Type': 'application/octet-stream' } });
     recordings.set(clip, URL.createObjectURL(file));
     go({ clip, name: file.name, tags: search.tags });
   } catch (error) {
     clear();
-    tell(error);
+    showError(error);
   }
 }
 
@@ -207,7 +207,7 @@ async function begin() {
   try {
     about = await ask('/api/library');
   } catch (error) {
-    tell(error);
+    showError(error);
     return;
   }
   introduce();
@@ -217,7 +217,7 @@ async function begin() {
   watchUpdates({ button: byId('update'), state: byId('update-state'), finished: refresh });
 }
 
-// After an update: the same search again, if the numbers of the sounds are others now.
+// After an update: repeat the search if the numbers of the sounds have changed.
 async function refresh() {
   const before = about.library;
   about = await ask('/api/library');

@@ -1,4 +1,4 @@
-// Tag filters: those that are set, and the field that adds one of the 527.
+// Tag filters: those that are set, and the field that adds one of the 527 tags.
 
 const CHOICES = ['> 0.1', '> 0.3', '> 0.5', '> 0.8', '< 0.5', '< 0.3', '< 0.1'];
 const USUAL = '> 0.3';
@@ -23,7 +23,7 @@ export class Filters {
     // The field keeps the focus while one of its options is clicked.
     options.addEventListener('mousedown', (event) => event.preventDefault());
     options.addEventListener('mousemove', (event) => {
-      // The list may have opened under a mouse that lies still.
+      // The list may have opened under a mouse that does not move.
       if (event.movementX || event.movementY) this.mark([...options.children].indexOf(event.target));
     });
     options.addEventListener('click', (event) => {

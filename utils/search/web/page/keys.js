@@ -17,7 +17,7 @@ export function listen({ query, results, player, dragging }) {
     }
   }
 
-  // What Space plays: where the focus is, what was played last, or else the best.
+  // What Space plays: the focused sound, else the last one played, else the best.
   function chosen() {
     const row = current() || rows().find((one) => one.track === player.track) || rows()[0];
     return row && row.track;

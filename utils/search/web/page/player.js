@@ -1,5 +1,5 @@
-// The one player of the page. What it plays is a track: {address, fallback, start, duration, show}.
-// `show(state)` is told {playing, time, duration}, and null when another track takes over.
+// The only player of the page. It plays tracks: {address, fallback, start, duration, show}.
+// `show` is called with {playing, time, duration}, and with null when another track takes over.
 
 export class Player {
   constructor(element, fail) {
@@ -7,7 +7,7 @@ export class Player {
     this.fail = fail;
     this.track = null;
     for (const event of ['play', 'pause', 'seeked', 'timeupdate', 'loadedmetadata']) {
-      element.addEventListener(event, () => this.tell());
+      element.addEventListener(event, () => this.notify());
     }
     element.addEventListener('play', () => this.follow());
     element.addEventListener('error', () => this.recover());
@@ -39,7 +39,7 @@ export class Player {
     this.element.pause();
   }
 
-  // Lets go of the sound, so that nothing more is loaded of it.
+  // Drop the sound, so that no more of it is loaded.
   clear() {
     if (!this.track) return;
     this.track.show(null);
@@ -54,17 +54,17 @@ export class Player {
     this.track = track;
     this.address = address;
     this.element.src = address;
-    this.element.currentTime = time; // before anything is loaded: where it begins
+    this.element.currentTime = time; // set before loading: where to start
   }
 
   play() {
     this.element.play().catch((error) => {
-      // Another track has taken over, or `recover` tells of it.
+      // Otherwise another track has taken over, or `recover` reports the error.
       if (!['AbortError', 'NotSupportedError'].includes(error.name)) this.fail(error.message);
     });
   }
 
-  // What this browser cannot play, the server decodes.
+  // The server decodes what this browser cannot play.
   recover() {
     const { track } = this;
     if (!track) return;
@@ -77,17 +77,17 @@ export class Player {
     this.fail('This sound cannot be played.', track);
   }
 
-  tell() {
+  notify() {
     if (!this.track) return;
     const { currentTime, paused } = this.element;
     this.track.show({ playing: !paused, time: currentTime, duration: this.track.duration });
   }
 
   follow() {
-    if (matchMedia('(prefers-reduced-motion: reduce)').matches) return; // then `timeupdate` does
+    if (matchMedia('(prefers-reduced-motion: reduce)').matches) return; // `timeupdate` has to do
     const step = () => {
       if (!this.playing) return;
-      this.tell();
+      this.notify();
       requestAnimationFrame(step);
     };
     requestAnimationFrame(step);

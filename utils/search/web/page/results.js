@@ -1,4 +1,4 @@
-// The list of what was found. Texts of the library are set as text, never read as HTML.
+// The list of results. Names from the library are set as text, never parsed as HTML.
 
 import { audioAddress, clock, pictureAddress } from './api.js';
 
@@ -6,7 +6,7 @@ const template = document.getElementById('hit');
 const percent = (share) => `${(100 * share).toFixed(1)}%`;
 const signed = (number) => `${number < 0 ? '−' : '+'}${Math.abs(number).toFixed(3)}`;
 
-// Pictures are asked for when they come near the window.
+// Pictures are requested when they come near the window.
 const near = new IntersectionObserver(
   (entries) => {
     for (const { target, isIntersecting } of entries) {
@@ -24,7 +24,7 @@ const near = new IntersectionObserver(
   { rootMargin: '300px' },
 );
 
-// Everything a row does goes through `page`: {player, filters, like}.
+// Rows act through `page`: {player, filters, like}.
 export function drawHits(list, answer, page) {
   near.disconnect();
   list.replaceChildren(...answer.hits.map((hit) => drawHit(hit, answer.library, page)));
@@ -105,7 +105,7 @@ function drawChip({ tag, probability }, page) {
   chip.type = 'button';
   chip.className = 'chip';
   chip.setAttribute('aria-pressed', String(page.filters.has(tag)));
-  chip.title = `${tag} is heard with probability ${probability.toFixed(2)}. Show only such sounds`;
+  chip.title = `${tag}: probability ${probability.toFixed(2)}. Click to filter by this tag`;
   likely.textContent = probability.toFixed(2);
   chip.append(tag, likely);
   chip.addEventListener('click', () => page.filters.toggle(tag));
@@ -144,9 +144,9 @@ function drawReasons(hit, row) {
     return [number, ` ${text}`];
   };
   at('.sum').append(
-    ...part('learned', hit.projection.toFixed(3), 'from what the model learned of whole sounds'),
+    ...part('learned', hit.projection.toFixed(3), 'from the learned projection'),
     ', ',
-    ...part('tagged', signed(hit.tag_branch), 'from the tags it hears'),
+    ...part('tagged', signed(hit.tag_branch), 'from the tags'),
   );
   const most = Math.max(...hit.reasons.map((reason) => Math.abs(reason.contribution)), 1e-9);
   at('.reasons table').hidden = !hit.reasons.length;

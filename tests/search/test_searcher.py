@@ -1,0 +1,94 @@
+import dataclasses
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import utils.search
+from tests.support import DEMO_CONFIG, folder_to_search, load_script, options, settings_for
+from utils.audio.sound_file import UnusableSound
+from utils.runtime.errors import InputError
+from utils.search import Searcher, embed_audio, embed_text
+from utils.settings.loading import load_config
+
+TEXTS = ["rain on a tin roof", "a dog barks"]
+
+
+@pytest.fixture(scope="module")
+def sounds(small_demo, tmp_path_factory):
+    return folder_to_search(small_demo, tmp_path_factory.mktemp("library") / "my sounds")
+
+
+@pytest.fixture(scope="module")
+def searcher(trained, sounds):
+    return Searcher.open(trained, sounds, config=DEMO_CONFIG, index=sounds.parent / "index")
+
+
+def test_searching_in_python_finds_what_the_script_finds(searcher, trained, sounds, capsys):
+    place = ["--audio", str(sounds), "--model", str(trained), "--index", str(searcher.index)]
+    clip = searcher.library.path(3)
+    arguments = ["--json", "--top", "3", "--tag", "Music < 0.9", "--like", str(clip), *TEXTS]
+    load_script("07_search").main([*options([]), *place, *arguments])
+    answers = [json.loads(line)["hits"] for line in capsys.readouterr().out.splitlines()]
+    for query, expected in zip([clip, *TEXTS], answers, strict=True):
+        hits = searcher.search(query, top=3, filters=["Music < 0.9"])
+        found = json.loads(json.dumps([dataclasses.asdict(hit) for hit in hits]))
+        assert found == expected
+    assert hits[0].name in repr(hits)
+
+
+def test_opening_a_searcher_prints_nothing(trained, sounds, tmp_path, capfd):
+    Searcher.open(str(trained), str(sounds), config=str(DEMO_CONFIG), index=str(tmp_path / "index"))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_embeddings_of_texts_and_sounds_are_those_of_the_search(searcher, trained, small_demo):
+    config = load_config(DEMO_CONFIG, settings_for(small_demo))
+    files = [searcher.library.path(number) for number in range(3)]
+    texts = embed_text(TEXTS, model=trained, config=config)
+    vectors = embed_audio(files, model=trained, config=config)
+    np.testing.assert_array_equal(texts, searcher.embed_text(TEXTS))
+    np.testing.assert_array_equal(vectors, searcher.embed_audio(list(map(str, files))))
+    assert texts.dtype == vectors.dtype == np.float32
+    assert texts.shape[1] == vectors.shape[1]
+    for unit in (texts, vectors):
+        np.testing.assert_allclose(np.linalg.norm(unit, axis=1), 1, atol=1e-6)
+    for text, vector in zip(TEXTS, texts, strict=True):
+        assert searcher.search(vector) == searcher.search(text)
+        scores = {hit.sound: hit.score for hit in searcher.search(text)}
+        assert [scores[number] for number in range(3)] == pytest.approx(
+            (vectors @ vector).tolist(), abs=1e-4
+        )
+    assert searcher.embed_audio([]).shape == (0, texts.shape[1])
+
+
+def test_what_cannot_be_embedded_or_searched_for_is_refused(searcher, sounds):
+    with pytest.raises(UnusableSound, match=r"gone\.wav is missing"):
+        searcher.embed_audio([searcher.library.path(0), "gone.wav"])
+    with pytest.raises(UnusableSound, match=r"broken\.flac cannot be read as sound"):
+        searcher.search(sounds / "broken.flac")
+    with pytest.raises(InputError, match="the query is empty"):
+        searcher.search(" ")
+    with pytest.raises(InputError, match="AudioSet has no tag 'Dgo'"):
+        searcher.search("a dog", filters=["Dgo"])
+    for embed, single in ((searcher.embed_text, "a dog"), (searcher.embed_audio, "a.wav")):
+        with pytest.raises(TypeError, match="give a list of"):
+            embed(single)
+
+
+def test_without_a_model_or_a_folder_the_error_says_what_to_do(trained, tmp_path):
+    settings = load_config(DEMO_CONFIG, [f"output_path={tmp_path}"])
+    with pytest.raises(InputError, match=r"no finished run in .*demo\. Train first"):
+        Searcher.open(config=settings)
+    with pytest.raises(InputError, match=r"no folder /nowhere\. Give the folder of your sounds"):
+        Searcher.open(trained, "/nowhere", config=settings)
+
+
+def test_the_room_is_imported_when_it_is_needed():
+    code = "import sys, utils.search.command_line; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
+    assert {"Hit", "Searcher", "embed_audio", "embed_text"} <= set(dir(utils.search))
+    assert not hasattr(utils.search, "nothing")
