@@ -126,7 +126,7 @@ def test_invalid_ranks_are_refused(ranks):
 
 
 def test_result_rows_of_another_set_are_refused():
-    with pytest.raises(InputError, match=r"of 1 of 2 queries \(first: 'b'\) are unknown"):
+    with pytest.raises(InputError, match=r"unknown for 1 of 2 queries \(first: 'b'\)"):
         metrics.score_result_rows(["a", "b"], [["x"], ["x"]], {"a": {"x"}})
 
 

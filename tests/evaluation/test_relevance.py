@@ -46,7 +46,7 @@ def test_bad_rows_are_refused(tmp_path, row, message):
 
 def test_what_occurs_twice_is_refused(tmp_path):
     twice = [["query", "audio_filenames"], *[["rain", "['a.wav']"]] * 2]
-    with pytest.raises(InputError, match="line 3: the query 'rain' occurs twice"):
+    with pytest.raises(InputError, match="line 3: the query 'rain' is already on line 2"):
         read_relevant_csv(write(tmp_path / "r.csv", twice), NAMES)
     table = [["caption", "file_name_1", "file_name_2"], ["rain", "a.wav", "a.wav"]]
     with pytest.raises(InputError, match="line 2: a file name occurs more than once"):

@@ -295,8 +295,8 @@ def score_result_rows(
     unknown = [query for query in queries if query not in relevant]
     if unknown:
         raise InputError(
-            f"the relevant clips of {len(unknown)} of {len(queries)} queries (first: "
-            f"{unknown[0]!r}) are unknown: these results are for another set."
+            f"the relevant clips are unknown for {len(unknown)} of {len(queries)} queries (first: "
+            f"{unknown[0]!r}): these results are for another set."
         )
     return several_relevant(retrieved, [relevant[query] for query in queries], divide_by=divide_by)
 

@@ -52,17 +52,19 @@ def read_relevant_csv(path: Path, clip_names: list[str]) -> dict[str, set[str]]:
     if len(rows) < 2:
         raise InputError(f"{path} has a header and no queries. {_ADVICE}")
     relevant: dict[str, set[str]] = {}
+    line_of: dict[str, int] = {}
     problems = []
     known = set(clip_names)
     for line, cells in rows[1:]:
         query, names, problem = _read_row(cells)
         if query in relevant:
-            problem = f"the query {query!r} occurs twice"
+            problem = f"the query {query!r} is already on line {line_of[query]}"
         elif unknown := sorted(set(names) - known):
             problem = f"{unknown[0]!r} is not one of the {len(known)} clips"
         if problem:
             problems.append(f"line {line}: {problem}")
         relevant[query] = set(names)
+        line_of.setdefault(query, line)
     raise_if_any(problems, path, _ADVICE)
     return relevant
 

@@ -33,7 +33,7 @@ class Reader(html.parser.HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
         self.tags, self.attributes, self.text = [], [], ""
-        self.feed(page)
+        self.feed(str(page))  # of Markup, too
         self.close()
 
     def handle_starttag(self, tag, attrs):
