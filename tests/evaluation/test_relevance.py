@@ -79,7 +79,7 @@ def test_a_runs_own_results_are_scored_as_the_run_scored_them(small_demo, tmp_pa
     first = [split.captions[list(split.clip_of_caption).index(clip)] for clip in (0, 1)]
     rows = [["query", "audio_filenames"], *([q, str(split.clip_names)] for q in first)]
     relevant = write(tmp_path / "relevant.csv", rows)
-    checkpoint = str(run / "checkpoint_best.pt")
+    checkpoint = str(run / "checkpoint_best.safetensors")
     arguments = ["evaluate", "--checkpoint", checkpoint, "--relevant", str(relevant)]
     main([*arguments, "--divide-ap-by", "all"])
     out = capsys.readouterr().out

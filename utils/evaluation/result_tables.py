@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.evaluation.ranking import RESULTS
+from utils.evaluation.metrics import CUTOFF
 from utils.files import tables
 from utils.files.tables import write_csv
 from utils.files.writing import atomic_write
@@ -72,7 +72,7 @@ def read_result_table(path: Path) -> tuple[list[str], list[list[str]]]:
     rows = tables.read_csv(path)
     header = rows[0][1] if rows else []
     if header != result_header(max(1, len(header) - 1)):
-        raise InputError(tables.header_problem(path, header, ",".join(result_header(RESULTS))))
+        raise InputError(tables.header_problem(path, header, ",".join(result_header(CUTOFF))))
     if len(rows) < 2:
         raise InputError(f"{path} has a header and no row of a query.")
     problems = [
@@ -110,7 +110,7 @@ def check_submission(path: Path, queries: list[str], names: list[str]) -> list[s
 
     """
     rows = tables.read_csv(path)
-    header = result_header(min(RESULTS, len(names)))
+    header = result_header(min(CUTOFF, len(names)))
     if not rows or rows[0][1] != header:
         found = ",".join(rows[0][1]) if rows else ""
         return [f"line 1: the header is {found[:200]!r}, and must be {','.join(header)}"]

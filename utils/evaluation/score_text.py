@@ -1,13 +1,18 @@
 """Scores and examples as text for a terminal."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from utils.datasets.splits import CaptionSplit
-from utils.evaluation import metrics, score_text
-from utils.evaluation.evaluate import Evaluation
+from utils.evaluation import metrics
 from utils.evaluation.metrics import METRICS
+
+if TYPE_CHECKING:  # it imports PyTorch, which takes seconds
+    from utils.evaluation.evaluate import Evaluation
 
 _NAME_WIDTH = 42
 _CAPTION_WIDTH = 90
@@ -115,7 +120,7 @@ def score_queries(
     """
     values = metrics.score_result_rows(queries, found, relevant, divide_by=divide_by)
     each = np.arange(len(queries))
-    table = score_text.score_table(
+    table = score_table(
         {"scores": {name: float(value.mean()) for name, value in values.items()}},
         {
             name: metrics.bootstrap_interval(value, each, seed=seed)

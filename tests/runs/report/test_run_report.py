@@ -253,12 +253,12 @@ def test_names_with_dollar_signs_are_drawn_as_they_are():
 
 
 @pytest.fixture(scope="module")
-def finished(small_demo, tmp_path_factory):
+def finished(small_demo, tmp_path_factory, real_report):
     """A finished run on the small demo set."""
     outputs = tmp_path_factory.mktemp("report")
     load_script("main").main(options(settings_for(small_demo, outputs=outputs)))
     (folder,) = (outputs / "demo").iterdir()
-    return Run(folder)
+    return Run.complete(folder)
 
 
 def test_training_leaves_a_report_that_the_command_writes_again(finished, capsys):
@@ -313,6 +313,6 @@ def test_a_report_from_other_vectors_is_refused(finished):
 def test_only_a_finished_run_has_a_report(tmp_path):
     (tmp_path / "conf.yaml").touch()
     with pytest.raises(
-        InputError, match=r"metrics\.json, history\.csv, checkpoint_best\.pt missing"
+        InputError, match=r"metrics\.json, history\.csv, checkpoint_best\.safetensors missing"
     ):
         load_script("main").report_run(argparse.Namespace(run=tmp_path))

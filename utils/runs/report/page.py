@@ -12,6 +12,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from utils.checkpoints.checkpoint import find_checkpoint
 from utils.evaluation.metrics import METRICS
 from utils.runs.report import retrieval_page
 from utils.runs.report.figures import HUES, PALETTE, svg
@@ -186,9 +187,8 @@ def _made_from(numbers: Numbers) -> Html:
 
 
 def _again(numbers: Numbers) -> Html:
-    settings, checkpoint = (
-        shlex.quote(str(numbers.folder / name)) for name in ("conf.yaml", "checkpoint_best.pt")
-    )
+    files = (numbers.folder / "conf.yaml", find_checkpoint(numbers.folder, "best"))
+    settings, checkpoint = (shlex.quote(str(path)) for path in files)
     command = _COMMANDS[numbers.metrics["trained_on"]]
     commands = (
         f"python main.py {command} --config {settings}    # the same run again\n"
