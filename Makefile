@@ -46,7 +46,7 @@ demo-audiocaps: demo  ## train on a synthetic AudioCaps first, then on the demo 
 	$(RUN) scripts/04_sentence_embeddings.py --subset audiocaps $(DEMO)
 	$(RUN) main.py train-audiocaps $(DEMO)
 	$(RUN) main.py train $(DEMO) \
-		--set training.init_checkpoint="$$(ls -d $$PWD/outputs/demo/*_audiocaps* | tail -n 1)/checkpoint_best.pt"
+		--set training.init_checkpoint="$$(ls -d $$PWD/outputs/demo/*_audiocaps* | tail -n 1)/checkpoint_best.safetensors"
 
 test: $(INSTALLED) sentence-model  ## the tests, without the slow ones
 	$(RUN) -m pytest -m "not slow"

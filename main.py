@@ -1,12 +1,12 @@
 """Train a text-to-audio retrieval model, and score it.
 
 Reads   conf.yaml and the files of train_data, which scripts 01, 03, 04 and 06 write
-Writes  outputs/<experiment>/<run>/: conf.yaml, checkpoints, history.csv, metrics.json,
+Writes  outputs/<experiment>/<run>/: conf.yaml, run.json, checkpoints, history.csv, metrics.json,
         test.output.csv, test.ranks.csv, log.txt, report.html, plots/
 
-    python main.py                              train, then score the test split once; if that was
-                                                interrupted, go on (--new: start over)
-    python main.py train --resume RUN_FOLDER    go on with this run, perhaps for more epochs
+    python main.py                              train, then score the test split once; resumes an
+                                                interrupted run (--new: start over)
+    python main.py train --resume RUN_FOLDER    resume this run, perhaps for more epochs
     python main.py train-audiocaps              train on AudioCaps, for training.init_checkpoint
     python main.py sweep --recipe FILE          train a grid of settings and seeds, one table
     python main.py evaluate --checkpoint FILE   score a checkpoint
@@ -14,7 +14,7 @@ Writes  outputs/<experiment>/<run>/: conf.yaml, checkpoints, history.csv, metric
     python main.py export --checkpoint FILE --output DIR    write a model folder to share
     python main.py score RESULTS.csv            score any table of results
     python main.py submit --checkpoint FILE     rank the Task 6b subset: the challenge's CSV
-    python main.py check-submission FILE        say what is wrong with such a CSV
+    python main.py check-submission FILE        validate such a CSV
 """
 
 from utils.runtime import interrupts
@@ -23,49 +23,37 @@ interrupts.end_quietly_until_run(__name__)
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from utils.checkpoints.exporting import export_model, require_empty
 from utils.datasets import task6b
 from utils.datasets.corpus import AUDIOCAPS, CLOTHO, TASK6B, corpus
-from utils.evaluation import metrics, result_tables, score_text
-from utils.evaluation.evaluate import LoadedSplit, evaluate
-from utils.evaluation.ranking import best_clips
-from utils.evaluation.relevance import read_relevant_csv, relevant_by_caption
-from utils.evaluation.result_tables import read_result_table, write_result_table, write_score_matrix
-from utils.evaluation.score_text import score_queries
-from utils.features.sentences import TextEncoder
-from utils.files.locks import only_run
-from utils.runs.data import leave_out_failed, load_data, load_split
-from utils.runs.plans import PLANS, files_of_run
-from utils.runs.report import write_report
-from utils.runs.run_folder import Run
-from utils.runs.scorer import Scorer, load_scorer, load_split_to_score
-from utils.runs.sweep import Sweep, load_data_of_runs, train_runs
-from utils.runs.sweep_recipe import read_questions
-from utils.runs.training_run import make_trainer, train_run
-from utils.runtime import devices, distributed, terminal
+from utils.evaluation.metrics import AP_CONVENTIONS
+from utils.runs.plans import PLANS, files_of_run, load_split, load_split_to_score
+from utils.runtime import distributed, terminal
 from utils.runtime.errors import InputError, raise_if_any
 from utils.settings import options
+from utils.settings.config import Config
 from utils.settings.consistency import destructive
 from utils.settings.needed_files import require_files
+
+# Each command imports what it needs beyond this, so that those without a network start at once.
 
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command that the arguments name; without one, train."""
     args = parse_arguments(argv)
-    if args.command is not train:
-        distributed.refuse_team(f"main.py {args.name}")
-        if args.new:
-            raise InputError(f"--new is for training: {args.name} begins nothing anew. Drop it.")
+    distributed.refuse_team(f"main.py {args.name}")
+    if args.new and args.command is not train:
+        raise InputError(f"--new is for training, not for {args.name}. Leave it out.")
     args.command(args)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = options.parser(__doc__)
-    parser.set_defaults(command=train, resume=None, trained_on=CLOTHO)
+    parser.set_defaults(command=train, name="train", resume=None, trained_on=CLOTHO)
     add_new_option(parser, default=False)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
 
@@ -77,7 +65,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
     training = add("train", train, "train, then score the test split once (default)")
     either = training.add_mutually_exclusive_group()
-    either.add_argument("--resume", type=Path, metavar="RUN_FOLDER", help="go on with this run")
+    either.add_argument("--resume", type=Path, metavar="RUN_FOLDER", help="resume this run")
     add_new_option(either)
     pretraining = add("train-audiocaps", train, "train on AudioCaps, to start from afterwards")
     pretraining.set_defaults(trained_on=AUDIOCAPS)
@@ -89,12 +77,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         action="append",
         default=[],
         metavar="KEY=VALUE1,VALUE2",
-        help="ask about this key too, such as --vary training.margin=0.2,0.4; several: combined",
+        help="also vary this key, e.g. --vary training.margin=0.2,0.4; several are combined",
     )
     grid.add_argument(
         "--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="N", help="default: 1 2 3"
     )
-    grid.add_argument("--resume", type=Path, metavar="FOLDER", help="go on with this sweep")
+    grid.add_argument("--resume", type=Path, metavar="FOLDER", help="resume this sweep")
     scoring = add("evaluate", evaluate_checkpoint, "score a checkpoint")
     scoring.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
     reporting = add("report", report_run, "write the report of a finished run again")
@@ -112,7 +100,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         )
         command.add_argument(
             "--divide-ap-by",
-            choices=metrics.AP_CONVENTIONS,
+            choices=AP_CONVENTIONS,
             default="cutoff",
             help="AP@10 over min(relevant clips, 10), or over all relevant clips",
         )
@@ -122,51 +110,63 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     submitting = add("submit", submit, "rank the Task 6b clips for each query")
     submitting.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
     submitting.add_argument("--output", type=Path, metavar="DIR", help="default: the checkpoint's")
-    checking = add("check-submission", check_submission, "say what is wrong with a submission")
+    checking = add("check-submission", check_submission, "validate a submission")
     checking.add_argument("submission", type=Path, metavar="FILE")
     return parser.parse_args(argv)
 
 
 def add_new_option(target: Any, *, default: Any = argparse.SUPPRESS) -> None:
-    """Add --new to the parser or to a subcommand, whose default would silence the parser's."""
+    """Add --new to the parser, or to a subcommand, whose default must not hide the parser's."""
     target.add_argument(
         "--new",
         action="store_true",
         default=default,
-        help="begin a new run, even where the same one was interrupted",
+        help="start a new run instead of resuming an interrupted one",
     )
 
 
 def train(args: argparse.Namespace) -> None:
     """Train, choose the best epoch on validation, then score the test split once."""
+    from utils.runs.data import load_data
+    from utils.runs.run_folder import plan_of
+    from utils.runs.training_run import train_run
+    from utils.runtime.devices import choose_device
+
     summary = terminal.Summary()
-    team = distributed.team()
-    given = Run.existing(args.resume) if args.resume else None
-    if given:
-        config = options.load_config(args, default=given.settings, check=destructive)
+    folder, trained_on = args.resume, args.trained_on
+    if folder:
+        trained_on = plan_of(folder)
+        config = options.load_config(args, default=folder / "conf.yaml", check=destructive)
     else:
         config = options.load_config(args)
-    trained_on = given.trained_on if given else args.trained_on
-    plan = PLANS[trained_on]
-    require_files(files_of_run(config, plan, begins=not given))
-    device = devices.choose_device(config.training.device)
-    data = load_data(config, plan, device=device, summary=summary)
-    trainer = make_trainer(config, data, team=team)
-    train_run(
-        config, data, trainer, trained_on=trained_on, given=given, new=args.new, summary=summary
-    )
+    require_files(files_of_run(config, PLANS[trained_on], begins=not folder))
+    device = choose_device(config.training.device)
+    data = load_data(config, PLANS[trained_on], device=device, summary=summary)
+    train_run(config, data, trained_on=trained_on, folder=folder, new=args.new, summary=summary)
 
 
 def sweep(args: argparse.Namespace) -> None:
     """Train all combinations of settings with all seeds in this process, and compare them."""
+    from utils.files.locks import only_run
+    from utils.runs.sweep import Sweep, load_data_of_runs, train_runs
+    from utils.runs.sweep_recipe import read_questions
+
     summary = terminal.Summary()
-    if args.resume and (args.recipe or args.vary or args.command_overrides or args.overrides):
-        raise InputError(
-            "a sweep is resumed as it was begun: leave out --recipe, --vary and --set."
-        )
-    plan = Sweep.existing(args.resume) if args.resume else new_sweep(args)
+    if args.resume:
+        if args.recipe or args.vary or args.command_overrides or args.overrides:
+            raise InputError(
+                "a sweep is resumed as it began: leave out --recipe, --vary and --set."
+            )
+        plan = Sweep.existing(args.resume)
+    else:
+        questions = read_questions(args.recipe, args.vary)
+        if len(set(args.seeds)) < len(args.seeds):
+            raise InputError(f"--seeds {' '.join(map(str, args.seeds))}: a seed occurs twice.")
+        config = options.load_config(args, check=destructive)
+        base = options.config_file(args).resolve().parent
+        plan = Sweep.new(config, questions, args.seeds, base=base)
     configs = plan.configs()
-    # All files and data first: what is missing is missed before hours of training.
+    # All files and data first: what is missing is reported before hours of training.
     require_files(plan.needed_files(configs))
     data_of = load_data_of_runs(configs, summary=summary)
     with (
@@ -182,38 +182,25 @@ def sweep(args: argparse.Namespace) -> None:
     summary.finish(f"compared {len(configs)} runs; the table is in {terminal.shown(plan.markdown)}")
 
 
-def new_sweep(args: argparse.Namespace) -> Sweep:
-    """Make the sweep that the arguments ask for."""
-    questions = read_questions(args.recipe, args.vary)
-    if len(set(args.seeds)) < len(args.seeds):
-        raise InputError(f"--seeds {' '.join(map(str, args.seeds))}: a seed stands there twice.")
-    config = options.load_config(args, check=destructive)
-    return Sweep.new(config, questions, args.seeds, base=options.config_file(args).resolve().parent)
-
-
-def scorer_of(
-    args: argparse.Namespace,
-    checkpoint: Path,
-    summary: terminal.Summary,
-    *,
-    subset: str | None = None,
-    split: str | None = None,
-) -> Scorer:
-    """Load a checkpoint's model and vector files; --config and --set may name other files."""
-    return load_scorer(
-        checkpoint,
-        changed=lambda trained: options.load_config(args, default=trained),
-        subset=subset,
-        split=split,
-        summary=summary,
-    )
+def changed_by(args: argparse.Namespace) -> Callable[[Config], Config]:
+    """Make a function that changes the settings of a training as --config and --set ask for."""
+    return lambda trained: options.load_config(args, default=trained)
 
 
 def evaluate_checkpoint(args: argparse.Namespace) -> None:
     """Score a checkpoint on one split, by its captions or by queries of the user's own."""
+    from utils.evaluation import score_text
+    from utils.evaluation.evaluate import evaluate
+    from utils.evaluation.relevance import read_relevant_csv
+    from utils.features.sentences import TextEncoder
+    from utils.runs.data import leave_out_failed
+    from utils.runs.scorer import load_scorer
+
     summary = terminal.Summary()
     name = args.split or PLANS[args.subset].test[1]
-    scorer = scorer_of(args, args.checkpoint, summary, subset=args.subset, split=name)
+    scorer = load_scorer(
+        args.checkpoint, changed=changed_by(args), subset=args.subset, split=name, summary=summary
+    )
     config = scorer.config
     split = load_split_to_score(config, args.subset, name, summary)
     if args.relevant:
@@ -221,10 +208,13 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
         summary.reads(args.relevant)
         split = leave_out_failed(split, scorer.inputs, summary)
         queries = list(relevant)
-        encode = TextEncoder(config)
-        found = scorer.find(split, encode(queries))
+        found = scorer.find(split, TextEncoder(config)(queries))
         convention = args.divide_ap_by
-        print(score_queries(queries, found, relevant, divide_by=convention, seed=config.seed))
+        print(
+            score_text.score_queries(
+                queries, found, relevant, divide_by=convention, seed=config.seed
+            )
+        )
         summary.finish(f"scored {len(queries)} queries among {len(split.clip_names)} clips")
         return
     split = leave_out_failed(split, scorer.inputs, summary)
@@ -243,10 +233,18 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
 
 def report_run(args: argparse.Namespace) -> None:
     """Write the report of a finished run, from its folder and the vector files."""
+    from utils.evaluation.evaluate import LoadedSplit
+    from utils.runs.data import leave_out_failed
+    from utils.runs.report import write_report
+    from utils.runs.run_folder import Run
+    from utils.runs.scorer import load_scorer
+
     summary = terminal.Summary()
     run = Run.complete(args.run)
     subset, name = PLANS[run.trained_on].test
-    scorer = scorer_of(args, run.checkpoint_best, summary, subset=subset, split=name)
+    scorer = load_scorer(
+        run.checkpoint_best, changed=changed_by(args), subset=subset, split=name, summary=summary
+    )
     config, inputs = scorer.config, scorer.inputs
     split = load_split(config, corpus(config, subset), name, summary)
     split = leave_out_failed(split, inputs, summary)
@@ -258,7 +256,11 @@ def report_run(args: argparse.Namespace) -> None:
 
 
 def score_results(args: argparse.Namespace) -> None:
-    """Score a table of results, of whatever system."""
+    """Score a table of results from any system."""
+    from utils.evaluation.relevance import read_relevant_csv, relevant_by_caption
+    from utils.evaluation.result_tables import read_result_table
+    from utils.evaluation.score_text import score_queries
+
     summary = terminal.Summary()
     config = options.load_config(args)
     name = args.split or PLANS[args.subset].test[1]
@@ -276,8 +278,19 @@ def score_results(args: argparse.Namespace) -> None:
 
 def submit(args: argparse.Namespace) -> None:
     """Rank the clips of the official Task 6b subset for each of its queries."""
+    from utils.evaluation.ranking import best_clips
+    from utils.evaluation.result_tables import write_result_table, write_score_matrix
+    from utils.runs.data import leave_out_failed
+    from utils.runs.scorer import load_scorer
+
     summary = terminal.Summary()
-    scorer = scorer_of(args, args.checkpoint, summary, subset=TASK6B, split=task6b.SPLIT)
+    scorer = load_scorer(
+        args.checkpoint,
+        changed=changed_by(args),
+        subset=TASK6B,
+        split=task6b.SPLIT,
+        summary=summary,
+    )
     queries = task6b.load_queries(scorer.config.eval_data.input_path)
     queries = leave_out_failed(queries, scorer.inputs, summary)
     scores = scorer.scores(queries, scorer.inputs.sentences(queries))
@@ -291,16 +304,30 @@ def submit(args: argparse.Namespace) -> None:
 
 def export(args: argparse.Namespace) -> None:
     """Write the model of a checkpoint into a folder of its own, with a card."""
+    from utils.checkpoints.exporting import export_model, require_empty
+    from utils.checkpoints.trained_model import open_model
+    from utils.files.reading import read_json
+    from utils.runs.model_card import model_card, sources_of
+
     summary = terminal.Summary()
     require_empty(args.output)
-    scorer = scorer_of(args, args.checkpoint, summary)
-    export_model(args.output, scorer, metrics_file=args.checkpoint.parent / "metrics.json")
+    overrides = [*args.overrides, *args.command_overrides]
+    model = open_model(args.checkpoint, here=options.load_config(args), overrides=overrides)
+    metrics = args.checkpoint.parent / "metrics.json"
+    card = model_card(
+        model.exported_config,
+        read_json(metrics) if metrics.is_file() else None,
+        sources_of(model.config, model.trained_on),
+    )
+    export_model(args.output, model, card=card)
     summary.writes(args.output)
-    summary.finish(f"exported {args.checkpoint.name}; what it is says README.md in that folder")
+    summary.finish(f"exported {args.checkpoint.name}; README.md in that folder describes it")
 
 
 def check_submission(args: argparse.Namespace) -> None:
-    """Say what is wrong with a submission, by line."""
+    """Report what is wrong with a submission, by line."""
+    from utils.evaluation import result_tables
+
     summary = terminal.Summary()
     config = options.load_config(args)
     queries = task6b.load_queries(config.eval_data.input_path)
@@ -311,4 +338,4 @@ def check_submission(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(terminal.run(main, after_interrupt="the same command goes on, without --new"))
+    sys.exit(terminal.run(main, after_interrupt="the same command resumes, without --new"))

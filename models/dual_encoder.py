@@ -6,7 +6,7 @@ workshop, https://hal.science/hal-03812737.
 Shapes: B batch, K AudioSet classes (527), F numbers of an audio feature, D dimension of the space.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -56,6 +56,27 @@ class DualEncoder(nn.Module):
             _linear(text_size, text_size, generator) if text_projection else nn.Identity()
         )
         self.register_buffer("tag_table", tag_table)
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Tensor], *, ratio: float) -> "DualEncoder":
+        """Make the model whose state dict this is, in evaluation mode.
+
+        Raises
+        ------
+        KeyError, RuntimeError, ValueError
+            If it is not the state dict of a dual encoder.
+
+        """
+        text_size, audio_size = state["audio_projection.weight"].shape
+        model = cls(
+            audio_size=audio_size,
+            text_size=text_size,
+            tag_table=state.get("tag_table"),
+            ratio=ratio,
+            text_projection="text_projection.weight" in state,
+        )
+        model.load_state_dict(state)
+        return model.eval()
 
     @property
     def text_is_trained(self) -> bool:

@@ -4,8 +4,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support import GOLDEN, load_script, options, run_pipeline, settings_for
+from tests.support import (
+    GOLDEN,
+    load_script,
+    options,
+    run_pipeline,
+    settings_for,
+    stub_report,
+)
 from utils.demo.scenes import write_demo_set
+from utils.runs import training_run
+from utils.runs.report import write_report
 from utils.settings.config import PROJECT_ROOT
 
 
@@ -43,12 +52,28 @@ def small_demo(tmp_path_factory, sentence_model) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_report():
+    """Runs write a stub of a report, because the real one takes longer than their training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_run, "write_report", stub_report)
+        yield
+
+
+@pytest.fixture(scope="module")
+def real_report():
+    """Runs write their report after all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_run, "write_report", write_report)
+        yield
+
+
 @pytest.fixture(scope="session")
 def trained(small_demo, tmp_path_factory) -> Path:
     """A checkpoint that was trained on the small demo set."""
     outputs = tmp_path_factory.mktemp("trained")
     load_script("main").main(options(settings_for(small_demo, outputs=outputs)))
-    (checkpoint,) = outputs.glob("demo/*/checkpoint_best.pt")
+    (checkpoint,) = outputs.glob("demo/*/checkpoint_best.safetensors")
     return checkpoint
 
 

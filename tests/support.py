@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from utils.audio.sound_file import mono_blocks
-from utils.settings.config import PROJECT_ROOT
+from utils.checkpoints.checkpoint import load_checkpoint
+from utils.settings.config import PROJECT_ROOT, to_plain
 
 DEMO_CONFIG = PROJECT_ROOT / "data/demo/conf.yaml"
 
@@ -90,6 +92,38 @@ def train(settings: list[str], *arguments: str):
 
 def scores(metrics: dict) -> dict:
     return {key: metrics[key] for key in ("scores", "intervals_95", "median_rank", "best_epoch")}
+
+
+def stub_report(run, *_, **__) -> None:
+    """Stands in for `utils.runs.report.write_report`."""
+    run.report.write_text("a report", encoding="utf-8")
+
+
+def runs_in(settings: list[str]) -> list[Path]:
+    """The run folders below the output_path of these settings, oldest first."""
+    (output,) = (Path(s.partition("=")[2]) for s in settings if s.startswith("output_path="))
+    return sorted((output / "demo").iterdir())
+
+
+def age(run: Path, *names: str) -> None:
+    """Turn checkpoints of a run, 'best' or 'last', into those of an older version: .pt files."""
+    for name in names:
+        new = run / f"checkpoint_{name}.safetensors"
+        checkpoint = load_checkpoint(new)
+        content = {
+            "format": 1,
+            "settings": to_plain(checkpoint.settings),
+            "trained_on": checkpoint.trained_on,
+            "trained_with": checkpoint.trained_with.to_plain(),
+        }
+        if checkpoint.trainer is None:
+            content["model"] = checkpoint.weights
+        else:
+            origin = json.loads((run / "run.json").read_text())
+            content |= {"trainer": checkpoint.trainer, "begun_with": origin["begun_with"]}
+        torch.save(content, new.with_suffix(".pt"))
+        new.unlink()
+    (run / "run.json").unlink()
 
 
 def read_audio(path: Path, *, sample_rate: int | None = None) -> np.ndarray:

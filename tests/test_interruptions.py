@@ -1,4 +1,4 @@
-"""Nothing is lost: what is interrupted is gone on with by the same command, to the same end."""
+"""Nothing is lost: the same command resumes what was interrupted, to the same end."""
 
 import contextlib
 import csv
@@ -22,14 +22,28 @@ import numpy as np
 import pytest
 import torch
 
-from models.dual_encoder import tag_embedding
 from tests.crashes import crashes, full_disks, in_child
-from tests.support import DEMO_CONFIG, FILES, load_script, options, scores, settings_for, train
-from utils.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from tests.support import (
+    DEMO_CONFIG,
+    FILES,
+    age,
+    load_script,
+    options,
+    runs_in,
+    scores,
+    settings_for,
+    stub_report,
+    train,
+)
+from utils.checkpoints.checkpoint import load_checkpoint
+from utils.datasets.corpus import CLOTHO
+from utils.evaluation import score_text
 from utils.evaluation.evaluate import LoadedSplit
 from utils.features.vector_file import VectorFile, read_vectors
+from utils.runs import data as run_data
 from utils.runs import training_run
-from utils.runs.data import RunData, load_pairs
+from utils.runs.data import RunData, load_data, load_pairs
+from utils.runs.plans import PLANS
 from utils.runs.run_folder import Run
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
@@ -41,10 +55,9 @@ SIGNALS = [signal.SIGKILL] * 4 + [signal.SIGTERM, signal.SIGINT]
 TIMEOUT = 300  # seconds, after which a run that hangs is a failure
 
 
-def interrupt(settings: list[str], monkeypatch, *, after: int) -> None:
+def interrupt(arguments: list[str], monkeypatch, *, after: int) -> None:
     """Run main.py, and press Ctrl-C after some epochs."""
-    module = load_script("main")
-    real = module.report.epoch_line
+    real = score_text.epoch_line
 
     def line(row, *arguments, **options):
         if row["epoch"] == after:
@@ -52,104 +65,105 @@ def interrupt(settings: list[str], monkeypatch, *, after: int) -> None:
         return real(row, *arguments, **options)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module.report, "epoch_line", line)
-        module.main(options(settings))
+        patch.setattr(score_text, "epoch_line", line)
+        load_script("main").main(arguments)
 
 
-def runs_in(settings: list[str]) -> list[Path]:
-    (output,) = (Path(s.partition("=")[2]) for s in settings if s.startswith("output_path="))
-    return sorted((output / "demo").iterdir())
-
-
-def test_the_same_command_goes_on_with_an_interrupted_run(own_outputs, monkeypatch, capsys):
-    settings = [*own_outputs, "training.epochs=4"]
-    interrupt(settings, monkeypatch, after=2)
-    (run,) = runs_in(settings)
-    assert f"to resume: python main.py train --resume {run}" in capsys.readouterr().out
-    _, resumed = train(settings)
-    assert f"going on with {run}, interrupted after epoch 2; --new" in capsys.readouterr().out
-    assert runs_in(settings) == [run]
-    # A finished run is left alone, and the next one begins from the start.
-    _, whole = train(settings)
-    assert scores(resumed) == scores(whole)
-    first, second = (list(csv.DictReader((r / "history.csv").open())) for r in runs_in(settings))
-    assert [{**row, "seconds": 0} for row in first] == [{**row, "seconds": 0} for row in second]
-
-
-def test_new_and_other_settings_begin_a_new_run(own_outputs, monkeypatch, capsys):
-    interrupt(own_outputs, monkeypatch, after=1)
+@pytest.fixture
+def interrupted(own_outputs, monkeypatch):
+    """The folder of a run that was interrupted after the first of two epochs."""
+    interrupt(options(own_outputs), monkeypatch, after=1)
     (run,) = runs_in(own_outputs)
-    before = {path.name: path.read_bytes() for path in run.iterdir()}
+    return run
+
+
+def resume(run: Path, *arguments: str) -> None:
+    load_script("main").main(["train", "--resume", str(run), *arguments])
+
+
+def test_an_interrupted_run_is_resumed_to_the_same_end(
+    own_outputs, trained, interrupted, monkeypatch, capsys
+):
+    """By the same command, and by name for more epochs."""
+    train(own_outputs)
+    printed = capsys.readouterr().out
+    assert f"resuming {interrupted}, interrupted after epoch 1; --new" in printed
+    assert outcome(interrupted) == outcome(trained.parent)
+    more = ["train", "--resume", str(interrupted), "--set", "training.epochs=4"]
+    interrupt(more, monkeypatch, after=3)
+    assert f"python main.py train --resume {interrupted}" in capsys.readouterr().out
+    assert not (interrupted / "metrics.json").exists()
+    longer = [*own_outputs, "training.epochs=4"]
+    train(longer)
+    assert runs_in(own_outputs) == [interrupted]
+    assert load_config(interrupted / "conf.yaml").training.epochs == 4
+    # A finished run is left alone, and the next one begins from the start.
+    whole, _ = train(longer)
+    assert runs_in(own_outputs) == [interrupted, whole]
+    assert outcome(interrupted) == outcome(whole)
+
+
+def test_new_and_other_settings_begin_a_new_run(own_outputs, interrupted, capsys):
+    before = {path.name: path.read_bytes() for path in interrupted.iterdir()}
     train([*own_outputs, "seed=2"])
     train([*own_outputs, "training.epochs=1"])
     train(own_outputs, "--new")
     train(own_outputs, "train", "--new")
-    assert "going on" not in capsys.readouterr().out
+    assert "resuming" not in capsys.readouterr().out
     assert len(runs_in(own_outputs)) == 5
-    assert {path.name: path.read_bytes() for path in run.iterdir()} == before
-    with pytest.raises(InputError, match="--new is for training: score begins nothing"):
+    assert {path.name: path.read_bytes() for path in interrupted.iterdir()} == before
+    with pytest.raises(InputError, match="--new is for training, not for score"):
         load_script("main").main(["--new", "score", "x.csv"])
 
 
-def test_a_run_goes_on_with_the_data_it_was_begun_with_alone(
+def test_a_run_is_resumed_with_the_data_it_began_with_alone(
     small_demo, own_outputs, tmp_path, monkeypatch
 ):
     vectors = tmp_path / "sentences.hdf5"
     shutil.copy(small_demo / "processed" / FILES["caption_embeddings"], vectors)
     settings = [*own_outputs, f"train_data.caption_embeddings={vectors}"]
-    interrupt(settings, monkeypatch, after=1)
+    interrupt(options(settings), monkeypatch, after=1)
     (run,) = runs_in(settings)
     content = vectors.read_bytes()
     with h5py.File(vectors, "r+") as file:
         file["vectors"][0] = np.roll(file["vectors"][0], 1)
-    with pytest.raises(InputError, match=r"begun with other data: training sentence vectors\. "):
-        load_script("main").main(["train", "--resume", str(run)])
+    with pytest.raises(InputError, match=r"began with other data: training sentence vectors\. "):
+        resume(run)
     train(settings)
     assert len(runs_in(settings)) == 2
     vectors.write_bytes(content)
-    load_script("main").main(["train", "--resume", str(run)])
+    resume(run)
     assert (run / "metrics.json").exists()
 
 
-def test_a_run_without_digests_is_gone_on_with_where_asked_for(own_outputs, monkeypatch):
-    """Those of an older version have none."""
-    interrupt(own_outputs, monkeypatch, after=1)
-    (run,) = runs_in(own_outputs)
-    checkpoint = load_checkpoint(run / "checkpoint_last.pt")
-    del checkpoint["begun_with"], checkpoint["format"]
-    save_checkpoint(run / "checkpoint_last.pt", checkpoint)
+def test_a_run_of_an_older_version_is_resumed_by_name(own_outputs, trained, interrupted):
+    age(interrupted, "best", "last")
     train(own_outputs)
     assert len(runs_in(own_outputs)) == 2
-    load_script("main").main(["train", "--resume", str(run)])
-    assert (run / "metrics.json").exists()
+    last = interrupted / "checkpoint_last.pt"
+    content = torch.load(last, weights_only=True)
+    torch.save({**content, "begun_with": {**content["begun_with"], "training logits": "x"}}, last)
+    with pytest.raises(InputError, match=r"began with other data: training logits\. "):
+        resume(interrupted)
+    del content["begun_with"]  # the oldest have no digests
+    torch.save(content, last)
+    resume(interrupted)
+    metrics = (json.loads((r / "metrics.json").read_text()) for r in (interrupted, trained.parent))
+    assert scores(next(metrics)) == scores(next(metrics))
+    assert (interrupted / "run.json").exists()
+    torch.save({**content, "trainer": {"history": []}}, last)
+    (interrupted / "checkpoint_last.safetensors").unlink()
+    with pytest.raises(InputError, match=r"checkpoint_last\.pt does not fit the settings"):
+        resume(interrupted)
 
 
-def test_a_run_is_held_by_one_process(own_outputs, monkeypatch):
-    interrupt(own_outputs, monkeypatch, after=1)
-    (run,) = runs_in(own_outputs)
-    with Run(run):
-        with pytest.raises(InputError, match=rf"another process is at work on {run}"):
-            load_script("main").main(["train", "--resume", str(run)])
+def test_a_run_is_held_by_one_process(own_outputs, interrupted):
+    with Run(interrupted, load_config(interrupted / "conf.yaml")):
+        with pytest.raises(InputError, match=rf"another process is working on {interrupted}"):
+            resume(interrupted)
         train(own_outputs)
     assert len(runs_in(own_outputs)) == 2
-    assert not (run / "metrics.json").exists()
-
-
-def test_a_run_that_goes_on_for_more_epochs_has_no_scores_until_it_ends(own_outputs, monkeypatch):
-    run, _ = train(own_outputs)
-    module = load_script("main")
-
-    def line(row, *arguments, **options):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(module.report, "epoch_line", line)
-        module.main(["train", "--resume", str(run), "--set", "training.epochs=4"])
-    assert not (run / "metrics.json").exists()
-    _, metrics = train([*own_outputs, "training.epochs=4"])
-    assert runs_in(own_outputs) == [run]
-    assert metrics["validation"]["epoch"] <= 4
-    assert len((run / "history.csv").read_text().splitlines()) == 5
+    assert not (interrupted / "metrics.json").exists()
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +191,7 @@ def run_script(name: str, arguments: list[str], log: Path, limit: int | None = N
     if limit is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    training_run.write_report = stub_report
     with contextlib.chdir(PROJECT_ROOT), log.open("a") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -241,7 +256,7 @@ def test_extraction_stopped_at_random_moments_ends_with_the_same_bits(
     reference = starter(run_script, *arguments(whole))
     reference.join(TIMEOUT)
     assert reference.exitcode == 0
-    expected = [read_vectors(whole / name, made_by="") for name in names]
+    expected = [read_vectors(whole / name) for name in names]
 
     def kept() -> int:
         if (cut / names[-1]).exists():
@@ -263,7 +278,7 @@ def test_extraction_stopped_at_random_moments_ends_with_the_same_bits(
     # A run that was killed when all was written has not yet removed its journal.
     assert {path.name for path in cut.iterdir()} - {f"{names[0]}.partial"} == set(names)
     for name, theirs in zip(names, expected, strict=True):
-        ours = read_vectors(cut / name, made_by="")
+        ours = read_vectors(cut / name)
         np.testing.assert_array_equal(ours.vectors, theirs.vectors)
         assert (ours.keys, ours.failed) == (theirs.keys, theirs.failed)
         assert ours.fixed_attributes == theirs.fixed_attributes
@@ -275,13 +290,13 @@ def outcome(run: Path) -> dict:
     metrics["validation"].pop("seconds")
     with (run / "history.csv").open(newline="") as file:
         history = [{**row, "seconds": None} for row in csv.DictReader(file)]
-    best = load_checkpoint(run / "checkpoint_best.pt")["model"]
+    best = load_checkpoint(run / "checkpoint_best.safetensors").weights
     return {
         "metrics": metrics,
         "history": history,
         "best": {name: tensor.tolist() for name, tensor in best.items()},
         # The report comes when the run is finished, and can be written again.
-        "files": sorted({path.name for path in run.iterdir()} - {"report.html", "plots"}),
+        "files": sorted({path.name for path in run.iterdir()} - {"report.html", "plots", ".lock"}),
         **{name: (run / name).read_bytes() for name in ("test.output.csv", "test.ranks.csv")},
     }
 
@@ -312,15 +327,10 @@ def test_training_stopped_at_random_moments_ends_with_the_same_bits(
         assert outcome(run) == outcome(whole)
 
 
-def narrow(module, small_demo: Path) -> RunData:
+def narrow(small_demo: Path) -> RunData:
     """The small demo set with but a few numbers per vector, that training takes no time."""
     config = load_config(DEMO_CONFIG, settings_for(small_demo))
-    data = module.load_data(
-        config,
-        module.PLANS["clotho"],
-        device=torch.device("cpu"),
-        summary=terminal.Summary(),
-    )
+    data = load_data(config, PLANS[CLOTHO], device=torch.device("cpu"), summary=terminal.Summary())
 
     def cut(file: VectorFile, width: int) -> VectorFile:
         return replace(file, vectors=np.ascontiguousarray(file.vectors[:, :width]))
@@ -333,7 +343,7 @@ def narrow(module, small_demo: Path) -> RunData:
         tags=cut(replace(data.inputs.tags, ids=data.inputs.tags.ids[:16]), 8),
     )
     parts = {
-        name: LoadedSplit(part.split, load_pairs(part.split, inputs, tag_embedding, data.device))
+        name: LoadedSplit(part.split, load_pairs(part.split, inputs, data.device))
         for name, part in vars(data).items()
         if isinstance(part, LoadedSplit)
     }
@@ -342,7 +352,7 @@ def narrow(module, small_demo: Path) -> RunData:
 
 def train_narrow(module, data: RunData, small_demo: Path, outputs: Path) -> int:
     """Train as a command does, but for reading the data and reporting when all is done."""
-    module.load_data = lambda *_, **__: data
+    run_data.load_data = lambda *_, **__: data
     training_run.write_report = lambda *_, **__: None
     settings = settings_for(small_demo, outputs=outputs)
     return terminal.run(lambda: module.main(options(settings)))
@@ -357,13 +367,13 @@ def check_runs(outputs: Path, whole: dict) -> int:
 
 
 def strike_training_everywhere(small_demo: Path, tmp_path: Path, kind: str, log: Path) -> None:
-    """Kill training, or fill its disk, at each file operation; the same command goes on."""
+    """Kill training, or fill its disk, at each file operation; the same command resumes."""
     torch.set_num_threads(1)  # as a fork has none of the others
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     module = load_script("main")
-    data = narrow(module, small_demo)
+    data = narrow(small_demo)
     train_into = partial(train_narrow, module, data, small_demo)
     assert train_into(tmp_path / "whole") == 0  # here, so that its late imports are for all forks
     (run,) = (tmp_path / "whole/demo").iterdir()
@@ -373,8 +383,8 @@ def strike_training_everywhere(small_demo: Path, tmp_path: Path, kind: str, log:
     numbers = []
     for number in strike(lambda: train_into(cut), cut):
         numbers.append(number)
-        for path in cut.glob("demo/*/*"):  # whatever stands under its name is whole
-            if path.suffix == ".pt":
+        for path in cut.glob("demo/*/*"):  # every file under its own name is complete
+            if path.suffix == ".safetensors":
                 load_checkpoint(path)
             if path.name == "metrics.json":
                 outcome(path.parent)
@@ -389,7 +399,7 @@ def strike_training_everywhere(small_demo: Path, tmp_path: Path, kind: str, log:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["kill", "full disk"])
-def test_training_struck_at_each_file_operation_goes_on_to_the_same_end(
+def test_training_struck_at_each_file_operation_resumes_to_the_same_end(
     small_demo, tmp_path, starter, kind
 ):
     log = tmp_path / "log"
@@ -430,7 +440,7 @@ FULL = {  # what is run, and the size beyond which no file may grow
 
 @pytest.mark.slow
 @pytest.mark.parametrize("what", FULL)
-def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(
+def test_on_a_full_disk_it_is_one_error_and_resumes_when_there_is_room(
     small_demo, tmp_path, starter, what
 ):
     script, limit = FULL[what]
@@ -461,13 +471,13 @@ def test_on_a_full_disk_it_says_so_and_goes_on_when_there_is_room(
     assert not list(out.rglob("*.tmp"))
     whole = contents(out)
     for name, content in half.items():
-        if not name.endswith((".tmp", "unfinished.json", "log.txt", "conf.yaml", ".pt")):
+        if not name.endswith((".tmp", "unfinished.json", "log.txt", "conf.yaml", ".safetensors")):
             assert whole[name] == content
     if what.startswith("journal"):
         assert "; 0 were up to date" not in printed
     if script == "04_sentence_embeddings":
         ours, theirs = (
-            read_vectors(folder / FILES["caption_embeddings"], made_by="")
+            read_vectors(folder / FILES["caption_embeddings"])
             for folder in (out, small_demo / "processed")
         )
         np.testing.assert_allclose(ours.vectors, theirs.vectors, atol=1e-6)

@@ -134,7 +134,7 @@ def test_each_is_processed_or_reported_and_the_rest_is_processed(unlucky, capsys
     for name, reason in inside.items():
         assert BAD_INSIDE[kinds[name]][1] in reason, kinds[name]
     assert reasons(folder, "01_preprocess") == reported
-    logits = read_vectors(folder / "processed/audio_logits_passt.hdf5", made_by="")
+    logits = read_vectors(folder / "processed/audio_logits_passt.hdf5")
     everything = {f"{p.parent.name}/{p.name}" for p in (folder / "clotho").glob("*/*.wav")}
     assert set(logits.ids) == everything - reported.keys() - inside.keys()
     assert {kinds[name] for name in logits.ids if name in kinds} == set(ODD)

@@ -4,13 +4,15 @@ import pytest
 import torch
 
 from tests.checkpoints.test_model_folder import make_model, write
-from tests.support import load_script, options, settings_for
+from tests.support import load_script
 from utils.checkpoints import exporting
+from utils.checkpoints.checkpoint import load_checkpoint
 from utils.checkpoints.model_folder import load_exported
 from utils.checkpoints.provenance import TrainedWith
 from utils.datasets.splits import load_captions
 from utils.features.vector_file import read_vectors
 from utils.runtime.errors import InputError
+from utils.settings.config import Model
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path):
@@ -43,8 +45,10 @@ def test_nothing_is_left_of_an_export_that_fails(tmp_path, monkeypatch):
 
 
 def test_a_model_that_is_another_is_not_written(tmp_path):
-    with pytest.raises(ValueError, match=r"audio_norm\.weight is .*\(12,\), not .*\(13,\)"):
-        write(tmp_path / "model", make_model(), audio_size=13)
+    with pytest.raises(
+        InputError, match=r"does not fit its settings:\n  - text_projection\.weight"
+    ):
+        write(tmp_path / "model", make_model(), Model(text_projection=True))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -56,15 +60,12 @@ def test_equal_models_give_equal_folders(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def exported(small_demo, tmp_path_factory):
-    """The folder of an exported model, the run that it came from, and the run's metrics."""
-    outputs = tmp_path_factory.mktemp("export")
-    main = load_script("main")
-    main.main(options(settings_for(small_demo, outputs=outputs)))
-    (run,) = (outputs / "demo").iterdir()
-    checkpoint = run / "checkpoint_best.pt"
-    main.main(["export", "--checkpoint", str(checkpoint), "--output", str(outputs / "model")])
-    return outputs / "model", run
+def exported(trained, tmp_path_factory):
+    """The folder of an exported model, and the run that it came from."""
+    folder = tmp_path_factory.mktemp("export") / "model"
+    main = load_script("main").main
+    main(["export", "--checkpoint", str(trained), "--output", str(folder)])
+    return folder, trained.parent
 
 
 def test_an_exported_run_scores_as_before(exported, small_demo):
@@ -72,7 +73,7 @@ def test_an_exported_run_scores_as_before(exported, small_demo):
     model = load_exported(folder).build()
     processed = small_demo / "processed"
     logits, texts = (
-        read_vectors(processed / f"{name}.hdf5", made_by="")
+        read_vectors(processed / f"{name}.hdf5")
         for name in ("audio_logits_passt", "sentence_embeddings_mpnet")
     )
     used = TrainedWith.of(passt=logits.attributes, sentence_model=texts.attributes)
@@ -97,7 +98,7 @@ def test_an_exported_run_scores_as_before(exported, small_demo):
 
 def test_the_weights_are_those_of_the_checkpoint(exported):
     folder, run = exported
-    state = torch.load(run / "checkpoint_best.pt", weights_only=True)["model"]
+    state = load_checkpoint(run / "checkpoint_best.safetensors").weights
     again = load_exported(folder).state
     assert again.keys() == state.keys()
     assert all(torch.equal(state[name], again[name]) for name in state)
@@ -134,3 +135,10 @@ def test_the_command_refuses_before_it_reads(tmp_path, exported):
         load_script("main").main([*arguments, str(folder)])
     with pytest.raises(InputError, match=r"no checkpoint .*gone\.pt"):
         load_script("main").main([*arguments, str(tmp_path / "new")])
+
+
+def test_a_model_is_exported_as_it_was_trained(trained, tmp_path):
+    arguments = ["export", "--checkpoint", str(trained), "--output", str(tmp_path / "new")]
+    with pytest.raises(InputError, match=r"trained with other settings: model\.ratio_embed1: 0\.1"):
+        load_script("main").main([*arguments, "--set", "model.ratio_embed1=0.1"])
+    assert not (tmp_path / "new").exists()

@@ -7,12 +7,14 @@ import safetensors.torch
 import torch
 
 from models.dual_encoder import DualEncoder
-from utils.checkpoints.exporting import exported_config, write_exported
+from utils.checkpoints.exporting import export_model
 from utils.checkpoints.model_folder import load_exported
 from utils.checkpoints.provenance import TrainedWith
+from utils.checkpoints.trained_model import TrainedModel
 from utils.datasets.audioset import read_labels
 from utils.runtime.errors import InputError
 from utils.settings.config import Model
+from utils.settings.loading import load_config
 
 PASST = {
     "what": "AudioSet logits of clips, mean over windows",
@@ -42,16 +44,10 @@ def make_model(settings: Model = DEFAULT, *, audio_size: int = 12, text_size: in
     )
 
 
-def write(folder, model, settings: Model = DEFAULT, **changes):
-    config = exported_config(
-        settings,
-        audio_size=12,
-        text_size=8,
-        trained_with=TrainedWith.of(passt=PASST, sentence_model=SENTENCES),
-        trained_on="clotho",
-    )
-    texts = {"tags": read_labels(), "card": "# card\n", "licence": "terms\n"}
-    write_exported(folder, dataclasses.replace(config, **changes), model.state_dict(), **texts)
+def write(folder, model, settings: Model = DEFAULT):
+    config = dataclasses.replace(load_config(), model=settings)
+    used = TrainedWith.of(passt=PASST, sentence_model=SENTENCES)
+    export_model(folder, TrainedModel(model, config, folder, used, "clotho"), card="# card\n")
 
 
 @pytest.fixture
@@ -150,7 +146,7 @@ def test_an_added_file_is_refused_but_not_what_systems_leave(folder):
 
 def test_another_folder_is_no_model(tmp_path):
     for folder in (tmp_path, tmp_path / "gone"):
-        with pytest.raises(InputError, match=r"is no model folder: it has no SHA256SUMS"):
+        with pytest.raises(InputError, match=r"is not a model folder: it has no SHA256SUMS"):
             load_exported(folder)
 
 
@@ -158,23 +154,23 @@ def test_another_folder_is_no_model(tmp_path):
 def test_sums_can_name_nothing_outside_the_folder(folder, name):
     with (folder / "SHA256SUMS").open("a") as file:
         file.write(f"{'0' * 64}  {name}\n")
-    with pytest.raises(InputError, match=r"SHA256SUMS, line 7: .* is no sum and file name"):
+    with pytest.raises(InputError, match=r"SHA256SUMS, line 7: .* is not a sum and a file name"):
         load_exported(folder)
 
 
 @pytest.mark.parametrize("found", [2, 0, "1", None, True])
 def test_another_version_is_refused(folder, found):
     change_config(folder, format=found)
-    expected = "should be a valid integer" if found is True else rf"of format {found!r}, and this"
-    with pytest.raises(InputError, match=expected):
+    with pytest.raises(InputError, match=rf"of format {found!r}, and this"):
         load_exported(folder)
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"audio_size": "many"}, r"audio_size: 'many' should be a valid integer"),
-        ({"extra": 1}, r"extra: unknown key"),
+        ({"audio_size": "many"}, "audio_size: 'many' should be a valid integer"),
+        ({"audio_size": 0}, "audio_size: 0 should be greater than or equal to 1"),
+        ({"extra": 1, "passt": {"x": 1}}, r"(?s)passt\.x: unknown key.*extra: unknown key"),
         ({"model": {"audio_features": "logits"}}, "a setting is missing"),
         (
             {"audio_size": 13},
@@ -211,7 +207,7 @@ def test_weights_that_do_not_fit_are_refused(folder):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("model.safetensors", b"\x80\x04junk", r"model\.safetensors is no safetensors file"),
+        ("model.safetensors", b"\x80\x04junk", r"model\.safetensors is not a safetensors file"),
         ("config.json", b"{", r"config\.json is not valid JSON"),
         ("audioset_tags.json", b'["Speech"]', r"is not a list of 527 names"),
         ("audioset_tags.json", b"3", r"is not a list of 527 names"),

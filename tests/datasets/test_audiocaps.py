@@ -13,6 +13,7 @@ from utils.datasets import audiocaps, splits
 from utils.demo import scenes
 from utils.features.vector_file import read_vectors
 from utils.runs.run_folder import Run
+from utils.runtime import terminal
 from utils.runtime.errors import InputError
 
 HEADER = "audiocap_id,youtube_id,start_time,caption\n"
@@ -161,10 +162,10 @@ def test_pretraining_trains_on_audiocaps_and_never_sees_clothos_test_split(
     module = load_script("main")
     parts = []
     monkeypatch.setattr(
-        "utils.runs.training_run.fit_and_score", lambda c, data, *_: parts.append(data) or {}
+        "utils.runs.training_run.fit_and_score", lambda _, data, *__: parts.append(data) or {}
     )
-    monkeypatch.setattr(module.terminal.Summary, "finish", lambda *_: None)
-    monkeypatch.setattr(module.Run, "new", lambda config, **_: module.Run(tmp_path))
+    monkeypatch.setattr(terminal.Summary, "finish", lambda *_: None)
+    monkeypatch.setattr(Run, "new", lambda config, **_: Run(tmp_path, config))
     module.main(["train-audiocaps", *options(settings)])
     (data,) = parts
     assert len(data.training.split.captions) == 23
@@ -179,13 +180,13 @@ def test_training_starts_from_the_pretrained_weights(pretrained, tmp_path, monke
     module = load_script("main")
     models = []
     monkeypatch.setattr(
-        "utils.runs.training_run.fit_and_score", lambda c, d, t, r: models.append(t.model) or {}
+        "utils.runs.training_run.fit_and_score", lambda r, d, t: models.append(t.model) or {}
     )
-    monkeypatch.setattr(module.terminal.Summary, "finish", lambda *_: None)
-    start = f"training.init_checkpoint={Run(run).checkpoint_best}"
+    monkeypatch.setattr(terminal.Summary, "finish", lambda *_: None)
+    start = f"training.init_checkpoint={run / 'checkpoint_best.safetensors'}"
     changed = ["model.ratio_embed1=0.5", f"output_path={tmp_path}"]
     module.main(options([*settings, *changed, start]))
-    best = load_checkpoint(Run(run).checkpoint_best)["model"]
+    best = load_checkpoint(run / "checkpoint_best.safetensors").weights
     for name, weights in models[0].named_parameters():
         assert (weights == best[name]).all()
     assert models[0].ratio == 0.5
@@ -208,7 +209,7 @@ def test_pretraining_can_be_resumed_and_its_splits_scored(pretrained, tmp_path, 
     )
     assert len((copied / "history.csv").read_text().splitlines()) == 4
     capsys.readouterr()
-    checkpoint = str(Run(run).checkpoint_best)
+    checkpoint = str(run / "checkpoint_best.safetensors")
     main(["evaluate", "--checkpoint", checkpoint, "--subset", "audiocaps", "--split", "val"])
     assert "scored 15 captions of 3 clips (val)" in capsys.readouterr().out
     main(["evaluate", "--checkpoint", checkpoint])
@@ -220,7 +221,7 @@ def test_pretraining_can_be_resumed_and_its_splits_scored(pretrained, tmp_path, 
 def test_vectors_of_another_passt_are_refused(pretrained, tmp_path):
     settings, _ = pretrained
     logits = next(s for s in settings if s.startswith("audiocaps.input")).partition("=")[2]
-    file = read_vectors(Path(logits) / "audio_logits_passt.hdf5", made_by="")
+    file = read_vectors(Path(logits) / "audio_logits_passt.hdf5")
     assert set(file.fixed_attributes) >= {"weights_sha256", "model"}
     other = tmp_path / "other.hdf5"
     shutil.copy(file.path, other)

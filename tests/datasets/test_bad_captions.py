@@ -184,7 +184,7 @@ def test_texts_stay_verbatim_from_the_csv_to_the_results(small_demo, tmp_path):
 
     table = json.loads((tmp_path / "processed/evaluation_captions.json").read_text())
     assert list(table["original"].values()) == captions
-    file = read_vectors(tmp_path / "processed/sentence_embeddings_mpnet.hdf5", made_by="")
+    file = read_vectors(tmp_path / "processed/sentence_embeddings_mpnet.hdf5")
     texts = dict(zip(file.ids, file.columns["texts"], strict=True))
     assert [texts[f"evaluation/{cid}"] for cid in table["cid"].values()] == captions
     assert np.isfinite(file.vectors).all()

@@ -5,8 +5,10 @@ import pandas as pd
 import pytest
 
 from utils.datasets import splits
+from utils.datasets.corpus import CLOTHO, corpus
 from utils.demo.scenes import write_demo_set
 from utils.runtime.errors import InputError
+from utils.settings.loading import load_config
 
 COLUMNS = ["cid", "fid", "fname", "original", "caption", "tokens"]
 
@@ -74,9 +76,13 @@ def test_split_without_captions_is_empty(tmp_path):
     assert split.clip_of_caption.shape == split.cids.shape == (0,)
 
 
+def load(folder, split):
+    return corpus(load_config(overrides=[f"train_data.input_path={folder}"]), CLOTHO).load(split)
+
+
 def test_missing_captions_name_the_script(tmp_path):
-    with pytest.raises(InputError, match=r"no .*evaluation_captions\.json\. Run scripts/01_prep"):
-        splits.load_captions(tmp_path, "evaluation")
+    with pytest.raises(InputError, match=r"no .*evaluation_captions\.json: .* Run scripts/01_prep"):
+        load(tmp_path, "evaluation")
 
 
 @pytest.mark.parametrize(
@@ -103,9 +109,9 @@ def test_missing_captions_name_the_script(tmp_path):
             (lambda t, name=name: t["fname"].update({"3": name}), "must be the name of a file")
             for name in ("../../etc/x.wav", "/x.wav", "a\\b.wav", "..", "", "x\0.wav")
         ),
-        (lambda t: t["cid"].update({"1": 1}), "cid 1 stands for two captions"),
-        (lambda t: t["fname"].update({"0": "c.wav"}), "fid 7 stands for two clips"),
-        (lambda t: t["fid"].update({"0": 8}), r"fname 'b\.wav' stands for two clips"),
+        (lambda t: t["cid"].update({"1": 1}), "two captions have the cid 1"),
+        (lambda t: t["fname"].update({"0": "c.wav"}), "two clips have the fid 7"),
+        (lambda t: t["fid"].update({"0": 8}), r"two clips have the fname 'b\.wav'"),
     ],
 )
 def test_malformed_captions_are_refused(tmp_path, change, message):
@@ -114,7 +120,7 @@ def test_malformed_captions_are_refused(tmp_path, change, message):
     change(table)
     (tmp_path / "development_captions.json").write_text(json.dumps(table))
     with pytest.raises(InputError, match=message) as error:
-        splits.load_captions(tmp_path, "development")
+        load(tmp_path, "development")
     assert "development_captions.json" in str(error.value)
     assert "Run scripts/01_preprocess.py" in str(error.value)
 

@@ -12,7 +12,6 @@ import soundfile
 from tests.support import load_script, options, settings_for
 from utils.datasets import task6b
 from utils.evaluation import result_tables
-from utils.runs.run_folder import Run
 from utils.runtime.errors import InputError
 from utils.settings.loading import load_config
 
@@ -203,7 +202,7 @@ def test_the_whole_path_to_a_submission(small_demo, tmp_path, capsys):
     main = load_script("main").main
     main(options(settings))
     (run,) = (tmp_path / "outputs/demo").iterdir()
-    arguments = ["submit", "--checkpoint", str(Run(run).checkpoint_best)]
+    arguments = ["submit", "--checkpoint", str(run / "checkpoint_best.safetensors")]
     with pytest.raises(InputError, match=r"03_audio_features\.py --subset task6b"):
         main(arguments)
     load_script("02_preprocess_evaluation_set_task6b").main(options(settings))

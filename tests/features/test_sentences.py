@@ -46,7 +46,7 @@ def test_a_vector_does_not_depend_on_what_else_is_missing(tmp_path, monkeypatch)
             config=config,
             summary=terminal.Summary(),
         )
-        return read_vectors(path, made_by="")
+        return read_vectors(path)
 
     whole = embedded(tmp_path / "whole.hdf5")
     assert len(set(whole.vectors[:, 1])) > 1

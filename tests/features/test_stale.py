@@ -82,12 +82,14 @@ def test_other_weights(demo, capsys):
     run("03_audio_features", settings)
     assert "tagged 50 clips" in capsys.readouterr().out
     # A model requires the weights that it was trained with.
-    checkpoint = str(model / "checkpoint_best.pt")
+    checkpoint = str(model / "checkpoint_best.safetensors")
     with pytest.raises(
-        InputError, match=r"processed does not go with the model .*best\.pt:\n.*PaSST"
+        InputError, match=r"processed does not go with the model .*best\.safetensors:\n.*PaSST"
     ):
         load_script("main").main(["evaluate", "--checkpoint", checkpoint, *options(settings)])
-    with pytest.raises(InputError, match=r"passt\.weights name does not go with the model"):
+    with pytest.raises(
+        InputError, match=r"passt or sentence_model in the settings does not go with"
+    ):
         searched = ["--audio", str(demo / "clotho"), "--model", str(model), "rain"]
         load_script("07_search").main([*searched, *options(settings)])
     with pytest.raises(InputError, match=r"processed does not go with the model"):

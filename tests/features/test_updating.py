@@ -47,7 +47,7 @@ def update(tmp_path):
 
 def test_rows_are_cut_into_their_files(update):
     assert update(["x", "y"], ["1", "22"]).computed == 2
-    first, second = (read_vectors(path, made_by="") for path in update.paths)
+    first, second = (read_vectors(path) for path in update.paths)
     np.testing.assert_array_equal(first.vectors, [[1], [2]])
     np.testing.assert_array_equal(second.vectors, [[2, 3], [3, 4]])
     assert sorted(p.name for p in update.paths[0].parent.iterdir()) == ["a.hdf5", "b.hdf5"]
@@ -65,9 +65,7 @@ def test_only_new_and_changed_rows_are_computed(update):
     update.computed.clear()
     assert update(["y", "z", "x"], ["22", "333", "changed"]).computed == 2
     assert update.computed == ["z", "x"]
-    np.testing.assert_array_equal(
-        read_vectors(update.paths[0], made_by="").vectors, [[2], [3], [7]]
-    )
+    np.testing.assert_array_equal(read_vectors(update.paths[0]).vectors, [[2], [3], [7]])
 
 
 def test_another_model_computes_everything_again(update):
@@ -90,9 +88,7 @@ def test_an_interrupted_extraction_resumes(update):
     update.stop_after = None
     assert update(["x", "y", "z"], ["1", "22", "333"]).computed == 1
     assert update.computed == ["x", "y", "z"]
-    np.testing.assert_array_equal(
-        read_vectors(update.paths[0], made_by="").vectors, [[1], [2], [3]]
-    )
+    np.testing.assert_array_equal(read_vectors(update.paths[0]).vectors, [[1], [2], [3]])
 
 
 def test_rows_that_cannot_be_computed_are_left_out_and_not_tried_again(update):
@@ -100,7 +96,7 @@ def test_rows_that_cannot_be_computed_are_left_out_and_not_tried_again(update):
     first = update(["x", "y", "z"], ["1", "22", ""], unusable={"z": "is a folder"})
     assert (first.computed, first.written) == (1, True)
     assert first.failed == {"x": "is odd", "z": "is a folder"}
-    file = read_vectors(update.paths[1], made_by="")
+    file = read_vectors(update.paths[1])
     assert (file.ids, file.failed_ids) == (["y"], first.failed)
     np.testing.assert_array_equal(file.vectors, [[3, 4]])
     again = update(["x", "y", "z"], ["1", "22", ""], unusable={"z": "is a folder"})
@@ -115,7 +111,7 @@ def test_what_was_fixed_is_computed(update):
     assert (fixed.computed, fixed.failed) == (1, {"x": "is odd"})  # tried again, without success
     update.odd = set()
     assert update(["x", "y", "z"], ["fixed", "22", "333"]).failed == {}
-    file = read_vectors(update.paths[0], made_by="")
+    file = read_vectors(update.paths[0])
     assert (file.ids, file.failed) == (["x", "y", "z"], {})
 
 

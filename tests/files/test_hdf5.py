@@ -74,7 +74,7 @@ def test_vectors_that_are_not_in_the_file_are_refused_before_they_are_read(folde
             file.create_dataset("ids", data=["a", "b", "c"], dtype=TEXT)
         make(file, folder, "vectors" if layout == "ours" else "1")
     with pytest.raises(InputError, match=rf"cannot read .*x\.hdf5: .*({message})"):
-        read_vectors(path, made_by="s.py")
+        read_vectors(path)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_columns_that_are_not_texts_in_the_file_are_refused(tmp_path, make, mess
         file["vectors"] = ROWS
         make(file)
     with pytest.raises(InputError, match=rf"x\.hdf5: .*{message}"):
-        read_vectors(tmp_path / "x.hdf5", made_by="s.py")
+        read_vectors(tmp_path / "x.hdf5")
 
 
 def test_what_is_in_the_file_is_read(tmp_path):

@@ -5,8 +5,8 @@ import socket
 import pytest
 from huggingface_hub import ModelCard
 
-from utils.checkpoints.checkpoint import save_checkpoint
-from utils.checkpoints.exporting import exported_config
+from utils.checkpoints.checkpoint import Checkpoint, save_checkpoint
+from utils.checkpoints.model_folder import ExportedConfig
 from utils.checkpoints.provenance import TrainedWith
 from utils.runs.model_card import Source, model_card, sources_of
 from utils.settings.config import Model
@@ -28,11 +28,13 @@ DEFAULT = Model()
 
 
 def config_of(model: Model = DEFAULT, passt=None, sentence_model=None):
-    return exported_config(
-        model,
+    used = TrainedWith.of(passt=passt, sentence_model=sentence_model)
+    return ExportedConfig(
         audio_size=527,
         text_size=768,
-        trained_with=TrainedWith.of(passt=passt, sentence_model=sentence_model),
+        model=model,
+        passt=used.passt,
+        sentence_model=used.sentence_model,
         trained_on="clotho",
     )
 
@@ -118,7 +120,7 @@ def test_what_came_before_is_a_source_too(tmp_path):
     settings = [f"training.init_checkpoint={start}", f"train_data.dataset_path={tmp_path}"]
     config = load_config(overrides=[*settings, f"audiocaps.dataset_path={tmp_path / 'synthetic'}"])
     assert sources_of(config, "clotho") == [Source(None), Source("clotho")]
-    save_checkpoint(start, {"trained_on": "audiocaps"})
+    save_checkpoint(start, Checkpoint(load_config(), trained_on="audiocaps"))
     assert sources_of(config, "clotho") == [Source("audiocaps"), Source("clotho")]
     (tmp_path / "synthetic").mkdir()
     (tmp_path / "synthetic/demo_set.json").touch()

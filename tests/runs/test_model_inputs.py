@@ -1,13 +1,18 @@
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from utils.datasets.corpus import CLOTHO, corpus
 from utils.datasets.splits import CaptionSplit, QuerySplit
 from utils.features.vector_file import CAPTIONS, LOGITS, SCENE, row_keys, tags_of, write_vectors
 from utils.runs.model_inputs import read_inputs
+from utils.runtime import terminal
 from utils.runtime.errors import InputError
+from utils.settings.loading import load_config
 
+SENTENCES = "a" * 64
 SPLIT = CaptionSplit(
     split="validation",
     cids=np.array([7, 8, 9]),
@@ -22,7 +27,7 @@ SPLIT = CaptionSplit(
 def files(tmp_path):
     """Small vector files: logits 3, scene 2, text 4 numbers."""
     audio = {"model": "demo", "weights_sha256": "p", "precision": "fp32"}
-    text = {"weights_sha256": "s", "precision": "fp32"}
+    text = {"weights_sha256": SENTENCES, "precision": "fp32"}
     tags = {"what": tags_of("tags"), **text}
     clips = ["validation/a.wav", "validation/b.wav", "evaluation/a.wav"]
     paths = {name: tmp_path / f"{name}.hdf5" for name in ("captions", "logits", "scene", "tags")}
@@ -53,18 +58,18 @@ def files(tmp_path):
     return paths
 
 
-def read(files, **changed):
-    options = {
-        "audio_features": "logits",
-        "audioset_info": "tags",
-        "arch": "demo",
-        "arch_sha256": None,
-        "precision": "auto",
-        "sentence_model_sha256": "s",
-        "audio_script": "scripts/03_audio_features.py",
-        "caption_script": "scripts/04_sentence_embeddings.py",
-    }
-    return read_inputs(**files, **{**options, **changed})
+def read(files, *settings):
+    paths = [
+        f"train_data.{key}={files[name]}"
+        for name, key in (
+            ("captions", "caption_embeddings"),
+            ("logits", "audio_logits"),
+            ("scene", "audio_scene"),
+            ("tags", "tag_embeddings"),
+        )
+    ]
+    config = load_config(overrides=[*paths, f"sentence_model.sha256={SENTENCES}", *settings])
+    return read_inputs(config, corpus(config, CLOTHO), terminal.Summary())
 
 
 def test_rows_are_lined_up_with_clips_and_captions(files):
@@ -77,7 +82,7 @@ def test_rows_are_lined_up_with_clips_and_captions(files):
 
 
 def test_both_features_are_concatenated(files):
-    inputs = read(files, audio_features="both")
+    inputs = read(files, "model.audio_features=both")
     np.testing.assert_array_equal(
         inputs.clip_features(SPLIT), [[3, 4, 5, 102, 103], [0, 1, 2, 100, 101]]
     )
@@ -88,32 +93,38 @@ def test_only_what_is_needed_is_read(files):
     files["scene"].unlink()
     assert read(files).files == [files["captions"], files["logits"], files["tags"]]
     files["tags"].unlink()
-    inputs = read(files, audioset_info="none")
+    inputs = read(files, "model.audioset_info=none")
     assert inputs.tag_table() is None
     assert inputs.clip_logits(SPLIT) is None
     with pytest.raises(InputError, match=r"scene\.hdf5.*03_audio_features"):
-        read(files, audio_features="scene", audioset_info="none")
+        read(files, "model.audio_features=scene", "model.audioset_info=none")
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"arch": "passt_20sec"}, r"logits\.hdf5 does not fit.*03_audio_features"),
-        ({"arch_sha256": "x"}, r"logits\.hdf5 .* weights_sha256 is 'p', .*03_audio_features"),
-        ({"sentence_model_sha256": "x"}, r"captions\.hdf5 does not fit.*04_sentence"),
+        ("passt.arch=passt_20sec", r"logits\.hdf5 does not fit.*03_audio_features"),
         (
-            {"precision": "bf16"},
-            r"logits\.hdf5 .* precision is 'fp32', the settings ask for 'bf16'",
+            f"passt.weights={__file__}",
+            r"logits\.hdf5 .* weights_sha256 is 'p', .*03_audio_features",
         ),
+        (f"sentence_model.sha256={'b' * 64}", r"captions\.hdf5 does not fit.*04_sentence"),
+        (
+            "model.audioset_info=sent_tags",
+            r"tags\.hdf5 .* \(tags\)'.*\(sent_tags\).*06_audio",
+        ),
+        ("precision=bf16", r"logits\.hdf5 .* precision is 'fp32', the settings ask for 'bf16'"),
     ],
 )
 def test_files_of_other_models_are_refused(files, changed, message):
     with pytest.raises(InputError, match=message):
-        read(files, **changed)
+        read(files, changed)
 
 
-def test_vectors_of_other_sound_files_are_refused(files):
-    inputs = read(files, precision="fp32", arch_sha256="p")
+def test_vectors_of_other_sound_files_and_captions_are_refused(files):
+    inputs = read(files, "precision=fp32")
+    with pytest.raises(InputError, match=r"other texts for 1 of 3 .*'validation/8'.* Run .*04_sen"):
+        inputs.sentences(replace(SPLIT, captions=["rain", "a cat", "rain again"]))
     inputs.clip_features(replace(SPLIT, clip_sources=["2", "1"]))
     with pytest.raises(InputError, match=r"other sources for 1 of 2 .*b\.wav.* Run .*03_audio"):
         inputs.clip_features(replace(SPLIT, clip_sources=["9", "1"]))
@@ -150,7 +161,7 @@ def test_logits_and_scene_of_different_weights_are_refused(files):
         attributes={"what": SCENE, "model": "demo", "weights_sha256": "q"},
     )
     with pytest.raises(InputError, match="different PaSST weights"):
-        read(files, audio_features="both")
+        read(files, "model.audio_features=both")
 
 
 def test_tags_of_another_dimension_are_refused(files):
@@ -158,28 +169,25 @@ def test_tags_of_another_dimension_are_refused(files):
         files["tags"],
         ["0"],
         np.ones((1, 5)),
-        attributes={"what": tags_of("tags"), "weights_sha256": "s"},
+        attributes={"what": tags_of("tags"), "weights_sha256": SENTENCES},
     )
     with pytest.raises(InputError, match=r"vectors of 4 numbers and .* of 5"):
         read(files)
 
 
 def test_logits_of_other_tags_are_refused(files):
-    attributes = {"what": tags_of("tags"), "weights_sha256": "s"}
+    attributes = {"what": tags_of("tags"), "weights_sha256": SENTENCES}
     write_vectors(files["tags"], ["0", "1"], np.ones((2, 4)), attributes=attributes)
     with pytest.raises(InputError, match=r"3 numbers per clip, .* 2 tags"):
         read(files).tag_table()
 
 
 @pytest.mark.parametrize(
-    ("swapped", "message"),
-    [
-        ({"logits": "scene"}, r"scene\.hdf5 does not fit the settings: what is"),
-        ({"captions": "tags"}, r"tags\.hdf5 does not fit the settings: what is"),
-        ({"tags": "captions"}, r"captions\.hdf5 does not fit the settings: what is"),
-    ],
+    ("kind", "other"),
+    [("logits", "scene"), ("scene", "logits"), ("captions", "tags"), ("tags", "captions")],
 )
-def test_one_kind_of_file_is_not_taken_for_another(files, swapped, message):
-    paths = {name: files[swapped.get(name, name)] for name in files}
-    with pytest.raises(InputError, match=message):
-        read(paths)
+def test_one_kind_of_file_is_not_taken_for_another(files, tmp_path, kind, other):
+    copied = tmp_path / "copied.hdf5"
+    shutil.copy(files[other], copied)
+    with pytest.raises(InputError, match=r"copied\.hdf5 does not fit the settings: what is"):
+        read({**files, kind: copied}, "model.audio_features=both")

@@ -2,7 +2,8 @@ import datetime
 
 import pytest
 
-from utils.checkpoints.checkpoint import weights_of
+from tests.support import age
+from utils.checkpoints.provenance import TrainedWith
 from utils.datasets.corpus import AUDIOCAPS, CLOTHO
 from utils.runs import run_folder
 from utils.runs.resuming import unfinished_run
@@ -25,7 +26,8 @@ def configured(folder, *settings):
 def begin(config, *, trained_on=CLOTHO, begun_with=DATA):
     """A run that was interrupted; returns its folder."""
     with Run.new(config, trained_on=trained_on) as run:
-        run.begin(config, {"history": []}, begun_with)
+        run.save_origin(begun_with, TrainedWith())
+        run.save_last({"history": []})
     return run.folder
 
 
@@ -43,7 +45,8 @@ def test_an_interrupted_run_is_found_and_held(config):
     run = unfinished_run(config, trained_on=CLOTHO, begun_with=DATA)
     assert run.folder == folder
     assert found(config) is None
-    with pytest.raises(InputError, match=rf"another process is at work on {folder}"), Run(folder):
+    other = Run(folder, config)
+    with pytest.raises(InputError, match=rf"another process is working on {folder}"), other:
         pass
     run.release()
     assert found(config) == folder
@@ -59,11 +62,13 @@ def test_the_newest_is_found_numbers_counted(config, monkeypatch):
     folders = [begin(config) for _ in range(11)]
     assert folders[-1].name == "2025-01-02_03-04-05_seed7_11"
     assert found(config) == folders[-1]
-    with Run(folders[-1]):
+    with Run(folders[-1], config):
         assert found(config) == folders[-2]
 
 
-@pytest.mark.parametrize("kept", [["log.txt"], ["log.txt", "conf.yaml"]])
+@pytest.mark.parametrize(
+    "kept", [["log.txt"], ["log.txt", "conf.yaml"], ["log.txt", "conf.yaml", "run.json"]]
+)
 def test_one_that_was_killed_before_its_checkpoint_is_found_too(config, kept):
     folder = begin(config)
     for path in folder.iterdir():
@@ -72,13 +77,13 @@ def test_one_that_was_killed_before_its_checkpoint_is_found_too(config, kept):
     assert found(config) == folder
 
 
-def test_a_finished_run_is_never_gone_on_with(config):
+def test_a_finished_run_is_never_resumed(config):
     folder = begin(config)
-    Run(folder).save_metrics({})
+    Run(folder, config).save_metrics({})
     assert found(config) is None
 
 
-def test_one_of_other_settings_kind_or_data_is_passed_over(config, tmp_path):
+def test_one_of_other_settings_kind_or_data_is_skipped(config, tmp_path):
     folder = begin(config)
     for setting in ("seed=1", "seed=70", "training.epochs=3", "training.margin=0.1"):
         assert found(configured(tmp_path, setting)) is None
@@ -92,15 +97,15 @@ def test_one_of_other_settings_kind_or_data_is_passed_over(config, tmp_path):
     assert found(config) == folder
 
 
-@pytest.mark.parametrize("file", ["conf.yaml", "checkpoint_last.pt"])
-def test_one_that_cannot_be_read_is_passed_over(config, file):
+@pytest.mark.parametrize("file", ["conf.yaml", "run.json"])
+def test_one_that_cannot_be_read_is_skipped(config, file):
     folder = begin(config)
     older = begin(config)
     (max(folder, older) / file).write_bytes(b"\0")
     assert found(config) == min(folder, older)
 
 
-def test_other_folders_are_passed_over(config):
+def test_other_folders_are_skipped(config):
     folder = begin(config)
     folder.rename(folder.with_name("mine"))
     (folder.parent / "9999-01-01_00-00-00_seed7").touch()
@@ -108,6 +113,6 @@ def test_other_folders_are_passed_over(config):
     assert found(config) is None
 
 
-def test_a_run_without_a_finished_epoch_has_no_weights():
-    with pytest.raises(InputError, match=r"stopped in its first epoch.*Go on with the run"):
-        weights_of({"trainer": {"history": [], "best_state": {}}})
+def test_one_of_an_older_version_is_resumed_by_name_alone(config):
+    age(begin(config), "last")
+    assert found(config) is None

@@ -1,8 +1,12 @@
 import csv
+import json
 
 import pytest
 
-from utils.runs.run_folder import Run
+from tests.support import age
+from utils.checkpoints.provenance import PasstUsed, TrainedWith
+from utils.datasets.corpus import AUDIOCAPS, CLOTHO
+from utils.runs.run_folder import Run, plan_of
 from utils.runtime.errors import InputError
 from utils.settings.loading import load_config
 
@@ -12,14 +16,19 @@ def config(tmp_path):
     return load_config(overrides=[f"output_path={tmp_path}", "experiment=try", "seed=7"])
 
 
-def test_a_new_run_has_a_folder_of_its_own_and_keeps_its_settings(config, tmp_path):
+def test_a_new_run_has_a_folder_of_its_own_and_writes_down_how_it_begins(config, tmp_path):
     runs = [Run.new(config) for _ in range(3)]
     assert len({run.folder for run in runs}) == 3
+    used = TrainedWith(PasstUsed(model="demo"))
     for run in runs:
-        run.begin(config, {"history": []}, {})
+        run.save_origin({"data": "a"}, used)
         assert run.folder.parent == tmp_path / "try"
         assert "_seed7" in run.folder.name
         assert load_config(run.folder / "conf.yaml") == config
+        origin = json.loads((run.folder / "run.json").read_text())
+        assert origin["trained_on"] == "clotho"
+        assert TrainedWith.from_plain(origin["trained_with"], run.origin) == used
+        assert run.read_begun_with() == origin["begun_with"] == {"data": "a"}
 
 
 def test_an_output_path_that_is_a_file_is_an_error(tmp_path):
@@ -29,11 +38,24 @@ def test_an_output_path_that_is_a_file_is_an_error(tmp_path):
 
 
 def test_only_a_run_with_a_checkpoint_is_resumed(config):
-    run = Run.new(config)
+    run = Run.new(config, trained_on=AUDIOCAPS)
     with pytest.raises(InputError, match="nothing to resume"):
-        Run.existing(run.folder)
-    run.save_last({"history": []}, {})
-    assert Run.existing(run.folder).folder == run.folder
+        plan_of(run.folder)
+    run.save_origin({}, TrainedWith())
+    run.save_last({"history": []})
+    assert plan_of(run.folder) == AUDIOCAPS
+    age(run.folder, "last")
+    assert plan_of(run.folder) == AUDIOCAPS
+
+
+@pytest.mark.parametrize("content", [[], {"begun_with": {}}, {"trained_on": CLOTHO}])
+def test_a_damaged_run_json_is_refused(config, content):
+    run = Run.new(config)
+    run.origin.write_text(json.dumps(content))
+    run.save_last({})
+    for read in (run.read_begun_with, lambda: plan_of(run.folder)):
+        with pytest.raises(InputError, match=r"run\.json does not say what the run began with"):
+            read()
 
 
 def test_the_history_is_a_table(config):

@@ -6,11 +6,13 @@ import pytest
 import torch
 
 from models.dual_encoder import DualEncoder
+from utils.datasets.corpus import CLOTHO, corpus
 from utils.datasets.splits import QuerySplit
 from utils.evaluation.score_text import score_queries
 from utils.features.vector_file import VectorFile
 from utils.runs.model_inputs import Inputs
-from utils.runs.scorer import Scorer, load_split_to_score
+from utils.runs.plans import load_split_to_score
+from utils.runs.scorer import Scorer
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
 from utils.settings.loading import load_config
@@ -39,7 +41,7 @@ def test_queries_of_another_set_are_refused():
 
 
 def test_clips_are_found_by_their_score():
-    """Each audio feature stands for a direction of the text space."""
+    """Each audio feature is a direction of the text space."""
     clips = QuerySplit(
         split="test",
         cids=np.empty(0, int),
@@ -55,12 +57,9 @@ def test_clips_are_found_by_their_score():
     inputs = Inputs(
         captions=VectorFile(Path("text.hdf5"), [], np.empty((0, 3), np.float32)),
         projected=(VectorFile(Path("audio.hdf5"), ids, features),),
-        logits=None,
-        tags=None,
-        audio_script="script 03",
-        caption_script="script 04",
+        of=corpus(load_config(), CLOTHO),
     )
-    scorer = Scorer(model, inputs, load_config(), "clotho")
+    scorer = Scorer(model, inputs, load_config())
     queries = np.array([[-1, 0, 1], [1, 0, -1]], np.float32)
     assert scorer.scores(clips, torch.from_numpy(queries)).shape == (2, 3)
     assert scorer.find(clips, queries) == [

@@ -21,7 +21,7 @@ def test_the_shipped_recipe_is_valid_and_shares_what_questions_share():
     configs = sweep.configs()
     # The settings of the paper are the first, or the second, of all four questions.
     assert len(configs) == 2 * (combinations - 3)
-    assert len({sweep.run_folder(config) for config in configs}) == len(configs)
+    assert len({sweep.run(config).folder for config in configs}) == len(configs)
     assert {config.seed for config in configs} == {1, 2}
 
 
@@ -83,9 +83,9 @@ def test_a_sweep_without_a_question_or_with_a_seed_twice_is_refused(tmp_path):
     main = load_script("main").main
     with pytest.raises(InputError, match="nothing to compare"):
         main(["sweep"])
-    with pytest.raises(InputError, match="a seed stands there twice"):
+    with pytest.raises(InputError, match="a seed occurs twice"):
         main(["sweep", "--vary", "training.margin=1,2", "--seeds", "1", "1"])
-    with pytest.raises(InputError, match="resumed as it was begun"):
+    with pytest.raises(InputError, match="resumed as it began"):
         main(["sweep", "--resume", str(tmp_path), "--vary", "training.margin=1,2"])
     with pytest.raises(InputError, match=r"holds no sweep\.yaml"):
         main(["sweep", "--resume", str(tmp_path)])

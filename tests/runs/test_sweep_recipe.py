@@ -29,18 +29,21 @@ def test_one_key_is_varied_once():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([], "no questions"),
-        (["x"], "question 1: 'x' is no mapping"),
-        ([{"question": "a", "vary": {"k": []}}], r"question 1: k is \[\], and must be a list"),
-        ([{"question": "a", "vary": {"k": [1, 1]}}], r"k has a value twice: \[1, 1\]"),
-        ([{"question": " ", "vary": {"k": [1]}}], "question is ' ', and must be a text"),
-        ([{"question": "a"}], "vary is None"),
-        ([{"question": "a", "vary": {"k": [1]}, "sett": 1}], "unknown key 'sett'"),
-        ([{"question": "a", "vary": {"k": [1]}, "set": 1}], "set is 1, and must be a mapping"),
-        (
-            [{"question": "a", "vary": {"k": [i]}} for i in (1, 2)],
-            "question 2: 'a' is asked already",
-        ),
+        ([], "at least 1 item"),
+        (["x"], "#1: .*dictionary"),
+        ([{"question": "a", "vary": {"k": []}}], r"#1\.vary\.k: .*at least 1 item"),
+        ([{"question": "a", "vary": {"k": 1}}], r"#1\.vary\.k: .*list"),
+        ([{"question": "a", "vary": {"k": [[2]]}}], r"#1\.vary\.k\.#1: \[2\] is not a number, a"),
+        ([{"question": "a", "vary": {"k": [1, 1]}}], r"k: a value occurs twice in \[1, 1\]"),
+        ([{"question": "a", "vary": {"seed": [1]}}], "the seed is not varied or set here"),
+        ([{"question": "a", "vary": {"a=b": [1]}}], "'a=b' is not a key"),
+        ([{"question": " ", "vary": {"k": [1]}}], "question: ' ' must be a printable text"),
+        ([{"question": "a"}], r"#1\.vary: "),
+        ([{"question": "a", "vary": {"k": [1]}, "sett": 1}], r"#1\.sett: "),
+        ([{"question": "a", "vary": {"k": [1]}, "set": 1}], r"#1\.set: .*dictionary"),
+        ([{"question": "a", "vary": {"k": [1]}, "set": {"k": 2}}], "#1: varied and set: k"),
+        ([{"question": "a", "vary": {"k": list(range(10_001))}}], "#1: 10001 combinations"),
+        ([{"question": "a", "vary": {"k": [i]}} for i in (1, 2)], "a question is asked twice"),
     ],
 )
 def test_recipes_of_another_form_are_refused(content, message):

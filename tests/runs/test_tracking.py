@@ -20,7 +20,7 @@ def test_off_means_not_even_imported(tmp_path):
     program = (
         "import sys, main\n"
         "from pathlib import Path\n"
-        "from utils.settings.config import load_config\n"
+        "from utils.settings.loading import load_config\n"
         "from utils.runs.tracking import Tracker\n"
         "with Tracker(load_config(), Path('.')) as tracker:\n"
         "    tracker.log({'epoch': 1}); tracker.summarise({})\n"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from utils.datasets.corpus import CLOTHO
+from utils.datasets.corpus import CLOTHO, corpus
 from utils.datasets.splits import CaptionSplit
 from utils.evaluation.evaluate import LoadedSplit
 from utils.features.pairs import Pairs
@@ -51,7 +51,7 @@ DATA = RunData(
     training=part("development"),
     validation=part("validation"),
     test=part("evaluation"),
-    inputs=Inputs(file(TEXT), (file(AUDIO),), None, None, "script 03", "script 04"),
+    inputs=Inputs(corpus(load_config(), CLOTHO), file(TEXT), (file(AUDIO),)),
 )
 
 
@@ -95,8 +95,7 @@ def test_a_run_is_scored_where_there_is_a_test_split(tmp_path, capsys, with_test
     data = DATA if with_test else replace(DATA, test=None)
     settings = ["training.epochs=2", "training.device=cpu", "model.audioset_info=none"]
     config = load_config(overrides=[f"output_path={tmp_path}", "experiment=try", *settings])
-    trainer = make_trainer(config, data)
-    train_run(config, data, trainer, trained_on=CLOTHO, summary=terminal.Summary())
+    train_run(config, data, trained_on=CLOTHO, summary=terminal.Summary())
     (run,) = (tmp_path / "try").iterdir()
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["data"]["training"]["clips"] == CLIPS

@@ -170,7 +170,7 @@ def tagged(demo, tmp_path_factory):
 def assert_same_vectors(folder, expected):
     assert sorted(p.name for p in folder.iterdir()) == sorted(p.name for p in expected.iterdir())
     for path in expected.iterdir():
-        ours, theirs = (read_vectors(p, made_by="") for p in (folder / path.name, path))
+        ours, theirs = (read_vectors(p) for p in (folder / path.name, path))
         np.testing.assert_array_equal(ours.vectors, theirs.vectors)
         assert (ours.keys, ours.failed) == (theirs.keys, theirs.failed)
         assert ours.fixed_attributes == theirs.fixed_attributes

@@ -10,9 +10,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import safetensors
 import safetensors.torch
@@ -21,11 +21,17 @@ from pydantic import Field
 from torch import Tensor
 
 from models.dual_encoder import DualEncoder
-from utils.checkpoints.provenance import PasstUsed, SentenceModelUsed, TrainedWith
+from utils.checkpoints.provenance import (
+    NO_OTHER_KEYS,
+    PasstUsed,
+    SentenceModelUsed,
+    TrainedWith,
+    parse_plain,
+)
 from utils.datasets.audioset import NUM_TAGS
+from utils.files.reading import read_bytes
 from utils.runtime.errors import InputError, shorten
 from utils.settings.config import Integer, Model
-from utils.settings.loading import validated
 
 FORMAT = 1
 WEIGHTS, TAG_TABLE = "model.safetensors", "tag_table.safetensors"
@@ -34,17 +40,19 @@ SUMS = "SHA256SUMS"
 _SUM_LINE = re.compile(r"([0-9a-f]{64})  ([\w-][\w.-]*)")  # no path can lead out of the folder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ExportedConfig:
     """What config.json holds."""
 
+    __pydantic_config__: ClassVar = NO_OTHER_KEYS
+
     format: Integer = FORMAT
-    audio_size: Annotated[Integer, Field(ge=1)] = 1
-    text_size: Annotated[Integer, Field(ge=1)] = 1
-    model: Model = field(default_factory=Model)
-    passt: PasstUsed = field(default_factory=PasstUsed)
-    sentence_model: SentenceModelUsed = field(default_factory=SentenceModelUsed)
-    trained_on: Literal["clotho", "audiocaps"] = "clotho"
+    audio_size: Annotated[Integer, Field(ge=1)]
+    text_size: Annotated[Integer, Field(ge=1)]
+    model: Model
+    passt: PasstUsed
+    sentence_model: SentenceModelUsed
+    trained_on: Literal["clotho", "audiocaps"]
 
     @property
     def trained_with(self) -> TrainedWith:
@@ -91,15 +99,7 @@ class Exported:
 
     def build(self) -> DualEncoder:
         """Make the network, in evaluation mode."""
-        model = DualEncoder(
-            audio_size=self.config.audio_size,
-            text_size=self.config.text_size,
-            tag_table=self.state.get("tag_table"),
-            ratio=self.config.model.ratio_embed1,
-            text_projection=self.config.model.text_projection,
-        )
-        model.load_state_dict(self.state)
-        return model.eval()
+        return DualEncoder.from_state(self.state, ratio=self.config.model.ratio_embed1)
 
 
 def load_exported(folder: str | Path) -> Exported:
@@ -117,14 +117,14 @@ def load_exported(folder: str | Path) -> Exported:
     ------
     InputError
         If a file is missing, added or changed, or the folder is of another version or not
-        consistent. Names that begin with a dot are passed over: file systems and git leave such.
+        consistent. Names that begin with a dot are ignored: file systems and git leave such.
 
     """
     folder = Path(folder)
     contents = _read_checked(folder)
     values = _parse(folder / CONFIG, contents.get(CONFIG))
     found = values.get("format") if isinstance(values, dict) else None
-    if found != FORMAT:
+    if type(found) is not int or found != FORMAT:
         raise InputError(
             f"{folder} is of format {found!r}, and this version reads {FORMAT}. Export the model "
             "again, or use the version of the project that wrote it."
@@ -177,19 +177,23 @@ def _read_checked(folder: Path) -> dict[str, bytes]:
     """Read the listed files of a folder, each exactly as listed."""
     if not (folder / SUMS).is_file():
         raise InputError(
-            f"{folder} is no model folder: it has no {SUMS}. main.py export writes such folders."
+            f"{folder} is not a model folder: it has no {SUMS}. main.py export writes such folders."
         )
     listed = {}
-    for number, line in enumerate(_read(folder / SUMS).decode("utf-8", "replace").splitlines(), 1):
+    for number, line in enumerate(
+        read_bytes(folder / SUMS).decode("utf-8", "replace").splitlines(), 1
+    ):
         if not (match := _SUM_LINE.fullmatch(line)):
-            raise InputError(f"{folder / SUMS}, line {number}: {line!r} is no sum and file name.")
+            raise InputError(
+                f"{folder / SUMS}, line {number}: {line!r} is not a sum and a file name."
+            )
         listed[match[2]] = match[1]
     there = {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {SUMS}
     problems = [f"{name} is missing" for name in sorted(listed.keys() - there)]
     problems += [f"{name} is not listed in {SUMS}" for name in sorted(there - listed.keys())]
-    contents = {name: _read(folder / name) for name in sorted(listed.keys() & there)}
+    contents = {name: read_bytes(folder / name) for name in sorted(listed.keys() & there)}
     problems += [
-        f"{name} was changed: its SHA-256 is another"
+        f"{name} was changed: its SHA-256 does not match"
         for name, content in contents.items()
         if digest(content) != listed[name]
     ]
@@ -202,13 +206,11 @@ def _read_checked(folder: Path) -> dict[str, bytes]:
 
 
 def _config(path: Path, values: dict[str, Any]) -> ExportedConfig:
-    problems: list[str] = []
-    config = validated(ExportedConfig, values, problems)
+    what, advice = f"{path} does not describe a model", "Get it again."
+    config = parse_plain(ExportedConfig, values, what, advice)
     # A setting that is left out would silently be the default.
-    if not problems and dataclasses.asdict(config) != values:
-        problems.append("a setting is missing")
-    if problems:
-        raise InputError(f"{path} does not describe a model:\n{shorten(problems)}\nGet it again.")
+    if dataclasses.asdict(config) != values:
+        raise InputError(f"{what}: a setting is missing or of another type. {advice}")
     return config
 
 
@@ -216,7 +218,7 @@ def _tensors(path: Path, content: bytes) -> dict[str, Tensor]:
     try:
         return safetensors.torch.load(content)
     except safetensors.SafetensorError as error:
-        raise InputError(f"{path} is no safetensors file ({error}). Get it again.") from None
+        raise InputError(f"{path} is not a safetensors file ({error}). Get it again.") from None
 
 
 def _parse(path: Path, content: bytes | None) -> Any:
@@ -224,10 +226,3 @@ def _parse(path: Path, content: bytes | None) -> Any:
         return json.loads(content or b"")
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not valid JSON: {error}. Get it again.") from None
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}.") from None

@@ -3,21 +3,27 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
-from utils.runtime.errors import InputError, shorten
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from utils.runtime.errors import InputError, shorten, shown
 from utils.settings.config import Integer, Number, Text
-from utils.settings.loading import validated
 
 # What must be the same for a new sound or text. Precisions may differ, and a sentence model has
 # several names.
 _PASST_MATTERS = ("model", "weights_sha256", "sample_rate", "window_seconds", "hop_seconds")
 _TEXT_MATTERS = ("weights_sha256",)
+NO_OTHER_KEYS = ConfigDict(extra="forbid")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class PasstUsed:
-    """A PaSST, in the words of vector files; None: not recorded."""
+    """A PaSST, as vector files describe it; None: not recorded."""
+
+    __pydantic_config__: ClassVar = NO_OTHER_KEYS
 
     model: Text | None = None
     weights_sha256: Text | None = None
@@ -29,7 +35,9 @@ class PasstUsed:
 
 @dataclass(frozen=True)
 class SentenceModelUsed:
-    """A sentence model, likewise."""
+    """A sentence model, as vector files describe it; None: not recorded."""
+
+    __pydantic_config__: ClassVar = NO_OTHER_KEYS
 
     model: Text | None = None
     weights_sha256: Text | None = None
@@ -39,6 +47,8 @@ class SentenceModelUsed:
 @dataclass(frozen=True)
 class TrainedWith:
     """The networks before a dual encoder."""
+
+    __pydantic_config__: ClassVar = NO_OTHER_KEYS
 
     passt: PasstUsed = field(default_factory=PasstUsed)
     sentence_model: SentenceModelUsed = field(default_factory=SentenceModelUsed)
@@ -50,35 +60,32 @@ class TrainedWith:
         passt: Mapping[str, Any] | None = None,
         sentence_model: Mapping[str, Any] | None = None,
     ) -> "TrainedWith":
-        """Take what matters here from the `attributes` of vector files; nothing is told by none."""
-        return cls(_taken(PasstUsed, passt or {}), _taken(SentenceModelUsed, sentence_model or {}))
+        """Take what matters here from the `attributes` of vector files."""
+        given = ((PasstUsed, passt or {}), (SentenceModelUsed, sentence_model or {}))
+        return cls(
+            *(kind(**{f.name: values.get(f.name) for f in fields(kind)}) for kind, values in given)
+        )
 
     @classmethod
     def from_plain(cls, values: Any, source: Path) -> "TrainedWith":
-        """Read back what `to_plain` gave; refuse anything else with an InputError."""
-        problems: list[str] = []
-        result = validated(cls, values, problems)
-        if problems:
-            raise InputError(
-                f"{source} does not say which networks it was trained with:\n{shorten(problems)}"
-            )
-        return result
+        """Read back what `to_plain` returned; raise an InputError for anything else."""
+        return parse_plain(cls, values, f"{source} does not say which networks it was trained with")
 
     def to_plain(self) -> dict[str, Any]:
-        """Give all of it as plain values."""
+        """Return all of it as plain values."""
         return asdict(self)
 
     def require(self, given: "TrainedWith", *, model: Path, source: str | Path) -> None:
-        """Refuse other networks than these; what either side does not tell is not compared.
+        """Refuse other networks than these; what one side does not record is not compared.
 
         Parameters
         ----------
         given : TrainedWith
             What new sounds or texts are embedded with.
         model : Path
-            The model that was trained with these, named in the error.
+            The model that was trained with these networks, for the error.
         source : str or Path
-            The file or setting where `given` comes from, likewise.
+            The file or setting that `given` comes from, for the error.
 
         Raises
         ------
@@ -103,5 +110,28 @@ class TrainedWith:
             )
 
 
-def _taken(kind: type, attributes: Mapping[str, Any]) -> Any:
-    return kind(**{f.name: attributes.get(f.name) for f in fields(kind)})
+def parse_plain(kind: type[T], values: Any, what: str, advice: str = "") -> T:
+    """Check plain values against the fields of a dataclass.
+
+    Raises
+    ------
+    InputError
+        Beginning with `what`, listing every problem with its key, and ending with `advice`.
+
+    """
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        problems = [_described(problem) for problem in error.errors(include_url=False)]
+        raise InputError(f"{what}:\n{shorten(problems)}\n{advice}".rstrip()) from None
+
+
+def _described(problem: Any) -> str:
+    """Describe an error of pydantic: the key, the value and what is allowed."""
+    place = ".".join(part if isinstance(part, str) else f"#{part + 1}" for part in problem["loc"])
+    wording = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "unexpected_keyword_argument":
+        wording = "unknown key"
+    elif wording.startswith("Input "):
+        wording = f"{shown(problem['input'])} {wording.removeprefix('Input ')}"
+    return f"{place or 'the whole'}: {wording}"

@@ -1,4 +1,4 @@
-"""A trained model to search with: a checkpoint, a run folder, or an exported model folder."""
+"""A trained model to use: a checkpoint, a run folder, or an exported model folder."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,16 +9,16 @@ from torch import nn
 
 from models.dual_encoder import DualEncoder
 from utils.checkpoints import model_folder
-from utils.checkpoints.checkpoint import load_checkpoint, load_into, weights_of
+from utils.checkpoints.checkpoint import find_checkpoint, load_checkpoint
 from utils.checkpoints.provenance import TrainedWith
 from utils.runtime.errors import InputError
-from utils.settings.config import Config
+from utils.settings.config import Config, to_plain
 from utils.settings.loading import parse_config
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A dual encoder, and the settings that say which networks go before it.
+    """A dual encoder, and the settings that name the networks before it.
 
     Attributes
     ----------
@@ -27,7 +27,9 @@ class TrainedModel:
     source : Path
         Where it was read.
     trained_with : TrainedWith
-        As far as the model tells.
+        As far as it is recorded.
+    trained_on : {'clotho', 'audiocaps'}
+        The plan of `utils.runs.plans`.
 
     """
 
@@ -35,6 +37,20 @@ class TrainedModel:
     config: Config
     source: Path
     trained_with: TrainedWith
+    trained_on: str
+
+    @property
+    def exported_config(self) -> model_folder.ExportedConfig:
+        """What config.json of a model folder says about the model."""
+        text_size, audio_size = self.network.audio_projection.weight.shape
+        return model_folder.ExportedConfig(
+            audio_size=audio_size,
+            text_size=text_size,
+            model=self.config.model,
+            passt=self.trained_with.passt,
+            sentence_model=self.trained_with.sentence_model,
+            trained_on=self.trained_on,
+        )
 
     def require_networks(self, *, passt: Mapping[str, Any]) -> None:
         """Refuse to embed sounds and texts with other networks than the model was trained with.
@@ -42,32 +58,23 @@ class TrainedModel:
         Parameters
         ----------
         passt : mapping
-            Of the PaSST at hand, in the words of vector files.
+            The PaSST in use, described as in vector files.
 
         Raises
         ------
         InputError
-            If the model says what it needs, and that is another.
+            If the model records what it needs, and that is another network.
 
         """
+        sentence_model = {"weights_sha256": self.config.sentence_model.sha256}
         self.trained_with.require(
-            TrainedWith.of(passt=passt),
+            TrainedWith.of(passt=passt, sentence_model=sentence_model),
             model=self.source,
-            source="the PaSST that passt.arch and passt.weights name",
-        )
-        self.trained_with.require(
-            TrainedWith.of(sentence_model={"weights_sha256": self.config.sentence_model.sha256}),
-            model=self.source,
-            source="sentence_model in the settings",
+            source="the passt or sentence_model in the settings",
         )
 
 
-def open_model(
-    path: Path,
-    *,
-    here: Config,
-    overrides: Sequence[str],
-) -> TrainedModel:
+def open_model(path: Path, *, here: Config, overrides: Sequence[str] = ()) -> TrainedModel:
     """Read a trained model.
 
     Parameters
@@ -75,40 +82,36 @@ def open_model(
     path : Path
         A checkpoint, the folder of a run, or a model folder.
     here : Config
-        The settings at hand: a model folder names no files of this machine.
+        The settings of this machine: a model folder names no files.
     overrides : sequence of str
         ``key=value`` settings, over those that a checkpoint was trained with.
 
     Raises
     ------
     InputError
-        If it is none of these, damaged, or of another version.
+        If it is none of these, damaged, of another version, or the overrides change the model.
 
     """
     if (path / model_folder.SUMS).is_file():
         loaded = model_folder.load_exported(path)
         arch = loaded.config.passt.model or here.passt.arch
         config = replace(here, model=loaded.config.model, passt=replace(here.passt, arch=arch))
-        network = loaded.build()
-        return TrainedModel(network, config, path, loaded.config.trained_with)
+        described = loaded.config
+        return TrainedModel(
+            loaded.build(), config, path, described.trained_with, described.trained_on
+        )
     if path.is_dir():
-        path = path / "checkpoint_best.pt"
+        path = find_checkpoint(path, "best")
     checkpoint = load_checkpoint(path)
-    state = weights_of(checkpoint)
-    if not state or "audio_projection.weight" not in state or "settings" not in checkpoint:
-        raise InputError(f"{path} holds no trained model. Give a checkpoint of main.py.")
-    config = parse_config(checkpoint["settings"], overrides, base=Path.cwd(), source=str(path))
-    text_size, audio_size = state["audio_projection.weight"].shape
-    network = DualEncoder(
-        audio_size=audio_size,
-        text_size=text_size,
-        tag_table=state.get("tag_table"),
-        ratio=config.model.ratio_embed1,
-        text_projection=config.model.text_projection,
+    config = parse_config(
+        to_plain(checkpoint.settings), overrides, base=Path.cwd(), source=str(path)
     )
-    load_into(network, state, path)
-    trained_with = TrainedWith.from_plain(checkpoint["trained_with"], path)
-    return TrainedModel(network.eval(), config, path, trained_with)
+    checkpoint.require_settings(config, path, only=["model"])
+    try:
+        network = DualEncoder.from_state(checkpoint.best_weights(), ratio=config.model.ratio_embed1)
+    except (AttributeError, KeyError, RuntimeError, ValueError) as error:
+        raise InputError(f"the weights in {path} are not those of a model: {error}") from None
+    return TrainedModel(network, config, path, checkpoint.trained_with, checkpoint.trained_on)
 
 
 def newest_run(config: Config) -> Path:

@@ -1,20 +1,34 @@
 """The data sets that the settings name: Clotho, AudioCaps and the Task 6b evaluation subset.
 
-Each has its splits, its sound files, the files that the scripts write for it, and the commands
-that write them, to be named in errors.
+Each has its splits, its sound files, and the files that the scripts write for it.
 """
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from utils.datasets import audiocaps, clotho, splits, task6b
 from utils.datasets.splits import QuerySplit
+from utils.runtime.errors import InputError
 from utils.settings.config import Config, DataFiles
 from utils.settings.needed_files import Needed
 
 CLOTHO, AUDIOCAPS, TASK6B = "clotho", "audiocaps", "task6b"
 _SECTIONS = {CLOTHO: "train_data", AUDIOCAPS: "audiocaps", TASK6B: "eval_data"}
+
+# What is written for a data set, by which script.
+PREPROCESSED, AUDIO, SENTENCES, TAGS = "captions", "audio vectors", "text vectors", "tag vectors"
+_SCRIPTS = {
+    PREPROCESSED: "scripts/01_preprocess.py",
+    AUDIO: "scripts/03_audio_features.py",
+    SENTENCES: "scripts/04_sentence_embeddings.py",
+    TAGS: "scripts/06_audioset_tag_embeddings.py",
+}
+_SCRIPTS_OF_TASK6B = {
+    PREPROCESSED: "scripts/02_preprocess_evaluation_set_task6b.py",
+    SENTENCES: "scripts/05_sentence_embeddings_evaluation_set_task6b.py",
+}
 
 
 @dataclass(frozen=True)
@@ -30,10 +44,6 @@ class Corpus:
         What the scripts write for it.
     audio_folders : dict of str to Path
         For each split the folder of its sound files.
-    preprocess_script : str
-        What writes its preprocessed captions.
-    audio_script, caption_script : str
-        What writes its vector files.
 
     """
 
@@ -41,9 +51,6 @@ class Corpus:
     folder: Path
     files: DataFiles
     audio_folders: dict[str, Path]
-    preprocess_script: str
-    audio_script: str
-    caption_script: str
 
     @property
     def synthetic_note(self) -> str | None:
@@ -64,7 +71,8 @@ class Corpus:
         """Read the preprocessed captions of a split: a `CaptionSplit` where clips are known."""
         if self.subset == TASK6B:
             return task6b.load_queries(self.files.input_path)
-        return splits.load_captions(self.files.input_path, split, made_by=self.preprocess_script)
+        with self.advising(PREPROCESSED):
+            return splits.load_captions(self.files.input_path, split)
 
     def captions_file(self, split: str) -> Path:
         """Return the path of the preprocessed captions of a split."""
@@ -72,50 +80,46 @@ class Corpus:
 
     def needed_captions(self, splits: Iterable[str]) -> list[Needed]:
         """List the files that `load` reads."""
-        return [
-            (
-                f"{self.section}.input_path",
-                self.captions_file(split),
-                f"Run {self.preprocess_script}, which writes it.",
-            )
-            for split in splits
-        ]
+        key, advice = f"{self.section}.input_path", self.advice(PREPROCESSED)
+        return [(key, self.captions_file(split), advice) for split in splits]
 
     def require_audio(self, split: str, names: Sequence[str]) -> list[Path]:
         """Find the sound files of clips, every one of them."""
         require = audiocaps.require_audio if self.subset == AUDIOCAPS else clotho.require_audio
         return require(self.audio_folders[split], names)
 
+    def script(self, kind: str) -> str:
+        """Return the command that writes PREPROCESSED, AUDIO, SENTENCES or TAGS."""
+        if self.subset == TASK6B and kind in _SCRIPTS_OF_TASK6B:
+            return _SCRIPTS_OF_TASK6B[kind]
+        of_all = self.subset == CLOTHO or kind == TAGS
+        return _SCRIPTS[kind] + ("" if of_all else f" --subset {self.subset}")
+
+    def advice(self, kind: str) -> str:
+        """Say which command writes a file of this kind."""
+        return f"Run {self.script(kind)}, which writes it."
+
+    @contextlib.contextmanager
+    def advising(self, kind: str) -> Iterator[None]:
+        """Add `advice` to an InputError about a file of this kind."""
+        try:
+            yield
+        except InputError as error:
+            raise InputError(f"{error} {self.advice(kind)}") from error.__cause__
+
 
 def corpus(config: Config, subset: str) -> Corpus:
     """Find one of the data sets by name: 'clotho', 'audiocaps' or 'task6b'."""
+    files = {
+        CLOTHO: config.train_data,
+        AUDIOCAPS: config.audiocaps,
+        TASK6B: config.eval_data,
+    }[subset]
     if subset == TASK6B:
-        return Corpus(
-            subset,
-            config.eval_data.audio_path,
-            config.eval_data,
-            {task6b.SPLIT: config.eval_data.audio_path},
-            "scripts/02_preprocess_evaluation_set_task6b.py",
-            "scripts/03_audio_features.py --subset task6b",
-            "scripts/05_sentence_embeddings_evaluation_set_task6b.py",
-        )
+        return Corpus(subset, files.audio_path, files, {task6b.SPLIT: files.audio_path})
+    folder = files.dataset_path
     if subset == AUDIOCAPS:
-        folder = config.audiocaps.dataset_path
-        return Corpus(
-            subset,
-            folder,
-            config.audiocaps,
-            {split: audiocaps.audio_folder(folder, split) for split in audiocaps.SPLITS},
-            "scripts/01_preprocess.py --subset audiocaps",
-            "scripts/03_audio_features.py --subset audiocaps",
-            "scripts/04_sentence_embeddings.py --subset audiocaps",
-        )
-    return Corpus(
-        subset,
-        config.train_data.dataset_path,
-        config.train_data,
-        {split: config.train_data.dataset_path / split for split in splits.SPLITS},
-        "scripts/01_preprocess.py",
-        "scripts/03_audio_features.py",
-        "scripts/04_sentence_embeddings.py",
-    )
+        folders = {split: audiocaps.audio_folder(folder, split) for split in audiocaps.SPLITS}
+    else:
+        folders = {split: folder / split for split in splits.SPLITS}
+    return Corpus(subset, folder, files, folders)

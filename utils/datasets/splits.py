@@ -5,6 +5,7 @@ caption: the splits share file names, so that a name alone means nothing.
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -45,9 +46,8 @@ class QuerySplit:
     clip_fids : int array, (C,)
         Number of each clip.
     clip_sources : list of str, C, or None
-        The `utils.audio.sound_file.fingerprint` of each clip, as it was when the set was
-        preprocessed; None
-        where that was not noted.
+        The `utils.audio.sound_file.fingerprint` of each clip when the set was preprocessed; None
+        if it was not recorded.
 
     """
 
@@ -91,9 +91,7 @@ def captions_file(input_path: str | Path, split: str) -> Path:
     return Path(input_path) / f"{split}_captions.json"
 
 
-def load_captions(
-    input_path: str | Path, split: str, *, made_by: str = "scripts/01_preprocess.py"
-) -> CaptionSplit:
+def load_captions(input_path: str | Path, split: str) -> CaptionSplit:
     """Read the preprocessed captions of a split.
 
     The file may also be the original system's own: its fids are in no particular order, and its
@@ -104,8 +102,6 @@ def load_captions(
     input_path : str or Path
         Folder of ``{split}_captions.json``.
     split : str
-    made_by : str
-        The script that writes such files, named in errors.
 
     Returns
     -------
@@ -120,13 +116,10 @@ def load_captions(
     """
     path = captions_file(input_path, split)
     if not path.exists():
-        raise InputError(
-            f"no {path}. Run {made_by} first, or point input_path at the folder where it wrote."
-        )
-    run_again = f"Run {made_by} to write it again."
-    columns = _read_columns(path, run_again)
+        raise InputError(f"no {path}: is input_path the right folder?")
+    columns = _read_columns(path)
     cids, fids, names = columns["cid"], columns["fid"], columns["fname"]
-    _check_ids(path, cids, fids, names, run_again)
+    _check_ids(path, cids, fids, names)
     clip_fids, clip_of_caption = np.unique(np.array(fids, dtype=np.int64), return_inverse=True)
     name_of_fid = dict(zip(fids, names, strict=True))
     clip_names = [name_of_fid[fid] for fid in clip_fids.tolist()]
@@ -156,7 +149,9 @@ def load_sources(input_path: str | Path, split: str, names: Sequence[str]) -> li
     table = reading.read_json(path)
     of_split = table.get(split, {}) if isinstance(table, dict) else None
     if not isinstance(of_split, dict):
-        raise InputError(f"{path} is no table of fingerprints. Run the script that wrote it again.")
+        raise InputError(
+            f"{path} is not a table of fingerprints. Run the script that wrote it again."
+        )
     sources = [of_split.get(name) for name in names]
     return sources if all(isinstance(source, str) for source in sources) else None
 
@@ -168,7 +163,7 @@ def without_clips(split: Split, excluded: Collection[str]) -> Split:
     ----------
     split : QuerySplit or CaptionSplit
     excluded : collection of str
-        ``split/file name``; those of other splits mean nothing here.
+        ``split/file name``; those of other splits have no effect.
 
     Returns
     -------
@@ -195,25 +190,22 @@ def without_clips(split: Split, excluded: Collection[str]) -> Split:
 
 
 def synthetic_note(dataset_path: str | Path) -> str | None:
-    """Return the sentence that says that a data set is synthetic, or None if it is not.
-
-    A data set is synthetic if the demo set generator's manifest lies in its folder.
-    """
+    """Return a note for a synthetic data set, which has the demo's manifest in its folder."""
     return _SYNTHETIC_NOTE if (Path(dataset_path) / DEMO_MANIFEST).exists() else None
 
 
 def is_number(value: Any) -> bool:
-    """Tell a number of a clip or a caption."""
+    """Whether a value can be the number of a clip or a caption."""
     return type(value) is int and 1 <= value <= np.iinfo(np.int64).max
 
 
 def is_name(value: Any) -> bool:
-    """Tell the name of a sound file; one with a folder could lead anywhere."""
+    """Whether a value can be the name of a sound file, without a folder."""
     return is_caption(value) and reading.is_file_name(value)
 
 
 def is_caption(value: Any) -> bool:
-    """Tell a text that can be embedded and kept in files."""
+    """Whether a value is a text that can be embedded and stored in files."""
     if not isinstance(value, str) or "\0" in value:
         return False
     try:
@@ -223,22 +215,18 @@ def is_caption(value: Any) -> bool:
     return True
 
 
-def _read_columns(path: Path, run_again: str) -> dict[str, list]:
+def _read_columns(path: Path) -> dict[str, list]:
     """Read what ``DataFrame.to_json`` wrote: each column in the order of the table's rows."""
-    # Not by pandas.read_json: it turns texts that look like dates or numbers into such.
+    # pandas.read_json would convert texts that look like dates or numbers.
     table = reading.read_json(path)
     if not isinstance(table, dict) or not all(
         isinstance(table.get(column), dict) for column in CAPTION_COLUMNS
     ):
-        raise InputError(
-            f"{path} is not a table with the columns {', '.join(CAPTION_COLUMNS)}. {run_again}"
-        )
+        raise InputError(f"{path} is not a table with the columns {', '.join(CAPTION_COLUMNS)}.")
     rows = list(table["cid"])
     for column in CAPTION_COLUMNS:
         if table[column].keys() != table["cid"].keys():
-            raise InputError(
-                f"{path}: column {column} does not have the same rows as cid. {run_again}"
-            )
+            raise InputError(f"{path}: column {column} does not have the same rows as cid.")
     for column, fits, wanted in (
         ("cid", is_number, "a whole number from 1"),
         ("fid", is_number, "a whole number from 1"),
@@ -248,26 +236,19 @@ def _read_columns(path: Path, run_again: str) -> dict[str, list]:
         for row, cell in table[column].items():
             if not fits(cell):
                 raise InputError(
-                    f"{path}, row {row[:20]}: {column} is {shown(cell)}, and must be {wanted}. "
-                    f"{run_again}"
+                    f"{path}, row {row[:20]}: {column} is {shown(cell)}, and must be {wanted}."
                 )
     return {column: [table[column][row] for row in rows] for column in CAPTION_COLUMNS}
 
 
-def _check_ids(
-    path: Path, cids: list[int], fids: list[int], names: list[str], run_again: str
-) -> None:
-    """Refuse a caption number given twice, and a clip with two numbers or two names."""
+def _check_ids(path: Path, cids: list[int], fids: list[int], names: list[str]) -> None:
+    """Refuse a caption number that occurs twice, and a clip with two numbers or two names."""
     clips = set(zip(fids, names, strict=True))
-    for what, values in (
-        ("cid", cids),
-        ("fid", [fid for fid, _ in clips]),
-        ("fname", [name for _, name in clips]),
+    for what, of, values in (
+        ("cid", "captions", cids),
+        ("fid", "clips", [fid for fid, _ in clips]),
+        ("fname", "clips", [name for _, name in clips]),
     ):
-        if len(set(values)) < len(values):
-            seen = set()
-            twice = next(value for value in values if value in seen or seen.add(value))
-            raise InputError(
-                f"{path}: {what} {twice!r} stands for two "
-                f"{'captions' if what == 'cid' else 'clips'}. {run_again}"
-            )
+        value, count = next(iter(Counter(values).most_common(1)), (None, 1))
+        if count > 1:
+            raise InputError(f"{path}: two {of} have the {what} {value!r}.")

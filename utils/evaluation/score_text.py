@@ -1,5 +1,7 @@
 """Scores and examples as text for a terminal."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 
 import numpy as np

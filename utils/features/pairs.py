@@ -25,7 +25,7 @@ class Pairs:
     logits : Tensor, shape (C, K), or None
         AudioSet logits behind the tag embeddings; None for a model without a tag branch.
     tags : Tensor, shape (C, D), or None
-        Tag embeddings of the clips; likewise.
+        Tag embeddings of the clips; None for a model without a tag branch.
     sentences : Tensor, shape (P, D)
         Sentence vectors of the captions.
     clips : Tensor, shape (P,), int

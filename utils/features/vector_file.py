@@ -33,6 +33,11 @@ SCENE = "PaSST scene embeddings of clips, mean over windows"
 CAPTIONS = "sentence vectors of captions"
 
 
+def tags_of(audioset_info: str) -> str:
+    """Name what a file of tag vectors holds."""
+    return f"sentence vectors of AudioSet tags ({audioset_info})"
+
+
 @dataclass(frozen=True)
 class VectorFile:
     """The content of a vector file.
@@ -48,6 +53,8 @@ class VectorFile:
     attributes : dict
         What, model, weights, precision, ...; empty in the original layout.
     original_layout : bool
+    failed : dict of str to str
+        `row_keys` of rows that could not be computed, and why.
 
     """
 
@@ -71,7 +78,7 @@ class VectorFile:
 
     @property
     def fixed_attributes(self) -> dict[str, Any]:
-        """The attributes that say how the vectors were made, without date and versions."""
+        """How the vectors were made, without the date and versions."""
         return {name: value for name, value in self.attributes.items() if name not in _VOLATILE}
 
 
@@ -90,7 +97,7 @@ def write_vectors(
     columns: Mapping[str, Sequence[str]] | None = None,
     failed: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a vector file; the old one stands until the new one is whole.
+    """Write a vector file; the older file stays until the new one is complete.
 
     Parameters
     ----------
@@ -128,14 +135,8 @@ def write_vectors(
         file.attrs["versions"] = json.dumps(environment.packages())
 
 
-def read_vectors(path: Path, *, made_by: str) -> VectorFile:
+def read_vectors(path: Path) -> VectorFile:
     """Read a vector file of either layout.
-
-    Parameters
-    ----------
-    path : Path
-    made_by : str
-        The script that writes such files, named in errors.
 
     Raises
     ------
@@ -144,38 +145,35 @@ def read_vectors(path: Path, *, made_by: str) -> VectorFile:
 
     """
     if not path.is_file():
-        raise InputError(f"no vector file {path}. Run {made_by}, which writes it.")
+        raise InputError(f"no vector file {path}.")
     try:
         with h5py.File(path, "r") as file:
-            if "vectors" in list(file):  # a link is not followed
+            if "vectors" in list(file):  # a link to another file is not followed
                 return _read_ours(path, file)
             return _read_original(path, file)
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
-        raise InputError(
-            f"cannot read the vector file {path}: {error}. Remove it and run {made_by} again."
-        ) from None
+        raise InputError(f"cannot read the vector file {path}: {error}. Remove it.") from None
 
 
 def read_reusable(
     path: Path, columns: Collection[str], attributes: Mapping[str, Any]
 ) -> VectorFile | None:
-    """Look at an existing vector file before it is computed again.
+    """Read an existing vector file before it is computed again.
 
     Returns
     -------
     VectorFile or None
-        The file, if it was made this way and from such columns; None otherwise, or where there is
-        none.
+        None if there is no file, or if it was made in another way or from other columns.
 
     Raises
     ------
     InputError
-        If something stands there that this program did not write: it would be lost.
+        If this program did not write the file: it would be lost.
 
     """
     if not path.exists():
         return None
-    file = read_vectors(path, made_by="the script")
+    file = read_vectors(path)
     if file.original_layout:
         raise InputError(
             f"{path} is in the original system's layout and would be overwritten. Train with it as "
@@ -190,21 +188,18 @@ def select(
     ids: Sequence[str],
     *,
     original_ids: Sequence[str],
-    made_by: str,
     made_from: tuple[str, Sequence[str]] | None = None,
 ) -> NDArray[np.float32]:
-    """Take rows by id, whatever their order in the file; not to be written to.
+    """Take rows by id, in any order. The result may be a view: do not write to it.
 
     Parameters
     ----------
     file : VectorFile
     ids, original_ids : sequence of M str
         The wanted rows, as our layout and as the original layout names them.
-    made_by : str
-        The script to run again if the file does not fit.
     made_from : (str, sequence of M str), optional
-        A column, and what it must say: the texts or sources that the rows were computed from.
-        A file without this column passes.
+        A column and its expected values: the texts or sources that the rows were computed from.
+        A file without this column is accepted.
 
     Returns
     -------
@@ -222,7 +217,7 @@ def select(
     if missing:
         raise InputError(
             f"{file.path} lacks {len(missing)} of {len(wanted)} vectors ({_listing(missing)}): it "
-            f"was made from other files. Run {made_by} again."
+            "was made from other files."
         )
     rows = [row_of[name] for name in wanted]
     column, expected = made_from or ("", ())
@@ -231,17 +226,17 @@ def select(
         if stale:
             raise InputError(
                 f"{file.path} was made from other {column} for {len(stale)} of {len(wanted)} rows "
-                f"({_listing(stale)}). Run {made_by} again."
+                f"({_listing(stale)})."
             )
     if rows and rows == list(range(rows[0], rows[0] + len(rows))):
         return file.vectors[rows[0] : rows[0] + len(rows)]  # a view: a split is large
     return file.vectors[rows]
 
 
-def require(file: VectorFile, expected: Mapping[str, Any], *, made_by: str) -> None:
-    """Refuse a file that was made with other parameters than the settings now name.
+def require(file: VectorFile, expected: Mapping[str, Any]) -> None:
+    """Refuse a file that was made with other parameters than those in the settings.
 
-    Files in the original layout carry no parameters, and pass.
+    Files in the original layout record no parameters, and are accepted.
 
     Raises
     ------
@@ -257,10 +252,7 @@ def require(file: VectorFile, expected: Mapping[str, Any], *, made_by: str) -> N
         if file.attributes.get(name) != value
     ]
     if differing:
-        raise InputError(
-            f"{file.path} does not fit the settings: {'; '.join(differing)}. "
-            f"Run {made_by} again, or mend the settings."
-        )
+        raise InputError(f"{file.path} does not fit the settings: {'; '.join(differing)}.")
 
 
 def _read_ours(path: Path, file: h5py.File) -> VectorFile:
@@ -271,9 +263,11 @@ def _read_ours(path: Path, file: h5py.File) -> VectorFile:
     ids = columns.pop("ids")
     if any(len(column) != len(vectors) for column in (ids, *columns.values())):
         raise ValueError(f"vectors have shape {vectors.shape}, but there are {len(ids)} ids")
+    if len(set(ids)) < len(ids):
+        raise ValueError("an id occurs twice")
     return VectorFile(
         path,
-        _distinct(ids),
+        ids,
         _finite(vectors),
         columns,
         read_attributes(file),
@@ -290,14 +284,8 @@ def _read_original(path: Path, file: h5py.File) -> VectorFile:
     return VectorFile(path, ids, _finite(vectors), original_layout=True)
 
 
-def _distinct(ids: list[str]) -> list[str]:
-    if len(set(ids)) < len(ids):
-        raise ValueError("an id stands in it twice")
-    return ids
-
-
 def _finite(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    # Sums, because they need no second array of that size; they overflow for no sane vector.
+    # Sums need no second array of that size, and overflow only for extreme vectors.
     if not np.isfinite(vectors.sum(axis=1)).all():
         raise ValueError("vectors hold NaN or infinite numbers")
     return vectors
@@ -306,8 +294,3 @@ def _finite(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 def _listing(names: Sequence[str]) -> str:
     shown = ", ".join(map(repr, names[:_SHOWN]))
     return shown + (", ..." if len(names) > _SHOWN else "")
-
-
-def tags_of(audioset_info: str) -> str:
-    """Name what a file of tag vectors holds."""
-    return f"sentence vectors of AudioSet tags ({audioset_info})"

@@ -1,4 +1,4 @@
 """One run or many: plan, data, folder, resuming, sweep, and the report.
 
-Imports every room below it but `utils.audio` and `utils.search.engine`.
+Imports every room below it but `utils.audio` and `utils.search`.
 """

@@ -10,23 +10,18 @@ import torch
 from torch import Tensor, nn
 
 from models.dual_encoder import tag_embedding
-from utils.datasets.corpus import Corpus, corpus
-from utils.datasets.splits import CaptionSplit, QuerySplit, Split, without_clips
+from utils.datasets.corpus import AUDIO, corpus
+from utils.datasets.splits import CaptionSplit, QuerySplit, Split
 from utils.evaluation.evaluate import LoadedSplit
 from utils.features.pairs import Pairs
-from utils.files.reading import read_text, sha256
 from utils.files.tensors import digest_of
-from utils.runs.model_inputs import (
-    Inputs,
-    read_inputs,
-    require_one_source,
-)
-from utils.runs.plans import Plan, is_test
+from utils.runs.model_inputs import Inputs, read_inputs, require_one_source
+from utils.runs.plans import Plan, load_split
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
 from utils.settings.config import Config
 
-# Under this name digests say which weights a run was begun with.
+# The name of the digest of a run's first weights.
 INITIAL_WEIGHTS = "initial weights"
 
 
@@ -36,9 +31,9 @@ class RunData:
 
     Attributes
     ----------
-    training, validation : Part
-    test : Part or None
-        None where the data set came without these clips.
+    training, validation : LoadedSplit
+    test : LoadedSplit or None
+        None if none of its clips are here.
     inputs : Inputs
         The vector files of the data that is trained on.
 
@@ -55,12 +50,10 @@ class RunData:
         return self.training.pairs.features.device
 
     def digests(self, model: nn.Module) -> dict[str, str]:
-        """Compute the SHA-256 of all that a run begins with, by name: data and untrained weights.
+        """Compute the SHA-256 of all that a run begins with, by name: data and first weights.
 
-        The data is what is trained on and what the epoch is chosen by.
-
-        Tag embeddings are left out, as a processor may round them differently: they follow from the
-        logits and the vectors of the tags.
+        The data are the training and the validation split. Tag embeddings are left out, because
+        processors may round them differently: logits and tag vectors determine them.
         """
         tensors = {"tag vectors": self.inputs.tag_table()}
         for name, part in (("training", self.training), ("validation", self.validation)):
@@ -75,11 +68,7 @@ class RunData:
 
 
 def load_data(
-    config: Config,
-    plan: Plan,
-    *,
-    device: torch.device,
-    summary: terminal.Summary,
+    config: Config, plan: Plan, *, device: torch.device, summary: terminal.Summary
 ) -> RunData:
     """Read the splits of a plan and line up their vectors on the device.
 
@@ -88,8 +77,8 @@ def load_data(
     config : Config
     plan : Plan
     device : torch.device
-    summary : cli.Summary
-        Told what is read.
+    summary : terminal.Summary
+        Prints what is read.
 
     Raises
     ------
@@ -100,7 +89,7 @@ def load_data(
     corpora = {
         subset: corpus(config, subset) for subset, _ in (plan.training, plan.validation, plan.test)
     }
-    inputs = {subset: load_inputs(config, of, summary) for subset, of in corpora.items()}
+    inputs = {subset: read_inputs(config, of, summary) for subset, of in corpora.items()}
     require_one_source(list(inputs.values()))
 
     def part(subset: str, split_name: str) -> LoadedSplit | None:
@@ -121,7 +110,7 @@ def load_data(
 
 
 def describe_data(config: Config, plan: Plan, data: RunData) -> dict[str, dict[str, Any]]:
-    """Say what a run is trained on and chooses its epoch by: splits, counts, synthetic or not."""
+    """Describe the training and validation data: splits, counts, synthetic or not."""
     parts = {
         "training": (plan.training, data.training),
         "validation": (plan.validation, data.validation),
@@ -138,47 +127,15 @@ def describe_data(config: Config, plan: Plan, data: RunData) -> dict[str, dict[s
     }
 
 
-def load_split(config: Config, of: Corpus, name: str, summary: terminal.Summary) -> CaptionSplit:
-    """Read the captions of a split; clips to leave out are left out of all but the test splits."""
-    summary.reads(of.captions_file(name))
-    split = of.load(name)
-    listed = config.train_data.excluded_clips
-    if listed is not None and not is_test(of, name):
-        summary.reads(listed)
-        split = without_clips(split, set(read_text(listed).split("\n")))
-    return split
-
-
 def leave_out_failed(split: Split, inputs: Inputs, summary: terminal.Summary) -> Split:
-    """Leave out the clips whose sound files could not be used, and say so."""
+    """Leave out the clips whose sound files could not be used, and report their number."""
     usable = inputs.usable(split)
     if left_out := len(split.clip_names) - len(usable.clip_names):
         summary.notes(
             f"leaves out {left_out} of {len(split.clip_names)} clips of {split.split}, whose sound "
-            f"files {inputs.audio_script} could not use (see failed_files.csv)"
+            f"files {inputs.of.script(AUDIO)} could not use (see failed_files.csv)"
         )
     return usable
-
-
-def load_inputs(config: Config, of: Corpus, summary: terminal.Summary) -> Inputs:
-    """Read the vector files of a data set that the model needs."""
-    weights = config.passt.weights
-    inputs = read_inputs(
-        captions=of.files.caption_embeddings,
-        logits=of.files.audio_logits,
-        scene=of.files.audio_scene,
-        tags=config.tag_embeddings,
-        audio_features=config.model.audio_features,
-        audioset_info=config.model.audioset_info,
-        arch=config.passt.arch,
-        arch_sha256=sha256(weights) if weights and weights.is_file() else None,
-        precision=config.precision,
-        sentence_model_sha256=config.sentence_model.sha256,
-        audio_script=of.audio_script,
-        caption_script=of.caption_script,
-    )
-    summary.reads(*inputs.files)
-    return inputs
 
 
 def load_clips(

@@ -41,7 +41,7 @@ def sources_of(config: Config, trained_on: str) -> list[Source]:
     sources = [source(trained_on)]
     start = config.training.init_checkpoint
     if start is not None:
-        before = load_checkpoint(start)["trained_on"] if start.is_file() else None
+        before = load_checkpoint(start).trained_on if start.is_file() else None
         sources.insert(0, Source(None) if before is None else source(before))
     return sources
 

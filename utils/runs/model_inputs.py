@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from models.dual_encoder import DualEncoder
 from utils.checkpoints.provenance import TrainedWith
+from utils.datasets.corpus import AUDIO, SENTENCES, TAGS, Corpus
 from utils.datasets.splits import QuerySplit, Split, without_clips
 from utils.features.vector_file import (
     CAPTIONS,
@@ -25,10 +26,11 @@ from utils.features.vector_file import (
     select,
     tags_of,
 )
+from utils.files.reading import sha256
+from utils.runs.plans import needed_vectors
+from utils.runtime import terminal
 from utils.runtime.errors import InputError
-from utils.settings.config import Model
-
-TAG_SCRIPT = "scripts/06_audioset_tag_embeddings.py"
+from utils.settings.config import Config, Model
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Inputs:
 
     Attributes
     ----------
+    of : Corpus
+        The data set; its scripts are named in errors.
     captions : VectorFile
         Sentence vectors, D numbers each.
     projected : tuple of VectorFile
@@ -45,17 +49,14 @@ class Inputs:
         AudioSet logits for the tag embedding, K numbers each.
     tags : VectorFile or None
         Sentence vectors of the K tag texts.
-    audio_script, caption_script : str
-        What writes the files; named in errors.
 
     """
 
+    of: Corpus
     captions: VectorFile
     projected: tuple[VectorFile, ...]
-    logits: VectorFile | None
-    tags: VectorFile | None
-    audio_script: str
-    caption_script: str
+    logits: VectorFile | None = None
+    tags: VectorFile | None = None
 
     @property
     def audio_size(self) -> int:
@@ -75,7 +76,7 @@ class Inputs:
 
     @property
     def made_with(self) -> TrainedWith:
-        """The networks that the vectors come from, as far as the files tell."""
+        """The networks that the vectors come from, as far as the files record them."""
         return TrainedWith.of(
             passt=self.projected[0].attributes, sentence_model=self.captions.attributes
         )
@@ -88,13 +89,12 @@ class Inputs:
         if len(self.tags.ids) != count:
             raise InputError(
                 f"{self.logits.path} holds {count} numbers per clip, {self.tags.path} "
-                f"{len(self.tags.ids)} tags: these are not the logits of those tags. Mend "
+                f"{len(self.tags.ids)} tags: these are not the logits of those tags. Fix "
                 "train_data.audio_logits or train_data.tag_embeddings."
             )
         classes = [str(index) for index in range(count)]
-        return torch.from_numpy(
-            select(self.tags, classes, original_ids=classes, made_by=TAG_SCRIPT)
-        )
+        with self.of.advising(TAGS):
+            return torch.from_numpy(select(self.tags, classes, original_ids=classes))
 
     def usable(self, split: Split) -> Split:
         """Leave out the clips that script 03 could not use, and their captions."""
@@ -114,109 +114,64 @@ class Inputs:
 
     def sentences(self, split: QuerySplit) -> Tensor:
         """Take the sentence vectors, shape (P, D); refused if made from other captions."""
-        return torch.from_numpy(
-            select(
-                self.captions,
-                split.caption_ids,
-                original_ids=[str(cid) for cid in split.cids],
-                made_by=self.caption_script,
-                made_from=("texts", split.captions),
+        original_ids = [str(cid) for cid in split.cids]
+        made_from = ("texts", split.captions)
+        with self.of.advising(SENTENCES):
+            return torch.from_numpy(
+                select(
+                    self.captions, split.caption_ids, original_ids=original_ids, made_from=made_from
+                )
             )
-        )
 
     def _of_clips(self, file: VectorFile, split: QuerySplit) -> NDArray[np.float32]:
-        return select(
-            file,
-            split.audio_ids,
-            original_ids=[str(fid) for fid in split.clip_fids],
-            made_by=self.audio_script,
-            made_from=split.clip_sources and ("sources", split.clip_sources),
-        )
+        original_ids = [str(fid) for fid in split.clip_fids]
+        made_from = split.clip_sources and ("sources", split.clip_sources)
+        with self.of.advising(AUDIO):
+            return select(file, split.audio_ids, original_ids=original_ids, made_from=made_from)
 
 
-def needed_vectors(audio_features: str, audioset_info: str) -> list[str]:
-    """Name the vector files that a model needs: captions, logits, scene, tags."""
-    with_tags = audioset_info != "none"
-    needed = {
-        "captions": True,
-        "logits": with_tags or audio_features != "scene",
-        "scene": audio_features != "logits",
-        "tags": with_tags,
-    }
-    return [name for name, is_needed in needed.items() if is_needed]
-
-
-def read_inputs(
-    *,
-    captions: Path,
-    logits: Path,
-    scene: Path,
-    tags: Path,
-    audio_features: str,
-    audioset_info: str,
-    arch: str,
-    arch_sha256: str | None,
-    sentence_model_sha256: str,
-    precision: str,
-    audio_script: str,
-    caption_script: str,
-) -> Inputs:
-    """Read the vector files that a model needs, and no other.
-
-    Parameters
-    ----------
-    captions, logits, scene, tags : Path
-    audio_features : {'logits', 'scene', 'both'}
-        What the audio branch projects.
-    audioset_info : {'tags', 'sent_tags', 'sent_notags', 'none'}
-        Which texts stand for the tags; none: no tag branch.
-    arch : str
-        The PaSST that the audio vectors must come from.
-    arch_sha256 : str or None
-        Of its weights; None for any.
-    sentence_model_sha256 : str
-        Of the weights that the text vectors must come from.
-    precision : {'auto', 'fp32', 'bf16'}
-        In which all vectors must have been computed; auto for any.
-    audio_script, caption_script : str
-        What writes the files; named in errors.
+def read_inputs(config: Config, of: Corpus, summary: terminal.Summary) -> Inputs:
+    """Read the vector files of a data set that the model needs, and no other.
 
     Raises
     ------
     InputError
-        If a file is missing, damaged, or was made by other models or in another precision.
+        If a file is missing, damaged, or was made by other models or in another precision than
+        the settings name.
 
     """
-    needed = needed_vectors(audio_features, audioset_info)
-    with_tags = "tags" in needed
-    computed = {} if precision == "auto" else {"precision": precision}
-    network = {"model": arch, **({} if arch_sha256 is None else {"weights_sha256": arch_sha256})}
-    audio = {
-        name: read_vectors(path, made_by=audio_script)
-        for name, path in (("logits", logits), ("scene", scene))
-        if name in needed
+    model, weights = config.model, config.passt.weights
+    computed = {} if config.precision == "auto" else {"precision": config.precision}
+    passt = {"model": config.passt.arch, **computed}
+    if weights and weights.is_file():
+        passt["weights_sha256"] = sha256(weights)
+    mpnet = {"weights_sha256": config.sentence_model.sha256, **computed}
+    expected = {
+        "logits": (AUDIO, of.files.audio_logits, {"what": LOGITS, **passt}),
+        "scene": (AUDIO, of.files.audio_scene, {"what": SCENE, **passt}),
+        "captions": (SENTENCES, of.files.caption_embeddings, {"what": CAPTIONS, **mpnet}),
+        "tags": (TAGS, config.tag_embeddings, {"what": tags_of(model.audioset_info), **mpnet}),
     }
-    for name, what in (("logits", LOGITS), ("scene", SCENE)):
-        if name in audio:
-            require(audio[name], {"what": what, **network, **computed}, made_by=audio_script)
-    _require_one_network(list(audio.values()), audio_script)
-    sentence_model = {"weights_sha256": sentence_model_sha256, **computed}
-    caption_file = read_vectors(captions, made_by=caption_script)
-    require(caption_file, {"what": CAPTIONS, **sentence_model}, made_by=caption_script)
-    tag_file = read_vectors(tags, made_by=TAG_SCRIPT) if with_tags else None
-    if tag_file is not None:
-        tag_texts = {"what": tags_of(audioset_info), **sentence_model}
-        require(tag_file, tag_texts, made_by=TAG_SCRIPT)
-        _require_one_dimension(caption_file, tag_file, caption_script)
-    projected = ("logits", "scene") if audio_features == "both" else (audio_features,)
-    return Inputs(
-        captions=caption_file,
-        projected=tuple(audio[name] for name in projected),
-        logits=audio["logits"] if with_tags else None,
-        tags=tag_file,
-        audio_script=audio_script,
-        caption_script=caption_script,
+    needed = needed_vectors(model)
+    files: dict[str, VectorFile] = {}
+    for name, (kind, path, attributes) in expected.items():
+        if name in needed:
+            with of.advising(kind):
+                files[name] = read_vectors(path)
+                require(files[name], attributes)
+    projected = ("logits", "scene") if model.audio_features == "both" else (model.audio_features,)
+    inputs = Inputs(
+        of,
+        files["captions"],
+        tuple(files[name] for name in projected),
+        files["logits"] if "tags" in needed else None,
+        files.get("tags"),
     )
+    _require_one_network([files[name] for name in ("logits", "scene") if name in files], [of])
+    if inputs.tags is not None:
+        _require_one_dimension(inputs, inputs.tags)
+    summary.reads(*inputs.files)
+    return inputs
 
 
 def require_one_source(inputs: Sequence[Inputs]) -> None:
@@ -228,26 +183,8 @@ def require_one_source(inputs: Sequence[Inputs]) -> None:
         Naming the files.
 
     """
-    scripts = " and ".join(dict.fromkeys(one.audio_script for one in inputs))
-    _require_one_network([file for one in inputs for file in one.projected], scripts)
-
-
-def _require_one_network(files: list[VectorFile], script: str) -> None:
-    made = {file.attributes.get("weights_sha256") for file in files if not file.original_layout}
-    if len(made) > 1:
-        raise InputError(
-            f"{' and '.join(str(file.path) for file in files)} come from different PaSST weights. "
-            f"Run {script} again."
-        )
-
-
-def _require_one_dimension(captions: VectorFile, tags: VectorFile, script: str) -> None:
-    dimensions = captions.vectors.shape[1], tags.vectors.shape[1]
-    if dimensions[0] != dimensions[1]:
-        raise InputError(
-            f"{captions.path} holds vectors of {dimensions[0]} numbers and {tags.path} of "
-            f"{dimensions[1]}: two sentence models. Run {script} and {TAG_SCRIPT} again."
-        )
+    files = [file for one in inputs for file in one.projected]
+    _require_one_network(files, [one.of for one in inputs])
 
 
 def build_model(settings: Model, inputs: Inputs, *, seed: int) -> nn.Module:
@@ -260,3 +197,23 @@ def build_model(settings: Model, inputs: Inputs, *, seed: int) -> nn.Module:
         text_projection=settings.text_projection,
         generator=torch.Generator().manual_seed(seed),
     )
+
+
+def _require_one_network(files: Sequence[VectorFile], corpora: Sequence[Corpus]) -> None:
+    made = {file.attributes.get("weights_sha256") for file in files if not file.original_layout}
+    if len(made) > 1:
+        scripts = " and ".join(dict.fromkeys(of.script(AUDIO) for of in corpora))
+        raise InputError(
+            f"{' and '.join(str(file.path) for file in files)} come from different PaSST weights. "
+            f"Run {scripts} again."
+        )
+
+
+def _require_one_dimension(inputs: Inputs, tags: VectorFile) -> None:
+    dimension = tags.vectors.shape[1]
+    if inputs.text_size != dimension:
+        raise InputError(
+            f"{inputs.captions.path} holds vectors of {inputs.text_size} numbers and {tags.path} "
+            f"of {dimension}: two sentence models. Run {inputs.of.script(SENTENCES)} and "
+            f"{inputs.of.script(TAGS)} again."
+        )

@@ -1,13 +1,13 @@
-"""Which split of which data set serves what, and the files that a run of it needs."""
+"""Which split of which data set serves what, and the files that are read for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from utils.datasets.corpus import AUDIOCAPS, CLOTHO, TASK6B, Corpus, corpus
-from utils.runs.model_inputs import (
-    TAG_SCRIPT,
-    needed_vectors,
-)
+from utils.datasets.corpus import AUDIO, AUDIOCAPS, CLOTHO, SENTENCES, TAGS, TASK6B, Corpus, corpus
+from utils.datasets.splits import CaptionSplit, without_clips
+from utils.files.reading import read_text
+from utils.runtime import terminal
+from utils.runtime.errors import InputError
 from utils.settings.config import Config, Model, Training
 from utils.settings.needed_files import Needed
 
@@ -21,30 +21,38 @@ class Plan:
     test: tuple[str, str]
 
 
-# By the data that is trained on. Pretraining is for Clotho, so Clotho's validation chooses its
-# epoch; Clotho's test split is none of its business.
+# By the data that is trained on. Pretraining is for Clotho, so Clotho's validation split chooses
+# the epoch; Clotho's test split is not used.
 PLANS = {
     CLOTHO: Plan((CLOTHO, "development"), (CLOTHO, "validation"), (CLOTHO, "evaluation")),
     AUDIOCAPS: Plan((AUDIOCAPS, "train"), (CLOTHO, "validation"), (AUDIOCAPS, "test")),
 }
 
 
+def needed_vectors(model: Model) -> list[str]:
+    """Name the vector files that a model needs: captions, logits, scene, tags."""
+    with_tags = model.audioset_info != "none"
+    needed = {
+        "captions": True,
+        "logits": with_tags or model.audio_features != "scene",
+        "scene": model.audio_features != "logits",
+        "tags": with_tags,
+    }
+    return [name for name, is_needed in needed.items() if is_needed]
+
+
 def needed_files(config: Config, of: Corpus, splits: Sequence[str]) -> list[Needed]:
     """List the files that splits of a data set, and their vectors, are read from."""
-    scripts = {
-        "audio_logits": of.audio_script,
-        "audio_scene": of.audio_script,
-        "caption_embeddings": of.caption_script,
+    files, section = of.files, of.section
+    vectors = {
+        "captions": (f"{section}.caption_embeddings", files.caption_embeddings, SENTENCES),
+        "logits": (f"{section}.audio_logits", files.audio_logits, AUDIO),
+        "scene": (f"{section}.audio_scene", files.audio_scene, AUDIO),
+        "tags": ("train_data.tag_embeddings", config.tag_embeddings, TAGS),
     }
-    names = {"logits": "audio_logits", "scene": "audio_scene", "captions": "caption_embeddings"}
     needed = of.needed_captions(splits)
-    for kind in needed_vectors(config.model.audio_features, config.model.audioset_info):
-        if kind == "tags":
-            key, path, script = "train_data.tag_embeddings", config.tag_embeddings, TAG_SCRIPT
-        else:
-            name = names[kind]
-            key, path, script = f"{of.section}.{name}", getattr(of.files, name), scripts[name]
-        needed.append((key, path, f"Run {script}, which writes it."))
+    for key, path, kind in (vectors[name] for name in needed_vectors(config.model)):
+        needed.append((key, path, of.advice(kind)))
     if of.subset != TASK6B and not all(is_test(of, split) for split in splits):
         listed = config.train_data.excluded_clips
         advice = "Run scripts/audit_leakage.py, which writes such a list, or set it to null."
@@ -63,13 +71,13 @@ def files_of_run(config: Config, plan: Plan, *, begins: bool) -> list[Needed]:
         for file in needed_files(config, corpus(config, subset), names)
     ]
     if begins:
-        advice = "Give a checkpoint of a run, or set it to null."
+        advice = "Name a checkpoint of a run, or set it to null."
         needed.append(("training.init_checkpoint", config.training.init_checkpoint, advice))
     return needed
 
 
 def data_settings(config: Config) -> Config:
-    """Keep the settings that `load_data` depends on, for telling whether data can be used again."""
+    """Keep the settings that the data of a run depends on: runs that share them share the data."""
     defaults = Model()
     return replace(
         config,
@@ -84,5 +92,40 @@ def data_settings(config: Config) -> Config:
 
 
 def is_test(of: Corpus, split: str) -> bool:
-    """Tell the test splits, which stay as they are, so that scores stay comparable."""
+    """Whether this is a test split: those are never changed, so that scores stay comparable."""
     return (of.subset, split) in {plan.test for plan in PLANS.values()}
+
+
+def load_split(config: Config, of: Corpus, name: str, summary: terminal.Summary) -> CaptionSplit:
+    """Read the captions of a split, without the excluded clips unless it is a test split."""
+    summary.reads(of.captions_file(name))
+    split = of.load(name)
+    listed = config.train_data.excluded_clips
+    if listed is not None and not is_test(of, name):
+        summary.reads(listed)
+        split = without_clips(split, set(read_text(listed).split("\n")))
+    return split
+
+
+def load_split_to_score(
+    config: Config, subset: str, name: str, summary: terminal.Summary
+) -> CaptionSplit:
+    """Read the captions of a split that the user has chosen.
+
+    Raises
+    ------
+    InputError
+        If the data set has no such split, or the split no captions.
+
+    """
+    of = corpus(config, subset)
+    if name not in of.splits:
+        raise InputError(
+            f"--split {name}: {subset} has the splits {', '.join(of.splits)}. Name one."
+        )
+    split = load_split(config, of, name, summary)
+    if not split.captions:
+        raise InputError(
+            f"the {name} split in {of.files.input_path} has no captions: nothing can be scored."
+        )
+    return split

@@ -1,4 +1,4 @@
-"""Going on with a run, and starting from the weights of another."""
+"""Beginning a run, resuming one, and starting from the weights of another."""
 
 import contextlib
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from utils.checkpoints.checkpoint import load_checkpoint, load_into, settings_in, weights_of
+from utils.checkpoints.checkpoint import load_checkpoint, load_into
 from utils.checkpoints.provenance import TrainedWith
 from utils.runs.data import INITIAL_WEIGHTS
 from utils.runs.run_folder import Run, run_label
@@ -23,9 +23,7 @@ _WEIGHT_SETTINGS = (
     "passt.arch",
     "sentence_model.sha256",
 )
-
-
-# Settings that change nothing in what is trained, or where it ends.
+# Settings that change neither what is trained nor where it ends.
 _WITHOUT_EFFECT = (
     "training.device",
     "wandb",
@@ -38,15 +36,15 @@ _WITHOUT_EFFECT = (
 
 
 def unfinished_run(config: Config, *, trained_on: str, begun_with: Mapping[str, str]) -> Run | None:
-    """Find the newest run that was begun as a new one would be, and that no process holds.
+    """Find the newest unfinished run that began as a new one would, and that no process holds.
 
     Parameters
     ----------
     config : Config
     trained_on : str
-        The plan of `utils.runs.data`.
+        The plan of `utils.runs.plans`.
     begun_with : mapping
-        Digests of what the run would be trained on, as `Run.begun_with`.
+        Digests of what the run would be trained on: `RunData.digests`.
 
     Returns
     -------
@@ -55,107 +53,77 @@ def unfinished_run(config: Config, *, trained_on: str, begun_with: Mapping[str, 
 
     """
     for folder in _newest_first(config, trained_on):
-        run = Run(folder, trained_on=trained_on)
+        run = Run(folder, config, trained_on=trained_on)
         if run.finished or not run.try_to_hold():
             continue
-        # What cannot be read is not to be gone on with; nor is what another has just finished.
+        # An unreadable run is skipped, and so is one that another process has just finished.
         with contextlib.suppress(InputError):
-            if not run.finished and _begun_alike(run, config, begun_with):
+            if not run.finished and _begun_alike(run, begun_with):
                 return run
         run.release()
     return None
 
 
-def _newest_first(config: Config, trained_on: str) -> Iterator[Path]:
-    """List the folders that `Run.new` has named for such a run."""
-    label = re.escape(run_label(config, trained_on))
-    named = re.compile(rf"(\d{{4}}-\d\d-\d\d_\d\d-\d\d-\d\d)_{label}(?:_(\d+))?")
-    found = []
-    with contextlib.suppress(FileNotFoundError):
-        for folder in (config.output_path / config.experiment).iterdir():
-            if (match := named.fullmatch(folder.name)) and folder.is_dir():
-                found.append((match[1], int(match[2] or 1), folder))
-    return (folder for *_, folder in sorted(found, reverse=True))
-
-
-def _begun_alike(run: Run, config: Config, begun_with: Mapping[str, str]) -> bool:
-    if not run.settings.exists() and not run.checkpoint_last.exists():
-        return True  # stopped before it had written anything
-    if differing_settings(config, load_config(run.settings), but=_WITHOUT_EFFECT):
-        return False
-    if not run.checkpoint_last.exists():
-        return True
-    checkpoint = load_checkpoint(run.checkpoint_last)
-    return checkpoint["trained_on"] == run.trained_on and checkpoint.get("begun_with") == begun_with
-
-
 def begin_or_resume(
-    trainer: Trainer,
-    run: Run,
-    config: Config,
-    *,
-    begun_with: Mapping[str, str],
-    trained_with: TrainedWith,
+    trainer: Trainer, run: Run, *, begun_with: Mapping[str, str], trained_with: TrainedWith
 ) -> None:
-    """Begin a run, or bring the trainers of a team to where it stopped; rank 0 calls it.
+    """Write down how a run begins, or bring the trainer to where the run stopped.
 
     Parameters
     ----------
     trainer : Trainer
-        Its team's others call `follow`.
+        Untrained.
     run : Run
-    config : Config
     begun_with : mapping
-        Digests of what the trainer is about to be trained on, as `Run.begun_with`.
+        Digests of what the trainer is about to be trained on: `RunData.digests`.
     trained_with : TrainedWith
         The networks that this came from.
 
     Raises
     ------
     InputError
-        If the run was begun with other settings or data, or has nothing left to do.
+        If the run began with other settings or data, or has nothing left to do.
 
     """
-    run.trained_with = trained_with
     if not run.checkpoint_last.exists():
-        run.begin(config, trainer.state_dict(), begun_with)
+        run.save_origin(begun_with, trained_with)
+        run.save_last(trainer.state_dict())
+        return
     checkpoint = load_checkpoint(run.checkpoint_last)
-    begun = settings_in(checkpoint, run.checkpoint_last)
-    if differing := differing_settings(config, begun, but=("training.epochs", *_WITHOUT_EFFECT)):
+    if differing := differing_settings(
+        run.config, checkpoint.settings, but=("training.epochs", *_WITHOUT_EFFECT)
+    ):
         raise InputError(
-            f"{run.folder} was begun with other settings: {'; '.join(differing)}. Only "
+            f"{run.folder} began with other settings: {'; '.join(differing)}. Only "
             "training.epochs, training.device and wandb may change; start a new run for the rest."
         )
-    run.begun_with = dict(checkpoint.get("begun_with", begun_with))  # older ones have none
+    # Runs of older versions have their digests in the checkpoint, or none.
+    begun = run.read_begun_with() or checkpoint.begun_with or begun_with
     # The weights are those of the run, wherever they came from.
     if others := [
         name
         for name, digest in begun_with.items()
-        if name != INITIAL_WEIGHTS and run.begun_with.get(name) != digest
+        if name != INITIAL_WEIGHTS and begun.get(name) != digest
     ]:
         raise InputError(
-            f"{run.folder} was begun with other data: {', '.join(others)}. Bring back the files "
-            "that it was trained on, or start a new run."
+            f"{run.folder} began with other data: {', '.join(others)}. Restore the files that it "
+            "was trained on, or start a new run."
         )
-    load_into(trainer, checkpoint.get("trainer"), run.checkpoint_last)
+    load_into(trainer, checkpoint.trainer, run.checkpoint_last)
     done = len(trainer.history)
-    if run.finished and done >= config.training.epochs:
+    if run.finished and done >= run.config.training.epochs:
         raise InputError(
             f"{run.folder} is complete: {done} epochs, and its test scores are in metrics.json. To "
-            "train on, give more epochs: --set training.epochs=N."
+            "train further, set more epochs: --set training.epochs=N."
         )
-    trainer.team.broadcast(checkpoint["trainer"])
-
-
-def follow(trainer: Trainer) -> None:
-    """Bring the trainer of a rank other than 0 to where rank 0 begins or resumes."""
-    load_into(trainer, trainer.team.broadcast(), "the checkpoint of rank 0")
+    run.metrics.unlink(missing_ok=True)  # scores of fewer epochs would be taken for those of more
+    run.save_origin(begun, trained_with)
 
 
 def load_initial(model: torch.nn.Module, config: Config, *, trained_with: TrainedWith) -> None:
     """Start from the weights that training.init_checkpoint names, if it names any.
 
-    The tag texts and their ratio may be others than those that the weights were trained with.
+    The tag texts and their ratio may differ from those that the weights were trained with.
 
     Parameters
     ----------
@@ -174,15 +142,39 @@ def load_initial(model: torch.nn.Module, config: Config, *, trained_with: Traine
     if path is None:
         return
     checkpoint = load_checkpoint(path)
-    trained = settings_in(checkpoint, path)
-    if differing := differing_settings(config, trained, only=_WEIGHT_SETTINGS):
+    if differing := differing_settings(config, checkpoint.settings, only=_WEIGHT_SETTINGS):
         raise InputError(
             f"training.init_checkpoint: {path} was trained with other settings: "
-            f"{'; '.join(differing)}. Train from it with its own, or give another."
+            f"{'; '.join(differing)}. Use the settings that it was trained with, or another "
+            "checkpoint."
         )
     vectors = f"the data in {config.train_data.input_path}"
-    before = TrainedWith.from_plain(checkpoint["trained_with"], path)
-    before.require(trained_with, model=path, source=vectors)
-    weights = dict(weights_of(checkpoint) or {})
-    weights.pop("tag_table", None)
+    checkpoint.trained_with.require(trained_with, model=path, source=vectors)
+    weights = {
+        name: tensor for name, tensor in checkpoint.best_weights().items() if name != "tag_table"
+    }
     load_into(model, {**weights, **dict(model.named_buffers())}, path)
+
+
+def _newest_first(config: Config, trained_on: str) -> Iterator[Path]:
+    """List the folders that `Run.new` has named for such a run."""
+    label = re.escape(run_label(config, trained_on))
+    named = re.compile(rf"(\d{{4}}-\d\d-\d\d_\d\d-\d\d-\d\d)_{label}(?:_(\d+))?")
+    found = []
+    with contextlib.suppress(FileNotFoundError):
+        for folder in (config.output_path / config.experiment).iterdir():
+            if (match := named.fullmatch(folder.name)) and folder.is_dir():
+                found.append((match[1], int(match[2] or 1), folder))
+    return (folder for *_, folder in sorted(found, reverse=True))
+
+
+def _begun_alike(run: Run, begun_with: Mapping[str, str]) -> bool:
+    """Whether a run began with the same settings and data, as far as it came."""
+    if run.settings.exists() and differing_settings(
+        run.config, load_config(run.settings), but=_WITHOUT_EFFECT
+    ):
+        return False
+    begun = run.read_begun_with()
+    # A run that stopped before it wrote run.json has no checkpoint, unless it is of an older
+    # version: those are resumed by name alone.
+    return begun == begun_with if begun is not None else not run.checkpoint_last.exists()

@@ -3,21 +3,23 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
+from pydantic import StrictInt
 
+from utils.checkpoints.provenance import NO_OTHER_KEYS, parse_plain
 from utils.datasets.corpus import CLOTHO
-from utils.files.writing import atomic_write
+from utils.files.writing import atomic_write, write_if_changed
 from utils.runs.data import RunData, load_data
 from utils.runs.plans import PLANS, data_settings, files_of_run
 from utils.runs.resuming import begin_or_resume, load_initial
 from utils.runs.run_folder import Run, folder_name
-from utils.runs.sweep_recipe import Question, label, parse_questions
+from utils.runs.sweep_recipe import NotEmpty, Question, Questions, label
 from utils.runs.sweep_table import Outcome, compare, table_csv, table_markdown
 from utils.runs.training_run import fit_and_score, make_trainer
 from utils.runtime import terminal
@@ -32,24 +34,35 @@ from utils.settings.safe_yaml import read_yaml
 _PLAN = "sweep.yaml"
 
 
-class Sweep:
-    """A folder with the runs of a sweep: ``sweep.yaml``, ``runs/``, ``table.csv``, ``table.md``.
+@dataclass(frozen=True)
+class SweepPlan:
+    """What sweep.yaml holds.
 
-    Use `Sweep.new` or `Sweep.existing`.
-
-    Parameters
+    Attributes
     ----------
-    folder : Path
-    plan : dict
-        Plain values: ``questions``, ``seeds``, the ``settings`` that all runs share, and the
-        folder, ``base``, from which relative paths in the questions start.
+    questions : list of Question
+    seeds : list of int
+    base : str
+        The folder from which relative paths in the questions start.
+    settings : dict
+        The settings that all runs share.
 
     """
 
-    def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
+    __pydantic_config__: ClassVar = NO_OTHER_KEYS
+
+    questions: Questions
+    seeds: Annotated[list[StrictInt], NotEmpty]
+    base: str
+    settings: dict[str, Any]
+
+
+class Sweep:
+    """A folder with the runs of a sweep: ``sweep.yaml``, ``runs/``, ``table.csv``, ``table.md``."""
+
+    def __init__(self, folder: Path, plan: SweepPlan) -> None:
         self.folder = folder
         self.plan = plan
-        self.questions = parse_questions(plan["questions"], source=str(folder / _PLAN))
         self.table, self.markdown = folder / "table.csv", folder / "table.md"
 
     @classmethod
@@ -57,43 +70,31 @@ class Sweep:
         cls, config: Config, questions: Sequence[Question], seeds: Sequence[int], *, base: Path
     ) -> "Sweep":
         """Plan a sweep; nothing is written yet."""
-        plan = {
-            "questions": [asdict(question) for question in questions],
-            "seeds": list(seeds),
-            "base": str(base),
-            "settings": to_plain(config),
-        }
+        plan = SweepPlan(list(questions), list(seeds), str(base), to_plain(config))
         return cls(folder_name(config, "sweep"), plan)
 
     @classmethod
     def existing(cls, folder: Path) -> "Sweep":
         """Open the folder of an interrupted sweep."""
-        if not (folder / _PLAN).is_file():
+        path = folder / _PLAN
+        if not path.is_file():
             raise InputError(
                 f"{folder} holds no {_PLAN}, so there is no sweep to resume. Give the folder that "
                 "the interrupted sweep named."
             )
-        path = folder / _PLAN
-        plan = read_yaml(path, dict, what="plan of a sweep", hint="Begin a new one.")
-        kinds = {"questions": list, "seeds": list, "base": str, "settings": dict}
-        if not (
-            all(isinstance(plan.get(key), kind) for key, kind in kinds.items())
-            and plan["seeds"]
-            and all(type(seed) is int for seed in plan["seeds"])
-        ):
-            raise InputError(
-                f"{path} is no plan of a sweep: it holds lists of questions and of whole numbers "
-                "as seeds, a folder as base, and settings. Begin a new sweep."
-            )
-        return cls(folder, plan)
+        hint = "Begin a new sweep."
+        content = read_yaml(path, dict, what="plan of a sweep", hint=hint)
+        return cls(
+            folder, parse_plain(SweepPlan, content, f"{path} is not a plan of a sweep", hint)
+        )
 
     def save(self) -> None:
-        """Write down what is asked, so that the sweep can be resumed."""
-        with atomic_write(self.folder / _PLAN, "w") as file:
-            yaml.safe_dump(dict(self.plan), file, sort_keys=False, allow_unicode=True)
+        """Write the plan, so that the sweep can be resumed."""
+        plan = yaml.safe_dump(asdict(self.plan), sort_keys=False, allow_unicode=True)
+        write_if_changed(self.folder / _PLAN, plan.encode())
 
     def configs(self) -> list[Config]:
-        """Settle the settings of every run; those that questions share occur once.
+        """List the settings of every run; those that questions share occur once.
 
         Raises
         ------
@@ -103,27 +104,28 @@ class Sweep:
         """
         every = [
             self._config(question, combination, seed)
-            for question in self.questions
+            for question in self.plan.questions
             for combination in question.combinations
-            for seed in self.plan["seeds"]
+            for seed in self.plan.seeds
         ]
         return list(dict.fromkeys(every))
 
-    def run_folder(self, config: Config) -> Path:
-        """Name the folder of a run after its settings: questions that share them share the run."""
+    def run(self, config: Config) -> Run:
+        """Name a run after its settings: questions that share them share the run."""
         settings = {**to_plain(config), "seed": None}
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-        return self.folder / "runs" / f"{digest[:12]}_seed{config.seed}"
+        folder = self.folder / "runs" / f"{digest[:12]}_seed{config.seed}"
+        return Run(folder, config, quiet=True)
 
     def needed_files(self, configs: Iterable[Config]) -> list[Needed]:
-        """List the files that runs read; those that begin also start from other weights."""
+        """List the files that runs read; new runs may also start from other weights."""
         return [
             file
             for config in configs
             for file in files_of_run(
                 config,
                 PLANS[CLOTHO],
-                begins=not Run(self.run_folder(config)).checkpoint_last.is_file(),
+                begins=not self.run(config).checkpoint_last.is_file(),
             )
         ]
 
@@ -134,12 +136,12 @@ class Sweep:
                 label(combination): self._outcome(question, combination)
                 for combination in question.combinations
             }
-            for question in self.questions
+            for question in self.plan.questions
         }
-        seeds = self.plan["seeds"]
+        seeds = self.plan.seeds
         rows = compare(outcomes, clips, seed=seeds[0])
         title = (
-            f"{self.plan['settings']['experiment']}: {len(clips)} test captions, seeds "
+            f"{self.plan.settings['experiment']}: {len(clips)} test captions, seeds "
             f"{', '.join(map(str, seeds))}"
         )
         contents = {self.table: table_csv(rows), self.markdown: table_markdown(rows, title=title)}
@@ -150,8 +152,8 @@ class Sweep:
 
     def _outcome(self, question: Question, combination: Mapping[str, Any]) -> Outcome:
         found = [
-            Run(self.run_folder(self._config(question, combination, seed))).read_outcome()
-            for seed in self.plan["seeds"]
+            self.run(self._config(question, combination, seed)).read_outcome()
+            for seed in self.plan.seeds
         ]
         validation, ranks = zip(*found, strict=True)
         return Outcome(np.array(validation), np.array(ranks))
@@ -159,9 +161,9 @@ class Sweep:
     def _config(self, question: Question, combination: Mapping[str, Any], seed: int) -> Config:
         settings = {**question.set, **combination, "seed": seed}
         return parse_config(
-            self.plan["settings"],
+            self.plan.settings,
             [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in settings.items()],
-            base=Path(self.plan["base"]),
+            base=Path(self.plan.base),
             source=f"the question {shown(question.question)}, {label(combination)}",
             check=destructive,
         )
@@ -172,22 +174,10 @@ def load_data_of_runs(
 ) -> dict[Config, RunData]:
     """Read the data of the runs of a sweep; those that read the same share it.
 
-    Parameters
-    ----------
-    configs : iterable of Config
-        Of the runs.
-    tag_embedding, summary
-        See `utils.runs.data.load_data`.
-
-    Returns
-    -------
-    dict of Config to Data
-        For each run.
-
     Raises
     ------
     InputError
-        If a file is missing or does not fit, or the runs have not the same test captions.
+        If a file is missing or does not fit, or the runs have different test captions.
 
     """
     data_of: dict[Config, RunData] = {}
@@ -210,36 +200,21 @@ def load_data_of_runs(
 
 
 def train_runs(
-    sweep: Sweep,
-    data_of: Mapping[Config, RunData],
-    *,
-    summary: terminal.Summary,
+    sweep: Sweep, data_of: Mapping[Config, RunData], *, summary: terminal.Summary
 ) -> None:
-    """Bring every run of a sweep to its end, and say how each does on validation.
+    """Bring every run of a sweep to its end, and print the validation mAP@10 of each.
 
-    Parameters
-    ----------
-    sweep : Sweep
-    data_of : mapping of Config to Data
-        From `load_data_of_runs`.
-    summary : cli.Summary
-        Told the validation mAP@10 of each.
-
+    `data_of` comes from `load_data_of_runs`.
     """
     for number, (config, data) in enumerate(data_of.items(), start=1):
-        with Run(sweep.run_folder(config), quiet=True) as run:
+        with sweep.run(config) as run:
             if not run.finished:
-                trainer = make_trainer(config, data)
+                trainer, trained_with = make_trainer(config, data), data.inputs.made_with
                 if not run.checkpoint_last.exists():
-                    load_initial(trainer.model, config, trained_with=data.inputs.made_with)
-                begin_or_resume(
-                    trainer,
-                    run,
-                    config,
-                    begun_with=data.digests(trainer.model),
-                    trained_with=data.inputs.made_with,
-                )
-                fit_and_score(config, data, trainer, run)
+                    load_initial(trainer.model, config, trained_with=trained_with)
+                begun_with = data.digests(trainer.model)
+                begin_or_resume(trainer, run, begun_with=begun_with, trained_with=trained_with)
+                fit_and_score(run, data, trainer)
         validation, _ = run.read_outcome()
         summary.notes(
             f"run {number}/{len(data_of)}  {run.folder.name}  validation {validation:.4f}"

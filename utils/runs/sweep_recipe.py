@@ -6,18 +6,54 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-from utils.runtime.errors import InputError, shorten, shown
+from pydantic import AfterValidator, Field
+
+from utils.checkpoints.provenance import NO_OTHER_KEYS, parse_plain
+from utils.runtime.errors import InputError, shown
 from utils.settings.safe_yaml import parse_yaml, read_yaml
 
-_KEYS = {"question", "vary", "set"}
-_MAX_COMBINATIONS = 10_000  # of a question; more are a slip
+_MAX_COMBINATIONS = 10_000  # of a question; more are a mistake
+
+
+def _text(value: str) -> str:
+    if not value.strip() or not value.isprintable():
+        raise ValueError(f"{shown(value)} must be a printable text")
+    return value
+
+
+def _key(value: str) -> str:
+    if not value.strip() or not value.isprintable() or "=" in value:
+        raise ValueError(f"{shown(value)} is not a key; write section.key")
+    if value == "seed":
+        raise ValueError("the seed is not varied or set here: use --seeds")
+    return value
+
+
+def _value(value: Any) -> Any:
+    """Accept what a setting can be: not dates, lists, or what cannot be written in a table."""
+    if isinstance(value, str) and value.isprintable():
+        return value
+    if isinstance(value, float | None) or (isinstance(value, int) and value.bit_length() <= 64):
+        return value
+    raise ValueError(f"{shown(value)} is not a number, a text, True or False")
+
+
+def _values(values: list[Any]) -> list[Any]:
+    if len({json.dumps(value) for value in values}) < len(values):
+        raise ValueError(f"a value occurs twice in {shown(values)}")
+    return values
+
+
+NotEmpty = Field(min_length=1)
+Key = Annotated[str, AfterValidator(_key)]
+Value = Annotated[Any, AfterValidator(_value)]
 
 
 @dataclass(frozen=True)
 class Question:
-    """Settings to vary, all combinations, the first of which the others are compared with.
+    """Settings to vary, in all combinations; the others are compared with the first.
 
     Attributes
     ----------
@@ -29,9 +65,11 @@ class Question:
 
     """
 
-    question: str
-    vary: dict[str, list[Any]]
-    set: dict[str, Any] = field(default_factory=dict)
+    __pydantic_config__: ClassVar = NO_OTHER_KEYS
+
+    question: Annotated[str, AfterValidator(_text)]
+    vary: Annotated[dict[Key, Annotated[list[Value], NotEmpty, AfterValidator(_values)]], NotEmpty]
+    set: dict[Key, Value] = field(default_factory=dict)
 
     @property
     def combinations(self) -> list[dict[str, Any]]:
@@ -40,6 +78,25 @@ class Question:
             dict(zip(self.vary, values, strict=True))
             for values in itertools.product(*self.vary.values())
         ]
+
+
+def _question(asked: Question) -> Question:
+    if both := asked.vary.keys() & asked.set.keys():
+        raise ValueError(f"varied and set: {', '.join(sorted(both))}")
+    if (count := math.prod(map(len, asked.vary.values()))) > _MAX_COMBINATIONS:
+        raise ValueError(f"{count} combinations of values are more than {_MAX_COMBINATIONS}")
+    return asked
+
+
+def _questions(asked: list[Question]) -> list[Question]:
+    if len({question.question for question in asked}) < len(asked):
+        raise ValueError("a question is asked twice")
+    return asked
+
+
+Questions = Annotated[
+    list[Annotated[Question, AfterValidator(_question)]], NotEmpty, AfterValidator(_questions)
+]
 
 
 def read_questions(recipe: Path | None, vary: Sequence[str]) -> list[Question]:
@@ -65,33 +122,23 @@ def read_recipe(path: Path) -> list[Question]:
     Raises
     ------
     InputError
-        If the file is missing or is no such list: one message with all problems.
+        If the file is missing or is not such a list: one message with all problems.
 
     """
     hint = "data/sweeps/paper.yaml is one."
-    return parse_questions(
-        read_yaml(path, list, what="recipe of a sweep", hint=hint), source=str(path)
-    )
+    content = read_yaml(path, list, what="recipe of a sweep", hint=hint)
+    return parse_questions(content, source=str(path))
 
 
 def parse_questions(content: Sequence[Any], *, source: str) -> list[Question]:
     """Check questions that come as plain lists and dicts; errors name their `source`."""
-    problems: list[str] = []
-    asked: set[str] = set()
-    for number, entry in enumerate(content, start=1):
-        found = _problems(entry)
-        if not found and entry["question"] in asked:
-            found.append(f"{entry['question']!r} is asked already")
-        elif not found:
-            asked.add(entry["question"])
-        problems += [f"question {number}: {problem}" for problem in found]
-    if problems or not content:
-        raise InputError(
-            f"{source} is no recipe of a sweep:\n{shorten(problems or ['no questions'])}\n"
-            "It is a list of entries with `question: text` and `vary: {section.key: [values]}`; "
-            "data/sweeps/paper.yaml is one."
-        )
-    return [Question(**entry) for entry in content]
+    return parse_plain(
+        Questions,
+        content,
+        f"{source} is not a recipe of a sweep",
+        "It is a list of entries with `question: text` and `vary: {section.key: [values]}`; "
+        "data/sweeps/paper.yaml is one.",
+    )
 
 
 def parse_vary(options: Sequence[str]) -> Question:
@@ -123,52 +170,6 @@ def parse_vary(options: Sequence[str]) -> Question:
 def label(values: Mapping[str, Any]) -> str:
     """Describe a combination by the last part of its keys: ``margin = 0.4``."""
     return ", ".join(f"{key.rpartition('.')[2]} = {_shown(value)}" for key, value in values.items())
-
-
-def _problems(entry: Any) -> list[str]:
-    if not isinstance(entry, dict):
-        return [f"{shown(entry)} is no mapping"]
-    problems = [f"unknown key {shown(key)}" for key in entry if key not in _KEYS]
-    question = entry.get("question")
-    if not isinstance(question, str) or not question.strip() or not question.isprintable():
-        problems.append(f"question is {shown(question)}, and must be a text")
-    vary, fixed = entry.get("vary"), entry.get("set", {})
-    if not isinstance(vary, dict) or not vary:
-        return [*problems, f"vary is {shown(vary)}, and must name keys with lists of values"]
-    if not isinstance(fixed, dict):
-        return [*problems, f"set is {shown(fixed)}, and must be a mapping of keys to values"]
-    if unusable := [key for key in (*vary, *fixed) if not _is_key(key)]:
-        return [*problems, *(f"{shown(key)} is no key; write section.key" for key in unusable)]
-    problems += [f"{key} is varied and set" for key in vary if key in fixed]
-    if "seed" in vary or "seed" in fixed:
-        problems.append("seed is no key to vary or set: every run is repeated with --seeds")
-    values_of = {**vary, **{key: [value] for key, value in fixed.items()}}
-    for key, values in values_of.items():
-        if not isinstance(values, list) or not values:
-            problems.append(f"{key} is {shown(values)}, and must be a list of values")
-        elif not all(_is_plain(value) for value in values):
-            problems.append(f"{key} is {shown(values)}, and must be numbers, texts, True or False")
-        elif len({json.dumps(value) for value in values}) < len(values):
-            problems.append(f"{key} has a value twice: {shown(values)}")
-    if not problems and math.prod(map(len, vary.values())) > _MAX_COMBINATIONS:
-        problems.append(
-            f"{math.prod(map(len, vary.values()))} combinations of values are more than "
-            f"{_MAX_COMBINATIONS}"
-        )
-    return problems
-
-
-def _is_key(key: Any) -> bool:
-    return isinstance(key, str) and bool(key.strip()) and "=" not in key and key.isprintable()
-
-
-def _is_plain(value: Any) -> bool:
-    """Tell what a setting can be from dates, lists and what cannot be written in a table."""
-    if isinstance(value, str):
-        return value.isprintable()
-    if isinstance(value, int):
-        return value.bit_length() <= 64
-    return value is None or isinstance(value, float)
 
 
 def _shown(value: Any) -> str:

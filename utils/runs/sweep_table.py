@@ -19,7 +19,7 @@ from utils.training.trainer import SELECTED_BY
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the runs of one combination, one for each seed, came to.
+    """The results of one combination, one run for each seed.
 
     Attributes
     ----------
@@ -49,9 +49,9 @@ def compare(
     """Compute the rows of the table.
 
     Intervals are 95 % bootstrap intervals over the test clips, of values averaged over the seeds:
-    they say how far the scores depend on which clips the test set happens to hold. How far they
-    depend on the seed is what the standard deviation says. The difference to the first setting of
-    a question is bootstrapped in pairs, since both are scored on the same captions.
+    they show how far the scores depend on the choice of test clips. The standard deviation shows
+    how far they depend on the seed. The difference to the first setting of a question is
+    bootstrapped in pairs, since both are scored on the same captions.
 
     Parameters
     ----------
@@ -66,8 +66,8 @@ def compare(
     -------
     list of dict
         question, setting, seeds; of each metric X: "X mean", "X sd" (over seeds; None for one),
-        "X low", "X high"; likewise "validation mAP@10 mean" and "... sd"; "difference", and its
-        "difference low" and "difference high", of mAP@10, None in the first row of a question.
+        "X low", "X high"; "validation mAP@10 mean" and "... sd"; "difference" of mAP@10, and its
+        "difference low" and "difference high", None in the first row of a question.
 
     """
     rows = []
@@ -93,7 +93,7 @@ def compare(
 
 
 def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Write the table for programs; what there is not is empty."""
+    """Write the table as CSV; missing values are empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -103,12 +103,13 @@ def table_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def table_markdown(rows: Sequence[Mapping[str, Any]], *, title: str) -> str:
-    """Write the table for people, one section for each question."""
+    """Write the table as Markdown, one section for each question."""
     lines = [
         f"# {title}",
         "",
         "Mean ± standard deviation over seeds, [95 % bootstrap interval over test clips]. Settings "
-        "are to be chosen by the validation column: the best of several test scores is too good.",
+        "are to be chosen by the validation column: picking the best of several test scores "
+        "overstates it.",
     ]
     header = ["setting", f"validation {SELECTED_BY}", *METRICS, f"{SELECTED_BY} against the first"]
     for question, group in itertools.groupby(rows, key=lambda row: row["question"]):

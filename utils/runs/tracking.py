@@ -17,7 +17,7 @@ class Tracker:
     def __init__(self, config: Config, folder: Path) -> None:
         self._run = None
         if config.wandb:
-            import wandb  # slow to import, and must not phone home when it is off
+            import wandb  # slow to import, and it must not contact a server when it is off
 
             try:
                 self._run = wandb.init(

@@ -1,5 +1,6 @@
 """One training run: from settings and data to the best weights, test scores and the report."""
 
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -13,34 +14,20 @@ from utils.runs.data import RunData, describe_data
 from utils.runs.model_inputs import build_model
 from utils.runs.plans import PLANS
 from utils.runs.report import write_report
-from utils.runs.resuming import begin_or_resume, follow, load_initial, unfinished_run
+from utils.runs.resuming import begin_or_resume, load_initial, unfinished_run
 from utils.runs.run_folder import Run
 from utils.runs.tracking import Tracker
 from utils.runtime import environment, terminal
-from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError
-from utils.settings.config import Config, to_plain
+from utils.settings.config import Config
 from utils.training.mixup import Mixup
-from utils.training.shared_step import require_same_training
 from utils.training.trainer import Schedule, Trainer, spread_seed
 
 
-def make_trainer(
-    config: Config,
-    data: RunData,
-    *,
-    team: Team = ALONE,
-) -> Trainer:
+def make_trainer(config: Config, data: RunData) -> Trainer:
     """Set up an untrained model that fits the vector files, its loss, optimiser and schedule.
 
-    Parameters
-    ----------
-    config : Config
-    data : Data
-        What is to be trained on; the model goes where its tensors are.
-    team : Team
-        The processes that share the training.
-
+    The model goes where the tensors of the data are.
     """
     settings = config.training
     model_seed, trainer_seed = spread_seed(config.seed, 2)
@@ -66,70 +53,57 @@ def make_trainer(
         ),
         seed=trainer_seed,
         mixup=Mixup(rate=settings.mixup_rate, beta=settings.mixup_beta) if mixed else None,
-        team=team,
     )
 
 
 def train_run(
     config: Config,
     data: RunData,
-    trainer: Trainer,
     *,
     trained_on: str,
-    given: Run | None = None,
+    folder: Path | None = None,
     new: bool = False,
     summary: terminal.Summary,
 ) -> None:
-    """Begin a run or go on with one, and bring it to its end: trained, scored, reported.
-
-    Each process of a team calls it: rank 0 keeps the run, the others train along.
+    """Begin a run or resume one, and bring it to its end: trained, scored, reported.
 
     Parameters
     ----------
     config : Config
-    data : Data
-    trainer : Trainer
-        Untrained, from `make_trainer`.
+    data : RunData
     trained_on : str
-        The plan of `utils.runs.data`.
-    given : Run or None
-        To go on with. None: with one that was begun alike and interrupted, or else a new one.
+        The plan of `utils.runs.plans`.
+    folder : Path or None
+        The run to resume. None: the newest unfinished run that began alike, or else a new one.
     new : bool
-        Begin a new one in any case.
-    summary : cli.Summary
-        Told what is written, and finished.
+        Begin a new run in any case.
+    summary : terminal.Summary
+        Prints what is written, and the closing line.
 
     Raises
     ------
     InputError
-        If the given run was begun with other settings or data or is complete, training diverges,
-        or a process of the team would train something else or has left.
+        If the given run began with other settings or data or is complete, or training diverges.
 
     """
-    if not given:
-        load_initial(trainer.model, config, trained_with=data.inputs.made_with)
+    trainer, trained_with = make_trainer(config, data), data.inputs.made_with
+    if folder is None:
+        load_initial(trainer.model, config, trained_with=trained_with)
     begun_with = data.digests(trainer.model)
-    require_same_training(trainer.team, config, begun_with)
-    if not trainer.team.is_first:
-        follow(trainer)
-        trainer.fit(data.training.pairs, data.validation.pairs)
-        return
+    given = None if folder is None else Run(folder, config, trained_on=trained_on)
     found = None
-    if not given and not new:
+    if not (given or new):
         found = unfinished_run(config, trained_on=trained_on, begun_with=begun_with)
     with given or found or Run.new(config, trained_on=trained_on) as run:
-        begin_or_resume(
-            trainer, run, config, begun_with=begun_with, trained_with=data.inputs.made_with
-        )
+        begin_or_resume(trainer, run, begun_with=begun_with, trained_with=trained_with)
         if found:
             run.say(
-                f"going on with {terminal.shown(run.folder)}, interrupted after epoch "
+                f"resuming {terminal.shown(run.folder)}, interrupted after epoch "
                 f"{len(trainer.history)}; --new starts over"
             )
-        run.reopen(config)
         summary.writes(run.folder)
         with terminal.going_on(f"train --resume {terminal.shown(run.folder)}"):
-            results = fit_and_score(config, data, trainer, run)
+            results = fit_and_score(run, data, trainer)
     scored = f"test mAP@10 {results['scores']['mAP@10']:.3f}; " if "scores" in results else ""
     summary.finish(
         f"trained {len(trainer.history)} epochs, kept epoch {trainer.best_epoch}; "
@@ -137,24 +111,23 @@ def train_run(
     )
 
 
-def fit_and_score(config: Config, data: RunData, trainer: Trainer, run: Run) -> dict[str, Any]:
-    """Train from where the trainer stands to the last epoch, and keep what comes out.
+def fit_and_score(run: Run, data: RunData, trainer: Trainer) -> dict[str, Any]:
+    """Train from the last epoch in the history to the end, and write what comes out.
 
     Returns
     -------
     dict
-        What metrics.json holds.
+        The content of metrics.json.
 
     """
-    plain = to_plain(config)
-
+    config = run.config
     with Tracker(config, run.folder) as tracker:
 
         def after_epoch(row: dict[str, float], improved: bool) -> None:
             if improved:
-                run.save_best(trainer.best_state, plain)
+                run.save_best(trainer.best_state)
             run.save_history(trainer.history)
-            run.save_last(trainer.state_dict(), plain)
+            run.save_last(trainer.state_dict())
             tracker.log(row)
             run.say(score_text.epoch_line(row, config.training.epochs, best=improved))
 
@@ -168,7 +141,7 @@ def fit_and_score(config: Config, data: RunData, trainer: Trainer, run: Run) -> 
             "validation": trainer.history[trainer.best_epoch - 1],
             "data": describe_data(config, PLANS[run.trained_on], data),
             "environment": environment.describe(data.device),
-            **_score_test(config, data, trainer.model, run),
+            **_score_test(run, data, trainer.model),
         }
         run.save_metrics(results)
         tracker.summarise(results)
@@ -182,13 +155,14 @@ def fit_and_score(config: Config, data: RunData, trainer: Trainer, run: Run) -> 
                 audio_features=config.model.audio_features,
                 seed=config.seed,
             )
-        except InputError as error:  # a report must not cost the run
+        except InputError as error:  # the run is complete without it
             run.say(f"no report: {error}\nto try again: python main.py report {run.folder}")
     return results
 
 
-def _score_test(config: Config, data: RunData, model: nn.Module, run: Run) -> dict[str, Any]:
+def _score_test(run: Run, data: RunData, model: nn.Module) -> dict[str, Any]:
     """Score the test split with the best weights, beside chance and the untrained tags alone."""
+    config = run.config
     subset, name = PLANS[run.trained_on].test
     if data.test is None:
         run.say(f"\nNo test scores: the {name} split of {subset} has no clips here.")
