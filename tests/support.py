@@ -4,6 +4,9 @@ import importlib.util
 import json
 from pathlib import Path
 
+import torch
+
+from models.dual_encoder import DualEncoder
 from utils.settings.config import PROJECT_ROOT
 
 DEMO_CONFIG = PROJECT_ROOT / "data/demo/conf.yaml"
@@ -83,3 +86,26 @@ def train(settings: list[str], *arguments: str):
 
 def scores(metrics: dict) -> dict:
     return {key: metrics[key] for key in ("scores", "intervals_95", "median_rank", "best_epoch")}
+
+
+# The golden numbers' names for the two forms of the original audio encoder.
+LOGITS_BRANCH = ("Sauvegarde", "layer_norm", "projection_layer", "logits")
+SCENE_BRANCH = (
+    "PasstEncoder",
+    "scene_embedding_layer_norm",
+    "scene_embedding_projection_layer",
+    "scene",
+)
+
+
+def golden_encoder(golden, weights: str, norm: str, projection: str, *, tags) -> DualEncoder:
+    """The dual encoder with the golden weights of these names."""
+    state = {
+        f"{ours}.{part}": torch.from_numpy(golden[f"{weights}_{theirs}.{part}"])
+        for ours, theirs in (("audio_norm", norm), ("audio_projection", projection))
+        for part in ("weight", "bias")
+    }
+    text_size, audio_size = state["audio_projection.weight"].shape
+    model = DualEncoder(audio_size=audio_size, text_size=text_size, tag_table=tags)
+    model.to(tags.dtype).load_state_dict({**state, "tag_table": tags})
+    return model

@@ -1,9 +1,7 @@
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -252,47 +250,3 @@ def test_a_command_for_one_process_refuses_several(monkeypatch):
     arguments = ["evaluate", "--checkpoint", "gone.pt", "--config", str(DEMO_CONFIG)]
     with pytest.raises(InputError, match=r"main\.py evaluate is not shared among processes"):
         load_script("main").main(arguments)
-
-
-@pytest.mark.slow
-def test_two_processes_train_one_run_that_a_single_one_can_go_on_with(small_demo, tmp_path):
-    def settings(name, epochs):
-        chosen = settings_for(small_demo, outputs=tmp_path / name)
-        return options([*chosen, f"training.epochs={epochs}"])
-
-    load_script("main").main(settings("alone", 2))
-    result = torchrun("main.py", *settings("two", 1))
-    (run,) = (tmp_path / "two/demo").iterdir()
-    assert result.stdout.count("trained 1 epochs") == 1
-    load_script("main").main(["train", "--resume", str(run), *settings("two", 2)])
-    (alone,) = (tmp_path / "alone/demo").iterdir()
-    assert sorted(p.name for p in run.iterdir()) == sorted(p.name for p in alone.iterdir())
-    rows = [np.genfromtxt(f / "history.csv", delimiter=",", names=True) for f in (run, alone)]
-    for name in set(rows[0].dtype.names) - {"seconds"}:
-        np.testing.assert_allclose(rows[0][name], rows[1][name], rtol=1e-4)
-
-
-@pytest.mark.slow
-def test_two_processes_that_are_asked_to_stop_do_and_the_same_command_goes_on(small_demo, tmp_path):
-    def settings(name):
-        return options([*settings_for(small_demo, outputs=tmp_path / name), "training.epochs=40"])
-
-    process = start_torchrun("main.py", *settings("cut"))
-    end = time.monotonic() + TIMEOUT
-    while not (histories := list((tmp_path / "cut").glob("demo/*/history.csv"))):
-        assert time.monotonic() < end
-        time.sleep(0.02)
-    process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=TIMEOUT)
-    assert process.returncode != 0
-    assert "interrupted" in errors
-    done = len(histories[0].read_text().splitlines()) - 1
-    assert done < 40
-    result = torchrun("main.py", *settings("cut"))
-    assert result.stdout.count("going on with ") == 1
-    torchrun("main.py", *settings("whole"))
-    (run,), (whole,) = ((tmp_path / name / "demo").iterdir() for name in ("cut", "whole"))
-    tables = [np.genfromtxt(f / "history.csv", delimiter=",", names=True) for f in (run, whole)]
-    for name in set(tables[0].dtype.names) - {"seconds"}:
-        np.testing.assert_array_equal(tables[0][name], tables[1][name])
-    assert (run / "test.ranks.csv").read_bytes() == (whole / "test.ranks.csv").read_bytes()
