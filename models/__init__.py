@@ -1,1 +1,1 @@
-"""The networks and their losses; no files, no configuration, no printing."""
+"""The networks and their losses: tensors in, tensors out. No files, settings or printing."""

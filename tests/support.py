@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.dual_encoder import DualEncoder
 from utils.audio.sound_file import mono_blocks
 from utils.checkpoints.checkpoint import load_checkpoint
 from utils.settings.config import PROJECT_ROOT, to_plain
@@ -184,3 +185,26 @@ def folder_to_search(small_demo: Path, folder: Path) -> Path:
     shutil.copy(min((folder / "sub").iterdir()), folder / "a <b> & 'c'.wav")
     (folder / "broken.flac").write_bytes(b"no sound")
     return folder
+
+
+# The golden numbers' names for the two forms of the original audio encoder.
+LOGITS_BRANCH = ("Sauvegarde", "layer_norm", "projection_layer", "logits")
+SCENE_BRANCH = (
+    "PasstEncoder",
+    "scene_embedding_layer_norm",
+    "scene_embedding_projection_layer",
+    "scene",
+)
+
+
+def golden_encoder(golden, weights: str, norm: str, projection: str, *, tags) -> DualEncoder:
+    """The dual encoder with the golden weights of these names."""
+    state = {
+        f"{ours}.{part}": torch.from_numpy(golden[f"{weights}_{theirs}.{part}"])
+        for ours, theirs in (("audio_norm", norm), ("audio_projection", projection))
+        for part in ("weight", "bias")
+    }
+    text_size, audio_size = state["audio_projection.weight"].shape
+    model = DualEncoder(audio_size=audio_size, text_size=text_size, tag_table=tags)
+    model.to(tags.dtype).load_state_dict({**state, "tag_table": tags})
+    return model

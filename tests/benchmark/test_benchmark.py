@@ -1,12 +1,11 @@
 import json
 
-import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
-from tests.models.test_losses import places
-from tests.support import load_script, options, unit
-from utils.benchmark import reference
+from tests.support import load_script, options
+from utils.benchmark import reference, search_stages, training_stages
 from utils.evaluation.evaluate import evaluate
 
 STAGES = {
@@ -21,8 +20,8 @@ STAGES = {
 }
 
 
-def test_every_measured_stage_is_written_down(tmp_path, capsys):
-    """Small sizes: that it runs, on real components; the times themselves mean nothing here."""
+def test_every_measured_stage_is_written(tmp_path, capsys):
+    """Runs the real components at small sizes; the times mean nothing here."""
     script = load_script("benchmark")
     script.main(["--small", "--stages", *STAGES, *options([f"output_path={tmp_path}"])])
     rows = json.loads((tmp_path / "benchmark.json").read_text())
@@ -46,10 +45,9 @@ def test_the_networks_are_measured(tmp_path, sentence_model):
 
 
 def test_search_is_measured_on_any_vectors(tmp_path):
-    vectors = unit(np.random.default_rng(0), 3000, 16)
-    rows = load_script("benchmark").search_rows(
-        vectors, vectors[:20], vectors[20:60], folder=tmp_path
-    )
+    generator = torch.Generator().manual_seed(0)
+    vectors = F.normalize(torch.randn(3000, 16, generator=generator), dim=-1).numpy()
+    rows = search_stages.search_rows(vectors, vectors[:20], vectors[20:60], folder=tmp_path)
     stages = [row.stage for row in rows]
     assert stages == [
         "exact, one query",
@@ -65,11 +63,10 @@ def test_search_is_measured_on_any_vectors(tmp_path):
 
 @pytest.fixture
 def split():
-    """Six clips with five captions each, and the model for them."""
-    script = load_script("benchmark")
-    splits, table = script.learnable_splits(small=True)
-    pairs = splits["validation"]
-    return pairs, script.new_trainer(table, torch.device("cpu"), seed=3)
+    """Clips with five captions each, and an untrained model for them."""
+    splits, table = training_stages.learnable_splits(small=True)
+    trainer = training_stages.new_trainer(table, torch.device("cpu"), seed=3)
+    return splits["validation"], trainer
 
 
 def test_the_references_embed_and_rank_as_ours_do(split, tmp_path):
@@ -99,6 +96,7 @@ def test_the_references_loss_is_ours(split):
     clips = pairs.clips[rows]
     embedded = training.model(pairs.features[clips], pairs.sentences[rows])
     found = training.loss(*embedded, [str(clip) for clip in clips.tolist()])
-    expected = trainer.loss(*embedded, clips, places([2, 0, 1], [1, 2, 0]))
+    drawn = torch.tensor([[2, 1], [0, 2], [1, 0]])  # audio and query impostor
+    expected = trainer.loss(*embedded, clips, drawn)
     assert found > 0
     torch.testing.assert_close(found, expected)

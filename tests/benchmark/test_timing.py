@@ -6,7 +6,7 @@ from utils.benchmark import timing
 from utils.benchmark.timing import HEADER, Row
 
 
-def test_a_row_stands_below_its_header():
+def test_values_are_aligned_with_their_headings():
     row = Row("ranking", "query", 0.0123, 0.246, share_of_ceiling=0.5, ours_mb=81.6, note="so")
     assert row.ratio == pytest.approx(20)
     line = row.line()
@@ -23,7 +23,7 @@ def test_a_row_stands_below_its_header():
     assert line.endswith("  so")
 
 
-def test_the_median_and_the_slowest_are_told(monkeypatch):
+def test_latencies_are_the_median_and_the_99th_percentile(monkeypatch):
     clock = iter([0.0, 1.0, 1.0, 3.0, 3.0, 103.0])  # before and after each call
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     seen = []
@@ -33,7 +33,7 @@ def test_the_median_and_the_slowest_are_told(monkeypatch):
     assert high == pytest.approx(98.04)
 
 
-def test_what_is_loaded_is_not_timed(monkeypatch):
+def test_loading_is_not_timed(monkeypatch):
     clock = iter([10.0, 12.5])
     monkeypatch.setattr(time, "perf_counter", lambda: next(clock))
     seen = []
@@ -41,10 +41,10 @@ def test_what_is_loaded_is_not_timed(monkeypatch):
     assert seen == ["loaded"]
 
 
-def test_memory_that_was_held_meanwhile_counts():
+def test_the_peak_counts_memory_that_was_freed_again():
     result, before = timing.with_peak(lambda: "x")
     if before is None:
-        pytest.skip("this system does not tell")
+        pytest.skip("this system does not report memory")
     _, held = timing.with_peak(lambda: len(bytes(200_000_000).replace(b"\0", b"1")))
     assert result == "x"
     assert held > before + 150

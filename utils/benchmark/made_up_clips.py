@@ -1,7 +1,7 @@
-"""Clips that nobody recorded: tag logits as PaSST gives them, and captions that name the tags.
+"""Made-up clips: tag logits like those of PaSST, and captions that name the tags.
 
-For measuring search where there are not a million sounds. A few tags are loud, tags of a like
-meaning are lifted along with them, and the rest lies low, with noise that is partly shared.
+For measuring search without a million real sounds. A few tags of each clip get high logits, tags of
+similar meaning are raised together, the rest is low. Part of the noise is shared between tags.
 
 Shapes: B clips, K tags, D dimension of the tags' sentence vectors.
 """
@@ -11,12 +11,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-_MOST = 4  # loud tags of a clip
-_COMMON = 0.8  # the n-th most frequent tag is heard 1/n^0.8 as often
-_LOUD, _LOUD_SPREAD = 10.0, 2.0  # logits above a tag's rest
-_UNLIKE = 0.3  # cosine between the names of tags that have nothing in common
-_TIMBRES, _TIMBRE = 32, 0.18  # sources of shared noise, and what each adds to a logit
-_REST = -1.0  # logit of a tag that is always heard, when it is not
+_MOST_TAGS = 4  # high tags of a clip
+_ZIPF = 0.8  # the n-th most frequent tag occurs 1/n^0.8 as often as the first
+_RAISE, _RAISE_SPREAD = 10.0, 2.0  # mean and deviation of what a high tag's logit is raised by
+_UNRELATED = 0.3  # cosine between the names of unrelated tags
+_NOISES, _NOISE = 32, 0.18  # sources of shared noise, and the weight of each in a logit
+_LOW = -1.0  # low logit of the most frequent tag; rarer tags are lower by the log of their rarity
 _CAPTIONS = (
     ("{0}", "the sound of {0}", "{0} can be heard", "{0} in the distance"),
     ("{0} and {1}", "{0} with {1} in the background", "{0} followed by {1}"),
@@ -24,8 +24,8 @@ _CAPTIONS = (
 )
 
 
-class ImaginedClips:
-    """Draw clips from a world in which some tags are heard often and some hardly ever.
+class MadeUpClips:
+    """Draw clips whose tags are of very different frequency, as in real collections.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class ImaginedClips:
     vectors : ndarray, shape (K, D), float32
         Unit sentence vectors of the names.
     rng : numpy.random.Generator
-        Makes the world and all that is drawn from it.
+        Source of the tags' frequencies and of everything drawn later.
 
     """
 
@@ -42,13 +42,14 @@ class ImaginedClips:
     ) -> None:
         self._names = [name.lower() for name in names]
         self._rng = rng
-        often = rng.permutation(1 / np.arange(1, len(names) + 1) ** _COMMON)
-        self._often = often / often.sum()
-        self._rest = (np.log(often / often.max()) + _REST).astype(np.float32)
-        alike = np.clip((vectors @ vectors.T - _UNLIKE) / (1 - _UNLIKE), 0, 1)
-        self._alike = alike**1.5
-        timbres = rng.standard_normal((_TIMBRES, len(names)), np.float32)
-        self._timbres = _TIMBRE * timbres
+        frequency = rng.permutation(1 / np.arange(1, len(names) + 1) ** _ZIPF)
+        self._frequency = frequency / frequency.sum()
+        self._low = (np.log(frequency / frequency.max()) + _LOW).astype(np.float32)
+        similarity = np.clip((vectors @ vectors.T - _UNRELATED) / (1 - _UNRELATED), 0, 1)
+        # A power above 1: close synonyms are raised almost as much as the tag, loosely related
+        # tags (half as similar) only by a third.
+        self._raised_along = similarity**1.5
+        self._noises = _NOISE * rng.standard_normal((_NOISES, len(names)), np.float32)
 
     def draw(self, count: int) -> tuple[NDArray[np.float32], list[NDArray[np.int64]]]:
         """Draw clips.
@@ -62,22 +63,22 @@ class ImaginedClips:
         -------
         logits : ndarray, shape (B, K), float32
         tags : list of B ndarrays
-            The loud tags of each, one to four.
+            The high tags of each clip, one to four.
 
         """
         rng, shape = self._rng, (count, len(self._names))
-        tags = rng.choice(len(self._names), size=(count, _MOST), p=self._often)
-        loud = np.arange(_MOST) < rng.integers(1, _MOST + 1, size=(count, 1))
-        strength = (loud * rng.normal(_LOUD, _LOUD_SPREAD, tags.shape)).astype(np.float32)
-        lift = np.zeros(shape, np.float32)
-        for place in range(_MOST):
-            np.maximum(lift, strength[:, place, None] * self._alike[tags[:, place]], out=lift)
-        shared = rng.standard_normal((count, _TIMBRES), np.float32) @ self._timbres
-        logits = self._rest + lift + shared + rng.standard_normal(shape, np.float32)
-        return logits, [np.unique(row[heard]) for row, heard in zip(tags, loud, strict=True)]
+        tags = rng.choice(len(self._names), size=(count, _MOST_TAGS), p=self._frequency)
+        present = np.arange(_MOST_TAGS) < rng.integers(1, _MOST_TAGS + 1, size=(count, 1))
+        strength = (present * rng.normal(_RAISE, _RAISE_SPREAD, tags.shape)).astype(np.float32)
+        raised = np.zeros(shape, np.float32)
+        for i in range(_MOST_TAGS):
+            np.maximum(raised, strength[:, i, None] * self._raised_along[tags[:, i]], out=raised)
+        shared = rng.standard_normal((count, _NOISES), np.float32) @ self._noises
+        logits = self._low + raised + shared + rng.standard_normal(shape, np.float32)
+        return logits, [np.unique(row[high]) for row, high in zip(tags, present, strict=True)]
 
     def describe(self, tags: NDArray[np.int64]) -> str:
-        """Write a caption that names up to three of a clip's loud tags."""
-        told = self._rng.permutation(tags)[: self._rng.integers(1, len(_CAPTIONS) + 1)]
-        template = self._rng.choice(_CAPTIONS[len(told) - 1])
-        return template.format(*(self._names[tag] for tag in told))
+        """Write a caption that names up to three of a clip's high tags."""
+        named = self._rng.permutation(tags)[: self._rng.integers(1, len(_CAPTIONS) + 1)]
+        template = self._rng.choice(_CAPTIONS[len(named) - 1])
+        return template.format(*(self._names[tag] for tag in named))

@@ -1,4 +1,4 @@
-"""The references of scripts/benchmark.py: each stage done plainly, one item at a time, in fp32.
+"""The references of scripts/benchmark.py: each stage in plain code, one item at a time, in fp32.
 
 Written to work as the public baseline of DCASE 2022 Task 6b does (Xie et al.,
 https://github.com/xieh97/dcase2022-audio-retrieval), on which the original system is built: a data
@@ -28,7 +28,7 @@ from torch.utils.data import DataLoader, Dataset
 
 
 class PlainPairs(Dataset):
-    """Pairs of a split, each read from the files when it is asked for.
+    """Pairs of a split, each read from the files on access.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ class PlainPairs(Dataset):
 
 
 class PlainModel(nn.Module):
-    """The dual encoder written out; tag embeddings are computed at every call.
+    """The dual encoder in plain code; tag embeddings are computed at every call.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ class PlainTraining:
         return sum(losses) / len(losses)
 
     def loss(self, audio: Tensor, text: Tensor, clips: list[str]) -> Tensor:
-        """Compute the triplet loss pair by pair, impostors drawn until they fit."""
+        """Compute the triplet loss pair by pair; impostors are drawn until they fit."""
         total = torch.zeros(())
         if len(set(clips)) < 2:
             return total
@@ -222,7 +222,7 @@ def rank_and_score(
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what hear21passt prints and warns about out of the terminal."""
+    """Suppress the output and warnings of hear21passt."""
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -1,4 +1,4 @@
-"""How long calls take and how much memory, and the table that shows it beside a reference."""
+"""Time and memory of calls, and the table that compares them with a reference."""
 
 import contextlib
 import time
@@ -25,11 +25,11 @@ class Row:
 
     @property
     def ratio(self) -> float:
-        """How many times faster ours is."""
+        """Speed-up of ours over the reference."""
         return self.reference / self.ours
 
     def line(self) -> str:
-        """Set out the row below `HEADER`."""
+        """Format the row in the columns of `HEADER`."""
 
         def or_blank(value: float | None, text: str) -> str:
             return "" if value is None else text.format(value)
@@ -49,7 +49,7 @@ HEADER = (
 
 
 def seconds(function: Callable[[], object], *, at_least: float = 0.3) -> float:
-    """Time a call after one to warm up: the fastest of five rounds."""
+    """Time a call, in seconds: the fastest of five rounds, after one call to warm up."""
     function()
     rounds = []
     for _ in range(5):
@@ -62,7 +62,7 @@ def seconds(function: Callable[[], object], *, at_least: float = 0.3) -> float:
 
 
 def once(function: Callable[[], object]) -> float:
-    """Time a single call, for what takes long."""
+    """Time a single long call, in seconds."""
     started = time.perf_counter()
     function()
     return time.perf_counter() - started
@@ -75,20 +75,20 @@ def latencies(function: Callable[[Any], object], items: Iterable[Any]) -> tuple[
 
 
 def timed_with(load: Callable[[], Any], function: Callable[[Any], object]) -> float:
-    """Time a single call with what is loaded for it alone; the loading is not timed."""
+    """Time a single call with the result of `load`; the loading is not timed."""
     loaded = load()
     return once(lambda: function(loaded))
 
 
 def with_peak(function: Callable[[], Any]) -> tuple[Any, float | None]:
-    """Call a function, and tell the most memory that this process held meanwhile, in MB."""
+    """Call a function; returns its result and the peak memory of this process, in MB."""
     with contextlib.suppress(FileNotFoundError):  # not Linux
-        Path("/proc/self/clear_refs").write_text("5")  # forget the highest so far
+        Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     return function(), peak_memory("self")
 
 
 def peak_memory(process: int | str) -> float | None:
-    """Read the most memory that a process has held, in MB; None where it can't be read."""
+    """Read the peak memory of a process, in MB; None if it cannot be read."""
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{process}/status").read_text().splitlines():
             if line.startswith("VmHWM:"):

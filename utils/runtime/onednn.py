@@ -1,11 +1,11 @@
-"""Matrix products on x86 processors by oneDNN, which uses all that the processor has.
+"""Matrix products by oneDNN, for inference on x86 processors.
 
-PyTorch gives fp32 products to MKL, which keeps to 256-bit instructions on processors that are not
-Intel's, and so to half the rate of one from AMD with AVX-512. oneDNN, which PyTorch carries along
-for bf16 and for its compiler, does not; it also takes weights that were rearranged once instead of
-at every call. Elsewhere, and for other types, all this is PyTorch's own linear layer.
+PyTorch gives fp32 products to MKL, which uses only 256-bit instructions on AMD processors: half the
+speed of one with AVX-512. oneDNN, which is part of PyTorch, uses the whole processor, and accepts
+weights rearranged once instead of at every call. On other processors, and for other types,
+PyTorch's own linear layer is used.
 
-The one module of `utils` that `models` may import; it imports nothing of the project.
+The only module of `utils` that `models` may import; it imports nothing of the project.
 """
 
 import functools
@@ -15,8 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_ROWS = 1024  # of input, that weights are rearranged for; any number of rows can be given
-_FEW = 64  # rows of input: up to these, weights and input are better taken for each other
+_ROWS = 1024  # rows of input that the weights are arranged for; other numbers work too
 
 
 @functools.cache
@@ -29,23 +28,22 @@ def _supported(dtype: torch.dtype) -> bool:
 
 
 def uses_onednn(tensor: Tensor) -> bool:
-    """Tell whether products with this tensor go to oneDNN."""
+    """Return whether oneDNN computes the products of this tensor."""
     return (
         tensor.device.type == "cpu"
         and _supported(tensor.dtype)
-        and torch._C._get_mkldnn_enabled()  # torch.backends.mkldnn.flags can turn it off
+        and torch._C._get_mkldnn_enabled()  # torch.backends.mkldnn.flags can disable it
     )
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Compute x·weightᵀ + bias; where a gradient is wanted, by PyTorch itself.
+def linear(x: Tensor, weight: Tensor) -> Tensor:
+    """Compute x·weightᵀ; if a gradient is wanted, by PyTorch itself.
 
     Parameters
     ----------
     x : Tensor, shape (..., K)
     weight : Tensor, shape (N, K)
         Of the same type.
-    bias : Tensor, shape (N,), optional
 
     Returns
     -------
@@ -54,13 +52,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     wants_gradient = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     if not uses_onednn(x) or not x.numel() or wants_gradient:
-        return F.linear(x, weight, bias)
-    if bias is not None:
-        bias = bias.contiguous()
-    if bias is not None and x.ndim == 2 and len(x) <= _FEW < len(weight):
-        turned = torch.ops.mkldnn._linear_pointwise(weight, x, None, "none", [], None)
-        return torch.add(turned.T, bias, out=x.new_empty(len(x), len(weight)))
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], None)
+        return F.linear(x, weight)
+    return torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], None)
 
 
 class PackedLinear(nn.Module):
@@ -69,11 +62,11 @@ class PackedLinear(nn.Module):
     Parameters
     ----------
     layer : nn.Linear
-        Where the weights come from; only layers that `serves` says yes to.
+        Its weights are taken; `uses_onednn` must be true of them.
     dtype : torch.dtype
-        To compute in, and of the result.
+        Of the computation and the result.
     gelu : bool
-        Apply GELU (the exact one) to the result, in the same pass over it.
+        Apply the exact GELU to the result, in the same pass.
 
     """
 
@@ -81,7 +74,7 @@ class PackedLinear(nn.Module):
         super().__init__()
         self.dtype = dtype
         weight = layer.weight.detach().to(dtype)
-        # No parameters or buffers: this layout can be neither saved nor moved.
+        # Not a parameter or buffer: this layout cannot be saved or moved.
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight, _ROWS)
         self._bias = None if layer.bias is None else layer.bias.detach().to(dtype)
         self._after = ("gelu", [], "none") if gelu else ("none", [], None)
@@ -93,9 +86,9 @@ class PackedLinear(nn.Module):
 
 
 def pack_linears(module: nn.Module, *, dtype: torch.dtype) -> None:
-    """Replace every linear layer inside a module by its packed form, where oneDNN serves it.
+    """Replace the linear layers inside a module by their packed form, if oneDNN supports them.
 
-    Where a module has ``fc1`` and then ``act``, a GELU, both become one, as in timm's ``Mlp``.
+    If a module has ``fc1`` and then ``act``, a GELU, as timm's ``Mlp``, both become one layer.
     """
     for parent in list(module.modules()):
         for name, child in parent.named_children():

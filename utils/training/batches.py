@@ -12,20 +12,20 @@ from utils.features.pairs import Pairs
 
 @dataclass(frozen=True)
 class Batch:
-    """Which pairs are embedded together, and what was drawn for them: a batch, or a whole epoch.
+    """The pairs of a batch or of a whole epoch, and what was drawn at random for them.
 
     Attributes
     ----------
     order : Tensor, shape (B,), int
         Positions of the pairs.
     clips : Tensor, shape (B,) or (B, 2), int
-        Their clips; of mixed pairs both.
+        Their clips; both clips of mixed pairs.
     impostors : Tensor, shape (B, ...), or None
-        What the loss drew.
+        Result of the loss's `draw`.
     partners : Tensor, shape (B,), int, or None
-        Positions of the pairs that they are mixed with, if any are.
+        Positions of the pairs that they are mixed with; None without mixup.
     share : Tensor, shape (B,), or None
-        Their own share in the mixture.
+        Their own share in the mixture, in [0, 1].
 
     """
 
@@ -43,28 +43,15 @@ class Batch:
         )
         return itertools.starmap(Batch, zip(*parts, strict=False))
 
-    def part(self, rows: slice) -> "Batch":
-        """Take some of the pairs, without what was drawn for the batch as a whole."""
-        if rows == slice(0, len(self.order)):
-            return self
-        partners, share = (
-            None if whole is None else whole[rows] for whole in (self.partners, self.share)
-        )
-        return Batch(self.order[rows], self.clips[rows], None, partners, share)
-
-    def clips_of(self, pairs: Pairs) -> tuple[Tensor, Tensor | None]:
-        """Take features and tag embeddings of the clips of unmixed pairs."""
-        tags = None if pairs.tags is None else pairs.tags.index_select(0, self.clips)
-        return pairs.features.index_select(0, self.clips), tags
-
     def embed(self, model: nn.Module, pairs: Pairs) -> tuple[Tensor, Tensor]:
         """Embed the clips and captions of the pairs: audio and text, each (B, D)."""
         if self.partners is not None:
             return self._embed_mixed(model, pairs)
-        audio = model.encode_audio(*self.clips_of(pairs))
+        tags = None if pairs.tags is None else pairs.tags[self.clips]
+        audio = model.encode_audio(pairs.features[self.clips], tags)
         if pairs.text is not None:
-            return audio, pairs.text.index_select(0, self.order)
-        return audio, model.encode_text(pairs.sentences.index_select(0, self.order))
+            return audio, pairs.text[self.order]
+        return audio, model.encode_text(pairs.sentences[self.order])
 
     def _embed_mixed(self, model: nn.Module, pairs: Pairs) -> tuple[Tensor, Tensor]:
         def mix(values: Tensor, one: Tensor, other: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Which pairs are mixed with which, and how much. Shapes: P pairs of a split, B of an epoch."""
+"""Draw which pairs to mix, and how much. Shapes: P pairs of a split, B of an epoch."""
 
 from dataclasses import dataclass
 
@@ -31,12 +31,12 @@ class Mixup:
 def draw_mixup(
     clips: Tensor, order: Tensor, mixup: Mixup, rng: np.random.Generator
 ) -> tuple[Tensor, NDArray[np.float64]]:
-    """Draw, for each pair of an epoch, the pair it is mixed with, and its own share.
+    """Draw the partner of each pair of an epoch, and the pair's own share in the mixture.
 
     Parameters
     ----------
     clips : Tensor, shape (P,), int
-        Which clip each pair of the whole split belongs to.
+        Clip of each pair of the whole split.
     order : Tensor, shape (B,), int
         Positions of the pairs.
     mixup : Mixup
@@ -45,9 +45,9 @@ def draw_mixup(
     Returns
     -------
     partners : Tensor, shape (B,), int
-        Uniform among the pairs of other clips; the pair itself where it stays unmixed.
+        Uniform among the pairs of other clips; the pair itself if it stays unmixed.
     share : ndarray, shape (B,)
-        λ; 1 where it stays unmixed.
+        λ; 1 if it stays unmixed.
 
     """
     of_pair, positions = clips.cpu().numpy(), order.cpu().numpy()
@@ -58,7 +58,7 @@ def draw_mixup(
     if (of_pair == of_pair[0]).all():
         return order, np.ones(len(positions))  # a single clip: nothing to mix with
     waiting = chosen
-    while len(waiting):  # drawn again where the clip is the pair's own
+    while len(waiting):  # draw again where the partner is of the same clip
         partners[waiting] = rng.integers(len(of_pair), size=len(waiting))
         waiting = waiting[of_pair[partners[waiting]] == of_pair[positions[waiting]]]
     return torch.from_numpy(partners).to(order.device), share

@@ -17,19 +17,16 @@ from torch import Tensor, nn
 from utils.evaluation.metrics import CUTOFF, single_relevant
 from utils.evaluation.ranking import rank_clips
 from utils.features.pairs import Pairs
-from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError
-from utils.training.adam import Adam
 from utils.training.batches import Batch
 from utils.training.mixup import Mixup, draw_mixup
-from utils.training.shared_step import add_gradients, gather_rows, share_of
 
 SELECTED_BY = f"mAP@{CUTOFF}"
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """When to stop, and how the learning rate falls (on a plateau of the validation loss)."""
+    """Length of the training and its learning rate, which falls when the validation loss stalls."""
 
     epochs: int
     batch_size: int
@@ -49,16 +46,14 @@ class Trainer:
         With ``encode_audio(features, tags)``, ``encode_text(sentences)`` and ``text_is_trained``,
         as `models.dual_encoder.DualEncoder`.
     loss : nn.Module
-        Called as ``loss(audio, text, clips, impostors)``, impostors being a batch's part of what
+        Called as ``loss(audio, text, clips, impostors)``; `impostors` is a batch's part of what
         ``loss.draw(clips, batch_size=..., generator=...)`` drew for the epoch.
     schedule : Schedule
     seed : int
-        Batch order, training impostors, mixup and validation impostors each have a generator of
-        their own, so that a change to one leaves the others alone.
+        Batch order, training impostors, mixup and validation impostors each have their own
+        generator: changing one does not affect the others.
     mixup : Mixup, optional
         Applied to training pairs; never to validation.
-    team : Team
-        The processes that share each batch; all are given the same seed and data.
 
     """
 
@@ -70,17 +65,16 @@ class Trainer:
         *,
         seed: int,
         mixup: Mixup | None = None,
-        team: Team = ALONE,
     ) -> None:
         self.model = model
-        self.team = team
         self.loss = loss
         self.schedule = schedule
         self.mixup = mixup
-        self.optimizer = Adam(
+        self.optimizer = torch.optim.Adam(
             [p for part in (model, loss) for p in part.parameters() if p.requires_grad],
             lr=schedule.learning_rate,
             weight_decay=schedule.weight_decay,
+            fused=True,
         )
         self.scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer,
@@ -107,13 +101,13 @@ class Trainer:
         *,
         after_epoch: Callable[[dict[str, float], bool], Any] = lambda row, improved: None,
     ) -> None:
-        """Train up to the last epoch of the schedule, from where the history ends.
+        """Train from the end of the history to the last epoch of the schedule.
 
         Parameters
         ----------
         training, validation : Pairs
         after_epoch : callable
-            Told the epoch's history row, and whether it is the best so far.
+            Called with the epoch's history row, and whether it is the best so far.
 
         Raises
         ------
@@ -125,15 +119,14 @@ class Trainer:
         while len(self.history) < self.schedule.epochs:
             started = time.perf_counter()
             learning_rate = self.optimizer.param_groups[0]["lr"]
-            # Of several processes, on machines that may round differently, rank 0's numbers count.
-            train_loss = self.team.broadcast(self.train_epoch(training))
+            train_loss = self.train_epoch(training)
             if not math.isfinite(train_loss):
                 raise InputError(
                     f"training diverged: in epoch {len(self.history) + 1} the loss is {train_loss} "
                     f"(learning rate {learning_rate:g}). Lower training.learning_rate, or look for "
                     "extreme numbers in the vector files."
                 )
-            validated = self.team.broadcast(self.validate(validation))
+            validated = self.validate(validation)
             self.scheduler.step(validated["validation_loss"])
             row = {
                 "epoch": len(self.history) + 1,
@@ -151,55 +144,30 @@ class Trainer:
             after_epoch(row, improved)
 
     def train_epoch(self, pairs: Pairs) -> float:
-        """Go once over all pairs in random order; returns the mean loss per pair."""
+        """Train on all pairs once, in random order; returns the mean loss per pair."""
         self.model.train()
         losses = []
         epoch = self._draw_epoch(pairs, self._order, self._impostors, mixup=self.mixup)
         for batch in epoch.split(self.schedule.batch_size):
-            losses.append(self._backward(pairs, batch))  # no .item(): it would wait for the device
-            self.optimizer.fused_step()
-        return self._mean_per_pair(losses, len(pairs))
-
-    def _backward(self, pairs: Pairs, batch: Batch) -> Tensor:
-        """Compute the loss of a batch and the gradients of the parameters."""
-        count = len(batch.order)
-        own = share_of(self.team, count)
-        part = batch.part(own)
-        unmixed = pairs.text is not None and batch.partners is None
-        if unmixed and self.loss.with_gradient is not None:
-            # The same by hand: on a CPU, autograd's bookkeeping takes a fifth of a step.
-            audio, backward = self.model.encode_audio_directly(*part.clips_of(pairs))
-            loss, gradient = self.loss.with_gradient(
-                gather_rows(self.team, audio, count),
-                pairs.text.index_select(0, batch.order),
-                batch.impostors,
-            )
-            backward(gradient[own])
-        else:
-            audio, text = (
-                gather_rows(self.team, embedded, count)
-                for embedded in part.embed(self.model, pairs)
-            )
+            audio, text = batch.embed(self.model, pairs)
             loss = self.loss(audio, text, batch.clips, batch.impostors)
+            self.optimizer.zero_grad()
             loss.backward()
-            # Every process has the whole gradient of these.
-            for parameter in self.loss.parameters():
-                parameter.grad /= self.team.size
-        add_gradients(self.team, self.optimizer.param_groups[0]["params"])
-        return loss.detach()
+            self.optimizer.step()
+            losses.append(loss.detach())  # no .item(): it would wait for the device
+        return self._mean_per_pair(losses, len(pairs))
 
     @torch.no_grad()
     def validate(self, pairs: Pairs) -> dict[str, float]:
-        """Compute mean loss per pair and metrics, every clip and caption embedded once.
+        """Compute the mean loss per pair and the metrics, with each clip and caption embedded once.
 
         Batches and impostors are the same at every epoch.
         """
         self.model.eval()
-        device = pairs.clips.device
         epoch = self._draw_epoch(
             pairs,
             torch.Generator().manual_seed(self._validation_seed),
-            torch.Generator(device).manual_seed(self._validation_seed),
+            torch.Generator(pairs.clips.device).manual_seed(self._validation_seed),
         )
         audio = self.model.encode_audio(pairs.features, pairs.tags)
         text = self.model.encode_text(pairs.sentences) if pairs.text is None else pairs.text
@@ -214,7 +182,7 @@ class Trainer:
         }
 
     def _mean_per_pair(self, losses: list[Tensor], pairs: int) -> float:
-        """Average the mean losses of the batches of an epoch, of which the last may be smaller."""
+        """Average the mean losses of an epoch's batches; the last batch may be smaller."""
         total = torch.stack(losses).cpu().double() * self.schedule.batch_size
         total[-1] *= pairs / self.schedule.batch_size - (len(losses) - 1)
         return total.sum().item() / pairs
@@ -227,7 +195,7 @@ class Trainer:
         *,
         mixup: Mixup | None = None,
     ) -> Batch:
-        """Draw all that is random in an epoch, in a few calls."""
+        """Draw everything random of an epoch, in a few calls."""
         order = torch.randperm(len(pairs), generator=order_generator).to(pairs.clips.device)
         clips, partners, share = pairs.clips[order], None, None
         if mixup is not None:
@@ -238,7 +206,7 @@ class Trainer:
         return Batch(order, clips, impostors, partners, share)
 
     def state_dict(self) -> dict[str, Any]:
-        """Collect all that is needed to go on as if never stopped."""
+        """Collect everything needed to resume as if never stopped."""
         return {
             "model": self.model.state_dict(),
             "loss": self.loss.state_dict(),
@@ -254,10 +222,20 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up a run where `state_dict` left it."""
+        """Resume a run from its `state_dict`, this version's or an earlier one's.
+
+        Raises
+        ------
+        KeyError, RuntimeError, ValueError
+            If the state is incomplete, or of another model, loss or optimiser.
+
+        """
         self.model.load_state_dict(state["model"])
         self.loss.load_state_dict(state["loss"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for moments in self.optimizer.state.values():
+            # Earlier versions kept one step count for all parameters; each would increment it.
+            moments["step"] = moments["step"].clone()
         self.scheduler.load_state_dict(state["scheduler"])
         self._order.set_state(state["order_generator"])
         self._impostors.set_state(state["impostor_generator"])
