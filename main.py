@@ -17,16 +17,12 @@ Writes  outputs/<experiment>/<run>/: conf.yaml, run.json, checkpoints, history.c
     python main.py check-submission FILE        validate such a CSV
 """
 
-from utils.runtime import interrupts
-
-interrupts.end_quietly_until_run(__name__)
-
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from scripts import start
 from utils.datasets import task6b
 from utils.datasets.corpus import AUDIOCAPS, CLOTHO, TASK6B, corpus
 from utils.evaluation.metrics import AP_CONVENTIONS
@@ -338,4 +334,4 @@ def check_submission(args: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(terminal.run(main, after_interrupt="the same command resumes, without --new"))
+    start.run(main, after_interrupt="the same command resumes, without --new")

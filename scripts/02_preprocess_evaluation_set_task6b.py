@@ -13,11 +13,7 @@ Which clip a caption belongs to is not published, and is not in these files eith
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from utils.runtime import interrupts
-
-interrupts.end_quietly_until_run(__name__)
+import start
 
 from utils.datasets import task6b
 from utils.datasets.sound_checks import report_failed
@@ -52,4 +48,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(terminal.run(main))
+    start.run(main)

@@ -24,18 +24,12 @@ see the same folders:
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from utils.runtime import interrupts
-
-interrupts.end_quietly_until_run(__name__)
+import start
 
 from utils.audio.sound_file import fingerprint
 from utils.datasets.corpus import corpus as corpus_of
 from utils.datasets.sound_checks import read_each, report_failed
 from utils.features import vector_file
-from utils.features.clip_features import Clip, write_clip_features
-from utils.features.tagger import Tagger, clip_batches, clip_units
 from utils.features.updating import Target, Update, update_vector_files
 from utils.runtime import distributed, terminal
 from utils.settings import options
@@ -76,6 +70,8 @@ def main(argv: list[str] | None = None) -> int:
         failed = update.failed
     else:
         distributed.refuse_team(f"--kind {args.kind}")
+        from utils.features.clip_features import Clip, write_clip_features
+
         done = f"computed {{}} clips ({args.kind})"
         clips = [Clip(fids[id], id, paths[id], source) for id, source in sources.items()]
         path = corpus.files.input_path / f"audio_{args.kind}.hdf5"
@@ -108,6 +104,8 @@ def tag(
     summary: terminal.Summary,
 ) -> tuple[str, Update]:
     """Bring logits and scene embeddings of clips up to date; returns what was done, in words."""
+    from utils.features.tagger import Tagger, clip_batches, clip_units  # takes seconds
+
     tagger = Tagger(config)
     summary.reads(tagger.weights_file)
 
@@ -139,4 +137,4 @@ def tag(
 
 
 if __name__ == "__main__":
-    sys.exit(terminal.run(main))
+    start.run(main)

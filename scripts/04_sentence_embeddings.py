@@ -15,14 +15,9 @@ can share the work, on one machine or on several that see the same folders:
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from utils.runtime import interrupts
-
-interrupts.end_quietly_until_run(__name__)
+import start
 
 from utils.datasets.corpus import corpus as corpus_of
-from utils.features import sentences, vector_file
 from utils.runtime import terminal
 from utils.settings import options
 
@@ -33,6 +28,8 @@ def main(argv: list[str] | None = None) -> None:
     options.add_subset_option(parser, "clotho", "audiocaps")
     args = parser.parse_args(argv)
     config = options.load_config(args)
+    from utils.features import sentences, vector_file  # takes seconds
+
     summary = terminal.Summary()
     corpus = corpus_of(config, args.subset)
 
@@ -54,4 +51,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(terminal.run(main))
+    start.run(main)

@@ -11,14 +11,9 @@ Several processes can share the work: see script 04.
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from utils.runtime import interrupts
-
-interrupts.end_quietly_until_run(__name__)
+import start
 
 from utils.datasets import splits, task6b
-from utils.features import sentences, vector_file
 from utils.runtime import terminal
 from utils.settings import options
 
@@ -26,6 +21,8 @@ from utils.settings import options
 def main(argv: list[str] | None = None) -> None:
     """Run the script."""
     config = options.load_config(options.parser(__doc__).parse_args(argv))
+    from utils.features import sentences, vector_file  # takes seconds
+
     data = config.eval_data
     summary = terminal.Summary()
     summary.reads(splits.captions_file(data.input_path, task6b.SPLIT))
@@ -42,4 +39,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(terminal.run(main))
+    start.run(main)

@@ -13,14 +13,9 @@ work: see script 04.
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from utils.runtime import interrupts
-
-interrupts.end_quietly_until_run(__name__)
+import start
 
 from utils.datasets import audioset
-from utils.features import sentences, vector_file
 from utils.runtime import terminal
 from utils.settings import options
 
@@ -34,6 +29,8 @@ def main(argv: list[str] | None = None) -> None:
     if info == "none":
         summary.finish("model.audioset_info is none: there are no tag texts to embed")
         return
+
+    from utils.features import sentences, vector_file  # takes seconds
 
     summary.reads(audioset.LABELS_CSV)
     if info != "tags":
@@ -51,4 +48,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(terminal.run(main))
+    start.run(main)

@@ -24,11 +24,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from utils.runtime import interrupts
-
-interrupts.end_quietly_until_run(__name__)
+import start
 
 from utils.files.reading import read_text
 from utils.runtime import distributed, terminal
@@ -169,4 +165,4 @@ def styled(code: str, text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(terminal.run(main))
+    start.run(main)

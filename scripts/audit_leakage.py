@@ -13,11 +13,7 @@ Writes  train_data.input_path: leakage.csv (every two clips that share something
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from utils.runtime import interrupts
-
-interrupts.end_quietly_until_run(__name__)
+import start
 
 from utils.datasets import audiocaps, clotho, leakage
 from utils.datasets.splits import SPLITS
@@ -88,4 +84,4 @@ def audit(config: Config) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(terminal.run(main))
+    start.run(main)

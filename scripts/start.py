@@ -5,7 +5,9 @@ Nothing changes for the signals of a program outside the project that imports a 
 
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 _SCRIPTS = Path(__file__).resolve().parent
 _PROJECT = _SCRIPTS.parent
@@ -18,3 +20,10 @@ if (
     and signal.getsignal(signal.SIGINT) is signal.default_int_handler
 ):
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def run(main: Callable[[], int | None], **options: str) -> NoReturn:
+    """End the process with the exit status of a command: see `utils.runtime.terminal.run`."""
+    from utils.runtime import terminal
+
+    sys.exit(terminal.run(main, **options))

@@ -15,21 +15,11 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import start
 
-from utils.runtime import interrupts
-
-interrupts.end_quietly_until_run(__name__)
-
-import safetensors.torch
-import torch
-
-from models import architectures, passt
-from utils.datasets import audioset
-from utils.demo import tagger_training
 from utils.files.reading import sha256
 from utils.files.writing import atomic_write
-from utils.runtime import devices, distributed, terminal
+from utils.runtime import distributed, terminal
 from utils.settings.config import PROJECT_ROOT
 
 TRAINING_SEED, HELD_OUT_SEED = 7_001, 7_002
@@ -51,6 +41,20 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=PROJECT_ROOT / "data/demo")
     args = parser.parse_args(argv)
     distributed.refuse_team("scripts/train_demo_tagger.py")
+    train(args)
+
+
+def train(args: argparse.Namespace) -> None:
+    """Render the sounds, train the tagger, score it on other sounds, and write both files."""
+    # These take seconds to import, which --help need not wait for.
+    import safetensors.torch
+    import torch
+
+    from models import architectures, passt
+    from utils.datasets import audioset
+    from utils.demo import tagger_training
+    from utils.runtime import devices
+
     summary = terminal.Summary()
     weights_file = args.output / "tagger.safetensors"
 
@@ -134,4 +138,4 @@ def main(argv: list[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(terminal.run(main))
+    start.run(main)
