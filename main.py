@@ -17,10 +17,12 @@ Writes  outputs/<experiment>/<run>/: conf.yaml, run.json, checkpoints, history.c
     python main.py check-submission FILE        validate such a CSV
 """
 
+from __future__ import annotations
+
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scripts import start
 from utils.datasets import task6b
@@ -30,9 +32,11 @@ from utils.runs.plans import PLANS, files_of_run, load_split, load_split_to_scor
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import InputError, raise_if_any
 from utils.settings import options
-from utils.settings.config import Config
 from utils.settings.consistency import destructive
 from utils.settings.needed_files import require_files
+
+if TYPE_CHECKING:  # its import takes a moment, which --help need not wait for
+    from utils.settings.config import Config
 
 # Each command imports what it needs beyond this, so that those without a network start at once.
 

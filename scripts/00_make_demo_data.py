@@ -14,7 +14,6 @@ such as the real Clotho, is refused.
 """
 
 import os
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -44,9 +43,7 @@ def main(argv: list[str] | None = None) -> None:
         metavar=("TRAIN", "VAL", "TEST"),
         help="clips in each split (default: 240 60 60; 300 20 40 with --audiocaps)",
     )
-    parser.add_argument(
-        "--seed", type=int, default=2022, help="random seed (default: %(default)s)"
-    )
+    parser.add_argument("--seed", type=int, default=2022, help="random seed (default: %(default)s)")
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: %(default)s)"
     )

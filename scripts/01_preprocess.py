@@ -14,9 +14,7 @@ Many AudioCaps clips are gone from YouTube: clips without a file are skipped and
 The exit status is 3 if sound files cannot be used; --strict stops at the first.
 """
 
-import sys
 from functools import partial
-from pathlib import Path
 
 import start
 

@@ -10,9 +10,6 @@ Writes  eval_data.input_path: audio_info.pkl, audio_info.json (the same), test_c
 Which clip a caption belongs to is not published, and is not in these files either.
 """
 
-import sys
-from pathlib import Path
-
 import start
 
 from utils.datasets import task6b

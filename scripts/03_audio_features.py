@@ -21,20 +21,23 @@ see the same folders:
     torchrun --nproc-per-node 2 scripts/03_audio_features.py
 """
 
-import sys
+from __future__ import annotations
+
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import start
 
 from utils.audio.sound_file import fingerprint
 from utils.datasets.corpus import corpus as corpus_of
 from utils.datasets.sound_checks import read_each, report_failed
-from utils.features import vector_file
-from utils.features.updating import Target, Update, update_vector_files
 from utils.runtime import distributed, terminal
 from utils.settings import options
-from utils.settings.config import Config, DataFiles
 from utils.settings.needed_files import require_files
+
+if TYPE_CHECKING:  # its import takes a moment, which --help need not wait for
+    from utils.features.updating import Update
+    from utils.settings.config import Config, DataFiles
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -104,7 +107,9 @@ def tag(
     summary: terminal.Summary,
 ) -> tuple[str, Update]:
     """Bring logits and scene embeddings of clips up to date; returns what was done, in words."""
+    from utils.features import vector_file
     from utils.features.tagger import Tagger, clip_batches, clip_units  # takes seconds
+    from utils.features.updating import Target, update_vector_files
 
     tagger = Tagger(config)
     summary.reads(tagger.weights_file)

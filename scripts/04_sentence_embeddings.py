@@ -12,9 +12,6 @@ can share the work, on one machine or on several that see the same folders:
     torchrun --nproc-per-node 2 scripts/04_sentence_embeddings.py
 """
 
-import sys
-from pathlib import Path
-
 import start
 
 from utils.datasets.corpus import corpus as corpus_of

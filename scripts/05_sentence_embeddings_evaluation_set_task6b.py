@@ -8,9 +8,6 @@ Writes  eval_data.caption_embeddings (HDF5, one row per query)
 Several processes can share the work: see script 04.
 """
 
-import sys
-from pathlib import Path
-
 import start
 
 from utils.datasets import splits, task6b

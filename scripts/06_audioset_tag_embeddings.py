@@ -10,9 +10,6 @@ its description (sent_tags), or that sentence alone (sent_notags). Several proce
 work: see script 04.
 """
 
-import sys
-from pathlib import Path
-
 import start
 
 from utils.datasets import audioset

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 import start
 
 from utils.files.reading import read_text
-from utils.runtime import distributed, terminal
+from utils.runtime import distributed
 from utils.runtime.errors import InputError, printable
 from utils.search.command_line import add_options, open_searcher, report
 from utils.settings import options

@@ -13,12 +13,10 @@ Exit status: 0 when stopped, 2 for bad input.
 
 import argparse
 import contextlib
-import sys
-from pathlib import Path
 
 import start
 
-from utils.runtime import distributed, terminal
+from utils.runtime import distributed
 from utils.search.command_line import add_options, open_searcher, report
 from utils.settings import options
 

@@ -10,8 +10,9 @@ Writes  train_data.input_path: leakage.csv (every two clips that share something
     python scripts/audit_leakage.py --config conf.yaml
 """
 
-import sys
-from pathlib import Path
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import start
 
@@ -22,7 +23,9 @@ from utils.files.locks import only_run
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import counted
 from utils.settings import options
-from utils.settings.config import Config
+
+if TYPE_CHECKING:  # its import takes a moment, which --help need not wait for
+    from utils.settings.config import Config
 
 LEAKAGE_FILE = "leakage.csv"
 EXCLUSIONS_FILE = "excluded_clips.txt"

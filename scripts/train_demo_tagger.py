@@ -12,7 +12,6 @@ among them. The score is measured with the 16-bit weights, on sounds of a third 
 import argparse
 import json
 import os
-import sys
 from pathlib import Path
 
 import start
@@ -20,7 +19,7 @@ import start
 from utils.files.reading import sha256
 from utils.files.writing import atomic_write
 from utils.runtime import distributed, terminal
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 TRAINING_SEED, HELD_OUT_SEED = 7_001, 7_002
 ARCH = "demo"

@@ -15,7 +15,7 @@ from tests.support import (
 from utils.demo.scenes import write_demo_set
 from utils.runs import training_run
 from utils.runs.report import write_report
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 
 @pytest.fixture(scope="session")

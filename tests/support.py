@@ -12,7 +12,8 @@ import torch
 from models.dual_encoder import DualEncoder
 from utils.audio.sound_file import mono_blocks
 from utils.checkpoints.checkpoint import load_checkpoint
-from utils.settings.config import PROJECT_ROOT, to_plain
+from utils.runtime.paths import PROJECT_ROOT
+from utils.settings.config import to_plain
 
 DEMO_CONFIG = PROJECT_ROOT / "data/demo/conf.yaml"
 

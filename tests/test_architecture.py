@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 SCRIPTS = sorted(set((PROJECT_ROOT / "scripts").glob("*.py")) - {PROJECT_ROOT / "scripts/start.py"})
 

@@ -5,7 +5,7 @@ import importlib
 
 import pytest
 
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 WITH_EXAMPLES = sorted(
     ".".join(path.relative_to(PROJECT_ROOT).with_suffix("").parts).removesuffix(".__init__")

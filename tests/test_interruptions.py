@@ -47,7 +47,7 @@ from utils.runs.plans import PLANS
 from utils.runs.run_folder import Run
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 from utils.settings.loading import load_config
 
 MOMENTS = 12

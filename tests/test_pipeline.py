@@ -38,7 +38,7 @@ from utils.files.reading import sha256
 from utils.runs import training_run
 from utils.runs.report import write_report
 from utils.runtime.errors import InputError
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 from utils.settings.loading import load_config
 from utils.training.trainer import Trainer
 

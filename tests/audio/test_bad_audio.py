@@ -16,7 +16,7 @@ from utils.datasets.splits import SPLITS, load_captions
 from utils.features.vector_file import read_vectors
 from utils.files.tables import read_csv
 from utils.runtime.errors import InputError
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 
 def noise(seconds, rate, channels=1):

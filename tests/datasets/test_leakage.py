@@ -10,7 +10,7 @@ from utils.datasets import audiocaps, clotho, leakage
 from utils.datasets.leakage import Shared
 from utils.datasets.splits import SPLITS
 from utils.runtime.errors import InputError
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 DEVELOPMENT, VALIDATION, EVALUATION = SPLITS
 HEADER = "file_name,keywords,sound_id,sound_link,start_end_samples,manufacturer,license"

@@ -19,7 +19,7 @@ from utils.audio.sound_file import UnusableSound
 from utils.datasets import numbering, splits
 from utils.datasets.clotho import preprocess_clotho
 from utils.runtime.errors import InputError
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 SCRIPT = PROJECT_ROOT / "scripts" / "01_preprocess.py"
 RATE = 1000

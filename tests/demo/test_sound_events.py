@@ -5,7 +5,7 @@ import pytest
 from scipy import signal
 
 from utils.demo.sound_events import EVENT_KINDS, blocks
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 RATES = (32000, 44100)
 COUNTABLE = sorted(name for name, kind in EVENT_KINDS.items() if kind.countable)

@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 
 def test_scoring_a_table_loads_no_heavy_library():

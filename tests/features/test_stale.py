@@ -9,7 +9,7 @@ from safetensors.numpy import load_file, save_file
 
 from tests.support import load_script, options, settings_for
 from utils.runtime.errors import InputError
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 
 def run(name, settings):

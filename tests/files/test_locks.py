@@ -10,7 +10,7 @@ import pytest
 
 from utils.files.locks import FolderLock, LockFile, only_run
 from utils.runtime.errors import InputError
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 
 @pytest.fixture

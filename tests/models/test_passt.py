@@ -11,7 +11,7 @@ from models import architectures, passt
 from utils.audio.windows import cut_windows
 from utils.features import weights
 from utils.files.reading import sha256
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 OFFICIAL = "passt_s_swa_p16_128_ap476"
 

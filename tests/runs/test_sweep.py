@@ -9,7 +9,7 @@ from utils.files.locks import only_run
 from utils.runs.sweep import Sweep
 from utils.runs.sweep_recipe import Question, read_recipe
 from utils.runtime.errors import InputError
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 from utils.settings.loading import load_config
 
 

@@ -12,7 +12,7 @@ from wandb.proto import wandb_internal_pb2
 from tests.support import load_script, options, settings_for
 from utils.runs.tracking import Tracker
 from utils.runtime.errors import InputError
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 from utils.settings.loading import load_config
 
 

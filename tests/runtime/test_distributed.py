@@ -13,7 +13,7 @@ from utils.features.vector_file import read_vectors
 from utils.runtime import distributed, terminal
 from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 TIMEOUT = 120  # seconds, after which a run that hangs is a failure
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 # It prints "ready" when it may be signalled.
 PROGRAM = """

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from utils.runtime import onednn
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 PRIVATE = [
     "torch.cpu._is_avx512_bf16_supported",

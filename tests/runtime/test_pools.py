@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from utils.runtime.errors import InputError
+from utils.runtime.paths import PROJECT_ROOT
 from utils.runtime.pools import map_ahead, worker_pool
-from utils.settings.config import PROJECT_ROOT
 
 DEADLINE = 30  # seconds, after which a process that lives on is a failure
 

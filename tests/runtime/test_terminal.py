@@ -10,8 +10,8 @@ import torch
 from utils.runtime import distributed, terminal
 from utils.runtime.distributed import ALONE
 from utils.runtime.errors import InputError
+from utils.runtime.paths import PROJECT_ROOT
 from utils.settings import options
-from utils.settings.config import PROJECT_ROOT
 
 
 def test_bad_input_is_one_message_and_status_2(capsys):

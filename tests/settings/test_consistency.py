@@ -6,7 +6,8 @@ from tests.support import DEMO_CONFIG, load_script, options, settings_for
 from utils.runs.sweep import Sweep
 from utils.runs.sweep_recipe import read_recipe
 from utils.runtime.errors import InputError
-from utils.settings.config import DEFAULT_CONFIG, PROJECT_ROOT, to_plain
+from utils.runtime.paths import PROJECT_ROOT
+from utils.settings.config import DEFAULT_CONFIG, to_plain
 from utils.settings.consistency import contradictions, destructive
 from utils.settings.loading import load_config, parse_config
 from utils.settings.needed_files import require_files

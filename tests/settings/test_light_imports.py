@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 LIGHT = [  # argument parsing needs these
     "utils.settings.consistency",

@@ -29,7 +29,8 @@ from utils.evaluation.evaluate import evaluate
 from utils.features import vector_file
 from utils.features.pairs import Pairs
 from utils.runtime.errors import InputError
-from utils.settings.config import PROJECT_ROOT, Config
+from utils.runtime.paths import PROJECT_ROOT
+from utils.settings.config import Config
 from utils.training.trainer import Schedule, Trainer
 
 CAPTIONS_PER_CLIP = 5

@@ -25,7 +25,7 @@ from utils.datasets.audioset import read_labels
 from utils.files.reading import read_bytes
 from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError, shorten
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 
 def require_empty(folder: Path) -> None:

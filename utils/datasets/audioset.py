@@ -6,7 +6,7 @@ from pathlib import Path
 
 from utils.files import reading, tables
 from utils.runtime.errors import InputError
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 NUM_TAGS = 527
 LABELS_CSV = PROJECT_ROOT / "data" / "audioset" / "class_labels_indices.csv"

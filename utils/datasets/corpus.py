@@ -3,16 +3,21 @@
 Each has its splits, its sound files, and the files that the scripts write for it.
 """
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from utils.datasets import audiocaps, clotho, splits, task6b
 from utils.datasets.splits import QuerySplit
 from utils.runtime.errors import InputError
-from utils.settings.config import Config, DataFiles
 from utils.settings.needed_files import Needed
+
+if TYPE_CHECKING:  # its import takes a moment, which --help need not wait for
+    from utils.settings.config import Config, DataFiles
 
 CLOTHO, AUDIOCAPS, TASK6B = "clotho", "audiocaps", "task6b"
 _SECTIONS = {CLOTHO: "train_data", AUDIOCAPS: "audiocaps", TASK6B: "eval_data"}

@@ -20,8 +20,9 @@ from utils.features import weights
 from utils.features.shared_work import Batches, Units
 from utils.runtime.devices import autocast, choose_device, choose_precision, for_inference
 from utils.runtime.errors import InputError
+from utils.runtime.paths import PROJECT_ROOT
 from utils.runtime.pools import map_ahead
-from utils.settings.config import PROJECT_ROOT, Config
+from utils.settings.config import Config
 
 _BUNDLED_WEIGHTS = PROJECT_ROOT / "data/demo/tagger.safetensors"
 

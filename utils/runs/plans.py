@@ -1,15 +1,20 @@
 """Which split of which data set serves what, and the files that are read for it."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from utils.datasets.corpus import AUDIO, AUDIOCAPS, CLOTHO, SENTENCES, TAGS, TASK6B, Corpus, corpus
 from utils.datasets.splits import CaptionSplit, without_clips
 from utils.files.reading import read_text
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
-from utils.settings.config import Config, Model, Training
 from utils.settings.needed_files import Needed
+
+if TYPE_CHECKING:  # its import takes a moment, which --help need not wait for
+    from utils.settings.config import Config, Model
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,8 @@ def files_of_run(config: Config, plan: Plan, *, begins: bool) -> list[Needed]:
 
 def data_settings(config: Config) -> Config:
     """Keep the settings that the data of a run depends on: runs that share them share the data."""
+    from utils.settings.config import Model, Training
+
     defaults = Model()
     return replace(
         config,

@@ -1,5 +1,7 @@
 """What commands show: progress, what they read and write, and clean error exits."""
 
+from __future__ import annotations
+
 import contextlib
 import errno
 import os
@@ -7,12 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-
-from tqdm import tqdm
+from typing import TYPE_CHECKING, Any
 
 from utils.runtime import distributed, errors, interrupts
 from utils.runtime.errors import InputError
+
+if TYPE_CHECKING:  # its import takes a moment, which --help need not wait for
+    from tqdm import tqdm
 
 EXIT_BAD_INPUT = 2
 EXIT_SOME_FAILED = 3  # everything else is done
@@ -29,6 +32,8 @@ def progress(total: int, description: str, unit: str, *, leave: bool = True) -> 
 
     Only rank 0 shows one. With `leave` the finished bar stays on the screen.
     """
+    from tqdm import tqdm
+
     return tqdm(
         total=total,
         desc=description,

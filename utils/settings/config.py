@@ -11,9 +11,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictBool
 from pydantic.dataclasses import dataclass
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
+from utils.runtime.paths import PROJECT_ROOT
+
 DEFAULT_CONFIG = PROJECT_ROOT / "conf.yaml"
+
+
 _LONGEST_PATH, _LONGEST_NAME = 4095, 255  # bytes, on Linux
+
 
 section = functools.partial(dataclass, frozen=True, config=ConfigDict(extra="forbid"))
 
@@ -61,12 +65,26 @@ def _matching(pattern: str, meaning: str) -> AfterValidator:
 
 
 Integer = Annotated[int, BeforeValidator(_number), Field(strict=True)]
+
+
 Number = Annotated[float, BeforeValidator(_number), Field(strict=True, allow_inf_nan=False)]
+
+
 Share = Annotated[Number, Field(ge=0, le=1)]
+
+
 Text = Annotated[str, Field(strict=True), AfterValidator(_printable)]
+
+
 Positive = Annotated[Number, Field(gt=0)]
+
+
 NotNegative = Annotated[Number, Field(ge=0)]
+
+
 FilePath = Annotated[Path, BeforeValidator(_path)]
+
+
 FolderName = Annotated[
     Text,
     _matching(
@@ -74,9 +92,13 @@ FolderName = Annotated[
         "a folder name of at most 100 letters, digits and . + - _",
     ),
 ]
+
+
 Sha256 = Annotated[
     Text, _matching(r"[0-9a-f]{64}", "a SHA-256 of 64 hexadecimal digits in lower case")
 ]
+
+
 Device = Annotated[
     Text, _matching(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]?))?", "auto, cpu, mps, cuda or cuda:N")
 ]

@@ -18,7 +18,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser import DESKTOP, PHONE, Page, chromium
 from tests.support import load_script, read_audio
-from utils.settings.config import PROJECT_ROOT
+from utils.runtime.paths import PROJECT_ROOT
 
 pytestmark = pytest.mark.slow
 
