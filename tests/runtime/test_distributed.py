@@ -118,22 +118,18 @@ def alone(name, arguments):
 
 def torchrun(*command, check=True):
     """Run a program in two processes."""
-    process = start_torchrun(*command)
-    output, errors = process.communicate(timeout=TIMEOUT)
-    assert not check or process.returncode == 0, errors
-    return subprocess.CompletedProcess(command, process.returncode, output, errors)
-
-
-def start_torchrun(*command):
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    return subprocess.Popen(
+    process = subprocess.run(
         [*launcher, "--nproc-per-node", "2", *command],
         cwd=PROJECT_ROOT,
         env={name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
+        timeout=TIMEOUT,
+        check=False,
     )
+    assert not check or process.returncode == 0, process.stderr
+    return process
 
 
 @pytest.fixture(scope="module")
