@@ -24,9 +24,9 @@ def append_missing(
     Parameters
     ----------
     path : Path
-        Made if missing.
+        The file, made if missing.
     count : int
-        Records that the file shall hold at least.
+        Records that it shall hold at least.
     width : int
         Numbers per record.
     compute : callable

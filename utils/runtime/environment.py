@@ -22,11 +22,7 @@ def packages() -> dict[str, str]:
 def describe(device: torch.device) -> dict[str, str]:
     """List the parts of the machine and the versions that numbers may depend on.
 
-    Parameters
-    ----------
-    device : torch.device
-        Where the networks were computed.
-
+    The networks were computed on `device`.
     """
     import torch
 
