@@ -3,14 +3,12 @@ import fcntl
 import os
 import shutil
 import signal
-import subprocess
-import sys
 
 import pytest
 
+from tests.support import run_python
 from utils.files.locks import FolderLock, LockFile, only_run
 from utils.runtime.errors import InputError
-from utils.runtime.paths import PROJECT_ROOT
 
 
 @pytest.fixture
@@ -41,8 +39,7 @@ def test_a_killed_process_leaves_no_lock(path):
         "lock = FolderLock(Path(sys.argv[1]))\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
-    result = subprocess.run([sys.executable, "-c", program, path], cwd=PROJECT_ROOT, check=False)
-    assert result.returncode == -signal.SIGKILL
+    run_python(program, path, status=-signal.SIGKILL)
     assert (path / "lock").exists()
     with FolderLock(path):
         pass
@@ -51,10 +48,12 @@ def test_a_killed_process_leaves_no_lock(path):
 @pytest.mark.parametrize("end", ["", ".12"])
 def test_a_folder_is_held_by_one(path, end):
     path = path.with_name(path.name + end)
-    with FolderLock(path), pytest.raises(InputError, match=r"another run is writing x\.hdf5 \("):
-        FolderLock(path)
-    with FolderLock(path):
-        pass
+    for _ in range(2):
+        with (
+            FolderLock(path),
+            pytest.raises(InputError, match=r"another run is writing x\.hdf5"),
+        ):
+            FolderLock(path)
 
 
 def test_a_removed_folder_is_gone_and_can_be_held_again(path):

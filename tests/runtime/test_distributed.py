@@ -19,42 +19,38 @@ from utils.runtime.paths import PROJECT_ROOT
 TIMEOUT = 120  # seconds, after which a run that hangs is a failure
 
 
-def environment(monkeypatch, **values):
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in values.items():
+def environment(monkeypatch, rank="", size="", local_rank=""):
+    for name, value in (("RANK", rank), ("WORLD_SIZE", size), ("LOCAL_RANK", local_rank)):
         monkeypatch.setenv(name, value)
 
 
 def test_without_torchrun_a_process_is_alone_and_does_not_wait(monkeypatch):
+    environment(monkeypatch, size="4")  # as some schedulers set it, without any rank
+    assert distributed.team() == ALONE
     environment(monkeypatch)
     assert distributed.team() == ALONE == Team(rank=0, size=1)
     assert ALONE.is_first
     ALONE.wait()
     assert ALONE.broadcast("a") == "a"
     assert distributed.label() == ""
-    environment(monkeypatch, WORLD_SIZE="4")  # as some schedulers set it, without any rank
-    assert distributed.team() == ALONE
 
 
 def test_torchruns_environment_is_read(monkeypatch):
-    environment(monkeypatch, RANK="5", WORLD_SIZE="8", LOCAL_RANK="1")
+    environment(monkeypatch, "5", "8", "1")
     assert distributed.team() == Team(rank=5, size=8, local_rank=1)
     assert not distributed.team().is_first
     assert distributed.label().startswith(" (rank 5 on ")
 
 
-@pytest.mark.parametrize(
-    "values", [{"RANK": "2", "WORLD_SIZE": "2"}, {"RANK": "one", "WORLD_SIZE": "2"}]
-)
-def test_inconsistent_variables_are_refused(monkeypatch, values):
-    environment(monkeypatch, **values)
-    with pytest.raises(InputError, match=rf"RANK='{values['RANK']}', WORLD_SIZE='2'"):
+@pytest.mark.parametrize("rank", ["2", "one"])
+def test_inconsistent_variables_are_refused(monkeypatch, rank):
+    environment(monkeypatch, rank, "2")
+    with pytest.raises(InputError, match=f"RANK='{rank}', WORLD_SIZE='2'"):
         distributed.team()
 
 
 def test_processes_that_do_not_meet_are_one_error(monkeypatch):
-    environment(monkeypatch, RANK="0", WORLD_SIZE="2", LOCAL_RANK="0")
+    environment(monkeypatch, "0", "2", "0")
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     with pytest.raises(InputError, match=r"no connection to the other processes.*MASTER_ADDR"):
         distributed.team().wait()
@@ -68,7 +64,7 @@ def test_a_process_that_differs_from_rank_0_lists_the_differences(monkeypatch):
 
 
 def test_of_several_processes_only_one_prints_and_errors_name_theirs(monkeypatch, capsys):
-    environment(monkeypatch, RANK="1", WORLD_SIZE="2", LOCAL_RANK="1")
+    environment(monkeypatch, "1", "2", "1")
     summary = terminal.Summary()
     summary.reads(DEMO_CONFIG)
     summary.writes(DEMO_CONFIG)
@@ -103,7 +99,7 @@ def test_of_several_processes_only_one_prints_and_errors_name_theirs(monkeypatch
     ],
 )
 def test_commands_for_one_process_refuse_several(monkeypatch, name, arguments, what):
-    environment(monkeypatch, RANK="0", WORLD_SIZE="2", LOCAL_RANK="0")
+    environment(monkeypatch, "0", "2", "0")
     with pytest.raises(InputError, match=f"^{re.escape(what)} cannot be shared among processes"):
         load_script(name).main(arguments)
 

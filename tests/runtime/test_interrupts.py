@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import run_python
 from utils.runtime.paths import PROJECT_ROOT
 
 # It prints "ready" when it may be signalled.
@@ -127,11 +128,5 @@ def test_ctrl_c_during_the_imports_leaves_no_traceback(script):
         f"sys.argv = [{script!r}, '--help']\n"
         f"runpy.run_path({script!r}, run_name='__main__')\n"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (result.returncode, result.stdout, result.stderr) == (-signal.SIGINT, "", "")
+    result = run_python(program, status=-signal.SIGINT)
+    assert (result.stdout, result.stderr) == ("", "")

@@ -28,9 +28,8 @@ _ORIGIN, _GENERATION = "origin.json", "generation"
 class Journal(FolderLock):
     """Append-only rows of `width` float32 numbers, each under a text key.
 
-    `rows` has the rows by key, and `failed` why others cannot be computed. At the end of its block,
-    and of this process, others may open the journal. It is removed after its rows have been written
-    to their final file.
+    `rows` has the rows by key, and `failed` why others cannot be computed. A journal is removed
+    after its rows have been written to their final file.
 
     Parameters
     ----------

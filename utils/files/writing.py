@@ -17,9 +17,9 @@ from utils.runtime.errors import InputError
 def atomic_write(path: str | Path, mode: Literal["wb", "w+b", "w"] = "wb") -> Iterator[IO]:
     """Open a file for writing that appears under its name only when all of it is on the disk.
 
-    The block writes to a temporary file beside `path`, whose folder is made if missing. It replaces
-    `path` when the block ends. It is removed when the block raises: an older file then stays as it
-    was. Text is written as UTF-8, and its line ends are not translated.
+    The block writes to a temporary file, which replaces `path` when the block ends. If the block
+    raises, the temporary file is removed, and an older file stays as it was. The folder is made if
+    missing. Text is written as UTF-8, and its line ends are not translated.
 
     Raises
     ------

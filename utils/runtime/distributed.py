@@ -109,7 +109,7 @@ ALONE = Team()
 def team() -> Team:
     """Read this process's place in its team from torchrun's environment variables.
 
-    Without torchrun it is `ALONE`. Processes connect at the first `Team.wait` or `Team.broadcast`.
+    Without torchrun it returns `ALONE`. Processes connect when they first wait or broadcast.
 
     Raises
     ------

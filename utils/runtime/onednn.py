@@ -77,11 +77,8 @@ def pack_linears(module: nn.Module, *, dtype: torch.dtype) -> None:
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.Linear and uses_onednn(child.weight) and _supported(dtype):
-                gelu = name == "fc1" and _is_gelu(getattr(parent, "act", None))
+                act = getattr(parent, "act", None) if name == "fc1" else None
+                gelu = isinstance(act, nn.GELU) and act.approximate == "none"
                 setattr(parent, name, PackedLinear(child, dtype=dtype, gelu=gelu))
                 if gelu:
                     parent.act = nn.Identity()
-
-
-def _is_gelu(module: nn.Module | None) -> bool:
-    return isinstance(module, nn.GELU) and module.approximate == "none"

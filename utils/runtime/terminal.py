@@ -51,7 +51,7 @@ def shown(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def going_on(arguments: str) -> Iterator[None]:
+def resumable(arguments: str) -> Iterator[None]:
     """Print, if the block is interrupted, the arguments with which main.py resumes."""
     try:
         yield
