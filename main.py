@@ -171,7 +171,7 @@ def sweep(args: argparse.Namespace) -> None:
     data_of = load_data_of_runs(configs, summary=summary)
     with (
         only_run("sweep", plan.folder),
-        terminal.going_on(f"sweep --resume {terminal.shown(plan.folder)}"),
+        terminal.resumable(f"sweep --resume {terminal.shown(plan.folder)}"),
     ):
         plan.save()
         summary.writes(plan.folder)

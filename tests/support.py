@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -209,3 +210,16 @@ def golden_encoder(golden, weights: str, norm: str, projection: str, *, tags) ->
     model = DualEncoder(audio_size=audio_size, text_size=text_size, tag_table=tags)
     model.to(tags.dtype).load_state_dict({**state, "tag_table": tags})
     return model
+
+
+def run_python(program: str, *arguments: object, status: int = 0) -> subprocess.CompletedProcess:
+    """Run a program in a new process that must end with a status; returns what it printed."""
+    process = subprocess.run(
+        [sys.executable, "-c", program, *map(str, arguments)],
+        cwd=PROJECT_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == status, process.stderr
+    return process

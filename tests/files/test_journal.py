@@ -104,7 +104,7 @@ def test_wherever_it_is_killed_whole_rows_are_kept_and_in_the_end_all(path):
     assert result.read_bytes() == rows(1, 2, 3).tobytes()
     assert not path.exists()
     result.unlink()
-    # Nor does it matter how often: each process goes on from what the last one left.
+    # Nor does it matter how often: each process resumes from what the last one left.
     most = 0
     for _ in crashes(sequence, path.parent):
         if result.exists():

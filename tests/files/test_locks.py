@@ -3,19 +3,22 @@ import fcntl
 import os
 import shutil
 import signal
-import subprocess
-import sys
 
 import pytest
 
+from tests.support import run_python
 from utils.files.locks import FolderLock, LockFile, only_run
 from utils.runtime.errors import InputError
-from utils.runtime.paths import PROJECT_ROOT
 
 
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "x.hdf5.partial"
+
+
+def run(command, folder):
+    with only_run(command, folder):
+        pass
 
 
 def test_a_lock_file_is_held_by_one_and_stays(path):
@@ -36,8 +39,7 @@ def test_a_killed_process_leaves_no_lock(path):
         "lock = FolderLock(Path(sys.argv[1]))\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
-    result = subprocess.run([sys.executable, "-c", program, path], cwd=PROJECT_ROOT, check=False)
-    assert result.returncode == -signal.SIGKILL
+    run_python(program, path, status=-signal.SIGKILL)
     assert (path / "lock").exists()
     with FolderLock(path):
         pass
@@ -46,10 +48,12 @@ def test_a_killed_process_leaves_no_lock(path):
 @pytest.mark.parametrize("end", ["", ".12"])
 def test_a_folder_is_held_by_one(path, end):
     path = path.with_name(path.name + end)
-    with FolderLock(path), pytest.raises(InputError, match=r"another run is writing x\.hdf5 \("):
-        FolderLock(path)
-    with FolderLock(path):
-        pass
+    for _ in range(2):
+        with (
+            FolderLock(path),
+            pytest.raises(InputError, match=r"another run is writing x\.hdf5"),
+        ):
+            FolderLock(path)
 
 
 def test_a_removed_folder_is_gone_and_can_be_held_again(path):
@@ -85,11 +89,8 @@ def test_a_lock_that_its_holder_removes_meanwhile_is_not_held(path, monkeypatch,
 def test_one_run_of_a_command_writes_to_a_folder(tmp_path):
     folder = tmp_path / "processed"
     with only_run("01_preprocess", folder):
-        with (
-            pytest.raises(InputError, match=r"another run of 01_preprocess is writing to .*sed \("),
-            only_run("01_preprocess", folder),
-        ):
-            pass
+        with pytest.raises(InputError, match=r"another run of 01_preprocess is writing to .*sed"):
+            run("01_preprocess", folder)
         with only_run("audit_leakage", folder):
             (folder / "leakage.csv").touch()
     assert [p.name for p in folder.iterdir()] == ["leakage.csv"]
@@ -100,26 +101,22 @@ def test_a_run_that_writes_nothing_leaves_no_folder(tmp_path):
         raise ValueError("no")
     assert not list(tmp_path.iterdir())
     (tmp_path / "mine").mkdir()
-    with only_run("x", tmp_path / "mine"):
-        pass
+    run("x", tmp_path / "mine")
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
 
 
 def test_a_symlink_is_not_taken_for_a_lock_file(tmp_path):
     (tmp_path / "mine").write_text("content")
     (tmp_path / ".x.lock").symlink_to("mine")
-    with pytest.raises(InputError, match="symbolic link"), only_run("x", tmp_path):
-        pass
+    with pytest.raises(InputError, match="symbolic link"):
+        run("x", tmp_path)
     assert (tmp_path / "mine").read_text() == "content"
 
 
 def test_a_folder_that_cannot_be_written_to_is_one_error(tmp_path, path):
     path.touch()
-    with (
-        pytest.raises(InputError, match=r"cannot write to .*partial/a: .*supports locks"),
-        only_run("x", path / "a"),
-    ):
-        pass
+    with pytest.raises(InputError, match=r"cannot write to .*partial/a: .*supports locks"):
+        run("x", path / "a")
     with pytest.raises(InputError, match=r"cannot keep intermediate results in .*x\.hdf5\.partial"):
         FolderLock(path)
 
@@ -129,8 +126,5 @@ def test_a_file_system_without_locks_is_one_error(path, monkeypatch):
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
 
     monkeypatch.setattr(fcntl, "flock", unsupported)
-    with (
-        pytest.raises(InputError, match=r"Function not implemented.*supports locks"),
-        only_run("x", path),
-    ):
-        pass
+    with pytest.raises(InputError, match=r"Function not implemented.*supports locks"):
+        run("x", path)

@@ -1,5 +1,4 @@
 import collections
-import os
 import pickle
 import struct
 
@@ -12,69 +11,46 @@ from utils.runtime.errors import InputError
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_pickles_of_built_in_types_are_loaded(tmp_path, protocol):
-    content = {
-        "set": {"a", "b"},
-        "frozen": frozenset({1}),
-        "rest": [(1, 2.5, None, True, b"x"), "é", {}],
-    }
-    (tmp_path / "p").write_bytes(pickle.dumps(content, protocol=protocol, fix_imports=True))
-    # Protocols 0 to 2 write bytes through _codecs.encode, which is not a container.
-    if protocol < 3:
+    content = {"sets": ({"a", "b"}, frozenset({1})), "rest": [(1, 2.5, None, True), "é", {}]}
+    content["bytes"] = b"x"
+    (tmp_path / "p").write_bytes(pickle.dumps(content, protocol=protocol))
+    if protocol < 3:  # bytes are written through a function
         with pytest.raises(InputError, match=r"_codecs\.encode"):
             safe_unpickle(tmp_path / "p")
-        content["rest"][0] = content["rest"][0][:4]
-        (tmp_path / "p").write_bytes(pickle.dumps(content, protocol=protocol, fix_imports=True))
+        del content["bytes"]
+        (tmp_path / "p").write_bytes(pickle.dumps(content, protocol=protocol))
     assert safe_unpickle(tmp_path / "p") == content
-
-
-class Harmful:
-    def __reduce__(self):
-        return os.system, ("echo harm done",)
 
 
 @pytest.mark.parametrize(
     ("content", "name"),
     [
-        (Harmful(), r"(posix|nt)\.system"),
         (np.float64(1.5), r"numpy\S*\.scalar"),
         (collections.OrderedDict(a=1), r"collections\.OrderedDict"),
         (print, r"builtins\.print"),
         (getattr, r"builtins\.getattr"),
     ],
 )
-def test_pickles_of_anything_else_are_refused(tmp_path, capfd, content, name):
+def test_pickles_of_anything_else_are_refused(tmp_path, content, name):
     (tmp_path / "p").write_bytes(pickle.dumps(content))
     with pytest.raises(InputError, match=rf"p asks for {name}, and only built-in types"):
         safe_unpickle(tmp_path / "p")
-    assert "harm" not in capfd.readouterr().out
 
 
 def test_damage_anywhere_is_an_error_or_another_value(tmp_path):
     good = pickle.dumps({"a": [1.5, "text"], "b": {1, 2}, "c": (1, 2, 3)})
     path = tmp_path / "p"
     for place in range(len(good)):
-        for content in (good[:place], good[:place] + b"\xff" + good[place + 1 :]):
-            path.write_bytes(content)
-            try:
-                safe_unpickle(path)  # Some changes only change a value.
-            except InputError as error:
-                assert str(path) in str(error)
+        path.write_bytes(good[:place])
+        with pytest.raises(InputError, match="p is not a pickle that can be read, or is damaged"):
+            safe_unpickle(path)
+        path.write_bytes(good[:place] + b"\xff" + good[place + 1 :])
+        try:
+            safe_unpickle(path)  # some changes only change a value
+        except InputError as error:
+            assert str(path) in str(error)
     with pytest.raises(InputError, match="cannot read"):
         safe_unpickle(tmp_path / "missing")
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"no pickle",
-        b"\x80\x05\x96\xff\xff\xff\xff\xff\x00\x00\x00.",  # a bytearray of a terabyte
-    ],
-)
-def test_files_that_are_not_pickles_are_refused(tmp_path, content):
-    (tmp_path / "p").write_bytes(content)
-    with pytest.raises(InputError, match="p is not a pickle that can be read, or is damaged"):
-        safe_unpickle(tmp_path / "p")
 
 
 def text(value: str) -> bytes:
@@ -96,6 +72,8 @@ COMMAND = text("touch canary")
         (b"cposix\nsystem\n)\x81.", r"asks for posix\.system"),
         (b"cbuiltins\nset.__class__\n)R.", r"asks for builtins\.set\.__class__"),
         (text("builtins") + text("set.__init__.__globals__") + b"\x93.", r"set\.__init__"),
+        (b"no pickle", "p is not a pickle that can be read, or is damaged"),
+        (b"\x96\xff\xff\xff\xff\xff\x00\x00\x00.", "damaged"),  # a bytearray of a terabyte
         (b"\x82\x01.", "damaged"),  # of a registry that is empty
         (b"}}b.", "damaged"),
         (b"Pos\n.", "damaged"),

@@ -17,12 +17,10 @@ def test_read_json(tmp_path):
     path = tmp_path / "j"
     path.write_bytes(b'\xef\xbb\xbf{"a": "2012-01-01"}')
     assert reading.read_json(path) == {"a": "2012-01-01"}
-    path.write_text("{")
-    with pytest.raises(InputError, match="not valid JSON"):
-        reading.read_json(path)
-    path.write_text("[" * 100_000)
-    with pytest.raises(InputError, match="not valid JSON"):
-        reading.read_json(path)
+    for content in ("{", "[" * 100_000):
+        path.write_text(content)
+        with pytest.raises(InputError, match="not valid JSON"):
+            reading.read_json(path)
     with pytest.raises(InputError, match="cannot read"):
         reading.read_json(tmp_path)
 
@@ -34,5 +32,5 @@ def test_read_json(tmp_path):
         *((name, False) for name in ("", ".", "..", "a/b", "/a", "../a", "a\\b", "a\0")),
     ],
 )
-def test_file_names_are_told_from_paths(name, plain):
+def test_file_names_are_distinguished_from_paths(name, plain):
     assert reading.is_file_name(name) == plain

@@ -26,18 +26,15 @@ def test_each_process_of_a_machine_gets_a_gpu_of_its_own(two_gpus, monkeypatch, 
     assert devices.choose_device("cpu") == torch.device("cpu")
 
 
-def test_more_processes_than_gpus_are_refused(two_gpus, monkeypatch):
-    as_rank(monkeypatch, 2, 3, 2)
-    with pytest.raises(InputError, match="process 3 of its machine, where PyTorch sees 2 CUDA"):
-        devices.choose_device("auto")
-
-
 def test_processes_without_gpus_share_the_cpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     as_rank(monkeypatch, 1, 2, 1)
     assert devices.choose_device("auto") == torch.device("cpu")
 
 
-def test_a_gpu_that_is_not_there_is_refused(two_gpus):
+def test_gpus_that_are_not_there_are_refused(two_gpus, monkeypatch):
     with pytest.raises(InputError, match=r"training\.device is cuda:2, but PyTorch sees 2 CUDA"):
         devices.choose_device("cuda:2")
+    as_rank(monkeypatch, 2, 3, 2)
+    with pytest.raises(InputError, match="process 3 of its machine, where PyTorch sees 2 CUDA"):
+        devices.choose_device("auto")

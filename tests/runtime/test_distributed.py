@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,42 +19,38 @@ from utils.runtime.paths import PROJECT_ROOT
 TIMEOUT = 120  # seconds, after which a run that hangs is a failure
 
 
-def environment(monkeypatch, **values):
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in values.items():
+def environment(monkeypatch, rank="", size="", local_rank=""):
+    for name, value in (("RANK", rank), ("WORLD_SIZE", size), ("LOCAL_RANK", local_rank)):
         monkeypatch.setenv(name, value)
 
 
 def test_without_torchrun_a_process_is_alone_and_does_not_wait(monkeypatch):
+    environment(monkeypatch, size="4")  # as some schedulers set it, without any rank
+    assert distributed.team() == ALONE
     environment(monkeypatch)
     assert distributed.team() == ALONE == Team(rank=0, size=1)
     assert ALONE.is_first
     ALONE.wait()
     assert ALONE.broadcast("a") == "a"
     assert distributed.label() == ""
-    environment(monkeypatch, WORLD_SIZE="4")  # as some schedulers set it, without any rank
-    assert distributed.team() == ALONE
 
 
 def test_torchruns_environment_is_read(monkeypatch):
-    environment(monkeypatch, RANK="5", WORLD_SIZE="8", LOCAL_RANK="1")
+    environment(monkeypatch, "5", "8", "1")
     assert distributed.team() == Team(rank=5, size=8, local_rank=1)
     assert not distributed.team().is_first
     assert distributed.label().startswith(" (rank 5 on ")
 
 
-@pytest.mark.parametrize(
-    "values", [{"RANK": "2", "WORLD_SIZE": "2"}, {"RANK": "one", "WORLD_SIZE": "2"}]
-)
-def test_inconsistent_variables_are_refused(monkeypatch, values):
-    environment(monkeypatch, **values)
-    with pytest.raises(InputError, match=rf"RANK='{values['RANK']}', WORLD_SIZE='2'"):
+@pytest.mark.parametrize("rank", ["2", "one"])
+def test_inconsistent_variables_are_refused(monkeypatch, rank):
+    environment(monkeypatch, rank, "2")
+    with pytest.raises(InputError, match=f"RANK='{rank}', WORLD_SIZE='2'"):
         distributed.team()
 
 
 def test_processes_that_do_not_meet_are_one_error(monkeypatch):
-    environment(monkeypatch, RANK="0", WORLD_SIZE="2", LOCAL_RANK="0")
+    environment(monkeypatch, "0", "2", "0")
     monkeypatch.delenv("MASTER_ADDR", raising=False)
     with pytest.raises(InputError, match=r"no connection to the other processes.*MASTER_ADDR"):
         distributed.team().wait()
@@ -67,7 +64,7 @@ def test_a_process_that_differs_from_rank_0_lists_the_differences(monkeypatch):
 
 
 def test_of_several_processes_only_one_prints_and_errors_name_theirs(monkeypatch, capsys):
-    environment(monkeypatch, RANK="1", WORLD_SIZE="2", LOCAL_RANK="1")
+    environment(monkeypatch, "1", "2", "1")
     summary = terminal.Summary()
     summary.reads(DEMO_CONFIG)
     summary.writes(DEMO_CONFIG)
@@ -85,20 +82,25 @@ def test_of_several_processes_only_one_prints_and_errors_name_theirs(monkeypatch
 
 
 @pytest.mark.parametrize(
-    "name",
+    ("name", "arguments", "what"),
     [
-        "00_make_demo_data",
-        "01_preprocess",
-        "02_preprocess_evaluation_set_task6b",
-        "audit_leakage",
-        "fetch_sentence_model",
-        "train_demo_tagger",
+        *(
+            (name, options([]), f"scripts/{name}.py")
+            for name in (
+                "00_make_demo_data",
+                "01_preprocess",
+                "02_preprocess_evaluation_set_task6b",
+                "audit_leakage",
+                "fetch_sentence_model",
+            )
+        ),
+        ("train_demo_tagger", [], "scripts/train_demo_tagger.py"),
+        ("main", ["evaluate", "--checkpoint", "gone.pt", *options([])], "main.py evaluate"),
     ],
 )
-def test_scripts_for_one_process_refuse_several(monkeypatch, name):
-    environment(monkeypatch, RANK="0", WORLD_SIZE="2", LOCAL_RANK="0")
-    arguments = [] if name == "train_demo_tagger" else ["--config", str(DEMO_CONFIG)]
-    with pytest.raises(InputError, match=rf"scripts/{name}\.py cannot be shared among processes"):
+def test_commands_for_one_process_refuse_several(monkeypatch, name, arguments, what):
+    environment(monkeypatch, "0", "2", "0")
+    with pytest.raises(InputError, match=f"^{re.escape(what)} cannot be shared among processes"):
         load_script(name).main(arguments)
 
 
@@ -143,14 +145,11 @@ def demo(tmp_path_factory):
 
 def writing_to(demo, folder):
     """Options that let the scripts write their vectors into a folder of the test's own."""
-    files = {
-        f"train_data.{key}={folder / name}"
-        for key, name in (
-            ("audio_logits", "logits.hdf5"),
-            ("audio_scene", "scene.hdf5"),
-            ("caption_embeddings", "captions.hdf5"),
-        )
-    }
+    files = (
+        f"train_data.audio_logits={folder / 'logits.hdf5'}",
+        f"train_data.audio_scene={folder / 'scene.hdf5'}",
+        f"train_data.caption_embeddings={folder / 'captions.hdf5'}",
+    )
     # Batches so small that each process gets several.
     return options([*settings_for(demo), *files, "sentence_model.batch_size=8"])
 
@@ -240,10 +239,3 @@ def test_bad_input_of_one_process_stops_all(demo, tmp_path):
     # Of our own code: torchrun itself always ends a failed run with one.
     assert "utils/" not in result.stderr
     assert "exitcode  : 2" in result.stderr
-
-
-def test_a_command_for_one_process_refuses_several(monkeypatch):
-    environment(monkeypatch, RANK="0", WORLD_SIZE="2", LOCAL_RANK="0")
-    arguments = ["evaluate", "--checkpoint", "gone.pt", "--config", str(DEMO_CONFIG)]
-    with pytest.raises(InputError, match=r"main\.py evaluate cannot be shared among processes"):
-        load_script("main").main(arguments)

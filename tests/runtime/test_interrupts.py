@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import run_python
 from utils.runtime.paths import PROJECT_ROOT
 
 # It prints "ready" when it may be signalled.
 PROGRAM = """
 import signal, sys, time
+{before}
 from utils.runtime import interrupts, terminal
 
 def main():
@@ -26,10 +28,11 @@ sys.exit(terminal.run(main, after_interrupt="run it again"))
 WAIT = 'print("ready", flush=True); time.sleep(60)'
 
 
-def start(body=WAIT, tidying="pass"):
+def start(body=WAIT, tidying="pass", before=""):
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM.format(body=body, tidying=tidying)],
+        [sys.executable, "-c", PROGRAM.format(body=body, tidying=tidying, before=before)],
         cwd=PROJECT_ROOT,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -84,16 +87,9 @@ def test_a_deferred_request_waits_for_the_end_of_the_block():
 
 
 def test_what_is_ignored_stays_ignored():
-    body = 'print("ready", flush=True); sys.stdin.read(1)'
-    program = PROGRAM.format(body=body, tidying="pass")
-    process = subprocess.Popen(
-        [sys.executable, "-c", f"import signal; signal.signal(1, signal.SIG_IGN)\n{program}"],
-        cwd=PROJECT_ROOT,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
+    process = start(
+        'print("ready", flush=True); sys.stdin.read(1)', before="signal.signal(1, signal.SIG_IGN)"
     )
-    assert process.stdout.readline() == "ready\n"
     process.send_signal(signal.SIGHUP)
     assert process.communicate("x")[0] == "tidied up\n"
     assert process.returncode == 0
@@ -132,11 +128,5 @@ def test_ctrl_c_during_the_imports_leaves_no_traceback(script):
         f"sys.argv = [{script!r}, '--help']\n"
         f"runpy.run_path({script!r}, run_name='__main__')\n"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (result.returncode, result.stdout, result.stderr) == (-signal.SIGINT, "", "")
+    result = run_python(program, status=-signal.SIGINT)
+    assert (result.stdout, result.stderr) == ("", "")

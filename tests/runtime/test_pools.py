@@ -1,14 +1,12 @@
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.support import run_python
 from utils.runtime.errors import InputError
-from utils.runtime.paths import PROJECT_ROOT
 from utils.runtime.pools import map_ahead, worker_pool
 
 DEADLINE = 30  # seconds, after which a process that lives on is a failure
@@ -45,23 +43,15 @@ def test_workers_ignore_ctrl_c():
 def test_workers_end_when_their_parent_is_killed():
     program = (
         "import os, signal\n"
-        "from utils.runtime.pools import map_ahead, worker_pool\n"
+        "from utils.runtime.pools import worker_pool\n"
         "if __name__ == '__main__':\n"
         "    with worker_pool(2) as pool:\n"
         "        futures = [pool.submit(os.getpid) for _ in range(20)]\n"
         "        print(*{future.result() for future in futures}, flush=True)\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=PROJECT_ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == -signal.SIGKILL
-    workers = [Path(f"/proc/{number}") for number in result.stdout.split()]
+    printed = run_python(program, status=-signal.SIGKILL).stdout
+    workers = [Path(f"/proc/{number}") for number in printed.split()]
     assert workers
     end = time.monotonic() + DEADLINE
     while any(worker.exists() for worker in workers):

@@ -1,6 +1,5 @@
 import contextlib
 import errno
-import os
 import subprocess
 import sys
 
@@ -14,39 +13,38 @@ from utils.runtime.paths import PROJECT_ROOT
 from utils.settings import options
 
 
-def test_bad_input_is_one_message_and_status_2(capsys):
+def raising(error):
     def main():
-        raise InputError("no such file: x. Run y.")
+        raise error
 
-    assert terminal.run(main) == 2
-    assert capsys.readouterr().err == "error: no such file: x. Run y.\n"
-
-
-def test_an_interrupt_leaves_without_a_traceback(capsys):
-    def main():
-        raise KeyboardInterrupt
-
-    assert terminal.run(main) == 130
-    assert "interrupted" in capsys.readouterr().err
+    return main
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_a_full_disk_is_one_message_wherever_it_shows(code, capsys):
-    def main():
-        raise OSError(code, os.strerror(code), "x.wav")
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (InputError("no such file: x. Run y."), 2, "error: no such file: x. Run y.\n"),
+        (KeyboardInterrupt(), 130, "\ninterrupted; run the same command again to resume\n"),
+        *(
+            (
+                OSError(code, "disk", "x.wav"),
+                2,
+                f"error: the disk is full: [Errno {code}] disk: 'x.wav'. Free some space; run the "
+                "same command again to resume.\n",
+            )
+            for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        ),
+    ],
+)
+def test_what_a_user_can_fix_is_one_message_and_a_status(error, status, message, capsys):
+    assert terminal.run(raising(error)) == status
+    assert capsys.readouterr().err == message
 
-    assert terminal.run(main) == 2
-    message = capsys.readouterr().err
-    assert message.startswith("error: the disk is full: ")
-    assert "'x.wav'. Free some space; run the same command again to resume.\n" in message
 
-
-def test_another_error_of_the_operating_system_is_a_bug(capsys):
-    def main():
-        raise OSError(errno.EBADF, "Bad file descriptor")
-
-    with pytest.raises(OSError, match="Bad file"):
-        terminal.run(main)
+@pytest.mark.parametrize("error", [OSError(errno.EBADF, "Bad file"), ZeroDivisionError()])
+def test_a_bug_still_shows_its_traceback(error):
+    with pytest.raises(type(error)):
+        terminal.run(raising(error))
 
 
 def too_much(where):
@@ -88,18 +86,6 @@ def test_a_broken_pipe_is_neither_success_nor_a_traceback(tmp_path):
     assert result.stderr == ""
 
 
-def test_a_bug_still_shows_its_traceback():
-    def main():
-        raise ZeroDivisionError
-
-    with pytest.raises(ZeroDivisionError):
-        terminal.run(main)
-
-
-def test_status_of_success_is_0():
-    assert terminal.run(lambda: None) == 0
-
-
 def test_options_before_and_after_a_subcommand_count_together(tmp_path):
     parser = options.parser("about")
     command = parser.add_subparsers().add_parser("train")
@@ -127,3 +113,4 @@ def test_the_summary_names_what_is_read_and_written(tmp_path, capsys, monkeypatc
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == ["reads  in", "writes out"]
     assert lines[2].startswith("did 3 things [")
+    assert terminal.run(lambda: summary.finish("done")) == 0

@@ -8,7 +8,7 @@ from utils.runs.sweep_recipe import read_recipe
 from utils.runtime.errors import InputError
 from utils.runtime.paths import PROJECT_ROOT
 from utils.settings.config import DEFAULT_CONFIG, to_plain
-from utils.settings.consistency import contradictions, destructive
+from utils.settings.consistency import destructive
 from utils.settings.loading import load_config, parse_config
 from utils.settings.needed_files import require_files
 
@@ -30,7 +30,7 @@ from utils.settings.needed_files import require_files
     ],
 )
 def test_sensible_settings_pass(path, overrides):
-    assert contradictions(load_config(path, overrides)) == []
+    load_config(path, overrides)
 
 
 @pytest.mark.parametrize(
@@ -85,10 +85,8 @@ def test_contradictions_are_listed_with_other_problems_but_not_for_an_invalid_va
         load_config(
             DEMO_CONFIG,
             [
-                "training.learnable_temperature=True",
-                "training.criterion=InfoNCEE",
-                "model.ratio_embed1=0",
-                "seed=-1",
+                *("training.learnable_temperature=True", "training.criterion=InfoNCEE"),
+                *("model.ratio_embed1=0", "seed=-1"),
             ],
         )
     message = str(caught.value)

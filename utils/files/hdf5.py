@@ -11,13 +11,7 @@ _SMALL = 2**20  # bytes that are always allowed
 
 
 class Contents:
-    """The datasets of an open file that are really in it.
-
-    Parameters
-    ----------
-    file : h5py.File
-
-    """
+    """The datasets of an open file that are really in it."""
 
     def __init__(self, file: h5py.File) -> None:
         self._file = file

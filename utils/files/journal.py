@@ -25,24 +25,21 @@ _ROWS, _KEYS, _FAILED = "rows.f32", "keys.jsonl", "failed.jsonl"
 _ORIGIN, _GENERATION = "origin.json", "generation"
 
 
-class Journal:
-    """Append-only rows of `width` float32 numbers, each under a text key; a context manager.
+class Journal(FolderLock):
+    """Append-only rows of `width` float32 numbers, each under a text key.
+
+    `rows` has the rows by key, and `failed` why others cannot be computed. A journal is removed
+    after its rows have been written to their final file.
 
     Parameters
     ----------
     path : Path
         Folder of the journal; made if missing.
     origin : dict
-        What the rows are computed from and how (JSON-serialisable). A journal of another origin or
-        width is emptied.
+        What the rows are computed from and how, for JSON. A journal of another origin or width is
+        emptied.
     width : int
         Numbers per row.
-
-    Attributes
-    ----------
-    rows : dict of str to ndarray, shape (width,)
-    failed : dict of str to str
-        Why rows cannot be computed, by key.
 
     Raises
     ------
@@ -52,9 +49,8 @@ class Journal:
     """
 
     def __init__(self, path: Path, *, origin: dict[str, Any], width: int) -> None:
-        self.path = path
+        super().__init__(path)
         self.failed: dict[str, str] = {}
-        self._lock = FolderLock(path)
         with as_input_error(path):
             if _content(path / _ORIGIN) != _described(origin, width):
                 for name in (_ORIGIN, _ROWS, _KEYS, _FAILED):
@@ -72,7 +68,7 @@ class Journal:
         if not keys:
             return
         with as_input_error(self.path):
-            _append(self.path / _ROWS, np.ascontiguousarray(rows, dtype="<f4").tobytes())
+            _append(self.path / _ROWS, np.asarray(rows, dtype="<f4").tobytes())
             _append(self.path / _KEYS, "".join(json.dumps(key) + "\n" for key in keys).encode())
         self.rows.update(zip(keys, rows, strict=True))
 
@@ -84,17 +80,6 @@ class Journal:
         with as_input_error(self.path):
             _append(self.path / _FAILED, lines.encode())
         self.failed.update(dict.fromkeys(keys, reason))
-
-    def remove(self) -> None:
-        """Delete the journal, after its rows have been written to their final file."""
-        self._lock.remove()
-
-    def __enter__(self) -> "Journal":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Let other processes open the journal, as the end of this process does too."""
-        self._lock.release()
 
     def _read_complete_rows(self, width: int) -> dict[str, NDArray[np.float32]]:
         """Read the rows that are in both files, and cut off what is in one of them alone."""
@@ -127,14 +112,9 @@ def generation(path: Path) -> str:
 
 
 def read_rows(path: Path, width: int) -> tuple[list[str], NDArray[np.float32]]:
-    """Read the keys and rows of a journal, also while another process appends to it.
+    """Read the N keys of a journal, and map its rows, shape (N, width), from the disk.
 
-    Returns
-    -------
-    keys : list of N str
-    rows : ndarray, shape (N, width)
-        Read-only; mapped from the disk.
-
+    Another process may append to it meanwhile.
     """
     keys = _texts(_lines(path / _KEYS))
     count = min(len(keys), _size(path / _ROWS) // (4 * width))

@@ -4,6 +4,7 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Self
 
 from filelock import FileLock, Timeout
 
@@ -13,13 +14,8 @@ from utils.runtime.errors import InputError
 class LockFile:
     """A file that one process holds at a time, by a lock of the file system.
 
-    However the process ends, the lock ends with it; the file stays, and holds nothing.
-
-    Parameters
-    ----------
-    path : Path
-        Made if missing, with its folder. A symlink is refused.
-
+    The file is made if missing, with its folder; a symlink is refused. However the process ends,
+    the lock ends with it. The empty file stays.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,12 +48,7 @@ class LockFile:
 def only_run(command: str, folder: Path) -> Iterator[None]:
     """Let no other run of a command write to a folder while the block runs.
 
-    Parameters
-    ----------
-    command : str
-        Its name, without folder and ending.
-    folder : Path
-        Made if missing, and removed again if it stays empty.
+    The folder is made if missing, and removed again if it stays empty.
 
     Raises
     ------
@@ -94,11 +85,8 @@ def only_run(command: str, folder: Path) -> Iterator[None]:
 class FolderLock:
     """A folder for intermediate results that no other process holds; a context manager.
 
-    Parameters
-    ----------
-    path : Path
-        Made if missing. Its name is that of the file it belongs to, then ``.partial``, then
-        anything. Several machines may share it.
+    It is made if missing. Its name is that of the file it belongs to, then ``.partial``, then
+    anything. Several machines may share it.
 
     Raises
     ------
@@ -136,7 +124,7 @@ class FolderLock:
         """Let other processes hold the folder."""
         self._lock.release()
 
-    def __enter__(self) -> "FolderLock":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

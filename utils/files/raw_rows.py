@@ -24,17 +24,14 @@ def append_missing(
     Parameters
     ----------
     path : Path
-        Made if missing.
-    count : int
-        Records that the file shall hold at least.
-    width : int
-        Numbers per record.
+        The file, made if missing.
+    count, width : int
+        Records that it shall hold at least, and numbers per record.
     compute : callable
         Number of the first missing record ─► it and those after it, some at a time, shape
         (some, width).
     progress : callable
-        Called with the number of missing records, if any; returns a context manager whose
-        ``update`` is called with numbers of records.
+        Number of missing records, if any ─► a context manager whose ``update`` counts records.
 
     Raises
     ------

@@ -21,15 +21,8 @@ def read_csv(
 ) -> list[tuple[int, list[str]]]:
     """Read the rows of a CSV file with any line ends, every cell verbatim.
 
-    Parameters
-    ----------
-    path : str or Path
-    delimiter : str
-        Between cells.
-    encoding : str
-        By default UTF-8, with or without a byte-order mark.
-    keep_empty : bool
-        Whether an empty line before the last row is a row without cells. By default it is skipped.
+    By default the encoding is UTF-8, with or without a byte-order mark. With `keep_empty` an empty
+    line before the last row is a row without cells; otherwise it is skipped.
 
     Returns
     -------

@@ -14,25 +14,12 @@ from utils.runtime.errors import InputError
 
 
 @contextlib.contextmanager
-def atomic_write(
-    path: str | Path, mode: Literal["wb", "w+b", "w"] = "wb", *, encoding: str = "utf-8"
-) -> Iterator[IO]:
+def atomic_write(path: str | Path, mode: Literal["wb", "w+b", "w"] = "wb") -> Iterator[IO]:
     """Open a file for writing that appears under its name only when all of it is on the disk.
 
-    Parameters
-    ----------
-    path : str or Path
-        The file to write; its folder is made if missing.
-    mode : "wb", "w+b" or "w"
-        Bytes, bytes that can be read back while writing, or text without translated line ends.
-    encoding : str
-        Of text; ignored for bytes.
-
-    Yields
-    ------
-    file object
-        A temporary file beside `path`. It replaces `path` when the block ends. It is removed when
-        the block raises: an older file then stays as it was.
+    The block writes to a temporary file, which replaces `path` when the block ends. If the block
+    raises, the temporary file is removed, and an older file stays as it was. The folder is made if
+    missing. Text is written as UTF-8, and its line ends are not translated.
 
     Raises
     ------
@@ -41,7 +28,7 @@ def atomic_write(
 
     """
     path = Path(path)
-    text_options = {} if "b" in mode else {"encoding": encoding, "newline": ""}
+    text_options = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     # Not the name of the file with an ending: that may already be as long as is allowed.
     start = "." + hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
     temporary = path.parent / f"{start}{secrets.token_hex(4)}.tmp"

@@ -102,7 +102,7 @@ def train_run(
                 f"{len(trainer.history)}; --new starts over"
             )
         summary.writes(run.folder)
-        with terminal.going_on(f"train --resume {terminal.shown(run.folder)}"):
+        with terminal.resumable(f"train --resume {terminal.shown(run.folder)}"):
             results = fit_and_score(run, data, trainer)
     scored = f"test mAP@10 {results['scores']['mAP@10']:.3f}; " if "scores" in results else ""
     summary.finish(

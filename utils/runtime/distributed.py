@@ -17,22 +17,11 @@ _PATIENCE = datetime.timedelta(days=7)
 
 @dataclass(frozen=True)
 class Team:
-    """The processes of a run, as one of them sees them; by default there is only one.
+    """The processes of a run, as one of them sees them; by default there is only one."""
 
-    Attributes
-    ----------
-    rank : int
-        Of this process, from 0.
-    size : int
-        Number of processes, on all machines together.
-    local_rank : int
-        Of this process among those of its machine, from 0.
-
-    """
-
-    rank: int = 0
-    size: int = 1
-    local_rank: int = 0
+    rank: int = 0  # of this process
+    size: int = 1  # number of processes, on all machines together
+    local_rank: int = 0  # of this process, among those of its machine
 
     @property
     def is_first(self) -> bool:
@@ -55,11 +44,7 @@ class Team:
                 group.all_reduce(torch.zeros(1))  # on the CPU, where a barrier might ask a GPU
 
     def broadcast(self, value: Any = None) -> Any:
-        """Return the value of rank 0 on every rank; the values of the others are ignored.
-
-        Parameters
-        ----------
-        value : anything that can be pickled
+        """Return the value of rank 0, which can be pickled, on every rank.
 
         Raises
         ------
@@ -75,12 +60,7 @@ class Team:
         return values[0]
 
     def require_same(self, what: dict[str, Any]) -> None:
-        """Check that every process would do the same.
-
-        Parameters
-        ----------
-        what : dict of str to anything that can be pickled and compared
-            What is to be done, in a few words.
+        """Check that every process has the same plan, a dict of values that can be pickled.
 
         Raises
         ------
@@ -129,10 +109,7 @@ ALONE = Team()
 def team() -> Team:
     """Read this process's place in its team from torchrun's environment variables.
 
-    Returns
-    -------
-    Team
-        `ALONE` without torchrun. Processes connect at the first `Team.wait` or `Team.broadcast`.
+    Without torchrun it returns `ALONE`. Processes connect when they first wait or broadcast.
 
     Raises
     ------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +23,7 @@ def packages() -> dict[str, str]:
 def describe(device: torch.device) -> dict[str, str]:
     """List the parts of the machine and the versions that numbers may depend on.
 
-    Parameters
-    ----------
-    device : torch.device
-        Where the networks were computed.
-
+    The networks were computed on `device`.
     """
     import torch
 
@@ -42,9 +39,6 @@ def describe(device: torch.device) -> dict[str, str]:
 
 def _processor() -> str:
     """Name the processor; only Linux has its model."""
-    if _CPU_INFO.is_file():
-        for line in _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
+    info = _CPU_INFO.read_text("utf-8", errors="replace") if _CPU_INFO.is_file() else ""
+    model = re.search(r"^model name[ \t]*:[ \t]*(.*\S)", info, re.MULTILINE)
+    return model[1] if model else platform.processor() or platform.machine()

@@ -41,18 +41,15 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
+def first_line(error: BaseException) -> str:
+    """Write the first line of an error's message, or its type if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def raise_if_any(problems: Sequence[str], where: object, advice: str = "") -> None:
     """Raise an InputError that counts the problems of a file and shows the first ten.
 
-    Parameters
-    ----------
-    problems : sequence of str
-        Each with its line. If there are none, nothing happens.
-    where : Path or str
-        The file.
-    advice : str
-        What to do about them.
-
+    `advice` says what to do about them. If there are none, nothing happens.
     """
     if problems:
         text = f"{counted(len(problems), 'problem')} in {where}:\n{shorten(problems)}\n{advice}"

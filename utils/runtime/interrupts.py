@@ -14,14 +14,7 @@ _ONE_REQUEST = 1.0  # seconds
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal has asked this process to stop.
-
-    Attributes
-    ----------
-    status : int
-        The exit status with which shells report that signal.
-
-    """
+    """A signal has asked this process to stop; `status` is the exit status that shells report."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -37,19 +30,6 @@ class _Request:
 
 
 _request = _Request()
-
-
-def end_quietly_until_run(name: str) -> None:
-    """Let Ctrl-C end a program without a traceback during its slow imports.
-
-    Parameters
-    ----------
-    name : str
-        Name of the calling module; nothing changes unless it is ``__main__``.
-
-    """
-    if name == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def raise_when_asked_to_stop() -> None:

@@ -37,18 +37,9 @@ def uses_onednn(tensor: Tensor) -> bool:
 
 
 def linear(x: Tensor, weight: Tensor) -> Tensor:
-    """Compute x·weightᵀ; if a gradient is wanted, by PyTorch itself.
+    """Compute x·weightᵀ, shapes (..., K) and (N, K) ─► (..., N).
 
-    Parameters
-    ----------
-    x : Tensor, shape (..., K)
-    weight : Tensor, shape (N, K)
-        Of the same type.
-
-    Returns
-    -------
-    Tensor, shape (..., N)
-
+    Both have the same type. If a gradient is wanted, PyTorch itself computes it.
     """
     wants_gradient = torch.is_grad_enabled() and (x.requires_grad or weight.requires_grad)
     if not uses_onednn(x) or not x.numel() or wants_gradient:
@@ -59,15 +50,8 @@ def linear(x: Tensor, weight: Tensor) -> Tensor:
 class PackedLinear(nn.Module):
     """A linear layer for inference, its weights rearranged once for oneDNN.
 
-    Parameters
-    ----------
-    layer : nn.Linear
-        Its weights are taken; `uses_onednn` must be true of them.
-    dtype : torch.dtype
-        Of the computation and the result.
-    gelu : bool
-        Apply the exact GELU to the result, in the same pass.
-
+    `uses_onednn` must be true of the weights of `layer`. Computation and result have type `dtype`.
+    With `gelu` the exact GELU is applied to the result, in the same pass.
     """
 
     def __init__(self, layer: nn.Linear, *, dtype: torch.dtype, gelu: bool = False) -> None:
@@ -93,11 +77,8 @@ def pack_linears(module: nn.Module, *, dtype: torch.dtype) -> None:
     for parent in list(module.modules()):
         for name, child in parent.named_children():
             if type(child) is nn.Linear and uses_onednn(child.weight) and _supported(dtype):
-                gelu = name == "fc1" and _is_gelu(getattr(parent, "act", None))
+                act = getattr(parent, "act", None) if name == "fc1" else None
+                gelu = isinstance(act, nn.GELU) and act.approximate == "none"
                 setattr(parent, name, PackedLinear(child, dtype=dtype, gelu=gelu))
                 if gelu:
                     parent.act = nn.Identity()
-
-
-def _is_gelu(module: nn.Module | None) -> bool:
-    return isinstance(module, nn.GELU) and module.approximate == "none"

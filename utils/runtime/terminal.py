@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from utils.runtime import distributed, errors, interrupts
 from utils.runtime.errors import InputError
@@ -21,8 +21,6 @@ EXIT_BAD_INPUT = 2
 EXIT_SOME_FAILED = 3  # everything else is done
 EXIT_INTERRUPTED = 130  # as shells report SIGINT
 EXIT_BROKEN_PIPE = 141  # as shells report SIGPIPE
-
-Progress = Callable[[int], Any]  # called with the number of units just done
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -53,7 +51,7 @@ def shown(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def going_on(arguments: str) -> Iterator[None]:
+def resumable(arguments: str) -> Iterator[None]:
     """Print, if the block is interrupted, the arguments with which main.py resumes."""
     try:
         yield
@@ -75,24 +73,21 @@ class Summary:
     def reads(self, *paths: Path) -> None:
         """Print the files or folders that are read."""
         for path in paths:
-            self._print(f"reads  {shown(path)}")
+            self.notes(f"reads  {shown(path)}")
 
     def writes(self, *paths: Path) -> None:
         """Print the files or folders that are written."""
         for path in paths:
-            self._print(f"writes {shown(path)}")
+            self.notes(f"writes {shown(path)}")
 
     def notes(self, text: str) -> None:
         """Print what the user should know."""
-        self._print(text)
+        if not self.silent:
+            print(text, flush=True)
 
     def finish(self, text: str) -> None:
         """Print the closing line of the command, with the seconds since the start."""
-        self._print(f"{text} [{time.perf_counter() - self._started:.1f} s]")
-
-    def _print(self, line: str) -> None:
-        if not self.silent:
-            print(line, flush=True)
+        self.notes(f"{text} [{time.perf_counter() - self._started:.1f} s]")
 
 
 def run(
@@ -126,8 +121,8 @@ def run(
             return _fail(f"the disk is full: {error}. Free some space; {after_interrupt}.")
         if errors.out_of_memory(error):
             return _fail(
-                f"not enough memory: {_first_line(error)}. Close other programs, or lower "
-                "passt.batch_size, sentence_model.batch_size or training.batch_size; "
+                f"not enough memory: {errors.first_line(error).rstrip('.')}. Close other programs, "
+                "or lower passt.batch_size, sentence_model.batch_size or training.batch_size; "
                 f"{after_interrupt}."
             )
         raise
@@ -137,7 +132,3 @@ def _fail(message: str) -> int:
     # In one write, because several processes may share the terminal.
     print(f"error{distributed.label()}: {message}\n", end="", file=sys.stderr, flush=True)
     return EXIT_BAD_INPUT
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")

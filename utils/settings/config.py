@@ -3,21 +3,27 @@
 import contextlib
 import functools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, StrictBool
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+)
 from pydantic.dataclasses import dataclass
 
 from utils.runtime.paths import PROJECT_ROOT
 
 DEFAULT_CONFIG = PROJECT_ROOT / "conf.yaml"
-
-
 _LONGEST_PATH, _LONGEST_NAME = 4095, 255  # bytes, on Linux
-
 
 section = functools.partial(dataclass, frozen=True, config=ConfigDict(extra="forbid"))
 
@@ -28,12 +34,6 @@ def _number(value: Any) -> Any:
         with contextlib.suppress(ValueError):
             value = float(value)
     return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-def _printable(value: str) -> str:
-    if not value or not value.isprintable():
-        raise ValueError("should be a text of printable characters")
-    return value
 
 
 def _path(value: Any) -> Path:
@@ -53,54 +53,46 @@ def _path(value: Any) -> Path:
         raise ValueError("names a home directory that does not exist") from None
 
 
-def _matching(pattern: str, meaning: str) -> AfterValidator:
-    """Accept texts that match a regular expression; `meaning` says in an error what it allows."""
+def _checked(accepts: Callable[[str], object], meaning: str) -> AfterValidator:
+    """Refuse texts that `accepts` finds false; `meaning` describes the others in the error."""
 
     def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
+        if not accepts(value):
             raise ValueError(f"should be {meaning}")
         return value
 
     return AfterValidator(check)
 
 
-Integer = Annotated[int, BeforeValidator(_number), Field(strict=True)]
-
-
-Number = Annotated[float, BeforeValidator(_number), Field(strict=True, allow_inf_nan=False)]
-
-
+Integer = Annotated[StrictInt, BeforeValidator(_number)]
+Number = Annotated[StrictFloat, BeforeValidator(_number), Field(allow_inf_nan=False)]
 Share = Annotated[Number, Field(ge=0, le=1)]
-
-
-Text = Annotated[str, Field(strict=True), AfterValidator(_printable)]
-
-
 Positive = Annotated[Number, Field(gt=0)]
-
-
 NotNegative = Annotated[Number, Field(ge=0)]
-
-
 FilePath = Annotated[Path, BeforeValidator(_path)]
-
-
+Text = Annotated[
+    StrictStr,
+    _checked(lambda text: text and text.isprintable(), "a text of printable characters"),
+]
 FolderName = Annotated[
     Text,
-    _matching(
-        r"(?=.{1,100}$)[.+-]*\w[\w.+-]*",
+    _checked(
+        re.compile(r"(?=.{1,100}$)[.+-]*\w[\w.+-]*").fullmatch,
         "a folder name of at most 100 letters, digits and . + - _",
     ),
 ]
-
-
 Sha256 = Annotated[
-    Text, _matching(r"[0-9a-f]{64}", "a SHA-256 of 64 hexadecimal digits in lower case")
+    Text,
+    _checked(
+        re.compile(r"[0-9a-f]{64}").fullmatch, "a SHA-256 of 64 hexadecimal digits in lower case"
+    ),
 ]
-
-
 Device = Annotated[
-    Text, _matching(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]?))?", "auto, cpu, mps, cuda or cuda:N")
+    Text,
+    _checked(
+        re.compile(r"auto|cpu|mps|cuda(:(0|[1-9][0-9]?))?").fullmatch,
+        "auto, cpu, mps, cuda or cuda:N",
+    ),
 ]
 
 
@@ -243,24 +235,17 @@ def differing_settings(
 ) -> list[str]:
     """List the settings in which two configurations differ, as "key: value, not value".
 
-    Parameters
-    ----------
-    one, other : Config
-    only : sequence of str
-        Keys or sections to compare; all if empty.
-    but : sequence of str
-        Keys or sections to leave out.
-
+    `only` and `but` name the keys or sections to compare (all if empty) and to leave out.
     """
 
     def within(key: str, names: Sequence[str]) -> bool:
         return f"{key}.".startswith(tuple(f"{name}." for name in names))
 
-    values = [dict(leaves(to_plain(config))) for config in (one, other)]
+    others = dict(leaves(to_plain(other)))
     return [
-        f"{key}: {value!r}, not {values[1][key]!r}"
-        for key, value in values[0].items()
-        if value != values[1][key] and (not only or within(key, only)) and not within(key, but)
+        f"{key}: {value!r}, not {others[key]!r}"
+        for key, value in leaves(to_plain(one))
+        if value != others[key] and (not only or within(key, only)) and not within(key, but)
     ]
 
 

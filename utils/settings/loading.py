@@ -1,24 +1,24 @@
 """YAML files and --set ─► `Config`, with all problems in one message."""
 
 import difflib
-import functools
-import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from utils.runtime.errors import InputError, counted, shown
+from utils.runtime.errors import InputError, counted, printable, shown
 from utils.settings.config import DEFAULT_CONFIG, Config, DataFiles, leaves, to_plain
 from utils.settings.consistency import Contradiction, contradictions
 from utils.settings.safe_yaml import parse_yaml, read_yaml
 
-Check = Callable[[Config], list[Contradiction]]
+Check = Callable[[Config], Iterable[Contradiction]]
 
+_CONFIG = TypeAdapter(Config)
 _SECTIONS = [field.name for field in fields(Config) if is_dataclass(field.type)]
+_KEYS = [key for key, _ in leaves(to_plain(Config()))]
 _WORDING = {  # of pydantic's errors, where a user of YAML needs other words
     "bool_type": "should be True or False",
     "dataclass_type": "should be a section of keys",
@@ -37,15 +37,11 @@ def load_config(
     Parameters
     ----------
     path : str or Path
-        The YAML file. Relative paths inside it, and in overrides, start from its folder.
+        Relative paths inside the file, and in overrides, start from its folder.
     overrides : sequence of str
         Each ``section.key=value``; the value is read as YAML.
     check : callable
         Lists contradictions, see `utils.settings.consistency`.
-
-    Returns
-    -------
-    Config
 
     Raises
     ------
@@ -81,15 +77,20 @@ def parse_config(
     """
     if not isinstance(values, dict):
         raise InputError(f"{source}: expected settings, found {shown(values)}.")
-    # Copy each section: two may be one object in memory, by a YAML alias.
-    values = {key: dict(part) if isinstance(part, dict) else part for key, part in values.items()}
     problems: list[str] = []
+    values = _printable_keys(values)
+    # Each section is copied: two may be one object in memory, by a YAML alias.
+    values = {
+        key: _printable_keys(part) if isinstance(part, dict) else part
+        for key, part in values.items()
+        if part is not None or key not in _SECTIONS
+    }
     for override in overrides:
         try:
             _apply(override, values)
         except ValueError as error:
             problems.append(f"--set {shown(override)}: {error}")
-    config = _anchored(validated(Config, values, problems), base)
+    config = _anchored(_validated(values, problems), base)
     for keys, text in check(config) if check else ():
         # A default stands in for a value that is already reported.
         if not any(problem.startswith(f"{key}:") for problem in problems for key in keys):
@@ -104,69 +105,42 @@ def parse_config(
     return config
 
 
-def validated(schema: type, values: Any, problems: list[str]) -> Any:
-    """Make a dataclass from plain values.
+def _printable_keys(values: dict) -> dict[str, Any]:
+    """Copy a dict; a key that is not a printable text, and so unknown, becomes one."""
+    return {
+        key if isinstance(key, str) and key.isprintable() else shown(key): value
+        for key, value in values.items()
+    }
 
-    Parameters
-    ----------
-    schema : type
-        A dataclass whose fields all have defaults, with types of `utils.settings.config`.
-    values : dict
-        Nested as the schema is; it is not changed.
-    problems : list of str
-        One line is appended for each unknown key and invalid value, whose default is used.
 
-    Returns
-    -------
-    An instance of `schema`.
-
-    """
-    if not isinstance(values, dict):
-        problems.append(f"{shown(values)} should be a section of keys")
-        return schema()
-    values = _known(schema, values, problems, [key for key, _ in leaves(to_plain(schema()))])
+def _validated(values: dict[str, Any], problems: list[str]) -> Config:
+    """Make settings; an invalid value is reported, removed, and replaced by its default."""
     try:
-        return TypeAdapter(schema).validate_python(values)
+        return _CONFIG.validate_python(values)
     except ValidationError as error:
         for problem in error.errors(include_url=False):
             problems.append(_described(problem))
-            *sections, key = problem["loc"]
-            functools.reduce(operator.getitem, sections, values).pop(key)
-    return TypeAdapter(schema).validate_python(values)
-
-
-def _known(
-    schema: type, values: dict, problems: list[str], names: list[str], prefix: str = ""
-) -> dict:
-    """Copy the values that have a field; one that is null stands for a section of defaults."""
-    types = {field.name: field.type for field in fields(schema)}
-    sections = [name for name, kind in types.items() if is_dataclass(kind)]
-    known = {}
-    for key, value in values.items():
-        if key not in types:
-            name = key if isinstance(key, str) and key.isprintable() else shown(key)
-            # A key in the wrong section is as common a slip as a misspelt one.
-            guesses = [n for n in names if n.rpartition(".")[2] == name.rpartition(".")[2]]
-            guesses += difflib.get_close_matches(prefix + name, names + sections, n=1)
-            guess = f"; did you mean {guesses[0]}?" if guesses else ""
-            problems.append(f"{prefix}{name}: unknown key{guess}")
-        elif key not in sections:
-            known[key] = value
-        elif isinstance(value, dict):
-            known[key] = _known(types[key], value, problems, names, f"{prefix}{key}.")
-        elif value is not None:
-            known[key] = value
-    return known
+            *section, key = problem["loc"]
+            (values[section[0]] if section else values).pop(key)
+    return _CONFIG.validate_python(values)
 
 
 def _described(problem: Any) -> str:
     """Describe an error of pydantic: the key, the value and what is allowed."""
-    wording = re.sub(r"^(Input|Value error,) ", "", problem["msg"])
-    wording = _WORDING.get(problem["type"], wording)
-    choices = re.findall(r"'(.*?)'", problem.get("ctx", {}).get("expected", ""))
-    if guess := difflib.get_close_matches(shown(problem["input"]), choices, n=1):
-        wording += f"; did you mean {guess[0]}?"
-    return f"{'.'.join(problem['loc'])}: {shown(problem['input'])} {wording}"
+    key = ".".join(problem["loc"])
+    if problem["type"] == "unexpected_keyword_argument":
+        # A key in the wrong section is as common a slip as a misspelt one.
+        guesses = [known for known in _KEYS if known.split(".")[-1] == key.split(".")[-1]]
+        sections = [] if "." in key else _SECTIONS
+        guesses += difflib.get_close_matches(key, [*_KEYS, *sections], n=1)
+        text = f"{key}: unknown key"
+    else:
+        wording = re.sub(r"^(Input|Value error,) ", "", problem["msg"])
+        wording = _WORDING.get(problem["type"], wording)
+        choices = re.findall(r"'(.*?)'", problem.get("ctx", {}).get("expected", ""))
+        guesses = difflib.get_close_matches(shown(problem["input"]), choices, n=1)
+        text = f"{key}: {shown(problem['input'])} {wording}"
+    return f"{text}; did you mean {guesses[0]}?" if guesses else text
 
 
 def _anchored(section: Any, base: Path) -> Any:
@@ -190,7 +164,7 @@ def _apply(override: str, values: dict[str, Any]) -> None:
         value = parse_yaml(text)
     except ValueError:
         raise ValueError(f"{shown(text)} is not a valid YAML value") from None
-    *sections, last = key.strip().split(".")
+    *sections, last = printable(key.strip()).split(".")
     for section in sections:
         if values.get(section) is None:
             values[section] = {}

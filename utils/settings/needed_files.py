@@ -10,17 +10,12 @@ Needed = tuple[str, Path | None, str]
 
 
 def require_files(needed: Iterable[Needed]) -> None:
-    """Check that the files named by the settings exist; one message lists all that are missing.
-
-    Parameters
-    ----------
-    needed : iterable of (str, Path or None, str)
-        Key of the settings, file, and what to do where it is missing. Duplicates are listed once.
+    """Check that the files named by the settings exist.
 
     Raises
     ------
     InputError
-        Listing key and path of each.
+        One message that lists the key and path of each missing file, once.
 
     """
     missing: dict[str, None] = {}

@@ -28,8 +28,8 @@ def parser(description: str) -> argparse.ArgumentParser:
 def add_config_options(target: argparse.ArgumentParser, *, of_subcommand: bool = False) -> None:
     """Add --config and --set to a parser, or to one of its subcommands.
 
-    A subcommand stores its own in other attributes, so that options before and after its name add
-    up; otherwise the later ones would replace the earlier.
+    Options before and after a subcommand's name add up, because it stores its own in attributes of
+    their own.
     """
     prefix = "command_" if of_subcommand else ""
     target.add_argument(
@@ -53,12 +53,8 @@ def add_subset_option(target: argparse.ArgumentParser, *choices: str) -> None:
     """Add --subset, which selects the data set; the default is the first of the choices."""
     sections = {"clotho": "train_data", "task6b": "eval_data", "audiocaps": "audiocaps"}
     listing = "; ".join(f"{choice}: {sections[choice]} in the settings" for choice in choices)
-    target.add_argument(
-        "--subset",
-        choices=choices,
-        default=choices[0],
-        help=f"data set to process (default: {choices[0]}). {listing}",
-    )
+    about = f"data set to process (default: {choices[0]}). {listing}"
+    target.add_argument("--subset", choices=choices, default=choices[0], help=about)
 
 
 def add_strict_option(target: argparse.ArgumentParser) -> None:

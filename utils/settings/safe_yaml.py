@@ -10,20 +10,12 @@ from utils.runtime.errors import InputError
 # PyYAML lets through what Python raises where a value does not fit its tag: `!!bool x` is a
 # KeyError, `!!int ""` an IndexError.
 _PYTHON_ERRORS = (TypeError, LookupError, AttributeError, ArithmeticError)
-_MERGE = "tag:yaml.org,2002:merge"
 
 
 def read_yaml(path: Path, kind: type[dict] | type[list], *, what: str, hint: str) -> Any:
     """Read a YAML file that holds a mapping or a list; an empty file gives an empty one.
 
-    Parameters
-    ----------
-    path : Path
-    kind : dict or list
-    what : str
-        What the file is, for errors: "settings file".
-    hint : str
-        What to do where it is missing.
+    Errors call the file `what`; `hint` says what to do where it is missing.
 
     Raises
     ------
@@ -70,9 +62,8 @@ def parse_yaml(text: str) -> Any:
     except RecursionError:
         raise ValueError("it is nested too deep") from None
     except _PYTHON_ERRORS as error:
-        raise ValueError(
-            f"a value does not fit its tag ({type(error).__name__}: {error})"
-        ) from None
+        text = f"a value does not fit its tag ({type(error).__name__}: {error})"
+        raise ValueError(text) from None
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
@@ -80,16 +71,12 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 
     def construct_mapping(self, node: yaml.Node, deep: bool = False) -> dict:
         lines: dict[str, int] = {}
-        for key_node, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-            if key_node.tag == _MERGE:
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode) or key.tag == "tag:yaml.org,2002:merge":
                 continue
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                continue
-            line = key_node.start_mark.line + 1
-            if key in lines:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"key {key!r} is on line {lines[key]} and again on line {line}"
-                )
-            lines[key] = line
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                text = f"key {key.value!r} is on line {lines[key.value]} and again on line {line}"
+                raise yaml.constructor.ConstructorError(None, None, text)
+            lines[key.value] = line
         return super().construct_mapping(node, deep=deep)
