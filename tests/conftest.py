@@ -1,4 +1,5 @@
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,14 @@ def trained(small_demo, tmp_path_factory) -> Path:
     load_script("main").main(options(settings_for(small_demo, outputs=outputs)))
     (checkpoint,) = outputs.glob("demo/*/checkpoint_best.safetensors")
     return checkpoint
+
+
+@pytest.fixture
+def own_demo(small_demo, tmp_path) -> Path:
+    """The small demo set, with its vectors, in a folder of the test's own."""
+    for folder in ("clotho", "processed"):
+        shutil.copytree(small_demo / folder, tmp_path / folder)
+    return tmp_path
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """What tests share beside fixtures."""
 
+import csv
 import importlib.util
 import json
 import shutil
@@ -132,6 +133,15 @@ def age(run: Path, *names: str) -> None:
 def read_audio(path: Path, *, sample_rate: int | None = None) -> np.ndarray:
     """Decode a whole sound file, as `mono_blocks` does piece by piece."""
     return np.concatenate(list(mono_blocks(path, sample_rate=sample_rate)))
+
+
+def write_captions(folder: Path, split: str, table: dict[str, list[str]]) -> None:
+    """Write a file of captions as Clotho's own, with CRLF as line ends."""
+    count = len(next(iter(table.values())))
+    with (folder / f"clotho_captions_{split}.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file_name", *(f"caption_{i + 1}" for i in range(count))])
+        writer.writerows([name, *captions] for name, captions in table.items())
 
 
 def unit(rng, *shape):

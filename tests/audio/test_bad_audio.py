@@ -61,10 +61,7 @@ def truncated_flac(path):
 # How to make a file that cannot be used, and the reason that the first script gives.
 BAD = {
     "empty": (lambda path: path.write_bytes(b""), "cannot be read as sound"),
-    "no sound": (
-        lambda path: path.write_text("not sound at all\n" * 99),
-        "cannot be read as sound",
-    ),
+    "no sound": (lambda path: path.write_text("no sound\n" * 99), "cannot be read as sound"),
     "truncated": (truncated, "is truncated after"),
     "no samples": (lambda path: soundfile.write(path, np.zeros(0), 8000), "holds no samples"),
     "impossible rate": (lambda path: soundfile.write(path, np.ones(9), 2), "(2 Hz; from 1000 to"),
@@ -105,21 +102,15 @@ def reasons(folder, step):
 def test_each_is_processed_or_reported_and_the_rest_is_processed(unlucky, capsys):
     folder, kinds = unlucky
     settings = settings_for(folder)
-    scripts = {
-        name: load_script(name).main
-        for name in (
-            "01_preprocess",
-            "03_audio_features",
-            "04_sentence_embeddings",
-            "06_audioset_tag_embeddings",
-        )
-    }
+
+    def run(name, *arguments):
+        return load_script(name).main([*options(settings), *arguments])
 
     with pytest.raises(InputError, match="Replace or remove it"):
-        scripts["01_preprocess"]([*options(settings), "--strict"])
+        run("01_preprocess", "--strict")
     assert not (folder / "processed").exists()
 
-    assert scripts["01_preprocess"](options(settings)) == 3
+    assert run("01_preprocess") == 3
     reported = reasons(folder, "01_preprocess")
     assert {kinds[name] for name in reported} == set(BAD)
     for name, reason in reported.items():
@@ -128,7 +119,7 @@ def test_each_is_processed_or_reported_and_the_rest_is_processed(unlucky, capsys
     assert f"; {len(BAD)} cannot be used" in printed
     assert all(name in printed for name in reported)
 
-    assert scripts["03_audio_features"](options(settings)) == 3
+    assert run("03_audio_features") == 3
     inside = reasons(folder, "03_audio_features passt")
     assert {kinds[name] for name in inside} == set(BAD_INSIDE)
     for name, reason in inside.items():
@@ -141,17 +132,16 @@ def test_each_is_processed_or_reported_and_the_rest_is_processed(unlucky, capsys
     assert np.isfinite(logits.vectors).all()
 
     capsys.readouterr()
-    assert scripts["03_audio_features"](options(settings)) == 3
+    assert run("03_audio_features") == 3
     assert "tagged 0 clips" in (again := capsys.readouterr().out)
     assert all(name in again for name in inside)
 
     for kind in ("logmel", "waveform"):
-        assert scripts["03_audio_features"]([*options(settings), "--kind", kind]) == 3
+        assert run("03_audio_features", "--kind", kind) == 3
         assert reasons(folder, f"03_audio_features {kind}").keys() == inside.keys()
 
-    assert not scripts["04_sentence_embeddings"](options(settings))
-    assert not scripts["06_audioset_tag_embeddings"](options(settings))
-    assert not load_script("main").main(options(settings))
+    for name in ("04_sentence_embeddings", "06_audioset_tag_embeddings", "main"):
+        assert not run(name)
     printed = capsys.readouterr().out
     for split in {name.partition("/")[0] for name in inside}:
         count = sum(name.startswith(split) for name in inside)
@@ -173,16 +163,14 @@ def test_a_file_that_was_fixed_is_processed(unlucky, capsys):
     assert name not in reasons(folder, "03_audio_features passt")
 
 
-def test_strict_stops_at_the_first_and_keeps_what_is_done(small_demo, tmp_path):
-    shutil.copytree(small_demo / "clotho", tmp_path / "clotho")
-    shutil.copytree(small_demo / "processed", tmp_path / "processed")
-    path = sorted((tmp_path / "clotho/development").iterdir())[3]
-    nan_late(path)
-    before = (tmp_path / "processed/audio_logits_passt.hdf5").read_bytes()
+def test_strict_stops_at_the_first_and_keeps_what_is_done(own_demo):
+    nan_late(sorted((own_demo / "clotho/development").iterdir())[3])
+    logits = own_demo / "processed/audio_logits_passt.hdf5"
+    before = logits.read_bytes()
     with pytest.raises(InputError, match="holds NaN or infinite samples"):
-        load_script("03_audio_features").main([*options(settings_for(tmp_path)), "--strict"])
-    assert (tmp_path / "processed/audio_logits_passt.hdf5").read_bytes() == before
-    assert not (tmp_path / "processed/failed_files.csv").exists()
+        load_script("03_audio_features").main([*options(settings_for(own_demo)), "--strict"])
+    assert logits.read_bytes() == before
+    assert not (own_demo / "processed/failed_files.csv").exists()
 
 
 MEASURE = """

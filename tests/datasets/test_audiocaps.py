@@ -11,7 +11,6 @@ from tests.support import load_script, options, settings_for
 from utils.checkpoints.checkpoint import load_checkpoint
 from utils.datasets import audiocaps, splits
 from utils.demo import scenes
-from utils.features.vector_file import read_vectors
 from utils.runs.run_folder import Run
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
@@ -32,8 +31,8 @@ def sound(path: Path) -> None:
 @pytest.fixture
 def data_set(tmp_path):
     folder = tmp_path / "audiocaps"
+    (folder / "audio/test").mkdir(parents=True)
     for split, rows in CSVS.items():
-        (folder / "audio" / split).mkdir(parents=True)
         (folder / f"{split}.csv").write_text(HEADER + rows)
     sound(folder / "audio/train/-b_cdefghij_30.flac")
     sound(folder / "audio/val/_alabcdefgh_10.wav")
@@ -82,12 +81,6 @@ def test_bad_rows_are_refused(data_set, rows, message):
         audiocaps.preprocess_audiocaps(data_set)
 
 
-def test_a_missing_csv_is_refused(data_set):
-    (data_set / "train.csv").unlink()
-    with pytest.raises(InputError, match=r"no .*train\.csv\. AudioCaps' CSVs are at"):
-        audiocaps.preprocess_audiocaps(data_set)
-
-
 def test_a_set_without_a_single_clip_is_refused(data_set):
     shutil.rmtree(data_set / "audio")
     with pytest.raises(InputError, match=r"all 5 clips of .* are missing:"):
@@ -95,9 +88,8 @@ def test_a_set_without_a_single_clip_is_refused(data_set):
 
 
 def test_a_file_that_is_missing_later_is_named(data_set):
-    folder = data_set / "audio/val"
     with pytest.raises(InputError, match=r"1 file of 2 not in .*\n.*gone\.wav\n.*--subset audio"):
-        audiocaps.require_audio(folder, ["_alabcdefgh_10.wav", "gone.wav"])
+        audiocaps.require_audio(data_set / "audio/val", ["_alabcdefgh_10.wav", "gone.wav"])
 
 
 def test_the_script_lists_what_is_missing(data_set, tmp_path, capsys):
@@ -112,19 +104,16 @@ def test_the_script_lists_what_is_missing(data_set, tmp_path, capsys):
 def test_the_real_csvs(shared_data, tmp_path):
     """All rows are read; of the clips, those with a file are kept."""
     folder = tmp_path / "audiocaps"
+    folder.mkdir()
     expected = {"train": (49838, 1), "val": (495, 5), "test": (975, 5)}
-    repeated = 0
     for split, (clips, captions) in expected.items():
-        source = shared_data / f"audiocaps/{split}.csv"
-        rows = audiocaps.read_captions_csv(source)
-        assert (len({clip for clip, _ in rows}), len(rows)) == (clips, clips * captions)
-        if split == "train":
-            repeated = len(rows) - len({caption for _, caption in rows})
-        (folder / "audio" / split).mkdir(parents=True)
-        shutil.copy(source, folder)
-        for clip in sorted({clip for clip, _ in rows})[:3]:
+        rows = audiocaps.read_captions_csv(
+            shutil.copy(shared_data / f"audiocaps/{split}.csv", folder)
+        )
+        names = sorted({clip for clip, _ in rows})
+        assert (len(names), len(rows)) == (clips, clips * captions)
+        for clip in names[:3]:
             sound(folder / f"audio/{split}/{clip}.wav")
-    assert repeated == 4122
     result = audiocaps.preprocess_audiocaps(folder)
     infos = result.vocab_info.split_infos.values()
     assert [(i["num_clips"], i["num_captions"]) for i in infos] == [(3, 3), (3, 15), (3, 15)]
@@ -203,10 +192,8 @@ def test_pretraining_can_be_resumed_and_its_splits_scored(pretrained, tmp_path, 
     main = load_script("main").main
     main(["train", "--resume", str(copied), "--set", "training.epochs=3"])
     resumed = json.loads((copied / "metrics.json").read_text())
-    assert (resumed["trained_on"], resumed["validation"]["epoch"]) == (
-        "audiocaps",
-        resumed["best_epoch"],
-    )
+    assert resumed["trained_on"] == "audiocaps"
+    assert resumed["validation"]["epoch"] == resumed["best_epoch"]
     assert len((copied / "history.csv").read_text().splitlines()) == 4
     capsys.readouterr()
     checkpoint = str(run / "checkpoint_best.safetensors")
@@ -219,13 +206,9 @@ def test_pretraining_can_be_resumed_and_its_splits_scored(pretrained, tmp_path, 
 
 
 def test_vectors_of_another_passt_are_refused(pretrained, tmp_path):
-    settings, _ = pretrained
-    logits = next(s for s in settings if s.startswith("audiocaps.input")).partition("=")[2]
-    file = read_vectors(Path(logits) / "audio_logits_passt.hdf5")
-    assert set(file.fixed_attributes) >= {"weights_sha256", "model"}
-    other = tmp_path / "other.hdf5"
-    shutil.copy(file.path, other)
-
+    settings, run = pretrained
+    logits = run.parents[2] / "processed/audio_logits_passt.hdf5"
+    other = shutil.copy(logits, tmp_path / "other.hdf5")
     with h5py.File(other, "r+") as opened:
         opened.attrs["weights_sha256"] = "0" * 64
     with pytest.raises(InputError, match="different PaSST weights"):

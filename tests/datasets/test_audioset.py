@@ -41,15 +41,9 @@ def test_read_labels_gives_527_names_in_order(labels):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (
-            lambda text: text.replace("display_name", "name"),
-            r"line 1: the header must be index,mid",
-        ),
+        (lambda text: text.replace("display_name", "name"), "line 1: the header must be index,mid"),
         (lambda text: text.replace("\n5,", "\n6,"), r"line 7: .* should be index 5"),
-        (
-            lambda text: text.rsplit("\n", 2)[0],
-            "526 tags, 526 mids and 526 names, and must have 527",
-        ),
+        (lambda text: text.rsplit("\n", 2)[0], "526 tags, 526 mids and 526 names, and must have"),
         (lambda text: text.replace("/m/02zsn", "/m/05zppz"), "527 tags, 526 mids"),
         (lambda text: text.replace('"Speech"', '""'), "line 2: "),
         (lambda text: "", "line 1: the header"),
@@ -107,9 +101,8 @@ def test_empty_description_falls_back_on_the_name(ontology):
 
 def test_missing_ontology_says_where_to_get_it(tmp_path, labels):
     path = tmp_path / "audioset_ontology.json"
-    with pytest.raises(
-        InputError, match=rf"no AudioSet ontology {re.escape(str(path))}.*https://.*tags"
-    ):
+    message = rf"no AudioSet ontology {re.escape(str(path))}.*https://.*tags"
+    with pytest.raises(InputError, match=message):
         audioset.tag_texts("sent_tags", labels, path)
 
 
@@ -132,9 +125,7 @@ def test_real_ontology(shared_data, labels):
     path = shared_data / "audioset" / "audioset_ontology.json"
     texts = audioset.tag_texts("sent_tags", labels, path)
     sentences = audioset.tag_texts("sent_notags", labels, path)
-    assert texts == [
-        f"{name}, {sentence}" for name, sentence in zip(labels, sentences, strict=True)
-    ]
+    assert texts == [f"{label}, {text}" for label, text in zip(labels, sentences, strict=True)]
     assert all(sentence.endswith(".") and len(sentence) > 15 for sentence in sentences)
     assert not any("(" in sentence or "  " in sentence for sentence in sentences)
     assert texts[3] == (
@@ -144,10 +135,8 @@ def test_real_ontology(shared_data, labels):
     assert sentences[157].endswith(
         "laurens hammond and john m. hanert in which sliding drawbars create a variety of sounds."
     )
-    assert (
-        sentences[505]
-        == "a sound that is modulated in short, regular bursts at approximately 1 hz."
-    )
+    modulated = "a sound that is modulated in short, regular bursts at approximately 1 hz."
+    assert sentences[505] == modulated
     # The original system's own list of these texts has 65 565 characters: it breaks one sentence
     # off at "i.e." (60 characters less) and keeps two double spaces.
     assert len("\n".join(texts) + "\n") == 65565 + 60 - 2

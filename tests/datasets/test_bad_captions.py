@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -119,6 +118,19 @@ def test_nul_is_refused_with_its_line(read, name):
     refused(read, name, table(name, "a", "b\0c"), r"line 3: .*'b\\x00c'")
 
 
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("clotho", r"Clotho v2\.1 is at https://zenodo\.org/records/4783391"),
+        ("audiocaps", "AudioCaps' CSVs are at https://github"),
+        ("task6b", r"is at https://zenodo\.org/records/6590983"),
+    ],
+)
+def test_a_missing_file_says_where_to_get_it(name, source, tmp_path):
+    with pytest.raises(InputError, match=rf"no .*gone\.csv\. .*{source}"):
+        READERS[name][0](tmp_path / "gone.csv")
+
+
 @pytest.mark.parametrize("name", READERS)
 @pytest.mark.parametrize("content", ["", "\n\n", "\ufeff"])
 def test_an_empty_file_is_refused(read, name, content):
@@ -165,11 +177,9 @@ ODD = ["NA", "None", "null", 'say "x", y', "two\nlines", "two\r\nlines", "two\rl
 
 
 @pytest.mark.slow
-def test_texts_stay_verbatim_from_the_csv_to_the_results(small_demo, tmp_path):
+def test_texts_stay_verbatim_from_the_csv_to_the_results(own_demo):
     """CSV ─► captions JSON ─► vector file ─► result CSV."""
-    for folder in ("clotho", "processed"):
-        shutil.copytree(small_demo / folder, tmp_path / folder, symlinks=True)
-    path = tmp_path / "clotho/clotho_captions_evaluation.csv"
+    path = own_demo / "clotho/clotho_captions_evaluation.csv"
     with path.open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     for row, odd in zip(rows, [*ODD, "nan", "Rain"], strict=True):
@@ -177,18 +187,18 @@ def test_texts_stay_verbatim_from_the_csv_to_the_results(small_demo, tmp_path):
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, quoting=csv.QUOTE_ALL).writerows([header, *rows])
     captions = [caption for _, *of_clip in rows for caption in of_clip]
-    settings = options([*settings_for(tmp_path), "training.epochs=1"])
+    settings = options([*settings_for(own_demo), "training.epochs=1"])
     load_script("01_preprocess").main(settings)
     load_script("04_sentence_embeddings").main(settings)
     load_script("main").main(settings)
 
-    table = json.loads((tmp_path / "processed/evaluation_captions.json").read_text())
+    table = json.loads((own_demo / "processed/evaluation_captions.json").read_text())
     assert list(table["original"].values()) == captions
-    file = read_vectors(tmp_path / "processed/sentence_embeddings_mpnet.hdf5")
+    file = read_vectors(own_demo / "processed/sentence_embeddings_mpnet.hdf5")
     texts = dict(zip(file.ids, file.columns["texts"], strict=True))
     assert [texts[f"evaluation/{cid}"] for cid in table["cid"].values()] == captions
     assert np.isfinite(file.vectors).all()
-    (results,) = tmp_path.rglob("test.output.csv")
+    (results,) = own_demo.rglob("test.output.csv")
     with results.open(newline="", encoding="utf-8") as opened:
         assert [row[0] for row in csv.reader(opened)][1:] == captions
     queries, _ = result_tables.read_result_table(results)

@@ -1,8 +1,8 @@
 import random
-import re
 
 import pytest
 
+from tests.support import write_captions
 from utils.datasets import clotho, sound_checks
 from utils.runtime.errors import InputError
 
@@ -19,24 +19,6 @@ ODD_NAMES = [
 ]
 
 
-def csv_text(rows, captions=2, end="\n"):
-    def cell(value):
-        return '"' + value.replace('"', '""') + '"' if re.search('[,"\r\n]', value) else value
-
-    header = ["file_name", *(f"caption_{number + 1}" for number in range(captions))]
-    return "".join(",".join(map(cell, row)) + end for row in [header, *rows])
-
-
-@pytest.fixture
-def csv_file(tmp_path):
-    def write(content, encoding="utf-8"):
-        path = tmp_path / "clotho_captions_development.csv"
-        path.write_bytes(content.encode(encoding))
-        return path
-
-    return write
-
-
 def touch(folder, *names):
     folder.mkdir(exist_ok=True)
     for name in names:
@@ -44,19 +26,12 @@ def touch(folder, *names):
     return folder
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-@pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_names_and_captions_come_verbatim_and_in_order(csv_file, end, mark):
-    captions = [" edge spaces ", 'a "quoted", word', "NA", "null", "None", "2012", f"two{end}lines"]
-    rows = [(name, captions[i % 7], captions[(i + 1) % 7]) for i, name in enumerate(ODD_NAMES)]
-    path = csv_file(mark + csv_text(rows, end=end))
-    assert list(clotho.read_captions_csv(path).items()) == [(a, [b, c]) for a, b, c in rows]
-
-
 @pytest.mark.parametrize("captions", [1, 5, 12])
-def test_any_number_of_captions(csv_file, captions):
-    path = csv_file(csv_text([("a.wav", *"x" * captions)], captions=captions))
-    assert clotho.read_captions_csv(path) == {"a.wav": ["x"] * captions}
+def test_names_come_verbatim_and_in_order_with_any_number_of_captions(tmp_path, captions):
+    table = {name: [f"{i}, {n}" for n in range(captions)] for i, name in enumerate(ODD_NAMES)}
+    write_captions(tmp_path, "development", table)
+    read = clotho.read_captions_csv(tmp_path / "clotho_captions_development.csv")
+    assert list(read.items()) == list(table.items())
 
 
 @pytest.mark.parametrize(
@@ -64,7 +39,6 @@ def test_any_number_of_captions(csv_file, captions):
     [
         ("caption_1,file_name\nx,a.wav\n", "line 1: the header is 'caption_1,file_name'"),
         ("file_name,caption_1,caption_3\na.wav,x,y\n", "line 1: the header is"),
-        ("file_name,caption_1\na.wav,rain, and wind\n", r"line 2: 'a\.wav' has 3 columns where"),
         ("file_name,caption_1\n,x\n", r"line 2: '' does not end in \.wav"),
         ("file_name,caption_1\na.mp3,x\n", r"line 2: 'a\.mp3' does not end in \.wav"),
         ("file_name,caption_1\n../a.wav,x\n", r"line 2: '\.\./a\.wav' is not a plain file name"),
@@ -73,33 +47,25 @@ def test_any_number_of_captions(csv_file, captions):
         ("file_name,caption_1\na\0.wav,x\n", r"line 2: 'a\\x00\.wav' is not a plain file name"),
     ],
 )
-def test_wrong_files_are_refused(csv_file, content, message):
-    path = csv_file(content)
+def test_wrong_files_are_refused(tmp_path, content, message):
+    path = tmp_path / "captions.csv"
+    path.write_text(content)
     with pytest.raises(InputError, match=message) as error:
         clotho.read_captions_csv(path)
     assert str(path) in str(error.value)
 
 
-def test_all_problems_come_in_one_message(csv_file):
-    rows = [("a.wav", "two\nlines", "y"), *((f"{i}.mp3", "", "x") for i in range(6))]
+def test_all_problems_come_in_one_message(tmp_path):
+    table = {"a.wav": ["two\nlines", "y"], **{f"{i}.mp3": ["", "x"] for i in range(6)}}
+    write_captions(tmp_path, "test", table)
     with pytest.raises(InputError) as error:
-        clotho.read_captions_csv(csv_file(csv_text(rows)))
+        clotho.read_captions_csv(tmp_path / "clotho_captions_test.csv")
     message = str(error.value)
     assert message.startswith("12 problems in ")
     assert "line 4: '0.mp3' does not end in .wav" in message  # the record before has two lines
     assert "line 8: caption_1 of '4.mp3' is empty" in message
     assert "5.mp3" not in message
     assert "... and 2 more" in message
-
-
-def test_missing_file_says_where_to_get_it(tmp_path):
-    with pytest.raises(InputError, match=r"no .*x\.csv\. Clotho v2\.1 is at https://zenodo\.org/"):
-        clotho.read_captions_csv(tmp_path / "x.csv")
-
-
-def test_find_audio_by_exact_name(tmp_path):
-    touch(tmp_path, *ODD_NAMES)
-    assert clotho.find_audio(tmp_path, ODD_NAMES) == {name: tmp_path / name for name in ODD_NAMES}
 
 
 @pytest.mark.parametrize(
@@ -148,15 +114,14 @@ def test_all_that_ends_in_wav_counts(tmp_path):
     assert sound_checks.list_wavs(tmp_path) == names  # those that cannot be used are reported later
 
 
-def test_find_audio_does_not_depend_on_the_order_of_names_or_files(tmp_path):
-    names = [*ODD_NAMES, "b .wav", "c.wav"]
-    touch(tmp_path, *(name.replace(" .wav", ".wav") for name in names))
-    expected = clotho.find_audio(tmp_path, names)
-    assert len(expected) == len(names)
-    random.Random(0).shuffle(names)
-    found = clotho.find_audio(tmp_path, iter(names))
-    assert found == expected
-    assert list(found) == names
+def test_find_audio_does_not_depend_on_the_order_of_names(tmp_path):
+    files = {name: name.replace("s .wav", "s.wav") for name in [*ODD_NAMES, "cars .wav", "c.wav"]}
+    touch(tmp_path, *files.values())
+    names = list(files)
+    for _ in range(2):
+        found = clotho.find_audio(tmp_path, iter(names))
+        assert list(found.items()) == [(name, tmp_path / files[name]) for name in names]
+        random.Random(0).shuffle(names)
 
 
 def test_require_audio_finds_all_or_says_what_is_missing(tmp_path):

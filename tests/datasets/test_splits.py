@@ -13,14 +13,12 @@ from utils.settings.loading import load_config
 COLUMNS = ["cid", "fid", "fname", "original", "caption", "tokens"]
 
 
-def write_split(folder, rows, split="development"):
+def write_split(folder, rows):
     """Write captions as the original system does: a pandas table, to_json."""
     data = [(*row, row[3].strip("."), row[3].lower().split()) for row in rows]
-    pd.DataFrame(data=data, columns=COLUMNS).to_json(folder / f"{split}_captions.json")
-
-
-def table_of(folder, split="development"):
-    return json.loads((folder / f"{split}_captions.json").read_text())
+    path = folder / "development_captions.json"
+    pd.DataFrame(data=data, columns=COLUMNS).to_json(path)
+    return path
 
 
 ROWS = [
@@ -60,15 +58,6 @@ def test_texts_that_look_like_something_else_stay_texts(tmp_path, texts):
     assert split.clip_names == [f"{text}.wav" for text in texts]
 
 
-def test_same_name_in_two_splits_has_two_ids(tmp_path):
-    write_split(tmp_path, [(1, 1, "a.wav", "x")], "development")
-    write_split(tmp_path, [(2, 2, "a.wav", "y")], "evaluation")
-    ids = [
-        splits.load_captions(tmp_path, split).audio_ids for split in ("development", "evaluation")
-    ]
-    assert ids == [["development/a.wav"], ["evaluation/a.wav"]]
-
-
 def test_split_without_captions_is_empty(tmp_path):
     write_split(tmp_path, [])
     split = splits.load_captions(tmp_path, "development")
@@ -96,14 +85,8 @@ def test_missing_captions_name_the_script(tmp_path):
         (lambda t: t["fid"].update({"1": 0}), "row 1: fid is 0"),
         (lambda t: t["fid"].update({"1": 2**63}), "row 1: fid is 9223372036854775808"),
         (lambda t: t["original"].update({"3": None}), "row 3: original is None, and must be a t"),
-        (
-            lambda t: t["fname"].update({"0": 5}),
-            "row 0: fname is 5, and must be the name of a file",
-        ),
-        (
-            lambda t: t["original"].update({"3": "a\0b"}),
-            r"original is 'a\\x00b', and must be a text",
-        ),
+        (lambda t: t["fname"].update({"0": 5}), "row 0: fname is 5, and must be the name of a f"),
+        (lambda t: t["original"].update({"3": "a\0b"}), r"original is 'a\\x00b', and must be a t"),
         (lambda t: t["original"].update({"3": "\ud800"}), r"original is '\\ud800', and must be a"),
         *(
             (lambda t, name=name: t["fname"].update({"3": name}), "must be the name of a file")
@@ -115,10 +98,10 @@ def test_missing_captions_name_the_script(tmp_path):
     ],
 )
 def test_malformed_captions_are_refused(tmp_path, change, message):
-    write_split(tmp_path, ROWS)
-    table = table_of(tmp_path)
+    path = write_split(tmp_path, ROWS)
+    table = json.loads(path.read_text())
     change(table)
-    (tmp_path / "development_captions.json").write_text(json.dumps(table))
+    path.write_text(json.dumps(table))
     with pytest.raises(InputError, match=message) as error:
         load(tmp_path, "development")
     assert "development_captions.json" in str(error.value)

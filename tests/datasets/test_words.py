@@ -41,7 +41,3 @@ def test_vocabulary_counts_by_split():
             "evaluation": {"num_clips": 2, "num_captions": 2, "num_words": 1},
         },
     }
-
-
-def test_vocabulary_of_nothing_is_empty():
-    assert words.vocabulary({}, {}) == words.Vocabulary(set(), {}, {})

@@ -37,23 +37,13 @@ def test_a_vector_does_not_depend_on_what_else_is_missing(tmp_path, monkeypatch)
     config = load_config(DEMO_CONFIG, ["sentence_model.batch_size=4", "training.device=cpu"])
 
     def embedded(path):
-        sentences.embed(
-            path,
-            ids,
-            texts,
-            what="texts",
-            unit="texts",
-            config=config,
-            summary=terminal.Summary(),
-        )
+        summary = terminal.Summary()
+        sentences.embed(path, ids, texts, what="x", unit="texts", config=config, summary=summary)
         return read_vectors(path)
 
     whole = embedded(tmp_path / "whole.hdf5")
     assert len(set(whole.vectors[:, 1])) > 1
-    np.testing.assert_array_equal(
-        whole.vectors,
-        sentences.TextEncoder(config)(texts),
-    )
+    np.testing.assert_array_equal(whole.vectors, sentences.TextEncoder(config)(texts))
     kept = [0, 3, 4, 9, 13]
     write_vectors(
         tmp_path / "part.hdf5",

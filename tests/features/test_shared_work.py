@@ -57,8 +57,8 @@ class Table:
             Work(path or self.path, [f"k{i}" for i in range(self.size)], origin, 2),
             lambda: (self.units, self.compute),
             finish,
-            known=known,
-            failed=failed,
+            known=known or {},
+            failed=failed or {},
             team=team,
             advance=self.advanced.append,
         )[0]
@@ -92,7 +92,7 @@ def test_only_what_is_missing_is_computed_and_order_is_kept(table):
     assert not table.path.exists()
 
 
-def test_nothing_is_loaded_where_nothing_is_missing(table):
+def test_nothing_is_loaded_if_nothing_is_missing(table):
     append(table.path, ["k1", "k0"], 20, 10)
     table.compute = None
     assert table(known={"k2": rows(33)[0]}) == 0
@@ -105,20 +105,13 @@ def test_a_unit_with_a_missing_row_is_computed_whole_and_only_that_row_is_kept(t
     table.fail_at = 4
     with pytest.raises(PowerCut):
         table()
+    assert table.result is None
     assert table.computed == [(0, 3)]
     keys = (table.path / "keys.jsonl").read_text().split()
     assert keys == ['"k0"', '"k1"', '"k2"', '"k3"']
     table.fail_at = None
     assert table() == 2
     np.testing.assert_array_equal(table.result, rows(1, 2, 3, 40, 50, 60))
-
-
-def test_a_batch_that_was_computed_is_kept_when_the_next_fails(table):
-    table.fail_at = 1
-    with pytest.raises(PowerCut):
-        table()
-    assert table.result is None
-    assert kept(table.path) == {"k0"}
 
 
 def test_rows_that_cannot_be_computed_are_reported_and_the_others_kept(table):
@@ -141,12 +134,6 @@ def test_what_failed_is_tried_again_until_the_file_is_written(table):
     assert table() == 3
     assert table.failed == {}
     np.testing.assert_array_equal(table.result, rows(10, 20, 30))
-
-
-def test_what_is_known_to_fail_is_not_tried(table):
-    assert table(failed={"k1": "is odd"}) == 2
-    assert table.computed == [(0,), (2,)]
-    assert table.failed == {"k1": "is odd"}
 
 
 def test_journals_of_any_number_of_processes_are_picked_up_and_removed(table):
@@ -259,18 +246,18 @@ def elsewhere(table, tmp_path):
     return path
 
 
+def apart(table, elsewhere):
+    return together(2, lambda team: table(team=team, path=elsewhere if team.rank else table.path))
+
+
 def test_a_machine_that_does_not_see_the_folder_is_refused(table, elsewhere):
-    _, error = together(
-        2, lambda team: table(team=team, path=elsewhere if team.rank else table.path)
-    )
+    _, error = apart(table, elsewhere)
     assert f"All machines must see the folder {elsewhere.parent}" in str(error)
 
 
 def test_a_machine_that_sees_another_folder_of_that_name_is_noticed_at_the_end(table, elsewhere):
     append(elsewhere, ["k0"], 10)
-    error, _ = together(
-        2, lambda team: table(team=team, path=elsewhere if team.rank else table.path)
-    )
+    error, _ = apart(table, elsewhere)
     assert "1 of 3 rows are not in" in str(error)
     assert "All machines must see this folder" in str(error)
     assert table.result is None

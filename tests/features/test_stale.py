@@ -16,17 +16,9 @@ def run(name, settings):
     return load_script(name).main(options(settings))
 
 
-@pytest.fixture
-def demo(small_demo, tmp_path):
-    """The small demo set, with its vectors, in a folder of the test's own."""
-    for folder in ("clotho", "processed"):
-        shutil.copytree(small_demo / folder, tmp_path / folder)
-    return tmp_path
-
-
-def test_another_sound_under_the_same_name(demo, capsys):
-    settings = [*settings_for(demo), "training.epochs=1"]
-    wav = sorted((demo / "clotho/evaluation").iterdir())[2]
+def test_another_sound_under_the_same_name(own_demo, capsys):
+    settings = [*settings_for(own_demo), "training.epochs=1"]
+    wav = sorted((own_demo / "clotho/evaluation").iterdir())[2]
     soundfile.write(wav, 0.1 * np.random.default_rng(0).standard_normal(44_100), 44_100)
     run("01_preprocess", settings)
     with pytest.raises(InputError, match=r"other sources for 1 of 10 .* Run scripts/03_audio"):
@@ -36,10 +28,10 @@ def test_another_sound_under_the_same_name(demo, capsys):
     run("main", settings)
 
 
-def test_a_clip_more(demo, capsys):
-    settings = [*settings_for(demo), "training.epochs=1"]
-    table = demo / "clotho/clotho_captions_development.csv"
-    first = sorted((demo / "clotho/development").iterdir())[0]
+def test_a_clip_more(own_demo, capsys):
+    settings = [*settings_for(own_demo), "training.epochs=1"]
+    table = own_demo / "clotho/clotho_captions_development.csv"
+    first = sorted((own_demo / "clotho/development").iterdir())[0]
     shutil.copy(first, first.with_name("00 new.wav"))
     with table.open("a") as file:
         file.write('00 new.wav,NA,None,null,nan,"with ""quotes"",\nand lines"\n')
@@ -56,8 +48,8 @@ def test_a_clip_more(demo, capsys):
     run("main", settings)
 
 
-def test_another_precision(demo):
-    settings = [*settings_for(demo), "precision=bf16", "training.epochs=1"]
+def test_another_precision(own_demo):
+    settings = [*settings_for(own_demo), "precision=bf16", "training.epochs=1"]
     for script, name in (
         ("03_audio_features", "audio_logits"),
         ("04_sentence_embeddings", "sentence_embeddings"),
@@ -70,27 +62,28 @@ def test_another_precision(demo):
     run("main", settings)
 
 
-def test_other_weights(demo, capsys):
+def test_other_weights(own_demo, capsys):
     weights = load_file(PROJECT_ROOT / "data/demo/tagger.safetensors")
     changed = {name: 1.01 * tensor for name, tensor in weights.items()}
-    save_file(changed, demo / "other.safetensors")
-    settings = [*settings_for(demo), f"passt.weights={demo}/other.safetensors", "training.epochs=1"]
+    save_file(changed, own_demo / "other.safetensors")
+    settings = [
+        *settings_for(own_demo),
+        f"passt.weights={own_demo}/other.safetensors",
+        "training.epochs=1",
+    ]
     with pytest.raises(InputError, match=r"weights_sha256 is .* Run scripts/03_audio_features\.py"):
         run("main", settings)
-    run("main", settings_for(demo))
-    ((model),) = (demo / "outputs/demo").iterdir()
+    run("main", settings_for(own_demo))
+    (model,) = (own_demo / "outputs/demo").iterdir()
     run("03_audio_features", settings)
     assert "tagged 50 clips" in capsys.readouterr().out
     # A model requires the weights that it was trained with.
     checkpoint = str(model / "checkpoint_best.safetensors")
-    with pytest.raises(
-        InputError, match=r"processed does not go with the model .*best\.safetensors:\n.*PaSST"
-    ):
+    message = r"processed does not go with the model .*best\.safetensors:\n.*PaSST"
+    with pytest.raises(InputError, match=message):
         load_script("main").main(["evaluate", "--checkpoint", checkpoint, *options(settings)])
-    with pytest.raises(
-        InputError, match=r"passt or sentence_model in the settings does not go with"
-    ):
-        searched = ["--audio", str(demo / "clotho"), "--model", str(model), "rain"]
+    searched = ["--audio", str(own_demo / "clotho"), "--model", str(model), "rain"]
+    with pytest.raises(InputError, match=r"passt or sentence_model in the settings does not go"):
         load_script("07_search").main([*searched, *options(settings)])
     with pytest.raises(InputError, match=r"processed does not go with the model"):
         run("main", [*settings, f"training.init_checkpoint={checkpoint}"])

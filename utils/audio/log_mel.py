@@ -6,10 +6,22 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-WINDOW_MS, HOP_MS = 40, 20
 MELS = 64
-FMIN, FMAX = 12.0, 8000.0  # Hz
-LOG_OFFSET = float(np.finfo(float).eps)
+_WINDOW_MS, _HOP_MS = 40, 20
+_FMIN, _FMAX = 12.0, 8000.0  # Hz
+_LOG_OFFSET = float(np.finfo(float).eps)
+PARAMETERS = {
+    "sample_rate": "of each file",
+    "window": "hann",
+    "window_ms": _WINDOW_MS,
+    "hop_ms": _HOP_MS,
+    "power": 2.0,
+    "mels": MELS,
+    "mel_scale": "slaney",
+    "fmin": _FMIN,
+    "fmax": _FMAX,
+    "log_offset": _LOG_OFFSET,
+}
 # In Hz. At 1650 and less, mel bands are narrower than the bins of the FFT, and stay empty.
 LOWEST_RATE = 2000
 SECONDS_AT_ONCE = 60  # bounds the memory
@@ -41,10 +53,10 @@ def log_mel(
     """
     from librosa.feature import melspectrogram  # takes seconds to import
 
-    window = round(sample_rate * WINDOW_MS / 1000)
-    hop = round(sample_rate * HOP_MS / 1000)
+    window = round(sample_rate * _WINDOW_MS / 1000)
+    hop = round(sample_rate * _HOP_MS / 1000)
     fft = 1 << (window - 1).bit_length()
-    at_once = 1000 * SECONDS_AT_ONCE // HOP_MS  # frames
+    at_once = 1000 * SECONDS_AT_ONCE // _HOP_MS  # frames
     held = np.empty(0, np.float32)
     padding = np.zeros(fft // 2, np.float32)
 
@@ -57,10 +69,10 @@ def log_mel(
             hop_length=hop,
             center=False,
             n_mels=MELS,
-            fmin=FMIN,
-            fmax=min(FMAX, sample_rate / 2),
+            fmin=_FMIN,
+            fmax=min(_FMAX, sample_rate / 2),
         )
-        return np.ascontiguousarray(np.log(mel + LOG_OFFSET).T, dtype=np.float32)
+        return np.ascontiguousarray(np.log(mel + _LOG_OFFSET).T, dtype=np.float32)
 
     for block in itertools.chain([padding], blocks, [padding]):
         held = np.concatenate([held, block])

@@ -28,14 +28,7 @@ _MISSING_SHARE = 0.01  # declared lengths are often a few bytes off
 
 
 class UnusableSound(InputError):
-    """A sound file that cannot be used.
-
-    Attributes
-    ----------
-    reason : str
-        What is wrong with it, as a predicate without its subject.
-
-    """
+    """A sound file that cannot be used; `reason` says why, as a predicate without its subject."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} {reason}. Replace or remove it.")
@@ -45,12 +38,8 @@ class UnusableSound(InputError):
 def check_sound_file(path: Path, *, root: Path) -> None:
     """Refuse what cannot be opened as a sound file, before anything waits for it or follows it.
 
-    Parameters
-    ----------
-    path : Path
-    root : Path
-        The folder of the data set. A symlink to a sound must stay below it, or below the folder
-        that contains the link; whole folders may be symlinks to anywhere.
+    A symlink to a sound must stay below `root`, the folder of the data set, or below the folder
+    that contains the link. Whole folders may be symlinks to anywhere.
 
     Raises
     ------
@@ -145,11 +134,7 @@ def read_header(path: Path) -> tuple[int, int]:
 def open_sound(path: Path, *, source: BinaryIO | None = None) -> Iterator["soundfile.SoundFile"]:
     """Open a sound file with a plausible header, and turn its errors into `UnusableSound`.
 
-    Parameters
-    ----------
-    path : Path
-    source : binary file, optional
-        The same file, if it is open already; `path` is then only its name in messages.
+    If `source`, the same file, is open already, `path` is only its name in messages.
 
     Raises
     ------
@@ -158,7 +143,7 @@ def open_sound(path: Path, *, source: BinaryIO | None = None) -> Iterator["sound
         if the block raises an error of the operating system or of libsndfile.
 
     """
-    import soundfile  # late, so that --help does not wait for it
+    import soundfile  # takes a moment
 
     try:
         with soundfile.SoundFile(source or path) as file:

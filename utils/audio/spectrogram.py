@@ -26,17 +26,8 @@ def draw(sound: "soundfile.SoundFile") -> bytes:
     """Draw the spectrogram of an open sound as a PNG.
 
     Time runs to the right, pitch upwards on the mel scale. The opacity shows the level, so that a
-    page can choose the colour. Long sounds are not read whole, which bounds time and memory.
-
-    Parameters
-    ----------
-    sound : soundfile.SoundFile
-        At its beginning.
-
-    Returns
-    -------
-    bytes
-
+    page can choose the colour. Long sounds are not read whole, which bounds time and memory. The
+    sound is open at its beginning.
     """
     levels = _levels(_spectra(sound), sound.samplerate)
     opacity = (np.clip(1 + levels / _RANGE, 0, 1) ** _CURVE * 255).round().astype(np.uint8)

@@ -41,33 +41,21 @@ def preprocess_audiocaps(
     Clips are numbered by name and captions by row, from 1 through the splits. Those of missing or
     broken clips are left out, and their numbers stay unused.
 
-    Parameters
-    ----------
-    dataset_path : Path
-    strict : bool
-        Refuse the data set at the first sound file that cannot be used.
-    progress : Progress, optional
-
-    Returns
-    -------
-    Preprocessed
-
     Raises
     ------
     InputError
-        If a CSV is missing or wrong, or if not a single clip can be used.
+        If a CSV is missing or wrong, if not a single clip can be used, or if `strict` and a sound
+        file cannot be used.
 
     """
     captions: dict[str, list[Caption]] = {}
     clips, paths, extra = [], {}, []
     for split in SPLITS:
-        rows = read_captions_csv(captions_csv(dataset_path, split))
-        found = find_audio(audio_folder(dataset_path, split))
-        names = {clip: found.get(clip, clip + SUFFIXES[0]) for clip, _ in rows}
-        captions[split] = [(names[clip], caption) for clip, caption in rows]
-        clips += [(split, name) for name in sorted(names.values())]
-        for clip, name in sorted(found.items()):
-            if clip in names:
+        captions[split], found = _read_split(dataset_path, split)
+        names = {name for name, _ in captions[split]}
+        clips += [(split, name) for name in sorted(names)]
+        for _, name in sorted(found.items()):
+            if name in names:
                 paths[f"{split}/{name}"] = audio_folder(dataset_path, split) / name
             else:
                 extra.append(f"{split}/{name}")
@@ -159,22 +147,17 @@ def read_for_audit(
 
     A clip with a file is named as in the preprocessed captions.
 
-    Returns
-    -------
-    captions : dict of split to dict of file name to list of str
-    videos : dict of split to dict of file name to str
-
+    Both are by split and file name.
     """
     captions: dict[str, dict[str, list[str]]] = {}
-    videos: dict[str, dict[str, str]] = {}
     for split in SPLITS:
-        found = find_audio(audio_folder(dataset_path, split))
-        captions[split], videos[split] = {}, {}
-        for clip, caption in read_captions_csv(captions_csv(dataset_path, split)):
-            name = found.get(clip, clip + SUFFIXES[0])
+        captions[split] = {}
+        for name, caption in _read_split(dataset_path, split)[0]:
             captions[split].setdefault(name, []).append(caption)
-            videos[split][name] = clip.rpartition("_")[0]
-    return captions, videos
+    return captions, {
+        split: {name: name.rpartition("_")[0] for name in clips}
+        for split, clips in captions.items()
+    }
 
 
 def require_audio(folder: Path, names: Sequence[str]) -> list[Path]:
@@ -194,6 +177,13 @@ def require_audio(folder: Path, names: Sequence[str]) -> list[Path]:
             "Put them back, or leave them out by scripts/01_preprocess.py --subset audiocaps."
         )
     return [folder / name for name in names]
+
+
+def _read_split(dataset_path: str | Path, split: str) -> tuple[list[Caption], dict[str, str]]:
+    """Read the captions of a split under the file names of their clips, and find its files."""
+    rows = read_captions_csv(captions_csv(dataset_path, split))
+    found = find_audio(audio_folder(dataset_path, split))
+    return [(found.get(clip, clip + SUFFIXES[0]), caption) for clip, caption in rows], found
 
 
 def _row_problems(cells: list[str]) -> list[str]:

@@ -26,19 +26,11 @@ _ABBREVIATION = re.compile(
 def read_labels(csv_path: str | Path = LABELS_CSV) -> list[str]:
     """Read the display names of the AudioSet tags, in index order.
 
-    Parameters
-    ----------
-    csv_path : str or Path
-        Table with the columns index, mid, display_name.
-
-    Returns
-    -------
-    list of str, 527
-
     Raises
     ------
     InputError
-        If the file is missing or is not that table.
+        If the file is missing, or is not a table of 527 tags with the columns index, mid and
+        display_name.
 
     Examples
     --------
@@ -62,14 +54,9 @@ def tag_texts(
         "sent_tags": display name, comma, that sentence. Where a description is empty the text is
         the display name, in lower case in "sent_notags".
     labels : sequence of str
-        Display names, see `read_labels`.
+        Display names, see `read_labels`. Each gets one text, in the same order.
     ontology_path : str or Path, optional
         The default is data/audioset/audioset_ontology.json. Not needed for "tags".
-
-    Returns
-    -------
-    list of str
-        One text per label, in the same order.
 
     Raises
     ------

@@ -19,7 +19,6 @@ SOURCE = (
     "Clotho v2.1 is at https://zenodo.org/records/4783391; scripts/00_make_demo_data.py makes a "
     "small demo set in the same layout"
 )
-_SHOWN_CHARACTERS = 200
 
 
 def preprocess_clotho(
@@ -35,20 +34,6 @@ def preprocess_clotho(
     the order of the CSV files (cid). The numbers of clips that are left out stay unused, so that
     all others have the numbers that they have in the complete set.
 
-    Parameters
-    ----------
-    dataset_path : Path
-        The folder of the data set.
-    allow_missing : bool
-        Leave out clips without a wav, instead of refusing the data set.
-    strict : bool
-        Refuse the data set at the first wav that cannot be used, instead of leaving its clip out.
-    progress : Progress, optional
-
-    Returns
-    -------
-    Preprocessed
-
     Raises
     ------
     InputError
@@ -62,15 +47,19 @@ def preprocess_clotho(
     absent = [str(folder) for split in SPLITS if not (folder := dataset_path / split).is_dir()]
     if absent and not allow_missing:
         raise InputError(
-            f"no folder {', '.join(absent)}. {SOURCE}. With --allow-missing the clips of such a "
+            f"no folder {', '.join(absent)}. {SOURCE}. With --allow-missing the clips of a missing "
             f"folder are left out."
         )
     clips, wavs, extra = [], {}, []
     for split, table in tables.items():
-        found = _find_all(dataset_path / split, table)
-        clips += [(split, name) for name in sorted(table.keys() | found)]
-        wavs |= {f"{split}/{name}": path for name, path in found.items()}
-        extra += [f"{split}/{name}" for name in found if name not in table]
+        folder = dataset_path / split
+        there = list_wavs(folder) if folder.is_dir() else []
+        found = find_audio(folder, table) if there else {}
+        matched = {path.name for path in found.values()}
+        others = {name: folder / name for name in there if name not in matched}
+        clips += [(split, name) for name in sorted(table.keys() | others)]
+        wavs |= {f"{split}/{name}": path for name, path in (found | others).items()}
+        extra += [f"{split}/{name}" for name in others]
     missing = [id for split, name in clips if (id := f"{split}/{name}") not in wavs]
     if missing and not allow_missing:
         raise InputError(
@@ -90,10 +79,7 @@ def preprocess_clotho(
 def read_captions_csv(path: str | Path) -> dict[str, list[str]]:
     """Read a ``clotho_captions_{split}.csv``: header file_name,caption_1,…,caption_k.
 
-    Returns
-    -------
-    dict of str to list of str
-        For each file name its captions, both verbatim and in the order of the file.
+    Returns the captions of each file name, both verbatim and in the order of the file.
 
     Raises
     ------
@@ -115,9 +101,8 @@ def read_captions_csv(path: str | Path) -> dict[str, list[str]]:
     for line, cells in rows[1:]:
         problems += [f"line {line}: {problem}" for problem in _row_problems(cells, header)]
         name = cells[0]
-        if name in first_line:
-            problems.append(f"line {line}: {name!r} is already on line {first_line[name]}")
-        first_line.setdefault(name, line)
+        if (first := first_line.setdefault(name, line)) != line:
+            problems.append(f"line {line}: {name!r} is already on line {first}")
         captions[name] = cells[1:]
     raise_if_any(problems, path, f"Fix the file, or use the published one. {SOURCE}.")
     if not captions:
@@ -137,16 +122,7 @@ def find_audio(folder: str | Path, names: Iterable[str]) -> dict[str, Path]:
     a name without such a file takes the one file that differs only in spaces around the stem, or
     in the case of the suffix.
 
-    Parameters
-    ----------
-    folder : str or Path
-    names : iterable of str
-        File names that end in .wav.
-
-    Returns
-    -------
-    dict of str to Path
-        In the order of `names`; names that have no file are left out.
+    The result is in the order of `names`, which end in .wav. Names without a file are left out.
 
     Raises
     ------
@@ -195,21 +171,12 @@ def require_audio(folder: str | Path, names: Sequence[str]) -> list[Path]:
     return [found[name] for name in names]
 
 
-def _find_all(folder: Path, names: Iterable[str]) -> dict[str, Path]:
-    """Find the wavs of names, and then all others of a folder, which may be missing."""
-    if not folder.is_dir():
-        return {}
-    found = find_audio(folder, names)
-    matched = {path.name for path in found.values()}
-    return {**found, **{name: folder / name for name in list_wavs(folder) if name not in matched}}
-
-
 def _row_problems(cells: list[str], header: list[str]) -> list[str]:
     name = cells[0]
     problems = []
     if len(cells) != len(header):
         problems.append(
-            f"{name[:_SHOWN_CHARACTERS]!r} has {len(cells)} columns where the header has "
+            f"{name[:200]!r} has {len(cells)} columns where the header has "
             f"{len(header)}; a text with a comma needs quotes"
         )
     if name and not reading.is_file_name(name):

@@ -38,24 +38,12 @@ _SCRIPTS_OF_TASK6B = {
 
 @dataclass(frozen=True)
 class Corpus:
-    """One of the data sets.
+    """One of the data sets."""
 
-    Attributes
-    ----------
-    subset : {'clotho', 'audiocaps', 'task6b'}
-    folder : Path
-        Where its sound files and captions are.
-    files : DataFiles
-        What the scripts write for it.
-    audio_folders : dict of str to Path
-        For each split the folder of its sound files.
-
-    """
-
-    subset: str
-    folder: Path
-    files: DataFiles
-    audio_folders: dict[str, Path]
+    subset: str  # CLOTHO, AUDIOCAPS or TASK6B
+    folder: Path  # of its sound files and captions
+    files: DataFiles  # what the scripts write for it
+    audio_folders: dict[str, Path]  # of the sound files of each split
 
     @property
     def synthetic_note(self) -> str | None:
@@ -115,11 +103,7 @@ class Corpus:
 
 def corpus(config: Config, subset: str) -> Corpus:
     """Find one of the data sets by name: 'clotho', 'audiocaps' or 'task6b'."""
-    files = {
-        CLOTHO: config.train_data,
-        AUDIOCAPS: config.audiocaps,
-        TASK6B: config.eval_data,
-    }[subset]
+    files = getattr(config, _SECTIONS[subset])
     if subset == TASK6B:
         return Corpus(subset, files.audio_path, files, {task6b.SPLIT: files.audio_path})
     folder = files.dataset_path

@@ -31,23 +31,13 @@ _UNKNOWN_SOUNDS = ("", "Not found")  # in the metadata of clips that Freesound n
 class Shared:
     """One thing that two splits have in common, or several clips of one split.
 
-    Attributes
-    ----------
-    kind : {'file name', 'sound id', 'caption'}
-    splits : tuple of str
-        The two splits, in the order that `proposed_exclusions` names; within a split, that split
-        twice.
-    key : str
-        What is shared: the file name, the sound id, or the caption's words in lower case.
-    items : tuple of tuple of str
-        The file names of each of `splits`, sorted; within a split, the same ones twice.
-
+    Within a split, `splits` and `items` hold the same twice.
     """
 
-    kind: str
-    splits: tuple[str, str]
-    key: str
-    items: tuple[tuple[str, ...], tuple[str, ...]]
+    kind: str  # one of KINDS
+    splits: tuple[str, str]  # in the order that `proposed_exclusions` names
+    key: str  # the file name, the sound id, or the caption's words in lower case
+    items: tuple[tuple[str, ...], tuple[str, ...]]  # file names of each split, sorted
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
@@ -60,10 +50,7 @@ class Shared:
 def read_metadata_csv(path: str | Path) -> dict[str, str]:
     """Read the known sound ids of a ``clotho_metadata_{split}.csv``, which is in ISO-8859-1.
 
-    Returns
-    -------
-    dict of str to str
-        The Freesound sound id of each file name that has one, both verbatim.
+    Returns the Freesound sound id of each file name that has one, both verbatim.
 
     Raises
     ------
@@ -97,14 +84,8 @@ def find_shared(
     """Find what splits share with each other, and what clips of one split share.
 
     File names are compared verbatim: in Clotho, names that differ only in edge spaces are different
-    sounds. Captions are compared by their words, without case and punctuation.
-
-    Parameters
-    ----------
-    captions : mapping of str to mapping of str to sequence of str
-        For each split of Clotho or AudioCaps the captions of each file name.
-    sound_ids : mapping of str to mapping of str to str
-        For each split the known sound ids of its clips. Clips without captions are ignored.
+    sounds. Captions are compared by their words, without case and punctuation. Both arguments are
+    by split of Clotho or AudioCaps, and by file name.
 
     Returns
     -------
@@ -134,13 +115,7 @@ def proposed_exclusions(shared: Iterable[Shared]) -> list[str]:
     """Propose the clips to leave out, so that no sound of a split is in a later one.
 
     Of two splits the earlier one loses the clip, in the order train, val, test (AudioCaps),
-    development, validation, evaluation (Clotho).
-
-    Returns
-    -------
-    list of str
-        Each ``split/file name``, sorted.
-
+    development, validation, evaluation (Clotho). Each is ``split/file name``; they are sorted.
     """
     return sorted(
         {
@@ -154,25 +129,17 @@ def proposed_exclusions(shared: Iterable[Shared]) -> list[str]:
 
 def csv_text(shared: Iterable[Shared]) -> str:
     """Write what is shared as CSV, one row for each two clips, below `CSV_HEADER`."""
+    rows = [CSV_HEADER]
+    for one in shared:
+        (split, other), key = one.splits, one.key
+        rows += [(one.kind, split, first, other, second, key) for first, second in one.pairs]
     output = io.StringIO()
-    rows = [
-        (one.kind, one.splits[0], first, one.splits[1], second, one.key)
-        for one in shared
-        for first, second in one.pairs
-    ]
-    tables.write_csv(output, [CSV_HEADER, *rows])
+    tables.write_csv(output, rows)
     return output.getvalue()
 
 
 def exclusions_text(excluded: Iterable[str]) -> str:
-    """Write clips one per line, verbatim, edge spaces included.
-
-    Raises
-    ------
-    InputError
-        If a file name has a line break inside.
-
-    """
+    """Write clips one per line, verbatim; a name with a line break raises an InputError."""
     if broken := [repr(clip) for clip in excluded if clip.splitlines() != [clip]]:
         raise InputError(
             f"{counted(len(broken), 'clip')} with a line break in the file name cannot be listed "

@@ -108,13 +108,8 @@ def number_clips(
         Sound files by ``split/file name``.
     folder : Path
         The folder of the data set.
-    splits : sequence of str
     strict, progress
         See `utils.datasets.sound_checks.read_each`.
-
-    Returns
-    -------
-    Clips
 
     Raises
     ------
@@ -166,10 +161,6 @@ def number(
     clips, paths, folder, strict, progress
         See `number_clips`, also for what is raised.
 
-    Returns
-    -------
-    Preprocessed
-
     """
     numbered = number_clips(
         clips, paths, folder=folder, splits=list(captions), strict=strict, progress=progress
@@ -190,16 +181,7 @@ def number(
 def write_preprocessed(input_path: Path, preprocessed: Preprocessed) -> list[Path]:
     """Write captions, clips, fingerprints, vocabulary and the missing clips, where changed.
 
-    Returns
-    -------
-    list of Path
-        The files that were written.
-
-    Raises
-    ------
-    InputError
-        If a file cannot be written.
-
+    Returns the files that were written. Raises an InputError if one cannot be written.
     """
     words = preprocessed.vocab_info
     contents = {

@@ -25,19 +25,10 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Sound:
-    """What is known of a sound file without decoding it.
+    """What is known of a sound file without decoding it."""
 
-    Attributes
-    ----------
-    duration : float
-        In seconds.
-    source : str
-        Its `utils.audio.sound_file.fingerprint`.
-
-    """
-
-    duration: float
-    source: str
+    duration: float  # in seconds
+    source: str  # its `utils.audio.sound_file.fingerprint`
 
 
 def list_wavs(folder: str | Path) -> list[str]:
@@ -89,7 +80,6 @@ def read_each(
     strict : bool
         Raise at the first file that cannot be used.
     progress : Progress, optional
-        Such as a function that makes a tqdm bar.
 
     Returns
     -------
@@ -128,7 +118,7 @@ def report_failed(
     summary : Summary
         Of one process that prints, or of others, which only return the status.
     folder : Path
-        Where the list is. Without rows it is removed.
+        Where the list is. A list without rows is removed.
     step : str
         What failed; rows of other steps stay.
     failed : mapping of str to str

@@ -94,19 +94,8 @@ def captions_file(input_path: str | Path, split: str) -> Path:
 def load_captions(input_path: str | Path, split: str) -> CaptionSplit:
     """Read the preprocessed captions of a split.
 
-    The file may also be the original system's own: its fids are in no particular order, and its
-    file names are stripped of spaces.
-
-    Parameters
-    ----------
-    input_path : str or Path
-        Folder of ``{split}_captions.json``.
-    split : str
-
-    Returns
-    -------
-    CaptionSplit
-        Captions in the order of the file.
+    Captions come in the order of the file. It may also be the original system's own: its fids are
+    in no particular order, and its file names are stripped of spaces.
 
     Raises
     ------
@@ -159,16 +148,7 @@ def load_sources(input_path: str | Path, split: str, names: Sequence[str]) -> li
 def without_clips(split: Split, excluded: Collection[str]) -> Split:
     """Leave clips, and the captions that are known to be theirs, out of a split.
 
-    Parameters
-    ----------
-    split : QuerySplit or CaptionSplit
-    excluded : collection of str
-        ``split/file name``; those of other splits have no effect.
-
-    Returns
-    -------
-    QuerySplit or CaptionSplit
-
+    Each of `excluded` is ``split/file name``; those of other splits have no effect.
     """
     kept = np.array([audio_id not in excluded for audio_id in split.audio_ids], dtype=bool)
     clips = {

@@ -40,13 +40,7 @@ def preprocess_task6b(
 ) -> tuple[dict[str, bytes], dict[str, str]]:
     """Number queries and clips, each by themselves.
 
-    Parameters
-    ----------
-    audio_path : Path
-        Folder of the wavs.
-    captions_path : Path
-    strict : bool
-        Raise at the first wav that cannot be used, instead of leaving it out.
+    With `strict`, the first wav that cannot be used is refused instead of being left out.
 
     Returns
     -------

@@ -11,22 +11,11 @@ _INNER_APOSTROPHE = re.compile(r"(?<=\w)['\u2019](?=\w)")
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The words of a data set.
+    """The words of a data set."""
 
-    Attributes
-    ----------
-    vocabulary : set of str
-        The words of all splits.
-    word_bags : dict of str to list of str
-        The words of each split, in order and with repetitions.
-    split_infos : dict of str to dict of str to int
-        ``num_clips``, ``num_captions`` and ``num_words`` of each split.
-
-    """
-
-    vocabulary: set[str]
-    word_bags: dict[str, list[str]]
-    split_infos: dict[str, dict[str, int]]
+    vocabulary: set[str]  # of all splits
+    word_bags: dict[str, list[str]]  # of each split, in order and with repetitions
+    split_infos: dict[str, dict[str, int]]  # num_clips, num_captions and num_words of each split
 
 
 def clean(text: str) -> str:
@@ -35,15 +24,6 @@ def clean(text: str) -> str:
     Dashes become spaces, runs of whitespace one space. Punctuation and symbols are removed, except
     an apostrophe inside a word.
 
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    str
-        Words with one space between them; empty if there are none.
-
     Examples
     --------
     >>> clean("A well-known bird's song: 'cuckoo'!")
@@ -51,7 +31,7 @@ def clean(text: str) -> str:
 
     """
     pieces = _INNER_APOSTROPHE.split(_DASHES.sub(" ", text))
-    return " ".join("'".join(_without_punctuation(piece) for piece in pieces).split())
+    return " ".join("'".join(map(_without_punctuation, pieces)).split())
 
 
 def tokens(text: str) -> list[str]:
@@ -71,17 +51,7 @@ def vocabulary(
 ) -> Vocabulary:
     """Gather the words of a data set and count them.
 
-    Parameters
-    ----------
-    caption_tokens : mapping of str to sequence of sequence of str
-        For each split the tokens of each of its captions.
-    num_clips : mapping of str to int
-        For each split the number of its clips.
-
-    Returns
-    -------
-    Vocabulary
-
+    `caption_tokens` are the tokens of each caption of each split; `num_clips` are by split.
     """
     word_bags = {
         split: [word for words in captions for word in words]

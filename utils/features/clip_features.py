@@ -6,12 +6,10 @@ file was made (``kind`` and parameters) and what each dataset was computed from:
 ``sample_rate`` in Hz.
 """
 
-import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -26,25 +24,12 @@ from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError, shorten
 
 WAVEFORM_RATE = 32_000
-_PARAMETERS: dict[str, dict[str, str | int | float]] = {
-    "logmel": {
-        "sample_rate": "of each file",
-        "window": "hann",
-        "window_ms": log_mel.WINDOW_MS,
-        "hop_ms": log_mel.HOP_MS,
-        "power": 2.0,
-        "mels": log_mel.MELS,
-        "mel_scale": "slaney",
-        "fmin": log_mel.FMIN,
-        "fmax": log_mel.FMAX,
-        "log_offset": log_mel.LOG_OFFSET,
-    },
-    "waveform": {"sample_rate": WAVEFORM_RATE},
-}
+_PARAMETERS = {"logmel": log_mel.PARAMETERS, "waveform": {"sample_rate": WAVEFORM_RATE}}
+_ROW_SHAPES = {"logmel": (log_mel.MELS,), "waveform": ()}
+_ROWS_AT_ONCE = 2**16  # bounds the memory
 
 
-@dataclass(frozen=True)
-class Clip:
+class Clip(NamedTuple):
     """A clip: the name of its dataset, ``split/file name``, its sound file and fingerprint."""
 
     fid: int
@@ -61,46 +46,36 @@ def write_clip_features(
     strict: bool = False,
     advance: Callable[[int], Any] = lambda count: None,
 ) -> Update:
-    """Write a file of log-mels or waveforms, unless it holds those of exactly these clips.
+    """Write 'logmel' or 'waveform' of clips, unless the file holds those of exactly these clips.
 
-    Clips that cannot be used are left out. An interrupted run leaves nothing behind; so that it can
-    be stopped at any moment, the numbers are collected in a nameless file first.
-
-    Parameters
-    ----------
-    path : Path
-    clips : sequence of Clip
-        With distinct fids.
-    kind : {'logmel', 'waveform'}
-        Log-mels (T, 64) at the sample rate of the sound file, see `log_mel`, or samples (N,) at
-        32 kHz; both float32, of the mean over the channels.
-    strict : bool
-        Raise at the first clip that cannot be used.
-    advance : callable
-        Called with the number of clips that were finished since the last call.
+    Log-mels have shape (T, 64) and the sample rate of the sound file, see `log_mel`. Waveforms have
+    shape (N,) at 32 kHz. Both are float32, of the mean over the channels. Clips that cannot be used
+    are left out, or raise if `strict`. An interrupted run leaves nothing behind. So that it can be
+    stopped at any moment, the numbers are collected in a nameless file first. `advance` is called
+    with the number of clips that were finished since the last call.
 
     Raises
     ------
     InputError
-        If no clip can be used, `path` holds something else, or cannot be written.
+        If no clip can be used, or if `path` holds something else or cannot be written.
     UnusableSound
         If `strict`.
 
     """
-    wanted = {str(clip.fid): (clip.audio_id, clip.source) for clip in clips}
-    if (_describe(path, kind) if path.exists() else {}) == wanted:
+    header = {"kind": kind, **_PARAMETERS[kind]}
+    wanted = header, {str(clip.fid): (clip.audio_id, clip.source) for clip in clips}
+    if (_describe(path, kind) if path.exists() else (header, {})) == wanted:
         advance(len(clips))
         return Update(computed=0, written=False)
-    made, failed = [], {}
+    made, failed, row = [], {}, np.dtype((np.float32, _ROW_SHAPES[kind]))
     with as_input_error(path), tempfile.TemporaryFile(dir=path.parent) as spool:
         for clip in clips:
-            start, shapes = spool.tell(), []
+            start = spool.tell()
             try:
                 attributes, pieces = _compute(clip, kind)
                 for piece in pieces:
-                    spool.write(np.ascontiguousarray(piece))
-                    shapes.append(piece.shape)
-                made.append((clip, attributes, shapes))
+                    spool.write(piece)
+                made.append((clip, attributes, (spool.tell() - start) // row.itemsize))
             except UnusableSound as error:
                 if strict:
                     raise
@@ -112,35 +87,30 @@ def write_clip_features(
             raise InputError(f"none of the clips for {path} can be used:\n{reasons}")
         spool.seek(0)
         with atomic_write(path, "w+b") as stream, h5py.File(stream, "w") as file:
-            file.attrs.update(kind=kind, **_PARAMETERS[kind])
-            for clip, attributes, shapes in made:
-                whole = (sum(length for length, *_ in shapes), *shapes[0][1:])
-                dataset = file.create_dataset(str(clip.fid), whole, np.float32)
+            file.attrs.update(header)
+            for clip, attributes, length in made:
+                dataset = file.create_dataset(str(clip.fid), (length, *row.shape), np.float32)
                 dataset.attrs.update(id=clip.audio_id, source=clip.source, **attributes)
-                end = 0
-                for shape in shapes:
-                    end += shape[0]
-                    numbers = np.fromfile(spool, np.float32, math.prod(shape))
-                    dataset[end - shape[0] : end] = numbers.reshape(shape)
+                for first in range(0, length, _ROWS_AT_ONCE):
+                    rows = np.fromfile(spool, row, min(_ROWS_AT_ONCE, length - first))
+                    dataset[first : first + len(rows)] = rows
     return Update(computed=len(made), written=True, failed=failed)
 
 
-def _describe(path: Path, kind: str) -> dict[str, tuple[str, str]] | None:
-    """Read id and source of each dataset; None for a file made with other parameters."""
+def _describe(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
+    """Read the attributes of a file, and id and source of each dataset."""
     try:
         with h5py.File(path, "r") as file:
             attributes, contents = read_attributes(file), Contents(file)
-            clips = {fid: read_attributes(contents.dataset(fid)) for fid in file}
             if (found := attributes.get("kind")) != kind:
                 raise ValueError(f"its kind is {found!r}")
+            clips = {fid: read_attributes(contents.dataset(fid)) for fid in file}
     except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
         raise InputError(
             f"{path} is not a {kind} file ({error}), and would be overwritten. Move it away, or "
             "name another folder."
         ) from None
-    if attributes != {"kind": kind, **_PARAMETERS[kind]}:
-        return None
-    return {fid: (of.get("id"), of.get("source")) for fid, of in clips.items()}
+    return attributes, {fid: (of.get("id"), of.get("source")) for fid, of in clips.items()}
 
 
 def _compute(clip: Clip, kind: str) -> tuple[dict[str, int], Iterator[NDArray[np.float32]]]:

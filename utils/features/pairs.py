@@ -18,29 +18,15 @@ _CAPTIONS_AT_ONCE = 4096
 class Pairs:
     """The clips and captions of one split, as tensors on the device.
 
-    Attributes
-    ----------
-    features : Tensor, shape (C, F)
-        What the audio branch projects.
-    logits : Tensor, shape (C, K), or None
-        AudioSet logits behind the tag embeddings; None for a model without a tag branch.
-    tags : Tensor, shape (C, D), or None
-        Tag embeddings of the clips; None for a model without a tag branch.
-    sentences : Tensor, shape (P, D)
-        Sentence vectors of the captions.
-    clips : Tensor, shape (P,), int
-        Row of `features` that each caption belongs to.
-    text : Tensor, shape (P, D), or None
-        Text embeddings of the captions, where training does not change them; see `with_text`.
-
+    Without a tag branch, `logits` and `tags` are None.
     """
 
-    features: Tensor
-    logits: Tensor | None
-    tags: Tensor | None
-    sentences: Tensor
-    clips: Tensor
-    text: Tensor | None = None
+    features: Tensor  # (C, F): what the audio branch projects
+    logits: Tensor | None  # (C, K): AudioSet logits behind the tag embeddings
+    tags: Tensor | None  # (C, D): tag embeddings of the clips
+    sentences: Tensor  # (P, D): sentence vectors of the captions
+    clips: Tensor  # (P,), int: the row of `features` that each caption belongs to
+    text: Tensor | None = None  # (P, D): text embeddings; see `with_text`
 
     def __len__(self) -> int:
         return len(self.clips)

@@ -30,21 +30,8 @@ def embed(
 ) -> None:
     """Bring the vector file of some texts up to date, and print what was done.
 
-    Processes that torchrun has started share the work.
-
-    Parameters
-    ----------
-    path : Path
-    ids, texts : sequence of N str
-    what : str
-        What the texts are; stored with the vectors, and checked when they are read.
-    unit : str
-        Name of the texts in the terminal.
-    config : Config
-        Which model, on which device, in which precision.
-    summary : terminal.Summary
-        Prints what is read and written, and the last line.
-
+    Processes that torchrun has started share the work. The file stores `what` the texts are, which
+    is checked when it is read; `unit` names them in the terminal.
     """
     model = config.sentence_model
     folder, device, precision = _find(config)
@@ -83,14 +70,7 @@ def embed(
 
 
 class TextEncoder:
-    """The sentence model, loaded once, for texts from any thread.
-
-    Parameters
-    ----------
-    config : Config
-        Which model, on which device, in which precision.
-
-    """
+    """The sentence model of the settings, loaded once, for texts from any thread."""
 
     def __init__(self, config: Config) -> None:
         folder, self._device, self._precision = _find(config)

@@ -13,6 +13,7 @@ Shapes: N rows, D numbers each.
 
 import contextlib
 import hashlib
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,39 +33,23 @@ Units = Sequence[Sequence[int]]
 Batches = Iterator[tuple[Sequence[int], NDArray[np.float32] | str]]
 Rows = Mapping[str, NDArray[np.float32]]
 Start = Callable[[], tuple[Units, Callable[[Units], Batches]]]
+Finish = Callable[[NDArray[np.float32], Mapping[str, str]], Any]
 
 _BROKEN = "produces NaN or infinite numbers in the network (does precision: fp32 help?)"
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be computed.
+    """What is to be computed."""
 
-    Attributes
-    ----------
-    path : Path
-        The journal of rank 0.
-    keys : sequence of N distinct str
-        The wanted rows, in order.
-    origin : dict
-        How they are computed (JSON-serialisable).
-    width : int
-        D, numbers per row.
-
-    """
-
-    path: Path
-    keys: Sequence[str]
-    origin: dict[str, Any]
-    width: int
+    path: Path  # the journal of rank 0
+    keys: Sequence[str]  # of the N wanted rows, distinct, in order
+    origin: dict[str, Any]  # how they are computed (JSON-serialisable)
+    width: int  # D, numbers per row
 
     def journal(self, rank: int) -> Journal:
         """Open the journal of a rank."""
         return Journal(self._place(rank), origin=self.origin, width=self.width)
-
-    def has_journals(self) -> bool:
-        """Whether an earlier run has left a journal here, or another run is writing one."""
-        return self.path.is_dir() or bool(self.other_journals())
 
     def other_journals(self, size: int = 1) -> list[int]:
         """List the ranks from 1 with a journal, of a team of `size` now or of earlier ones."""
@@ -90,10 +75,10 @@ class Work:
 def compute_rows(
     work: Work,
     start: Start,
-    finish: Callable[[NDArray[np.float32], Mapping[str, str]], Any] | None,
+    finish: Finish | None,
     *,
-    known: Rows | None = None,
-    failed: Mapping[str, str] | None = None,
+    known: Rows,
+    failed: Mapping[str, str],
     team: Team = ALONE,
     advance: Callable[[int], Any] = lambda count: None,
 ) -> tuple[int, dict[str, str]]:
@@ -111,11 +96,10 @@ def compute_rows(
     finish : callable, or None if the result is written already
         Called on rank 0 with the table, shape (N, D), and the reasons for keys without a row;
         writes the result. The journals are removed after it.
-    known : mapping of str to ndarray of shape (D,), optional
+    known : mapping of str to ndarray of shape (D,)
         Rows that exist already, by key; used on rank 0.
-    failed : mapping of str to str, optional
+    failed : mapping of str to str
         Keys that are known not to be computable, and why; used on rank 0.
-    team : Team
     advance : callable
         Called with the number of rows that were finished since the last call: first those found,
         last those of other processes.
@@ -135,7 +119,7 @@ def compute_rows(
 
     """
     if team.is_first:
-        missing, reasons = _lead(work, start, finish, known or {}, failed or {}, team, advance)
+        missing, reasons = _lead(work, start, finish, known, failed, team, advance)
     else:
         missing, reasons = _follow(work, start, team), {}
     # No process leaves, and begins other work, before the result is written.
@@ -146,7 +130,7 @@ def compute_rows(
 def _lead(
     work: Work,
     start: Start,
-    finish: Callable[[NDArray[np.float32], Mapping[str, str]], Any] | None,
+    finish: Finish | None,
     known: Rows,
     failed: Mapping[str, str],
     team: Team,
@@ -156,9 +140,9 @@ def _lead(
     with work.journal(0) as own:
         rows = {**known, **own.rows}
         # Opened, not only read: a journal that is locked belongs to a run that is at work.
-        with _opened(work, work.other_journals()) as left_over:
-            for journal in left_over:
-                rows |= journal.rows
+        for rank in work.other_journals():
+            with work.journal(rank) as left_over:
+                rows |= left_over.rows
         # What failed in a journal is tried again; only the reasons in a finished file are final.
         missing = [i for i, key in enumerate(work.keys) if key not in rows and key not in failed]
         team.require_same(work.described())
@@ -166,7 +150,9 @@ def _lead(
         advance(len(work.keys) - len(missing))
         settled = _compute(own, work, missing, start, team, advance)
         team.wait()
-        with _opened(work, work.other_journals(team.size)) as others:
+        with contextlib.ExitStack() as stack:
+            ranks = work.other_journals(team.size)
+            others = [stack.enter_context(work.journal(rank)) for rank in ranks]
             reasons = dict(failed)
             for journal in (own, *others):
                 rows |= journal.rows
@@ -207,12 +193,6 @@ def _follow(work: Work, start: Start, team: Team) -> Sequence[int]:
     return missing
 
 
-@contextlib.contextmanager
-def _opened(work: Work, ranks: Sequence[int]) -> Iterator[list[Journal]]:
-    with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(work.journal(rank)) for rank in ranks]
-
-
 def _compute(
     journal: Journal,
     work: Work,
@@ -235,8 +215,8 @@ def _compute(
             journal.fail(keys, rows)
         else:
             good = np.isfinite(rows[new]).all(axis=1)
-            journal.fail([key for key, fine in zip(keys, good, strict=True) if not fine], _BROKEN)
-            journal.append([k for k, fine in zip(keys, good, strict=True) if fine], rows[new][good])
+            journal.fail(list(itertools.compress(keys, ~good)), _BROKEN)
+            journal.append(list(itertools.compress(keys, good)), rows[new][good])
         settled += len(new)
         advance(len(new))
     return settled

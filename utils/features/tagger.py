@@ -34,14 +34,8 @@ _WINDOWS_PER_PART = 16
 class Tagger:
     """A PaSST on a device, in a precision.
 
-    Parameters
-    ----------
-    config : Config
-
     Attributes
     ----------
-    weights_file : Path
-    device : torch.device
     made_by : dict
         How its numbers are made; attributes of vector files.
     widths : (int, int)
@@ -107,20 +101,9 @@ class Tagger:
 def make_tagger(
     network: nn.Module, device: torch.device, precision: str
 ) -> Callable[[Tensor], Tensor]:
-    """Set up a network with several outputs to return them side by side.
+    """Set up a network, windows (B, S) ─► several outputs (B, ...), to return them side by side.
 
-    Parameters
-    ----------
-    network : nn.Module
-        Windows (B, S) ─► outputs, each (B, some numbers).
-    device : torch.device
-    precision : {'fp32', 'bf16'}
-
-    Returns
-    -------
-    callable
-        Windows (B, S), on any device ─► rows (B, D), on `device`.
-
+    The result takes windows (B, S) on any device and returns rows (B, D) on `device`.
     """
     for_inference(network, device, precision)
 
@@ -148,7 +131,6 @@ def tag_clips(
 
     Parameters
     ----------
-    paths : sequence of Path
     tag : callable
         Windows (B, S) ─► rows (B, D), on any device.
     sample_rate, window, hop, shortest : int
@@ -209,7 +191,6 @@ def clip_batches(
 
     Parameters
     ----------
-    paths : sequence of Path
     units : sequence of lists of int
         Positions of the clips to compute in `paths`, one in each: see `clip_units`.
     tag, cutting

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,41 +21,20 @@ from utils.runtime.errors import InputError, shorten
 
 @dataclass(frozen=True)
 class Target:
-    """A vector file to bring up to date.
-
-    Attributes
-    ----------
-    path : Path
-    attributes : mapping
-        How its vectors are made.
-    width : int
-        Numbers per row.
-
-    """
+    """A vector file to bring up to date."""
 
     path: Path
-    attributes: Mapping[str, Any]
-    width: int
+    attributes: Mapping[str, Any]  # how its vectors are made
+    width: int  # numbers per row
 
 
 @dataclass(frozen=True)
 class Update:
-    """What was done to files of vectors or features.
+    """What was done to files of vectors or features."""
 
-    Attributes
-    ----------
-    computed : int
-        Rows that were computed.
-    written : bool
-        Whether anything was written.
-    failed : dict of str to str
-        The ids of rows that cannot be computed, and why.
-
-    """
-
-    computed: int
-    written: bool
-    failed: Mapping[str, str] = field(default_factory=dict)
+    computed: int  # rows
+    written: bool  # whether anything was
+    failed: Mapping[str, str] = field(default_factory=dict)  # why rows cannot be computed, by id
 
 
 def update_vector_files(
@@ -63,7 +43,7 @@ def update_vector_files(
     *,
     columns: Mapping[str, Sequence[str]],
     start: Start,
-    unusable: Mapping[str, str] | None = None,
+    unusable: Mapping[str, str] = MappingProxyType({}),
     team: Team = ALONE,
     advance: Callable[[int], Any] = lambda count: None,
 ) -> Update:
@@ -82,9 +62,8 @@ def update_vector_files(
     start : callable
         Loads the network, and says how to compute rows of D numbers; see `compute_rows`. It is
         called only if something is to be computed.
-    unusable : mapping of str to str, optional
+    unusable : mapping of str to str
         Ids of rows that are known not to be computable, and why.
-    team : Team
     advance : callable
         Called with the number of rows that were finished since the last call.
 
@@ -101,7 +80,6 @@ def update_vector_files(
         together.
 
     """
-    unusable = unusable or {}
     keys = row_keys(ids, columns)
     first = targets[0].path
     work = Work(
@@ -119,7 +97,7 @@ def update_vector_files(
     if team.is_first:
         known, failed, current = _look_at(targets, keys, columns, failed)
         # Journals beside up-to-date files: a run was stopped between its last two steps.
-        finished = current and not work.has_journals()
+        finished = current and not work.path.is_dir() and not work.other_journals()
     current, finished, failed = team.broadcast((current, finished, failed))
     if finished:
         computed = 0

@@ -12,6 +12,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import h5py
@@ -42,29 +43,17 @@ def tags_of(audioset_info: str) -> str:
 class VectorFile:
     """The content of a vector file.
 
-    Attributes
-    ----------
-    path : Path
-    ids : list of N str
-        ``split/file name`` of clips, ``split/cid`` of captions, the index of tags; in the
-        original layout the bare ``fid``, ``cid`` or index.
-    vectors : ndarray, shape (N, D), float32
-    columns : dict of str to list of N str
-    attributes : dict
-        What, model, weights, precision, ...; empty in the original layout.
-    original_layout : bool
-    failed : dict of str to str
-        `row_keys` of rows that could not be computed, and why.
-
+    An id is ``split/file name`` of a clip, ``split/cid`` of a caption, or the index of a tag; in
+    the original layout the bare ``fid``, ``cid`` or index. That layout has no attributes.
     """
 
     path: Path
-    ids: list[str]
-    vectors: NDArray[np.float32]
+    ids: list[str]  # N
+    vectors: NDArray[np.float32]  # (N, D)
     columns: dict[str, list[str]] = field(default_factory=dict)
-    attributes: dict[str, Any] = field(default_factory=dict)
+    attributes: dict[str, Any] = field(default_factory=dict)  # what, model, precision, ...
     original_layout: bool = False
-    failed: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)  # `row_keys` without a row, and why
 
     @property
     def keys(self) -> list[str]:
@@ -94,21 +83,20 @@ def write_vectors(
     vectors: NDArray[np.float32],
     *,
     attributes: Mapping[str, str | int | float],
-    columns: Mapping[str, Sequence[str]] | None = None,
-    failed: Mapping[str, str] | None = None,
+    columns: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    failed: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write a vector file; the older file stays until the new one is complete.
 
     Parameters
     ----------
-    path : Path
     ids : sequence of N distinct str
     vectors : ndarray, shape (N, D)
     attributes : mapping
         How the vectors were made. The date and the library versions are added.
-    columns : mapping of str to sequence of N str, optional
+    columns : mapping of str to sequence of N str
         Texts or sources of the rows.
-    failed : mapping of str to str, optional
+    failed : mapping of str to str
         `row_keys` of further rows that could not be computed, and why.
 
     Raises
@@ -117,7 +105,6 @@ def write_vectors(
         If lengths differ, an id is repeated, or a number is not finite.
 
     """
-    columns = columns or {}
     if len(set(ids)) != len(ids) or any(len(c) != len(ids) for c in (vectors, *columns.values())):
         raise ValueError(f"{path}: ids must be distinct, and as many as vectors and column entries")
     if not np.isfinite(vectors).all():
@@ -160,10 +147,7 @@ def read_reusable(
 ) -> VectorFile | None:
     """Read an existing vector file before it is computed again.
 
-    Returns
-    -------
-    VectorFile or None
-        None if there is no file, or if it was made in another way or from other columns.
+    Returns None if there is no file, or if it was made in another way or from other columns.
 
     Raises
     ------
@@ -194,7 +178,6 @@ def select(
 
     Parameters
     ----------
-    file : VectorFile
     ids, original_ids : sequence of M str
         The wanted rows, as our layout and as the original layout names them.
     made_from : (str, sequence of M str), optional
@@ -265,14 +248,7 @@ def _read_ours(path: Path, file: h5py.File) -> VectorFile:
         raise ValueError(f"vectors have shape {vectors.shape}, but there are {len(ids)} ids")
     if len(set(ids)) < len(ids):
         raise ValueError("an id occurs twice")
-    return VectorFile(
-        path,
-        ids,
-        _finite(vectors),
-        columns,
-        read_attributes(file),
-        failed=failed,
-    )
+    return VectorFile(path, ids, _finite(vectors), columns, read_attributes(file), failed=failed)
 
 
 def _read_original(path: Path, file: h5py.File) -> VectorFile:
