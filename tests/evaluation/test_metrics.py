@@ -85,13 +85,6 @@ def test_average_precision_conventions(convention, expected):
     assert values["R@10"][0] == pytest.approx(10 / 12)
 
 
-def test_average_precision_by_hand():
-    # Relevant at ranks 2, 3 and 11 (too late): (1/2 + 2/3) / 3.
-    values = metrics.several_relevant([list("pabqrstuvwc")], [set("abc")])
-    assert values["mAP@10"][0] == pytest.approx((1 / 2 + 2 / 3) / 3)
-    assert values["R@5"][0] == pytest.approx(2 / 3)
-
-
 def test_chance_equals_a_simulation():
     expected = metrics.chance(25)
     ranks = np.random.default_rng(0).integers(1, 26, size=200_000)
