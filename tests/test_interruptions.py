@@ -43,7 +43,6 @@ from utils.runs import data as run_data
 from utils.runs import training_run
 from utils.runs.data import RunData, load_data, load_pairs
 from utils.runs.plans import PLANS
-from utils.runs.run_folder import Run
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
 from utils.runtime.paths import PROJECT_ROOT
@@ -177,15 +176,6 @@ def test_a_run_of_an_older_version_is_resumed_by_name(
     (interrupted / "checkpoint_last.safetensors").unlink()
     with pytest.raises(InputError, match=r"checkpoint_last\.pt does not fit the settings"):
         resume(interrupted)
-
-
-def test_a_run_is_held_by_one_process(own_outputs, interrupted, monkeypatch):
-    with Run(interrupted, load_config(interrupted / "conf.yaml")):
-        with pytest.raises(InputError, match=rf"another process is working on {interrupted}"):
-            resume(interrupted)
-        begin(own_outputs, monkeypatch)
-    assert len(runs_in(own_outputs)) == 2
-    assert not (interrupted / "metrics.json").exists()
 
 
 @pytest.fixture(scope="module")

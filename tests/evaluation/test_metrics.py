@@ -6,6 +6,7 @@ import pytest
 
 from tests.support import GOLDEN
 from utils.evaluation import metrics
+from utils.evaluation.result_tables import read_result_table
 from utils.runtime.errors import InputError
 
 EXPECTED = json.loads((GOLDEN / "golden.json").read_text())
@@ -137,14 +138,11 @@ def test_several_relevant_refuses_nonsense(retrieved, relevant, message):
 
 
 def test_the_official_baselines_results(shared_data):
-    with (shared_data / "baseline2022/test.output.csv").open(newline="", encoding="utf-8") as file:
-        results = list(csv.reader(file))[1:]
+    queries, found = read_result_table(shared_data / "baseline2022/test.output.csv")
     captions = shared_data / "clotho/clotho_captions_evaluation.csv"
     with captions.open(newline="", encoding="utf-8") as file:
         relevant = {c: {row[0]} for row in list(csv.reader(file))[1:] for c in row[1:]}
-    scores = metrics.score_result_rows(
-        [row[0] for row in results], [row[1:] for row in results], relevant
-    )
+    scores = metrics.score_result_rows(queries, found, relevant)
     expected = {"R@1": 0.03158, "R@5": 0.10947, "R@10": 0.18833, "mAP@10": 0.06793}
     assert {name: round(value.mean(), 5) for name, value in scores.items()} == expected
 

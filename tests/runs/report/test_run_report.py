@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tests.support import load_script, random_retrieval
-from utils.runs.report import figures, findings, plots
+from tests.support import load_script, make_retrieval, random_retrieval
+from utils.runs.report import figures, findings, plots, writing
 from utils.runs.report.page import Drawing, SplitFindings, page
 from utils.runs.report.space import space_map
 from utils.runs.run_folder import Run
@@ -84,22 +84,8 @@ def page_of(folder, drawn, *, test, metrics=METRICS, **changes) -> str:
 
 @pytest.fixture(scope="module")
 def drawn() -> dict[str, Drawing]:
-    evaluation = random_retrieval(clips=20).evaluation
-    curve = findings.recall_curve(evaluation.ranks, evaluation.clips, clips=20, seed=0)
-    rows = {**METRICS["compared_with"], "trained": SCORES}
-    bins = findings.rank_bins(evaluation.ranks, clips=20)
-    plotted = {
-        "loss": (plots.losses, HISTORY, 2),
-        "validation": (plots.validation, HISTORY, 2),
-        "learning_rate": (plots.learning_rate, HISTORY, 2),
-        "scores": (plots.score_dots, rows, METRICS["intervals_95"]),
-        "ranks": (plots.rank_histogram, bins),
-        "recall": (plots.recall, curve),
-    }
-    return {
-        name: Drawing(figures.draw(*plot), f"{name} & <label>", "look")
-        for name, plot in plotted.items()
-    }
+    of_scores = writing._score_drawings(random_retrieval(clips=20), METRICS, seed=0)
+    return {**writing._training_drawings(HISTORY, best=2), **of_scores}
 
 
 @pytest.fixture(scope="module")
@@ -219,22 +205,8 @@ def test_a_model_that_reads_no_tags_has_a_page_without_them(tmp_path, drawn, wri
 
 
 def test_clips_without_captions_are_shown_by_their_names(tmp_path, drawn):
-    retrieval = random_retrieval(clips=6)
-    evaluation, split = retrieval.evaluation, retrieval.split
-    keep = evaluation.clips < 3
-    fewer = replace(
-        retrieval,
-        split=replace(split, captions=split.captions[:9], clip_of_caption=evaluation.clips[keep]),
-        evaluation=replace(
-            evaluation,
-            ranks=evaluation.ranks[keep],
-            best=evaluation.best[keep],
-            scores=evaluation.scores[keep],
-            values={name: values[keep] for name, values in evaluation.values.items()},
-            clips=evaluation.clips[keep],
-        ),
-        text=retrieval.text[keep],
-    )
+    every = random_retrieval(clips=6)
+    fewer = make_retrieval(every.evaluation.clips[:9], every.audio, every.text[:9], every.logits)
     assert "clip 5.wav" in Reader(page_of(tmp_path, drawn, test=found(fewer))).text
 
 
