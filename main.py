@@ -84,7 +84,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     )
     grid.add_argument("--resume", type=Path, metavar="FOLDER", help="resume this sweep")
     scoring = add("evaluate", evaluate_checkpoint, "score a checkpoint")
-    scoring.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
     reporting = add("report", report_run, "write the report of a finished run again")
     reporting.add_argument("run", type=Path, metavar="RUN_FOLDER")
     table = add("score", score_results, "score a table of results: caption,file_name_1,...")
@@ -105,11 +104,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
             help="AP@10 over min(relevant clips, 10), or over all relevant clips",
         )
     exporting = add("export", export, "write a model folder to share")
-    exporting.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
     exporting.add_argument("--output", type=Path, required=True, metavar="DIR")
     submitting = add("submit", submit, "rank the Task 6b clips for each query")
-    submitting.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
     submitting.add_argument("--output", type=Path, metavar="DIR", help="default: the checkpoint's")
+    for command in (scoring, exporting, submitting):
+        command.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
     checking = add("check-submission", check_submission, "validate a submission")
     checking.add_argument("submission", type=Path, metavar="FILE")
     return parser.parse_args(argv)
@@ -209,12 +208,10 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
         split = leave_out_failed(split, scorer.inputs, summary)
         queries = list(relevant)
         found = scorer.find(split, TextEncoder(config)(queries))
-        convention = args.divide_ap_by
-        print(
-            score_text.score_queries(
-                queries, found, relevant, divide_by=convention, seed=config.seed
-            )
+        scores = score_text.score_queries(
+            queries, found, relevant, divide_by=args.divide_ap_by, seed=config.seed
         )
+        print(scores)
         summary.finish(f"scored {len(queries)} queries among {len(split.clip_names)} clips")
         return
     split = leave_out_failed(split, scorer.inputs, summary)
@@ -249,8 +246,7 @@ def report_run(args: argparse.Namespace) -> None:
     split = load_split(config, corpus(config, subset), name, summary)
     split = leave_out_failed(split, inputs, summary)
     test = LoadedSplit(split, scorer.pairs(split)) if split.captions else None
-    features = config.model.audio_features
-    write_report(run, scorer.model, test, inputs=inputs, audio_features=features, seed=config.seed)
+    write_report(run, scorer.model, test, inputs)
     summary.writes(run.report, run.plots)
     summary.finish(f"reported on {terminal.shown(run.folder)}")
 

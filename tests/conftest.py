@@ -5,14 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support import (
-    GOLDEN,
-    load_script,
-    options,
-    run_pipeline,
-    settings_for,
-    stub_report,
-)
+from tests.support import GOLDEN, run_pipeline, settings_for, stub_report, train
 from utils.demo.scenes import write_demo_set
 from utils.runs import training_run
 from utils.runs.report import write_report
@@ -61,21 +54,20 @@ def no_report():
         yield
 
 
-@pytest.fixture(scope="module")
-def real_report():
-    """Runs write their report after all."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training_run, "write_report", write_report)
-        yield
-
-
 @pytest.fixture(scope="session")
 def trained(small_demo, tmp_path_factory) -> Path:
-    """A checkpoint that was trained on the small demo set."""
-    outputs = tmp_path_factory.mktemp("trained")
-    load_script("main").main(options(settings_for(small_demo, outputs=outputs)))
-    (checkpoint,) = outputs.glob("demo/*/checkpoint_best.safetensors")
-    return checkpoint
+    """A checkpoint that was trained on the small demo set, in a run folder with its report."""
+    settings = settings_for(small_demo, outputs=tmp_path_factory.mktemp("trained"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_run, "write_report", write_report)
+        run, _ = train(settings)
+    return run / "checkpoint_best.safetensors"
+
+
+@pytest.fixture
+def finished_run(trained, tmp_path) -> Path:
+    """A copy of that run folder, to change."""
+    return shutil.copytree(trained.parent, tmp_path / "run")
 
 
 @pytest.fixture

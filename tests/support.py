@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -118,7 +119,7 @@ def age(run: Path, *names: str) -> None:
             "format": 1,
             "settings": to_plain(checkpoint.settings),
             "trained_on": checkpoint.trained_on,
-            "trained_with": checkpoint.trained_with.to_plain(),
+            "trained_with": asdict(checkpoint.trained_with),
         }
         if checkpoint.trainer is None:
             content["model"] = checkpoint.weights

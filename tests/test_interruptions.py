@@ -9,7 +9,6 @@ import random
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -44,11 +43,11 @@ from utils.runs import data as run_data
 from utils.runs import training_run
 from utils.runs.data import RunData, load_data, load_pairs
 from utils.runs.plans import PLANS
-from utils.runs.run_folder import Run
 from utils.runtime import terminal
 from utils.runtime.errors import InputError
 from utils.runtime.paths import PROJECT_ROOT
 from utils.settings.loading import load_config
+from utils.training.trainer import Trainer
 
 MOMENTS = 12
 SIGNALS = [signal.SIGKILL] * 4 + [signal.SIGTERM, signal.SIGINT]
@@ -69,12 +68,32 @@ def interrupt(arguments: list[str], monkeypatch, *, after: int) -> None:
         load_script("main").main(arguments)
 
 
-@pytest.fixture
-def interrupted(own_outputs, monkeypatch):
+@pytest.fixture(scope="module")
+def stopped(small_demo, tmp_path_factory):
     """The folder of a run that was interrupted after the first of two epochs."""
-    interrupt(options(own_outputs), monkeypatch, after=1)
-    (run,) = runs_in(own_outputs)
+    settings = settings_for(small_demo, outputs=tmp_path_factory.mktemp("stopped"))
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt(options(settings), patch, after=1)
+    (run,) = runs_in(settings)
     return run
+
+
+@pytest.fixture
+def interrupted(own_outputs, stopped):
+    """A copy of that folder, among a test's own runs."""
+    (output,) = (s.partition("=")[2] for s in own_outputs if s.startswith("output_path="))
+    return shutil.copytree(stopped, Path(output) / "demo" / stopped.name)
+
+
+def begin(settings: list[str], monkeypatch, *arguments: str) -> None:
+    """Run main.py until it is about to train."""
+
+    def fit(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Trainer, "fit", fit)
+        load_script("main").main([*arguments, *options(settings)])
 
 
 def resume(run: Path, *arguments: str) -> None:
@@ -103,12 +122,12 @@ def test_an_interrupted_run_is_resumed_to_the_same_end(
     assert outcome(interrupted) == outcome(whole)
 
 
-def test_new_and_other_settings_begin_a_new_run(own_outputs, interrupted, capsys):
+def test_new_and_other_settings_begin_a_new_run(own_outputs, interrupted, monkeypatch, capsys):
     before = {path.name: path.read_bytes() for path in interrupted.iterdir()}
-    train([*own_outputs, "seed=2"])
-    train([*own_outputs, "training.epochs=1"])
-    train(own_outputs, "--new")
-    train(own_outputs, "train", "--new")
+    begin([*own_outputs, "seed=2"], monkeypatch)
+    begin([*own_outputs, "training.epochs=1"], monkeypatch)
+    begin(own_outputs, monkeypatch, "--new")
+    begin(own_outputs, monkeypatch, "train", "--new")
     assert "resuming" not in capsys.readouterr().out
     assert len(runs_in(own_outputs)) == 5
     assert {path.name: path.read_bytes() for path in interrupted.iterdir()} == before
@@ -129,16 +148,18 @@ def test_a_run_is_resumed_with_the_data_it_began_with_alone(
         file["vectors"][0] = np.roll(file["vectors"][0], 1)
     with pytest.raises(InputError, match=r"began with other data: training sentence vectors\. "):
         resume(run)
-    train(settings)
+    begin(settings, monkeypatch)
     assert len(runs_in(settings)) == 2
     vectors.write_bytes(content)
     resume(run)
     assert (run / "metrics.json").exists()
 
 
-def test_a_run_of_an_older_version_is_resumed_by_name(own_outputs, trained, interrupted):
+def test_a_run_of_an_older_version_is_resumed_by_name(
+    own_outputs, trained, interrupted, monkeypatch
+):
     age(interrupted, "best", "last")
-    train(own_outputs)
+    begin(own_outputs, monkeypatch)
     assert len(runs_in(own_outputs)) == 2
     last = interrupted / "checkpoint_last.pt"
     content = torch.load(last, weights_only=True)
@@ -155,15 +176,6 @@ def test_a_run_of_an_older_version_is_resumed_by_name(own_outputs, trained, inte
     (interrupted / "checkpoint_last.safetensors").unlink()
     with pytest.raises(InputError, match=r"checkpoint_last\.pt does not fit the settings"):
         resume(interrupted)
-
-
-def test_a_run_is_held_by_one_process(own_outputs, interrupted):
-    with Run(interrupted, load_config(interrupted / "conf.yaml")):
-        with pytest.raises(InputError, match=rf"another process is working on {interrupted}"):
-            resume(interrupted)
-        train(own_outputs)
-    assert len(runs_in(own_outputs)) == 2
-    assert not (interrupted / "metrics.json").exists()
 
 
 @pytest.fixture(scope="module")
@@ -199,17 +211,9 @@ def run_script(name: str, arguments: list[str], log: Path, limit: int | None = N
 
 
 def disturb(start, arguments: tuple, progress: Callable[[], int], *, end: int, seed: int) -> None:
-    """Run a command, stopped at random moments, again and again until it ends by itself.
+    """Run a script, stopped at random moments, again and again until it ends by itself.
 
-    Parameters
-    ----------
-    arguments : tuple
-        Of `run_script`.
-    progress : callable
-        Counts what is finished.
-    end : int
-        What it counts in the end: it is stopped there too.
-
+    `progress` counts what is finished, `end` in the end: the script is stopped there too.
     """
     rng = random.Random(seed)
     stops = []
@@ -328,7 +332,7 @@ def test_training_stopped_at_random_moments_ends_with_the_same_bits(
 
 
 def narrow(small_demo: Path) -> RunData:
-    """The small demo set with but a few numbers per vector, that training takes no time."""
+    """The small demo set with a few numbers per vector, so that training takes no time."""
     config = load_config(DEMO_CONFIG, settings_for(small_demo))
     data = load_data(config, PLANS[CLOTHO], device=torch.device("cpu"), summary=terminal.Summary())
 
@@ -351,7 +355,7 @@ def narrow(small_demo: Path) -> RunData:
 
 
 def train_narrow(module, data: RunData, small_demo: Path, outputs: Path) -> int:
-    """Train as a command does, but for reading the data and reporting when all is done."""
+    """Train as a command does, without reading the data and writing a report."""
     run_data.load_data = lambda *_, **__: data
     training_run.write_report = lambda *_, **__: None
     settings = settings_for(small_demo, outputs=outputs)
@@ -427,6 +431,19 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+def arguments_of(script: str, small_demo: Path, out: Path) -> list[str]:
+    """The arguments with which a script writes all its files into a folder."""
+    files = [f"train_data.{key}={out / name}" for key, name in FILES.items()]
+    if script == "main":
+        files = []
+    if script == "01_preprocess":
+        files = [f"train_data.input_path={out}"]
+    arguments = options([*settings_for(small_demo, outputs=out), *files])
+    if script == "00_make_demo_data":
+        arguments += ["--output", str(out), "--clips", "9", "2", "2", "--jobs", "2"]
+    return arguments
+
+
 FULL = {  # what is run, and the size beyond which no file may grow
     "sounds": ("00_make_demo_data", 200_000),
     "captions": ("01_preprocess", 12_000),
@@ -445,17 +462,9 @@ def test_on_a_full_disk_it_is_one_error_and_resumes_when_there_is_room(
 ):
     script, limit = FULL[what]
     out, log = tmp_path / "out", tmp_path / "log"
-    files = [f"train_data.{key}={out / name}" for key, name in FILES.items()]
-    if script in ("01_preprocess", "main"):
-        files = files[:0]
-    settings = [*settings_for(small_demo, outputs=out), *files]
-    arguments = options(settings)
-    if script == "00_make_demo_data":
-        arguments += ["--output", str(out), "--clips", "4", "2", "2", "--jobs", "2"]
-    if script == "01_preprocess" or what == "log-mels":
-        arguments += ["--set", f"train_data.input_path={out}"]
+    arguments = arguments_of(script, small_demo, out)
     if what == "log-mels":
-        arguments += ["--kind", "logmel"]
+        arguments += ["--set", f"train_data.input_path={out}", "--kind", "logmel"]
         out.mkdir()
         for split in ("development", "validation", "evaluation"):
             shutil.copy(small_demo / f"processed/{split}_captions.json", out)
@@ -485,66 +494,16 @@ def test_on_a_full_disk_it_is_one_error_and_resumes_when_there_is_room(
         assert ours.fixed_attributes == theirs.fixed_attributes
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A disk in memory, and a function that changes its size."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-
-    def resize(size: str, *options: str) -> None:
-        mount = ["mount", "-t", "tmpfs", "-o", ",".join([f"size={size}", *options])]
-        result = subprocess.run([*mount, "none", folder], capture_output=True, check=False)
-        if result.returncode:
-            pytest.skip("a disk in memory may not be mounted here")
-
-    resize("1m")
-    yield folder, lambda size: resize(size, "remount")
-    subprocess.run(["umount", folder], check=True)
-
-
-@pytest.mark.slow
-def test_training_on_a_disk_that_is_full_time_and_again(small_demo, tmp_path, starter, small_disk):
-    folder, resize = small_disk
-    settings = [*settings_for(small_demo, outputs=folder), "training.epochs=3"]
-    log = tmp_path / "log"
-    sizes = [1, 5, 9, 13, 17, 21, 25, 29, 33, 64]
-    statuses = []
-    for size in sizes:
-        resize(f"{size}m")
-        log.unlink(missing_ok=True)
-        status, printed = ended(starter(run_script, "main", options(settings), log), log)
-        statuses.append(status)
-        if status == 0:
-            break
-        assert "No space left on device" in printed
-        assert not list(folder.rglob("metrics.json"))
-    assert statuses == [2] * (len(statuses) - 1) + [0]
-    assert len(statuses) > 2
-    whole, _ = train([*settings_for(small_demo, outputs=tmp_path), "training.epochs=3"])
-    (run,) = (folder / "demo").iterdir()
-    assert outcome(run)["files"] == outcome(whole)["files"]
-    assert scores(outcome(run)["metrics"]) == scores(outcome(whole)["metrics"])
-
-
-def both(start, name: str, arguments: list[str], logs: list[Path]) -> list[tuple[int, str]]:
-    """Run a command twice at once."""
-    processes = [start(run_script, name, arguments, log) for log in logs]
-    return [ended(process, log) for process, log in zip(processes, logs, strict=True)]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "script", ["00_make_demo_data", "01_preprocess", "03_audio_features", "04_sentence_embeddings"]
 )
 def test_of_two_at_once_one_works_and_the_other_says_so(small_demo, tmp_path, starter, script):
     out = tmp_path / "out"
-    files = [f"train_data.{key}={out / name}" for key, name in FILES.items()]
-    arguments = options([*settings_for(small_demo), *files])
-    if script == "00_make_demo_data":
-        arguments += ["--output", str(out), "--clips", "9", "2", "2", "--jobs", "1"]
-    if script == "01_preprocess":
-        arguments += ["--set", f"train_data.input_path={out}"]
-    results = both(starter, script, arguments, [tmp_path / "log1", tmp_path / "log2"])
+    arguments = arguments_of(script, small_demo, out)
+    logs = [tmp_path / "log1", tmp_path / "log2"]
+    processes = [starter(run_script, script, arguments, log) for log in logs]
+    results = [ended(process, log) for process, log in zip(processes, logs, strict=True)]
     for status, printed in results:
         assert status == 0 or (status == 2 and "another run" in printed), printed
     assert 0 in [status for status, _ in results]

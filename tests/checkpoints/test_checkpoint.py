@@ -38,10 +38,6 @@ def same(one, other) -> bool:
     return one == other
 
 
-def write_metadata(path, text):
-    safetensors.torch.save_file({"w": torch.ones(1)}, path, {"checkpoint": text})
-
-
 def test_everything_comes_back(tmp_path):
     path = tmp_path / "deep/c.safetensors"
     used = TrainedWith(PasstUsed(model="é", window_seconds=10.0))
@@ -148,9 +144,10 @@ def test_contents_that_make_no_sense_are_refused(tmp_path, content, message):
     ],
 )
 def test_metadata_that_makes_no_sense_is_refused(tmp_path, text, message):
-    write_metadata(tmp_path / "c.safetensors", text)
+    path = tmp_path / "c.safetensors"
+    safetensors.torch.save_file({"w": torch.ones(1)}, path, {"checkpoint": text})
     with pytest.raises(InputError, match=message):
-        load_checkpoint(tmp_path / "c.safetensors")
+        load_checkpoint(path)
 
 
 def test_missing_damaged_and_other_files(tmp_path):

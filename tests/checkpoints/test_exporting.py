@@ -10,6 +10,7 @@ from utils.checkpoints.checkpoint import load_checkpoint
 from utils.checkpoints.model_folder import load_exported
 from utils.checkpoints.provenance import TrainedWith
 from utils.datasets.splits import load_captions
+from utils.evaluation.ranking import rank_clips
 from utils.features.vector_file import read_vectors
 from utils.runtime.errors import InputError
 from utils.settings.config import Model
@@ -68,16 +69,20 @@ def exported(trained, tmp_path_factory):
     return folder, trained.parent
 
 
-def test_an_exported_run_scores_as_before(exported, small_demo):
+def test_an_exported_run_has_its_weights_and_scores_as_before(exported, small_demo):
     folder, run = exported
-    model = load_exported(folder).build()
+    kept = load_exported(folder)
+    state = load_checkpoint(run / "checkpoint_best.safetensors").weights
+    assert kept.state.keys() == state.keys()
+    assert all(torch.equal(state[name], kept.state[name]) for name in state)
+    model = kept.build()
     processed = small_demo / "processed"
     logits, texts = (
         read_vectors(processed / f"{name}.hdf5")
         for name in ("audio_logits_passt", "sentence_embeddings_mpnet")
     )
     used = TrainedWith.of(passt=logits.attributes, sentence_model=texts.attributes)
-    assert load_exported(folder).config.trained_with == used
+    assert kept.config.trained_with == used
     split = load_captions(processed, "evaluation")
 
     def rows(file, ids):
@@ -86,22 +91,10 @@ def test_an_exported_run_scores_as_before(exported, small_demo):
     with torch.no_grad():
         features = rows(logits, split.audio_ids)
         audio = model.encode_audio(features, model.embed_tags(features))
-        scores = model.encode_text(rows(texts, split.caption_ids)) @ audio.T
-    order = scores.argsort(dim=1, descending=True, stable=True)
-    ranks = [
-        1 + row.tolist().index(clip)
-        for row, clip in zip(order, split.clip_of_caption.tolist(), strict=True)
-    ]
+        text = model.encode_text(rows(texts, split.caption_ids))
+    ranks = rank_clips(audio, text, torch.from_numpy(split.clip_of_caption)).tolist()
     listed = [int(line.split(",")[1]) for line in (run / "test.ranks.csv").read_text().split()[1:]]
     assert ranks == listed
-
-
-def test_the_weights_are_those_of_the_checkpoint(exported):
-    folder, run = exported
-    state = load_checkpoint(run / "checkpoint_best.safetensors").weights
-    again = load_exported(folder).state
-    assert again.keys() == state.keys()
-    assert all(torch.equal(state[name], again[name]) for name in state)
 
 
 def test_the_sums_are_those_that_sha256sum_checks(exported):

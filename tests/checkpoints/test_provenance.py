@@ -2,18 +2,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkpoints.test_model_folder import PASST, SENTENCES
 from utils.checkpoints.provenance import TrainedWith
 from utils.runtime.errors import InputError
 
-PASST = {
-    "model": "demo",
-    "weights_sha256": "a" * 64,
-    "precision": "bf16",
-    "sample_rate": 32000,
-    "window_seconds": 10.0,
-    "hop_seconds": 2.5,
-}
-SENTENCES = {"model": "mpnet", "weights_sha256": "b" * 64, "precision": "fp32", "what": "texts"}
 USED = TrainedWith.of(passt=PASST, sentence_model=SENTENCES)
 MODEL = Path("best.pt")
 
@@ -29,7 +21,7 @@ MODEL = Path("best.pt")
         ),
     ],
 )
-def test_the_same_networks_and_what_is_not_told_are_accepted(given):
+def test_the_same_networks_and_what_is_not_recorded_are_accepted(given):
     USED.require(given, model=MODEL, source="here")
     TrainedWith.of().require(given, model=MODEL, source="here")
 
@@ -55,16 +47,3 @@ def test_another_sentence_model_is_refused():
     other = TrainedWith.of(sentence_model=SENTENCES | {"weights_sha256": "d" * 64})
     with pytest.raises(InputError, match=r"sentence model: weights_sha256 is 'ddd.*needs 'bbb"):
         USED.require(other, model=MODEL, source="conf.yaml")
-
-
-def test_plain_values_are_read_back():
-    assert TrainedWith.from_plain(USED.to_plain(), MODEL) == USED
-    assert TrainedWith.from_plain({}, MODEL) == TrainedWith.of()
-
-
-@pytest.mark.parametrize(
-    "values", [[], {"passt": 3}, {"passt": {"weights": "a"}}, {"passt": {"sample_rate": "fast"}}]
-)
-def test_other_values_are_refused(values):
-    with pytest.raises(InputError, match=r"best\.pt does not say which networks"):
-        TrainedWith.from_plain(values, MODEL)

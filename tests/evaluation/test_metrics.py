@@ -6,6 +6,7 @@ import pytest
 
 from tests.support import GOLDEN
 from utils.evaluation import metrics
+from utils.evaluation.result_tables import read_result_table
 from utils.runtime.errors import InputError
 
 EXPECTED = json.loads((GOLDEN / "golden.json").read_text())
@@ -85,13 +86,6 @@ def test_average_precision_conventions(convention, expected):
     assert values["R@10"][0] == pytest.approx(10 / 12)
 
 
-def test_average_precision_by_hand():
-    # Relevant at ranks 2, 3 and 11 (too late): (1/2 + 2/3) / 3.
-    values = metrics.several_relevant([list("pabqrstuvwc")], [set("abc")])
-    assert values["mAP@10"][0] == pytest.approx((1 / 2 + 2 / 3) / 3)
-    assert values["R@5"][0] == pytest.approx(2 / 3)
-
-
 def test_chance_equals_a_simulation():
     expected = metrics.chance(25)
     ranks = np.random.default_rng(0).integers(1, 26, size=200_000)
@@ -144,14 +138,11 @@ def test_several_relevant_refuses_nonsense(retrieved, relevant, message):
 
 
 def test_the_official_baselines_results(shared_data):
-    with (shared_data / "baseline2022/test.output.csv").open(newline="", encoding="utf-8") as file:
-        results = list(csv.reader(file))[1:]
+    queries, found = read_result_table(shared_data / "baseline2022/test.output.csv")
     captions = shared_data / "clotho/clotho_captions_evaluation.csv"
     with captions.open(newline="", encoding="utf-8") as file:
         relevant = {c: {row[0]} for row in list(csv.reader(file))[1:] for c in row[1:]}
-    scores = metrics.score_result_rows(
-        [row[0] for row in results], [row[1:] for row in results], relevant
-    )
+    scores = metrics.score_result_rows(queries, found, relevant)
     expected = {"R@1": 0.03158, "R@5": 0.10947, "R@10": 0.18833, "mAP@10": 0.06793}
     assert {name: round(value.mean(), 5) for name, value in scores.items()} == expected
 

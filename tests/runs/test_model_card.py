@@ -27,8 +27,8 @@ METRICS = {
 DEFAULT = Model()
 
 
-def config_of(model: Model = DEFAULT, passt=None, sentence_model=None):
-    used = TrainedWith.of(passt=passt, sentence_model=sentence_model)
+def config_of(model: Model = DEFAULT, passt=None):
+    used = TrainedWith.of(passt=passt)
     return ExportedConfig(
         audio_size=527,
         text_size=768,

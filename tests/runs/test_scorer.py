@@ -35,11 +35,6 @@ def test_queries_with_several_relevant_clips_by_hand(divide_by, convention):
     assert note.endswith(f"AP@10 is divided by {convention}")
 
 
-def test_queries_of_another_set_are_refused():
-    with pytest.raises(InputError, match=r"for 1 of 2 queries \(first: 'a cat'\)"):
-        score_queries(["rain", "a cat"], FOUND, RELEVANT, divide_by="cutoff", seed=1)
-
-
 def test_clips_are_found_by_their_score():
     """Each audio feature is a direction of the text space."""
     clips = QuerySplit(

@@ -81,16 +81,16 @@ def test_a_sweep_trains_everything_once_and_writes_its_table(small_demo, tmp_pat
 
 def test_a_sweep_without_a_question_or_with_a_seed_twice_is_refused(tmp_path):
     main = load_script("main").main
-    with pytest.raises(InputError, match="nothing to compare"):
-        main(["sweep"])
-    with pytest.raises(InputError, match="a seed occurs twice"):
-        main(["sweep", "--vary", "training.margin=1,2", "--seeds", "1", "1"])
-    with pytest.raises(InputError, match="resumed as it began"):
-        main(["sweep", "--resume", str(tmp_path), "--vary", "training.margin=1,2"])
-    with pytest.raises(InputError, match=r"holds no sweep\.yaml"):
-        main(["sweep", "--resume", str(tmp_path)])
-    with pytest.raises(InputError, match=r"no recipe of a sweep .*none\.yaml"):
-        main(["sweep", "--recipe", str(tmp_path / "none.yaml")])
+    vary, resume = ["--vary", "training.margin=1,2"], ["--resume", str(tmp_path)]
+    for arguments, message in (
+        ([], "nothing to compare"),
+        ([*vary, "--seeds", "1", "1"], "a seed occurs twice"),
+        ([*vary, *resume], "resumed as it began"),
+        (resume, r"holds no sweep\.yaml"),
+        (["--recipe", str(tmp_path / "none.yaml")], r"no recipe of a sweep .*none\.yaml"),
+    ):
+        with pytest.raises(InputError, match=message):
+            main(["sweep", *arguments])
 
 
 def test_data_sets_are_not_compared_with_each_other(small_demo, tmp_path):

@@ -5,7 +5,7 @@ Checkpoints that older versions wrote with ``torch.save`` are read too. Nothing 
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +34,6 @@ class Checkpoint:
 
     Attributes
     ----------
-    settings : Config
     trained_with : TrainedWith
         The networks before the model, as far as they are recorded.
     trained_on : {'clotho', 'audiocaps'}
@@ -56,14 +55,7 @@ class Checkpoint:
     begun_with: dict[str, str] = field(default_factory=dict)
 
     def best_weights(self) -> dict[str, Tensor]:
-        """Return the weights of the best epoch.
-
-        Raises
-        ------
-        InputError
-            If no epoch has been finished yet.
-
-        """
+        """Return the weights of the best epoch; raise an InputError if none has ended yet."""
         if not self.weights:
             raise InputError(
                 "that checkpoint is of a run that was stopped in its first epoch: it has no "
@@ -100,7 +92,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     content = {
         "format": FORMAT,
         "settings": to_plain(checkpoint.settings),
-        "trained_with": checkpoint.trained_with.to_plain(),
+        "trained_with": asdict(checkpoint.trained_with),
         "trained_on": checkpoint.trained_on,
         "trainer": checkpoint.trainer,
         "weights": checkpoint.weights if checkpoint.trainer is None else {},
@@ -145,14 +137,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def find_checkpoint(folder: Path, which: str) -> Path:
-    """Find the 'best' or 'last' checkpoint in a run folder, which an older version may have left.
-
-    Returns
-    -------
-    Path
-        Where a new one is written, unless there is an older one alone.
-
-    """
+    """Find the 'best' or 'last' checkpoint of a run, which an older version may have written."""
     new, older = (folder / f"checkpoint_{which}{ending}" for ending in (".safetensors", ".pt"))
     return older if older.is_file() and not new.exists() else new
 

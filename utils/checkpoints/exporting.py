@@ -44,7 +44,6 @@ def export_model(folder: Path, model: TrainedModel, *, card: str) -> None:
     ----------
     folder : Path
         New, or empty.
-    model : TrainedModel
     card : str
         Text of README.md.
 

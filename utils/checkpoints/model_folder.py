@@ -83,8 +83,6 @@ class Exported:
 
     Attributes
     ----------
-    folder : Path
-    config : ExportedConfig
     state : dict of str to Tensor
         All tensors of the dual encoder, float32.
     tags : list of K str
@@ -92,7 +90,6 @@ class Exported:
 
     """
 
-    folder: Path
     config: ExportedConfig
     state: dict[str, Tensor]
     tags: list[str]
@@ -102,25 +99,18 @@ class Exported:
         return DualEncoder.from_state(self.state, ratio=self.config.model.ratio_embed1)
 
 
-def load_exported(folder: str | Path) -> Exported:
+def load_exported(folder: Path) -> Exported:
     """Read a model folder and check it: every file by its SHA-256, version, shapes, numbers.
 
-    Parameters
-    ----------
-    folder : str or Path
-
-    Returns
-    -------
-    Exported
+    Names that begin with a dot are ignored, because file systems and git add them.
 
     Raises
     ------
     InputError
         If a file is missing, added or changed, or the folder is of another version or not
-        consistent. Names that begin with a dot are ignored: file systems and git leave such.
+        consistent.
 
     """
-    folder = Path(folder)
     contents = _read_checked(folder)
     values = _parse(folder / CONFIG, contents.get(CONFIG))
     found = values.get("format") if isinstance(values, dict) else None
@@ -148,7 +138,7 @@ def load_exported(folder: str | Path) -> Exported:
     tags = _parse(folder / TAGS, contents[TAGS])
     if not isinstance(tags, list) or len(tags) != NUM_TAGS or set(map(type, tags)) != {str}:
         raise InputError(f"{folder / TAGS} is not a list of {NUM_TAGS} names. Get it again.")
-    return Exported(folder, config, state, tags)
+    return Exported(config, state, tags)
 
 
 def misfits(config: ExportedConfig, state: Mapping[str, Tensor]) -> list[str]:
@@ -180,9 +170,8 @@ def _read_checked(folder: Path) -> dict[str, bytes]:
             f"{folder} is not a model folder: it has no {SUMS}. main.py export writes such folders."
         )
     listed = {}
-    for number, line in enumerate(
-        read_bytes(folder / SUMS).decode("utf-8", "replace").splitlines(), 1
-    ):
+    lines = read_bytes(folder / SUMS).decode("utf-8", "replace").splitlines()
+    for number, line in enumerate(lines, start=1):
         if not (match := _SUM_LINE.fullmatch(line)):
             raise InputError(
                 f"{folder / SUMS}, line {number}: {line!r} is not a sum and a file name."

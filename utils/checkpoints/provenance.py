@@ -1,7 +1,7 @@
 """Which networks a model was trained with: new sounds and texts must go through the same."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -62,18 +62,7 @@ class TrainedWith:
     ) -> "TrainedWith":
         """Take what matters here from the `attributes` of vector files."""
         given = ((PasstUsed, passt or {}), (SentenceModelUsed, sentence_model or {}))
-        return cls(
-            *(kind(**{f.name: values.get(f.name) for f in fields(kind)}) for kind, values in given)
-        )
-
-    @classmethod
-    def from_plain(cls, values: Any, source: Path) -> "TrainedWith":
-        """Read back what `to_plain` returned; raise an InputError for anything else."""
-        return parse_plain(cls, values, f"{source} does not say which networks it was trained with")
-
-    def to_plain(self) -> dict[str, Any]:
-        """Return all of it as plain values."""
-        return asdict(self)
+        return cls(*(kind(*(used.get(f.name) for f in fields(kind))) for kind, used in given))
 
     def require(self, given: "TrainedWith", *, model: Path, source: str | Path) -> None:
         """Refuse other networks than these; what one side does not record is not compared.
@@ -110,7 +99,7 @@ class TrainedWith:
             )
 
 
-def parse_plain(kind: type[T], values: Any, what: str, advice: str = "") -> T:
+def parse_plain(kind: type[T], values: Any, what: str, advice: str) -> T:
     """Check plain values against the fields of a dataclass.
 
     Raises
@@ -123,7 +112,7 @@ def parse_plain(kind: type[T], values: Any, what: str, advice: str = "") -> T:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
         problems = [_described(problem) for problem in error.errors(include_url=False)]
-        raise InputError(f"{what}:\n{shorten(problems)}\n{advice}".rstrip()) from None
+        raise InputError(f"{what}:\n{shorten(problems)}\n{advice}") from None
 
 
 def _described(problem: Any) -> str:

@@ -22,8 +22,6 @@ class TrainedModel:
 
     Attributes
     ----------
-    network : nn.Module
-    config : Config
     source : Path
         Where it was read.
     trained_with : TrainedWith
@@ -55,16 +53,7 @@ class TrainedModel:
     def require_networks(self, *, passt: Mapping[str, Any]) -> None:
         """Refuse to embed sounds and texts with other networks than the model was trained with.
 
-        Parameters
-        ----------
-        passt : mapping
-            The PaSST in use, described as in vector files.
-
-        Raises
-        ------
-        InputError
-            If the model records what it needs, and that is another network.
-
+        `passt` describes the PaSST in use as vector files do.
         """
         sentence_model = {"weights_sha256": self.config.sentence_model.sha256}
         self.trained_with.require(
@@ -94,9 +83,9 @@ def open_model(path: Path, *, here: Config, overrides: Sequence[str] = ()) -> Tr
     """
     if (path / model_folder.SUMS).is_file():
         loaded = model_folder.load_exported(path)
-        arch = loaded.config.passt.model or here.passt.arch
-        config = replace(here, model=loaded.config.model, passt=replace(here.passt, arch=arch))
         described = loaded.config
+        arch = described.passt.model or here.passt.arch
+        config = replace(here, model=described.model, passt=replace(here.passt, arch=arch))
         return TrainedModel(
             loaded.build(), config, path, described.trained_with, described.trained_on
         )
@@ -115,14 +104,7 @@ def open_model(path: Path, *, here: Config, overrides: Sequence[str] = ()) -> Tr
 
 
 def newest_run(config: Config) -> Path:
-    """Find the newest finished run of an experiment.
-
-    Raises
-    ------
-    InputError
-        If there is none.
-
-    """
+    """Find the newest finished run of an experiment; raise an InputError if there is none."""
     folder = config.output_path / config.experiment
     finished = sorted(path.parent for path in folder.glob("*/metrics.json"))
     if not finished:

@@ -13,6 +13,7 @@ from utils.runtime.errors import InputError
 
 METRICS = ("R@1", "R@5", "R@10", "mAP@10")
 CUTOFF = 10
+_LEVEL, _RESAMPLES = 0.95, 2000  # of bootstrap intervals
 # What AP@10 is divided by if a query has several relevant clips, in words for the output.
 AP_CONVENTIONS = {
     "cutoff": f"min(number of relevant clips, {CUTOFF})",
@@ -70,7 +71,7 @@ def single_relevant(ranks: ArrayLike) -> dict[str, NDArray[np.float64]]:
     Parameters
     ----------
     ranks : array_like, shape (N,), int
-        Rank of the relevant clip, from 1.
+        From 1.
 
     Returns
     -------
@@ -198,15 +199,8 @@ def median_rank(ranks: ArrayLike) -> float:
     return float(np.median(_checked_ranks(ranks)))
 
 
-def bootstrap_interval(
-    values: ArrayLike,
-    groups: ArrayLike,
-    *,
-    seed: int,
-    level: float = 0.95,
-    resamples: int = 2000,
-) -> tuple[float, float]:
-    """Estimate a confidence interval of a mean: `bootstrap_intervals` of values of shape (N,).
+def bootstrap_interval(values: ArrayLike, groups: ArrayLike, *, seed: int) -> tuple[float, float]:
+    """Estimate the 95 % interval of a mean: `bootstrap_intervals` of values of shape (N,).
 
     Examples
     --------
@@ -216,25 +210,14 @@ def bootstrap_interval(
     (0.0, 1.0)
 
     """
-    low, high = bootstrap_intervals(
-        np.asarray(values, dtype=float)[..., np.newaxis],
-        groups,
-        seed=seed,
-        level=level,
-        resamples=resamples,
-    )
+    low, high = bootstrap_intervals(np.asarray(values)[..., np.newaxis], groups, seed=seed)
     return float(low[0]), float(high[0])
 
 
 def bootstrap_intervals(
-    values: ArrayLike,
-    groups: ArrayLike,
-    *,
-    seed: int,
-    level: float = 0.95,
-    resamples: int = 2000,
+    values: ArrayLike, groups: ArrayLike, *, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Estimate confidence intervals of means, by the percentile bootstrap over groups.
+    """Estimate 95 % intervals of means, by the percentile bootstrap over groups.
 
     Captions of one clip are not independent, so whole clips are resampled (Efron and Tibshirani,
     "An introduction to the bootstrap", 1993, chapters 8 and 13).
@@ -245,10 +228,6 @@ def bootstrap_intervals(
         M values of each query; all are resampled together.
     groups : array_like, shape (N,), int
         The clip that each query belongs to.
-    seed : int
-    level : float
-        Of confidence, in (0, 1).
-    resamples : int
 
     Returns
     -------
@@ -268,12 +247,12 @@ def bootstrap_intervals(
     sums = np.zeros((len(sizes), values.shape[1]))
     np.add.at(sums, group, values)
     rng = np.random.default_rng(seed)
-    means = np.empty((resamples, values.shape[1]))
-    for i in range(resamples):
+    means = np.empty((_RESAMPLES, values.shape[1]))
+    for i in range(_RESAMPLES):
         drawn = rng.integers(len(sizes), size=len(sizes))
         times = np.bincount(drawn, minlength=len(sizes)).astype(float)
         means[i] = (times @ sums) / (times @ sizes)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    low, high = np.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0)
     return low, high
 
 

@@ -17,9 +17,8 @@ def read_relevant_csv(path: Path, clip_names: list[str]) -> dict[str, set[str]]:
     Parameters
     ----------
     path : Path
-        CSV with the header query,audio_filenames. One cell holds the file names of a query, as a
-        list in Python's notation: ``"['a.wav', 'b.wav']"``. It is parsed as a literal and never
-        run.
+        CSV with the header query,audio_filenames; names are a list in Python's notation, which is
+        parsed as a literal and never run.
     clip_names : list of str
         The file names that may occur.
 

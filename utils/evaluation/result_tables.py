@@ -23,18 +23,7 @@ def result_header(results: int) -> list[str]:
 def write_result_table(
     path: Path, captions: Sequence[str], names: Sequence[str], best: NDArray[np.int64]
 ) -> None:
-    """Write a result table.
-
-    Parameters
-    ----------
-    path : Path
-    captions : sequence of N str
-        Verbatim.
-    names : sequence of C str
-    best : ndarray, shape (N, up to 10)
-        Positions in `names`, best first.
-
-    """
+    """Write a result table; `best`, shape (N, up to 10), holds positions in `names`, best first."""
     with atomic_write(path, "w") as file:
         tables.write_csv(file, [result_header(best.shape[1])])
         rows = zip(captions, best, strict=True)
@@ -78,10 +67,8 @@ def check_submission(path: Path, queries: list[str], names: list[str]) -> list[s
 
     Parameters
     ----------
-    path : Path
-        A result table.
     queries : list of N str
-        Verbatim, in the order that the rows must have.
+        In the order that the rows must have.
     names : list of C str
         The file names that may occur.
 

@@ -17,14 +17,7 @@ _CAPTION_WIDTH = 90
 def score_table(
     rows: Mapping[str, Mapping[str, float]], intervals: Mapping[str, tuple[float, float]]
 ) -> str:
-    """Format a table of scores, and the 95 % interval of the last row.
-
-    Parameters
-    ----------
-    rows : mapping of label to metrics
-    intervals : mapping of metric to (low, high)
-
-    """
+    """Format a table of scores by label and metric, and the 95 % intervals of the last row."""
     width = max(map(len, [*rows, "95 % interval"])) + 2
     lines = [" " * width + "".join(f"{name:>14}" for name in METRICS)]
     lines += [
@@ -52,9 +45,8 @@ def examples(split: CaptionSplit, evaluation: Evaluation, *, count: int = 3, top
     for caption, clip in enumerate(split.clip_of_caption.tolist()):
         caption_of_clip.setdefault(clip, caption)
     clips = sorted(caption_of_clip)
-    chosen = clips[:: max(1, len(clips) // count)][:count]
     lines: list[str] = []
-    for clip in chosen:
+    for clip in clips[:: max(1, len(clips) // count)][:count]:
         query = caption_of_clip[clip]
         lines.append(f"\n“{split.captions[query]}”  (own clip at rank {evaluation.ranks[query]})")
         for place, (found, score) in enumerate(
@@ -89,38 +81,20 @@ def score_queries(
     divide_by: str,
     seed: int,
 ) -> str:
-    """Format the scores of results for queries that may have several relevant clips.
+    """Format the scores of results, their 95 % intervals, and how they are defined.
 
-    Parameters
-    ----------
-    queries, found, relevant, divide_by
-        See `utils.evaluation.metrics.score_result_rows`.
-    seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    str
-        Scores, their 95 % intervals, and how they are defined.
-
-    Raises
-    ------
-    InputError
-        If the relevant clips of a query are unknown.
-
+    Parameters and errors are those of `utils.evaluation.metrics.score_result_rows`.
     """
     values = metrics.score_result_rows(queries, found, relevant, divide_by=divide_by)
     each = np.arange(len(queries))
-    table = score_table(
-        {"scores": {name: float(value.mean()) for name, value in values.items()}},
-        {
-            name: metrics.bootstrap_interval(value, each, seed=seed)
-            for name, value in values.items()
-        },
-    )
+    means = {name: float(value.mean()) for name, value in values.items()}
+    intervals = {
+        name: metrics.bootstrap_interval(value, each, seed=seed) for name, value in values.items()
+    }
     return (
-        f"{table}\nR@k is the share of a query's relevant clips among the first k; AP@10 is "
-        f"divided by {metrics.AP_CONVENTIONS[divide_by]}"
+        f"{score_table({'scores': means}, intervals)}\n"
+        "R@k is the share of a query's relevant clips among the first k; AP@10 is divided by "
+        f"{metrics.AP_CONVENTIONS[divide_by]}"
     )
 
 

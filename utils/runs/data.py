@@ -31,7 +31,6 @@ class RunData:
 
     Attributes
     ----------
-    training, validation : LoadedSplit
     test : LoadedSplit or None
         None if none of its clips are here.
     inputs : Inputs
@@ -71,14 +70,6 @@ def load_data(
     config: Config, plan: Plan, *, device: torch.device, summary: terminal.Summary
 ) -> RunData:
     """Read the splits of a plan and line up their vectors on the device.
-
-    Parameters
-    ----------
-    config : Config
-    plan : Plan
-    device : torch.device
-    summary : terminal.Summary
-        Prints what is read.
 
     Raises
     ------

@@ -18,15 +18,7 @@ _TASK = "text-to-audio-retrieval"
 
 @dataclass(frozen=True)
 class Source:
-    """Data that a model was trained on.
-
-    Attributes
-    ----------
-    subset : {'clotho', 'audiocaps'} or None
-        None if it is unknown.
-    synthetic : bool
-
-    """
+    """Data that a model was trained on: 'clotho', 'audiocaps', or None if it is unknown."""
 
     subset: str | None
     synthetic: bool = False
@@ -51,14 +43,7 @@ def model_card(
 ) -> str:
     """Write the card: its text, and before it a head of YAML for the Hugging Face hub.
 
-    Parameters
-    ----------
-    config : ExportedConfig
-    metrics : mapping or None
-        metrics.json of the run; None if there is none.
-    sources : sequence of Source
-        What the model was trained on, in order.
-
+    `metrics` is metrics.json of the run, if there is one; `sources` come in order of training.
     """
     # Slow to import, and only an export needs it. It asks the hub nothing.
     from huggingface_hub import EvalResult, ModelCard, ModelCardData

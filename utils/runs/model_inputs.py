@@ -168,21 +168,18 @@ def read_inputs(config: Config, of: Corpus, summary: terminal.Summary) -> Inputs
         files.get("tags"),
     )
     _require_one_network([files[name] for name in ("logits", "scene") if name in files], [of])
-    if inputs.tags is not None:
-        _require_one_dimension(inputs, inputs.tags)
+    if inputs.tags is not None and inputs.text_size != (dimension := inputs.tags.vectors.shape[1]):
+        raise InputError(
+            f"{inputs.captions.path} holds vectors of {inputs.text_size} numbers and "
+            f"{inputs.tags.path} of {dimension}: two sentence models. Run {of.script(SENTENCES)} "
+            f"and {of.script(TAGS)} again."
+        )
     summary.reads(*inputs.files)
     return inputs
 
 
 def require_one_source(inputs: Sequence[Inputs]) -> None:
-    """Refuse vectors of several data sets that come from different PaSST weights.
-
-    Raises
-    ------
-    InputError
-        Naming the files.
-
-    """
+    """Refuse vectors of several data sets that come from different PaSST weights."""
     files = [file for one in inputs for file in one.projected]
     _require_one_network(files, [one.of for one in inputs])
 
@@ -206,14 +203,4 @@ def _require_one_network(files: Sequence[VectorFile], corpora: Sequence[Corpus])
         raise InputError(
             f"{' and '.join(str(file.path) for file in files)} come from different PaSST weights. "
             f"Run {scripts} again."
-        )
-
-
-def _require_one_dimension(inputs: Inputs, tags: VectorFile) -> None:
-    dimension = tags.vectors.shape[1]
-    if inputs.text_size != dimension:
-        raise InputError(
-            f"{inputs.captions.path} holds vectors of {inputs.text_size} numbers and {tags.path} "
-            f"of {dimension}: two sentence models. Run {inputs.of.script(SENTENCES)} and "
-            f"{inputs.of.script(TAGS)} again."
         )

@@ -36,21 +36,9 @@ _WITHOUT_EFFECT = (
 
 
 def unfinished_run(config: Config, *, trained_on: str, begun_with: Mapping[str, str]) -> Run | None:
-    """Find the newest unfinished run that began as a new one would, and that no process holds.
+    """Find and hold the newest unfinished run that began alike and that no process holds.
 
-    Parameters
-    ----------
-    config : Config
-    trained_on : str
-        The plan of `utils.runs.plans`.
-    begun_with : mapping
-        Digests of what the run would be trained on: `RunData.digests`.
-
-    Returns
-    -------
-    Run or None
-        Held by this process.
-
+    `begun_with` holds digests of what a new run will be trained on: `RunData.digests`.
     """
     for folder in _newest_first(config, trained_on):
         run = Run(folder, config, trained_on=trained_on)
@@ -73,9 +61,8 @@ def begin_or_resume(
     ----------
     trainer : Trainer
         Untrained.
-    run : Run
     begun_with : mapping
-        Digests of what the trainer is about to be trained on: `RunData.digests`.
+        Digests of what the trainer will be trained on: `RunData.digests`.
     trained_with : TrainedWith
         The networks that this came from.
 
@@ -116,7 +103,7 @@ def begin_or_resume(
             f"{run.folder} is complete: {done} epochs, and its test scores are in metrics.json. To "
             "train further, set more epochs: --set training.epochs=N."
         )
-    run.metrics.unlink(missing_ok=True)  # scores of fewer epochs would be taken for those of more
+    run.metrics.unlink(missing_ok=True)  # those are scores of fewer epochs
     run.save_origin(begun, trained_with)
 
 
@@ -124,13 +111,7 @@ def load_initial(model: torch.nn.Module, config: Config, *, trained_with: Traine
     """Start from the weights that training.init_checkpoint names, if it names any.
 
     The tag texts and their ratio may differ from those that the weights were trained with.
-
-    Parameters
-    ----------
-    model : nn.Module
-    config : Config
-    trained_with : TrainedWith
-        The networks that the vectors to be trained on came from.
+    `trained_with` names the networks that the vectors to train on came from.
 
     Raises
     ------

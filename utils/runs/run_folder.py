@@ -4,6 +4,7 @@ import datetime
 import itertools
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,6 @@ class Run:
 
     Parameters
     ----------
-    folder : Path
     config : Config
         The settings to run with.
     trained_on : str
@@ -133,22 +133,13 @@ class Run:
         self.release()
 
     def save_origin(self, begun_with: Mapping[str, str], trained_with: TrainedWith) -> None:
-        """Write conf.yaml, and run.json: what the run began with.
-
-        Parameters
-        ----------
-        begun_with : mapping of str to str
-            What the run is trained on, by name, each with its SHA-256.
-        trained_with : TrainedWith
-            The networks that this came from.
-
-        """
+        """Write conf.yaml, and run.json: digests of what the run begins with, and its networks."""
         self._trained_with = trained_with
         settings = yaml.safe_dump(to_plain(self.config), sort_keys=False, allow_unicode=True)
         write_if_changed(self.settings, settings.encode())
         origin = {
             "trained_on": self.trained_on,
-            "trained_with": trained_with.to_plain(),
+            "trained_with": asdict(trained_with),
             "begun_with": dict(begun_with),
         }
         write_if_changed(self.origin, _json(origin))
@@ -214,14 +205,7 @@ class Run:
 
 
 def plan_of(folder: Path) -> str:
-    """Read on which data set an interrupted run is trained.
-
-    Raises
-    ------
-    InputError
-        If the folder holds nothing to resume.
-
-    """
+    """Read on which data set a run is trained; refuse a folder with nothing to resume."""
     checkpoint = find_checkpoint(folder, "last")
     if not checkpoint.is_file():
         raise InputError(

@@ -33,13 +33,7 @@ _FIXED = ("model", "passt.arch", "sentence_model.sha256")
 class Scorer:
     """A trained model, and the vector files of the data set that it scores.
 
-    Attributes
-    ----------
-    model : nn.Module
-    inputs : Inputs
-    config : Config
-        The settings of its training, as changed for scoring.
-
+    Its `config` holds the settings of its training, as changed for scoring.
     """
 
     model: nn.Module
@@ -51,7 +45,7 @@ class Scorer:
         return next(self.model.parameters()).device
 
     def pairs(self, split: CaptionSplit) -> Pairs:
-        """Line up the vectors of a split where the model is."""
+        """Line up the vectors of a split on the model's device."""
         return load_pairs(split, self.inputs, self._device)
 
     @torch.inference_mode()
@@ -80,15 +74,11 @@ def load_scorer(
 
     Parameters
     ----------
-    path : Path
-        A checkpoint of a run.
     changed : callable
         Settings of the training ─► settings that name, for example, other files.
     subset : {'clotho', 'audiocaps', 'task6b'}
     split : str
-        Whose captions are to be read afterwards.
-    summary : terminal.Summary
-        Prints what is read.
+        Whose captions will be scored.
 
     Raises
     ------

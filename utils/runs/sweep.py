@@ -36,18 +36,7 @@ _PLAN = "sweep.yaml"
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What sweep.yaml holds.
-
-    Attributes
-    ----------
-    questions : list of Question
-    seeds : list of int
-    base : str
-        The folder from which relative paths in the questions start.
-    settings : dict
-        The settings that all runs share.
-
-    """
+    """What sweep.yaml holds: `settings` that all runs share; paths in questions start at `base`."""
 
     __pydantic_config__: ClassVar = NO_OTHER_KEYS
 
@@ -94,14 +83,7 @@ class Sweep:
         write_if_changed(self.folder / _PLAN, plan.encode())
 
     def configs(self) -> list[Config]:
-        """List the settings of every run; those that questions share occur once.
-
-        Raises
-        ------
-        InputError
-            If a combination is not valid, saying which.
-
-        """
+        """List the settings of every run; those that questions share occur once."""
         every = [
             self._config(question, combination, seed)
             for question in self.plan.questions
@@ -202,10 +184,7 @@ def load_data_of_runs(
 def train_runs(
     sweep: Sweep, data_of: Mapping[Config, RunData], *, summary: terminal.Summary
 ) -> None:
-    """Bring every run of a sweep to its end, and print the validation mAP@10 of each.
-
-    `data_of` comes from `load_data_of_runs`.
-    """
+    """Bring every run of a sweep to its end, and print the validation mAP@10 of each."""
     for number, (config, data) in enumerate(data_of.items(), start=1):
         with sweep.run(config) as run:
             if not run.finished:

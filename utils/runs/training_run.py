@@ -69,16 +69,12 @@ def train_run(
 
     Parameters
     ----------
-    config : Config
-    data : RunData
     trained_on : str
         The plan of `utils.runs.plans`.
     folder : Path or None
         The run to resume. None: the newest unfinished run that began alike, or else a new one.
     new : bool
         Begin a new run in any case.
-    summary : terminal.Summary
-        Prints what is written, and the closing line.
 
     Raises
     ------
@@ -112,14 +108,7 @@ def train_run(
 
 
 def fit_and_score(run: Run, data: RunData, trainer: Trainer) -> dict[str, Any]:
-    """Train from the last epoch in the history to the end, and write what comes out.
-
-    Returns
-    -------
-    dict
-        The content of metrics.json.
-
-    """
+    """Train from the last epoch in the history to the end; returns the content of metrics.json."""
     config = run.config
     with Tracker(config, run.folder) as tracker:
 
@@ -147,14 +136,7 @@ def fit_and_score(run: Run, data: RunData, trainer: Trainer) -> dict[str, Any]:
         tracker.summarise(results)
     if not run.quiet:  # a sweep has many runs, and a table to compare them
         try:
-            write_report(
-                run,
-                trainer.model,
-                data.test,
-                inputs=data.inputs,
-                audio_features=config.model.audio_features,
-                seed=config.seed,
-            )
+            write_report(run, trainer.model, data.test, data.inputs)
         except InputError as error:  # the run is complete without it
             run.say(f"no report: {error}\nto try again: python main.py report {run.folder}")
     return results

@@ -66,22 +66,11 @@ _STYLE = {
 _PNG_DPI = 200
 
 
-def draw(
-    plot: Callable[..., None], *arguments: Any, height: float = _HEIGHT, **options: Any
-) -> Figure:
-    """Make a figure and let a function of `plots` fill it.
-
-    Parameters
-    ----------
-    plot : callable
-        Receives the axes, and the arguments and options that follow.
-    height : float
-        Of the figure, in inches; the width is always the same.
-
-    """
+def draw(plot: Callable[..., None], *arguments: Any, height: float = _HEIGHT) -> Figure:
+    """Make a figure, `height` inches high, and let a function of `plots` fill its axes."""
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH, height), layout="constrained")
-        plot(figure.add_subplot(), *arguments, **options)
+        plot(figure.add_subplot(), *arguments)
     return figure
 
 
@@ -97,14 +86,8 @@ def png(figure: Figure) -> bytes:
 def svg(figure: Figure, *, name: str, label: str) -> Markup:
     """Render a figure for a page, with the names in `PALETTE` as CSS variables for its colours.
 
-    Parameters
-    ----------
-    figure : Figure
-    name : str
-        Unique within the page: it keeps the ids of one drawing apart from another's.
-    label : str
-        What the drawing shows, for those who cannot see it.
-
+    `name` is unique within the page, so that drawings do not share ids. `label` says what the
+    drawing shows to readers who cannot see it.
     """
     content = io.StringIO()
     with matplotlib.rc_context({**_STYLE, "svg.hashsalt": name}):

@@ -26,7 +26,6 @@ class Retrieval:
 
     Attributes
     ----------
-    split : CaptionSplit
     evaluation : Evaluation
         Both ways.
     audio : ndarray, shape (C, D)
@@ -56,16 +55,7 @@ class Retrieval:
 
 @torch.no_grad()
 def retrieve(model: nn.Module, part: LoadedSplit, *, logits: Tensor | None) -> Retrieval:
-    """Embed a split and retrieve both ways.
-
-    Parameters
-    ----------
-    model : nn.Module
-    part : LoadedSplit
-    logits : Tensor, shape (C, K), or None
-        AudioSet logits of the clips.
-
-    """
+    """Embed a split and retrieve both ways; `logits`, shape (C, K), are those of its clips."""
     evaluation = evaluate(model, part.pairs, both_ways=True)
     return Retrieval(
         part.split,
@@ -92,16 +82,7 @@ def recall_curve(
 ) -> RecallCurve:
     """Compute R@1 to R@100, or to as many clips as there are.
 
-    Parameters
-    ----------
-    ranks : ndarray, shape (N,)
-        From 1.
-    clip_of_caption : ndarray, shape (N,)
-    clips : int
-        C.
-    seed : int
-        Of the bootstrap: the seed of the scores gives the same intervals.
-
+    Ranks and clips have shape (N,). The seed of the scores gives the same intervals.
     """
     k = np.arange(1, min(CURVE_LENGTH, clips) + 1)
     found = ranks[:, np.newaxis] <= k
@@ -126,15 +107,9 @@ class RankBin:
 
 
 def rank_bins(ranks: NDArray[np.int64], *, clips: int) -> list[RankBin]:
-    """Count captions by the rank of their clip, in bins that grow: 1, 2, 3–5, 6–10, 11–20, ...
+    """Count captions by the rank of their clip, in bins that grow: 1, 2, 3–5, 6–10, 11–20, ..., C.
 
-    Parameters
-    ----------
-    ranks : ndarray, shape (N,)
-        From 1.
-    clips : int
-        C, the last possible rank.
-
+    Ranks have shape (N,) and count from 1.
     """
     series = (factor * 10**power for power in range(len(str(clips))) for factor in (1, 2, 5))
     lasts = [*(last for last in series if last < clips), clips]
@@ -221,19 +196,9 @@ def fewest_clips(clips: int) -> int:
 
 
 def tag_scores(retrieval: Retrieval, names: Sequence[str], *, count: int, seed: int) -> TagScores:
-    """Score the captions by the tags of their clips.
+    """Score the captions by the K tags of their clips, and return `count` of the best and worst.
 
-    Parameters
-    ----------
-    retrieval : Retrieval
-        With logits.
-    names : sequence of K str
-    count : int
-        How many of the best, and of the worst, to return. A tag is common enough if it is among
-        the `TOP_TAGS` of at least `fewest_clips` clips.
-    seed : int
-        Of the bootstrap.
-
+    A tag is common enough if it is among the `TOP_TAGS` of at least `fewest_clips` clips.
     """
     evaluation = retrieval.evaluation
     precision, recall = (evaluation.values[name] for name in (f"mAP@{CUTOFF}", "R@10"))

@@ -47,18 +47,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class SplitFindings:
-    """What the page shows about the test split.
-
-    Attributes
-    ----------
-    retrieval : Retrieval
-    labels : sequence of str
-        AudioSet tags; empty if the model does not read them.
-    worst, best : sequence of Query
-    tags : TagScores or None
-    map : SpaceMap
-
-    """
+    """What the page shows about the test split; `labels` are empty if the model reads no tags."""
 
     retrieval: Retrieval
     labels: Sequence[str]
@@ -83,16 +72,10 @@ def page(
 
     Parameters
     ----------
-    folder : Path
-        Of the run.
     drawings : mapping of str to Drawing
         'loss', 'validation' and 'learning_rate'; with `test` also 'scores', 'ranks' and 'recall'.
-    checkpoint : Path
-        The weights of the best epoch.
-    settings : str
-        conf.yaml.
-    metrics : mapping
-        metrics.json.
+    settings, metrics
+        Content of conf.yaml and of metrics.json.
     audio, sentences : mapping
         Attributes of the vector files.
     test : SplitFindings or None

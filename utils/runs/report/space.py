@@ -50,17 +50,7 @@ def space_map(retrieval: Retrieval, labels: Sequence[str], *, groups: int, seed:
     Clips are laid out by t-SNE (van der Maaten and Hinton, JMLR 2008), so that neighbours stay
     neighbours. A caption is placed among the three clips that it retrieves first: near its own
     clip if it finds it, and elsewhere if not. t-SNE of both together would show little more than
-    the gap between sounds and texts.
-
-    Parameters
-    ----------
-    retrieval : Retrieval
-    labels : sequence of str
-        AudioSet tags; not needed without logits.
-    groups : int
-        How many tags to distinguish.
-    seed : int
-
+    the gap between sounds and texts. At most `groups` tags are distinguished, if there are logits.
     """
     total = len(retrieval.audio)
     clips = np.unique(np.linspace(0, total - 1, min(total, _SHOWN_CLIPS)).round().astype(int))

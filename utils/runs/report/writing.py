@@ -26,15 +26,7 @@ _TOLERANCE = 0.005  # of a score: processors round differently, which changes ra
 _MAP_HEIGHT = 4.0  # inches
 
 
-def write_report(
-    run: Run,
-    model: nn.Module,
-    test: LoadedSplit | None,
-    *,
-    inputs: Inputs,
-    audio_features: str,
-    seed: int,
-) -> None:
+def write_report(run: Run, model: nn.Module, test: LoadedSplit | None, inputs: Inputs) -> None:
     """Write report.html and plots/*.png into the folder of a finished run.
 
     Equal runs give equal pages: nothing in a page depends on when it was written.
@@ -42,17 +34,13 @@ def write_report(
     Parameters
     ----------
     run : Run
-        With metrics.json, history.csv and conf.yaml.
+        With metrics.json, history.csv and conf.yaml; intervals and map depend on its seed.
     model : nn.Module
         With the weights of the best epoch.
     test : LoadedSplit or None
         The split that the run was scored on; None if there was none.
     inputs : Inputs
         The vector files that the model reads.
-    audio_features : {'logits', 'scene', 'both'}
-        Which of them the audio branch projects.
-    seed : int
-        Of the run; intervals and map depend on it.
 
     Raises
     ------
@@ -60,11 +48,11 @@ def write_report(
         If the model's scores differ from metrics.json, or a file cannot be read or written.
 
     """
-    metrics = read_json(run.metrics)
+    metrics, seed = read_json(run.metrics), run.config.seed
     drawings = _training_drawings(run.read_history(), metrics["best_epoch"])
     found = None
     if test is not None and "scores" in metrics:
-        retrieval = findings.retrieve(model, test, logits=_tag_logits(test, audio_features))
+        retrieval = findings.retrieve(model, test, logits=_tag_logits(run, test))
         _require_same_scores(run, retrieval, metrics["scores"])
         found = _test_findings(retrieval, seed=seed)
         drawings |= _score_drawings(retrieval, metrics, seed=seed)
@@ -156,11 +144,11 @@ def _score_drawings(
     }
 
 
-def _tag_logits(test: LoadedSplit, audio_features: str) -> torch.Tensor | None:
+def _tag_logits(run: Run, test: LoadedSplit) -> torch.Tensor | None:
     """Find the AudioSet logits of the clips among what the model reads."""
-    if test.pairs.logits is not None:
-        return test.pairs.logits
-    return None if audio_features == "scene" else test.pairs.features[:, :NUM_TAGS]
+    if test.pairs.logits is None and run.config.model.audio_features != "scene":
+        return test.pairs.features[:, :NUM_TAGS]
+    return test.pairs.logits
 
 
 def _require_same_scores(run: Run, retrieval: Retrieval, expected: dict[str, float]) -> None:
