@@ -209,3 +209,13 @@ def golden_encoder(golden, weights: str, norm: str, projection: str, *, tags) ->
     model = DualEncoder(audio_size=audio_size, text_size=text_size, tag_table=tags)
     model.to(tags.dtype).load_state_dict({**state, "tag_table": tags})
     return model
+
+
+def noting(bars: list[Bar]):
+    """Return a function that makes progress bars and keeps them in a list."""
+
+    def progress(total):
+        bars.append(Bar(total))
+        return bars[-1]
+
+    return progress
