@@ -47,6 +47,7 @@ class Page:
 
     def __init__(self, driver, address):
         self.driver, self.address = driver, address
+        self.refused = False
 
     def open(self, path="/", size=DESKTOP):
         width, height = size
@@ -55,6 +56,10 @@ class Page:
         self.driver.get(f"{self.address}{path}")
         self.wait(lambda: self.one("#library-name").text)
         return self
+
+    def results(self, search="q=anything", **options):
+        """Open the page of a search; returns the names it found."""
+        return self.open(f"/?{search}", **options).found()
 
     def wait(self, condition, seconds=30):
         return WebDriverWait(self.driver, seconds, 0.05).until(lambda _: condition())
@@ -72,9 +77,13 @@ class Page:
         webdriver.ActionChains(self.driver).send_keys(*keys).perform()
 
     def search(self, text):
-        self.run("window.old = document.querySelector('.hit')")
         self.one("#query").clear()
-        self.one("#query").send_keys(text, Keys.ENTER)
+        return self.after(lambda: self.one("#query").send_keys(text, Keys.ENTER))
+
+    def after(self, action):
+        """Do something that brings new results; returns their names."""
+        self.run("window.old = document.querySelector('.hit')")
+        action()
         return self.found()
 
     def found(self):
@@ -87,6 +96,12 @@ class Page:
         )
         return self.names()
 
+    def alert(self):
+        """Wait for a message that something was refused, and return it."""
+        self.refused = True
+        self.wait(lambda: self.one("#alert").is_displayed())
+        return self.one("#alert").text
+
     def names(self):
         return self.run("[...document.querySelectorAll('.hit .name')].map(x => x.textContent)")
 
@@ -95,6 +110,10 @@ class Page:
 
     def playing(self):
         return self.run("player.paused ? null : player.currentTime")
+
+    def hear(self, seconds=0.2):
+        """Wait until a sound has been played for some time."""
+        self.wait(lambda: (self.playing() or 0) > seconds)
 
     def errors(self):
         """The errors in the console, and the requests to other hosts."""

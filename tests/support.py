@@ -234,3 +234,13 @@ def run_python(program: str, *arguments: object, status: int = 0) -> subprocess.
     )
     assert process.returncode == status, process.stderr
     return process
+
+
+def noting(bars: list[Bar]):
+    """Return a function that makes progress bars and keeps them in a list."""
+
+    def progress(total):
+        bars.append(Bar(total))
+        return bars[-1]
+
+    return progress

@@ -1,9 +1,6 @@
-import doctest
-
 import pytest
 
 from utils.runtime.errors import InputError
-from utils.search import filters
 from utils.search.filters import Filter, parse_filter
 
 TAGS = ["Dog", "Bark", "Rain", "Rain on surface"]
@@ -36,7 +33,3 @@ def test_a_filter_is_read(text, expected):
 def test_an_invalid_filter_is_refused(text, message):
     with pytest.raises(InputError, match=message):
         parse_filter(text, TAGS)
-
-
-def test_the_examples_are_right():
-    assert doctest.testmod(filters) == (0, 2)

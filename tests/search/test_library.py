@@ -1,13 +1,11 @@
-import json
-import os
 import shutil
 
 import numpy as np
 import pytest
 import soundfile
 
-from tests.support import Bar, read_audio
-from utils.audio.sound_file import UnusableSound, fingerprint, read_header
+from tests.support import noting, read_audio
+from utils.audio.sound_file import UnusableSound, read_header
 from utils.runtime.errors import InputError
 from utils.search.library import update_library
 
@@ -49,10 +47,6 @@ class Folder:
             yield windows
 
     def update(self):
-        def progress(total):
-            self.bars.append(Bar(total))
-            return self.bars[-1]
-
         self.tagged.clear()
         self.library, self.changes = update_library(
             self.path,
@@ -61,7 +55,7 @@ class Folder:
             width=WIDTH,
             hop_seconds=HOP,
             tag=self.tag,
-            progress=progress,
+            progress=noting(self.bars),
         )
         return {
             path: round(float(self.library.table[row][0]), 2)
@@ -88,16 +82,11 @@ def test_all_formats_and_sub_folders_are_found_and_tagged_once(folder):
     assert (folder.bars[0].total, folder.bars[0].done) == (3, 3)
     assert folder.changes.added == 3
     assert folder.library.sounds[0].duration == 1.0
-    assert folder.library.path(1) == folder.path / "sub/b.FLAC"
-
-
-def test_nothing_is_tagged_again(folder):
-    first = folder.update()
-    before = {path: path.stat().st_mtime_ns for path in folder.index.rglob("*") if path.is_file()}
-    assert folder.update() == first
+    times = {path: path.stat().st_mtime_ns for path in folder.index.rglob("*") if path.is_file()}
+    assert folder.update() == found
     assert folder.tagged == []
     assert len(folder.bars) == 1
-    assert before == {p: p.stat().st_mtime_ns for p in folder.index.rglob("*") if p.is_file()}
+    assert times == {p: p.stat().st_mtime_ns for p in folder.index.rglob("*") if p.is_file()}
 
 
 def test_only_what_is_new_or_changed_is_tagged_and_what_is_gone_is_dropped(folder):
@@ -134,18 +123,6 @@ def test_equal_contents_are_one_sound(folder):
     assert [sound.paths[0] for sound in folder.library.sounds][-1] == "sub/deeper/ c, &amp;.ogg"
     assert "sub/copy.wav" in [sound.paths[0] for sound in folder.library.sounds]
     assert folder.tagged == []
-
-
-def test_sounds_that_differ_only_where_the_fingerprint_does_not_look(folder):
-    samples = np.full(200_000, 0.25)
-    soundfile.write(folder.path / "x.wav", samples, 8000)
-    samples[30_000] = 0.5
-    soundfile.write(folder.path / "y.wav", samples, 8000)
-    paths = [folder.path / name for name in ("x.wav", "y.wav")]
-    assert len({fingerprint(path) for path in paths}) == 1
-    folder.update()
-    assert {"x.wav", "y.wav"} <= {sound.paths[0] for sound in folder.library.sounds}
-    assert folder.changes.duplicates == 0
 
 
 def test_an_interrupted_update_is_resumed(folder):
@@ -242,18 +219,6 @@ def test_files_that_go_or_change_while_they_are_tagged_are_tagged_next_time(fold
     assert folder.library.failed == {}
 
 
-def test_an_index_for_another_folder_looks_at_all_of_it(folder, tmp_path):
-    folder.update()
-    other = tmp_path / "other"
-    shutil.copytree(folder.path, other)
-    times = (folder.path / "a.wav").stat()
-    folder.path = other
-    folder.sound("a.wav", 0.6)
-    os.utime(other / "a.wav", ns=(times.st_atime_ns, times.st_mtime_ns))
-    assert folder.update()["a.wav"] == 0.6
-    assert folder.tagged == ["a.wav"]
-
-
 @pytest.mark.parametrize("file", ["rows.f32", "keys.jsonl", "origin.json"])
 def test_results_computed_from_rows_are_deleted_with_them(folder, file):
     folder.update()
@@ -298,15 +263,3 @@ def test_an_index_of_another_network_is_refused_and_kept(folder):
     folder.origin = {"model": "m"}
     folder.update()
     assert folder.tagged == []
-
-
-def test_a_folder_without_sounds_and_a_foreign_index_are_refused(folder, tmp_path):
-    folder.update()
-    (folder.index / "files.json").write_text(json.dumps({"format": 99, "files": {}}))
-    with pytest.raises(InputError, match=r"files\.json .*format 99, not 1.* remove that file"):
-        folder.update()
-    (tmp_path / "empty").mkdir()
-    folder.path = tmp_path / "empty"
-    (folder.index / "files.json").unlink()
-    with pytest.raises(InputError, match=r"no sounds in .*empty: no file there ends in \.aif"):
-        folder.update()

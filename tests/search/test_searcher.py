@@ -1,13 +1,17 @@
 import dataclasses
+import doctest
+import importlib
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import utils.search
-from tests.support import DEMO_CONFIG, folder_to_search, load_script, options, settings_for
+from tests.support import DEMO_CONFIG, load_script, options, settings_for
 from utils.audio.sound_file import UnusableSound
 from utils.runtime.errors import InputError
 from utils.search import Searcher, embed_audio, embed_text
@@ -17,18 +21,30 @@ TEXTS = ["rain on a tin roof", "a dog barks"]
 
 
 @pytest.fixture(scope="module")
-def sounds(small_demo, tmp_path_factory):
-    return folder_to_search(small_demo, tmp_path_factory.mktemp("library") / "my sounds")
-
-
-@pytest.fixture(scope="module")
 def searcher(trained, sounds):
     return Searcher.open(trained, sounds, config=DEMO_CONFIG, index=sounds.parent / "index")
 
 
+def file(searcher, sound):
+    return searcher.folder / searcher.library.sounds[sound].paths[0]
+
+
+@pytest.mark.parametrize("name", ["utils.search", "utils.search.embedder", "utils.search.searcher"])
+def test_the_examples_in_docstrings_are_true(name, trained, sounds, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("utils.search.searcher._index_folder", lambda *_: sounds.parent / "index")
+    Path("my_model").symlink_to(trained.parent)
+    Path("my_sounds").symlink_to(sounds)
+    for copy in ("like_this.wav", "rain.wav", "dog.flac"):
+        shutil.copy(min(sounds.glob("*.wav")), copy)
+    results = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
+    assert results.attempted > 0
+    assert results.failed == 0
+
+
 def test_searching_in_python_finds_what_the_script_finds(searcher, trained, sounds, capsys):
     place = ["--audio", str(sounds), "--model", str(trained), "--index", str(searcher.index)]
-    clip = searcher.library.path(3)
+    clip = file(searcher, 3)
     arguments = ["--json", "--top", "3", "--tag", "Music < 0.9", "--like", str(clip), *TEXTS]
     load_script("07_search").main([*options([]), *place, *arguments])
     answers = [json.loads(line)["hits"] for line in capsys.readouterr().out.splitlines()]
@@ -46,7 +62,7 @@ def test_opening_a_searcher_prints_nothing(trained, sounds, tmp_path, capfd):
 
 def test_embeddings_of_texts_and_sounds_are_those_of_the_search(searcher, trained, small_demo):
     config = load_config(DEMO_CONFIG, settings_for(small_demo))
-    files = [searcher.library.path(number) for number in range(3)]
+    files = [file(searcher, number) for number in range(3)]
     texts = embed_text(TEXTS, model=trained, config=config)
     vectors = embed_audio(files, model=trained, config=config)
     np.testing.assert_array_equal(texts, searcher.embed_text(TEXTS))
@@ -68,7 +84,7 @@ def test_embeddings_of_texts_and_sounds_are_those_of_the_search(searcher, traine
 
 def test_what_cannot_be_embedded_or_searched_for_is_refused(searcher, sounds):
     with pytest.raises(UnusableSound, match=r"gone\.wav is missing"):
-        searcher.embed_audio([searcher.library.path(0), "gone.wav"])
+        searcher.embed_audio([file(searcher, 0), "gone.wav"])
     with pytest.raises(UnusableSound, match=r"broken\.flac cannot be read as sound"):
         searcher.search(sounds / "broken.flac")
     with pytest.raises(InputError, match="the query is empty"):
@@ -80,12 +96,10 @@ def test_what_cannot_be_embedded_or_searched_for_is_refused(searcher, sounds):
             embed(single)
 
 
-def test_without_a_model_or_a_folder_the_error_says_what_to_do(trained, tmp_path):
+def test_without_a_model_the_error_says_what_to_do(tmp_path):
     settings = load_config(DEMO_CONFIG, [f"output_path={tmp_path}"])
     with pytest.raises(InputError, match=r"no finished run in .*demo\. Train first"):
         Searcher.open(config=settings)
-    with pytest.raises(InputError, match=r"no folder /nowhere\. Give the folder of your sounds"):
-        Searcher.open(trained, "/nowhere", config=settings)
 
 
 def test_the_room_is_imported_when_it_is_needed():

@@ -116,7 +116,7 @@ def search_rows(
     recall = approximate.recall_of(search.search(queries, 10)[0], best)
     unit = f"query of {len(vectors):.0e}"
     note = (
-        f"p99 {1e3 * quick_p99:.1f} ms; {recall:.1%} of the ten best, {search.recall:.1%} "
+        f"p99 {1e3 * quick_p99:.1f} ms; {recall:.1%} of the ten best, {search.tuning.recall:.1%} "
         f"estimated; built in {took:.0f} s, {(folder / 'index').stat().st_size / 1e6:.0f} MB"
     )
     return [

@@ -8,6 +8,7 @@ Examples
 >>> from utils.search import Searcher
 >>> searcher = Searcher.open("my_model", "my_sounds")
 >>> searcher.search("rain on a tin roof", top=3)
+[<1. ...>, <2. ...>, <3. ...>]
 
 """
 
@@ -23,7 +24,7 @@ _EXPORTED = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for, and no sooner: PyTorch takes seconds."""
+    """Import a name when it is first used, because PyTorch takes seconds to import."""
     if name not in _EXPORTED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_EXPORTED[name]}"), name)

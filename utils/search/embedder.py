@@ -51,7 +51,9 @@ def embed_audio(
     Examples
     --------
     >>> sounds = embed_audio(["rain.wav", "dog.flac"], model="my_model")
-    >>> scores = embed_text(["a dog barks"], model="my_model") @ sounds.T  # (1, 2)
+    >>> scores = embed_text(["a dog barks"], model="my_model") @ sounds.T
+    >>> scores.shape
+    (1, 2)
 
     """
     return Embedder.open(model, config=config).embed_audio(files)
@@ -86,10 +88,6 @@ def check_query(text: str) -> None:
 
 class Embedder:
     """A trained model with its tagger and sentence model, each loaded when first needed.
-
-    Parameters
-    ----------
-    model : TrainedModel
 
     Attributes
     ----------

@@ -29,16 +29,7 @@ _LIKELY = 0.1  # least probability of a tag that is named
 
 @dataclass(frozen=True)
 class Reason:
-    """What a tag adds to a score.
-
-    Attributes
-    ----------
-    tag : str
-    probability : float
-        That the passage contains it.
-    contribution : float
-
-    """
+    """A tag, the probability that a passage contains it, and what it adds to the score."""
 
     tag: str
     probability: float
@@ -126,7 +117,6 @@ def embed_library(
 
     Parameters
     ----------
-    library : Library
     path : Path
         Raw float32 numbers, of one model alone; only missing rows are added.
     embed : callable
@@ -167,7 +157,6 @@ class Engine:
     nearest : ExactSearch or ApproximateSearch
         Over the embeddings of all R rows of the library.
     columns : TagColumns
-        Tag number ─► its logits in all rows (R,).
 
     """
 
@@ -219,7 +208,7 @@ class Engine:
             (scores,), (rows,) = self._nearest.search(query[None], count, among=among)
             for score, row in zip(scores.tolist(), rows.tolist(), strict=True):
                 sound = int(self.library.sound_of_row[row])
-                if sound >= 0:  # it is still there
+                if sound >= 0:  # not gone
                     best.setdefault(sound, (score, row))
             if len(best) >= top or count == available:
                 break
@@ -247,10 +236,9 @@ class Engine:
             self._embedder.features(table), logits if with_tags else None
         )
         by_projection = (projection @ asked).tolist()
-        by_tags = (tags @ asked).tolist() if with_tags else [0.0] * len(found)
-        added = torch.zeros_like(logits)
+        by_tags, added = [0.0] * len(found), torch.zeros_like(logits)
         if with_tags:
-            added = shares * (network.tag_table @ asked)
+            by_tags, added = (tags @ asked).tolist(), shares * (network.tag_table @ asked)
         probabilities = logits.sigmoid()
 
         def named(hit: int, order: Tensor) -> list[Reason]:

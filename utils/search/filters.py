@@ -11,17 +11,7 @@ from utils.runtime.errors import InputError
 
 @dataclass(frozen=True)
 class Filter:
-    """A tag whose probability hits must have above, or below, a threshold.
-
-    Attributes
-    ----------
-    tag : str
-        Display name.
-    above : bool
-        Whether its probability must be above the threshold; else below.
-    threshold : float
-
-    """
+    """A tag whose probability in hits must be above, or else below, a threshold."""
 
     tag: str
     above: bool
@@ -31,16 +21,10 @@ class Filter:
 def parse_filter(text: str, tags: Sequence[str]) -> Filter:
     """Read a filter such as ``Dog > 0.3``, ``speech < 0.1`` or ``Dog`` (> 0.5).
 
-    Parameters
-    ----------
-    text : str
-    tags : sequence of str
-        Display names that exist.
-
     Raises
     ------
     InputError
-        If the text is not of this form, or the tag does not exist; suggests similar ones.
+        If the text is not of this form, or not one of `tags`; the message suggests similar ones.
 
     Examples
     --------

@@ -40,22 +40,11 @@ TagSounds = Callable[[Sequence[Path]], Iterator[NDArray[np.float32] | UnusableSo
 
 
 class Sound(NamedTuple):
-    """A content of the library; a tuple, because there may be a million.
+    """A content of the library; a tuple, because there may be a million."""
 
-    Attributes
-    ----------
-    paths : tuple of str
-        All files with this content, relative to the folder, sorted.
-    duration : float
-        In seconds.
-    source : str
-        SHA-256 of the content.
-
-    """
-
-    paths: tuple[str, ...]
-    duration: float
-    source: str
+    paths: tuple[str, ...]  # all files with this content, relative to the folder, sorted
+    duration: float  # in seconds
+    source: str  # SHA-256 of the content
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +59,9 @@ class Library:
         By their first path.
     table : ndarray, shape (R, D), float32
         All rows of the journal, memory-mapped.
-    rows : int array, (P,)
-        Increasing; the rows of `table` that are passages of sounds in the folder.
-    sound_of_row : int array, (R,)
+    rows : ndarray, shape (P,), int64
+        The rows of `table` that are passages of sounds in the folder, in increasing order.
+    sound_of_row : ndarray, shape (R,), int64
         Index of the sound; -1 for rows of contents that are gone.
     passages : list of R Passage
     failed : dict of str to str
@@ -90,10 +79,6 @@ class Library:
     passages: list[Passage]
     failed: dict[str, str]
     derived: Path
-
-    def path(self, sound: int) -> Path:
-        """Return the file of a sound, by its index."""
-        return self.folder / self.sounds[sound].paths[0]
 
 
 def update_library(
@@ -123,15 +108,10 @@ def update_library(
     hop_seconds : float
         Between windows.
     tag : callable
-        Tags sounds; called only if there is something to tag.
+        See `TagSounds`; called only if there is something to tag.
     progress : callable
         Called with a number of sounds; returns a context manager whose ``update`` is called with 1
         after each.
-
-    Returns
-    -------
-    library : Library
-    changes : Changes
 
     Raises
     ------

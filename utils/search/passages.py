@@ -8,7 +8,6 @@ Shapes: R rows in the journal, W windows of a sound, D numbers each.
 
 import itertools
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,27 +23,14 @@ _WINDOWS_OF_A_PASSAGE = 8
 
 
 class Passage(NamedTuple):
-    """A part of a sound that has a row of its own; a tuple, because there may be millions.
+    """A part of a sound that has a row of its own; a tuple, because there may be millions."""
 
-    Attributes
-    ----------
-    source : str
-        SHA-256 of the content of the sound file.
-    number, count : int
-        The passage's number in the sound, from 0, and how many there are.
-    start, end : float
-        In seconds.
-    duration : float
-        Of the whole sound, in seconds.
-
-    """
-
-    source: str
-    number: int
-    count: int
-    start: float
+    source: str  # SHA-256 of the content of the sound file
+    number: int  # in the sound, from 0
+    count: int  # of passages in the sound
+    start: float  # in seconds
     end: float
-    duration: float
+    duration: float  # of the whole sound
 
     @property
     def key(self) -> str:
@@ -52,23 +38,12 @@ class Passage(NamedTuple):
         return json.dumps(self)
 
 
-@dataclass(frozen=True, eq=False)
-class PassageRows:
-    """The passages in a journal.
+class PassageRows(NamedTuple):
+    """The passages in a journal."""
 
-    Attributes
-    ----------
-    passages : list of R Passage
-    table : ndarray, shape (R, D), float32
-        Memory-mapped.
-    complete : dict of str to list of int
-        By source: the rows of each content that has all its passages.
-
-    """
-
-    passages: list[Passage]
-    table: NDArray[np.float32]
-    complete: dict[str, list[int]]
+    passages: list[Passage]  # R
+    table: NDArray[np.float32]  # (R, D), memory-mapped
+    complete: dict[str, list[int]]  # by source: the rows of contents that have all their passages
 
 
 def cut_passages(
@@ -78,12 +53,10 @@ def cut_passages(
 
     Parameters
     ----------
-    source : str
     windows : ndarray, shape (W, D)
         Of a long sound, one centred on every hop.
     duration : float
         Of the sound, in seconds.
-    hop_seconds : float
 
     Returns
     -------
@@ -96,31 +69,17 @@ def cut_passages(
         # The last passage is from half a passage to one and a half long.
         count = max(1, round(len(windows) / _WINDOWS_OF_A_PASSAGE))
     edges = [number * _WINDOWS_OF_A_PASSAGE for number in range(count)] + [len(windows)]
-    passages, rows = [], []
-    for number, (first, end) in enumerate(itertools.pairwise(edges)):
-        rows.append(windows[first:end].mean(axis=0, dtype=np.float32))
-        last = number == count - 1
-        passages.append(
-            Passage(
-                source,
-                number,
-                count,
-                round(first * hop_seconds, 3),
-                round(duration if last else end * hop_seconds, 3),
-                round(duration, 3),
-            )
-        )
+    times = [round(edge * hop_seconds, 3) for edge in edges[:-1]] + [round(duration, 3)]
+    passages = [
+        Passage(source, number, count, start, end, times[-1])
+        for number, (start, end) in enumerate(itertools.pairwise(times))
+    ]
+    rows = [windows[a:b].mean(axis=0, dtype=np.float32) for a, b in itertools.pairwise(edges)]
     return passages, np.stack(rows)
 
 
 def read_passages(journal: Path, width: int) -> PassageRows:
-    """Read the passages of a journal, even while another process appends to it.
-
-    Parameters
-    ----------
-    journal : Path
-    width : int
-        D.
+    """Read the passages of a journal of D = `width`, even while another process appends to it.
 
     Raises
     ------

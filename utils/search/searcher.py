@@ -18,15 +18,13 @@ from utils.runtime.errors import InputError
 from utils.search.embedder import Embedder, check_query, read_model
 from utils.search.engine import Engine, Hit, embed_library
 from utils.search.filters import parse_filter
-from utils.search.library import Library, update_library
-from utils.search.nearest.approximate import EXACT_BELOW, nearest
-from utils.search.sound_folder import Changes
+from utils.search.library import update_library
+from utils.search.nearest.approximate import nearest
 from utils.search.tag_columns import TagColumns
 from utils.settings.config import Config
 
 _ORIGIN = ("model", "weights_sha256", "precision")  # what rows of an index depend on
 _LONGEST_NAME = 60  # of a folder, in the name of its index
-_NO_SAMPLE = np.empty((0, 0), np.float32)  # an exact search is not tuned
 
 # Called with a total, what is done, and its unit, as `utils.runtime.terminal.progress`; returns a
 # context manager whose ``update`` is called with numbers of what is done.
@@ -69,8 +67,9 @@ class Searcher(Embedder):
     --------
     >>> searcher = Searcher.open("my_model", "my_sounds")
     >>> searcher.search("rain on a tin roof", top=3)
-    >>> searcher.search("barking", filters=["Dog > 0.3", "Speech < 0.1"])
-    >>> searcher.search(Path("like_this.wav"))
+    [<1. ...>, <2. ...>, <3. ...>]
+    >>> barking = searcher.search("barking", filters=["Dog > 0.3", "Speech < 0.1"])
+    >>> best, *_ = searcher.search(Path("like_this.wav"))
 
     """
 
@@ -87,9 +86,6 @@ class Searcher(Embedder):
         weights = self.network.state_dict().values()
         self._digest = digest_of([torch.tensor(self.network.ratio), *weights])[:16]
         self.embed_text(self.tags[:1])  # fails here, not after hours of tagging
-        self.changes: Changes
-        self.library: Library
-        self.engine: Engine
         self.update(progress)
 
     @classmethod
@@ -155,7 +151,7 @@ class Searcher(Embedder):
         return self.engine.search(query, top=top, filters=parsed)
 
     def update(self, progress: Progress = quiet) -> None:
-        """Look for changes in the folder, tag what is new, and search in that from now on."""
+        """Look for changes in the folder, tag what is new, and search the result from now on."""
         self.library, self.changes = update_library(
             self.folder,
             self.index,
@@ -178,15 +174,13 @@ class Searcher(Embedder):
             self.embed_rows,
             progress=partial(progress, description="embedding", unit="passages"),
         )
-        # The names of the tags are the queries that an approximate index is tuned with.
-        sample = self.embed_tags() if len(embeddings) >= EXACT_BELOW else _NO_SAMPLE
         self.engine = Engine(
             self.library,
             self,
             nearest=nearest(
                 embeddings,
                 path=derived / f"nearest-{self._digest}.faiss",
-                sample=sample,
+                sample=self.embed_tags,  # queries that an approximate index is tuned with
                 progress=partial(progress, description="indexing", unit="steps"),
             ),
             columns=columns,

@@ -56,12 +56,12 @@ class Changes:
 def read_list(path: Path, folder: Path) -> dict[str, ListedFile]:
     """Read what `write_list` wrote: files by path relative to their folder.
 
-    Empty if there is no list, or it is of another folder.
+    The result is empty if there is no list, or it is of another folder.
 
     Raises
     ------
     InputError
-        If it cannot be read, or is not such a list.
+        If the list cannot be read, or was not written by `write_list`.
 
     """
     if not path.exists():
@@ -80,14 +80,7 @@ def read_list(path: Path, folder: Path) -> dict[str, ListedFile]:
 
 
 def write_list(path: Path, folder: Path, found: Mapping[str, ListedFile]) -> None:
-    """Write the files of a folder, in one step.
-
-    Raises
-    ------
-    InputError
-        If it cannot be written.
-
-    """
+    """Write the files of a folder, in one step; an InputError if that fails."""
     with writing.atomic_write(path, "w") as file:
         json.dump({"format": _FORMAT, "folder": str(folder), "files": found}, file)
 
@@ -179,11 +172,8 @@ def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry | OSError]]:
         for entry in listed:
             if entry.is_dir(follow_symlinks=False):
                 below.append(f"{top}{entry.name}/")
-            elif entry.name.lower().endswith(_ENDINGS) and not _links_to_folder(entry):
+            elif entry.name.lower().endswith(_ENDINGS) and not (
+                entry.is_symlink() and Path(entry).is_dir()  # these may form a loop
+            ):
                 yield top + entry.name, entry
         pending += reversed(below)
-
-
-def _links_to_folder(entry: os.DirEntry) -> bool:
-    """Return whether an entry is a symlinked folder, which may lead round in a circle."""
-    return entry.is_symlink() and Path(entry).is_dir()

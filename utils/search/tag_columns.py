@@ -1,4 +1,4 @@
-"""The logits of each tag of a library, side by side: a filter need not read the whole table.
+"""The logits of a library by tag, so that a filter need not read the whole table.
 
 In the table of a million passages, the logits of one tag are scattered over gigabytes. In a file of
 columns, in blocks of rows, they are a few megabytes.
@@ -40,12 +40,7 @@ class TagColumns:
     """
 
     def __init__(
-        self,
-        table: NDArray[np.float32],
-        tags: int,
-        path: Path,
-        *,
-        progress: Callable[[int], Any],
+        self, table: NDArray[np.float32], tags: int, path: Path, *, progress: Callable[[int], Any]
     ) -> None:
         self._table = table
         blocks = len(table) // _BLOCK

@@ -108,22 +108,9 @@ def test_vectors_that_are_not_finite_are_named(tmp_path, among):
         ({"queries": np.ones(4, np.float32)}, r"of shape \(4,\)"),
         ({"queries": np.full((1, 4), np.inf, np.float32)}, "NaN or infinite"),
         ({"k": 0}, "k is 0; it must be at least 1"),
-        ({"among": np.array([2, 1])}, "in rising order"),
-        ({"among": np.array([1, 1])}, "different row numbers"),
-        ({"among": np.array([0.5])}, "row numbers"),
-        ({"among": np.array([-1, 1])}, "from row -1 to 1; the rows are 0 to 4"),
-        ({"among": np.array([1, 5])}, "from row 1 to 5"),
     ],
 )
 def test_wrong_arguments_are_refused(change, message):
     arguments = {"queries": np.ones((1, 4), np.float32), "k": 1, **change}
     with pytest.raises(ValueError, match=message):
         ExactSearch(np.ones((5, 4), np.float32)).search(**arguments)
-
-
-@pytest.mark.parametrize(
-    "vectors", [np.ones((5, 4)), np.ones(5, np.float32), np.ones((4, 5), np.float32).T]
-)
-def test_wrong_vectors_are_refused(vectors):
-    with pytest.raises(ValueError, match=r"C-ordered float32 array of shape \(N, D\)"):
-        ExactSearch(vectors)

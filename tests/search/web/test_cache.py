@@ -1,4 +1,5 @@
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from utils.search.web.cache import LruCache
 
@@ -32,10 +33,9 @@ def test_a_value_being_computed_makes_no_other_wait():
         assert proceed.wait(20)
         return b"slow"
 
-    thread = threading.Thread(target=cache.get, args=["slow", slow])
-    thread.start()
-    assert begun.wait(20)
-    assert cache.get("fast", lambda: b"fast") == b"fast"
-    proceed.set()
-    thread.join(20)
-    assert cache.get("slow", lambda: b"again") == b"slow"
+    with ThreadPoolExecutor() as pool:
+        found = pool.submit(cache.get, "slow", slow)
+        assert begun.wait(20)
+        assert cache.get("fast", lambda: b"fast") == b"fast"
+        proceed.set()
+        assert found.result(20) == cache.get("slow", lambda: b"again") == b"slow"

@@ -16,46 +16,36 @@ def client(host="127.0.0.1"):
 
 
 OWN = ["127.0.0.1", "127.0.0.1:8000", "localhost", "LOCALHOST:1", "[::1]:8000", "[::1]"]
-FOREIGN = [
-    "evil.example",
-    "127.0.0.1.evil.example",
-    "localhost.evil.example:8000",
-    "localhost@evil.example",
-    "192.168.1.5",
-    "localhost:8000:9",
-    "localhost:port",
-    "",
-    ":8000",
-]
+FOREIGN = ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8000"]
+FOREIGN += ["localhost@evil.example", "192.168.1.5", "localhost:8000:9", "localhost:port"]
+FOREIGN += ["", ":8000"]
 
 
-@pytest.mark.parametrize("name", OWN)
-def test_the_names_of_this_machine_are_answered(name):
-    assert client().get("/", headers={"host": name}).status_code == 200
+@pytest.mark.parametrize(
+    ("host", "name"),
+    [
+        *(("127.0.0.1", name) for name in OWN),
+        *(("sounds.lan", name) for name in ("sounds.lan", "Sounds.LAN:80", "localhost")),
+        *(("0.0.0.0", name) for name in ("10.0.0.1:8000", "[fe80::1]:8000", socket.gethostname())),
+    ],
+)
+def test_the_names_of_this_machine_and_of_its_host_are_answered(host, name):
+    assert client(host).get("/", headers={"host": name}).status_code == 200
 
 
-@pytest.mark.parametrize("name", FOREIGN)
-def test_other_names_are_refused_because_they_may_have_been_made_to_lead_here(name):
-    answer = client().get("/", headers={"host": name})
+@pytest.mark.parametrize(
+    ("host", "names"),
+    [
+        *(("127.0.0.1", [name]) for name in FOREIGN),
+        ("127.0.0.1", ["localhost", "evil.example"]),
+        ("sounds.lan", ["10.0.0.1"]),
+        ("0.0.0.0", ["evil.example"]),
+    ],
+)
+def test_other_names_are_refused_because_they_may_have_been_made_to_lead_here(host, names):
+    answer = client(host).get("/", headers=[("host", name) for name in names])
     assert answer.status_code == 421
     assert "does not answer to the name" in answer.json()["error"]
-
-
-def test_a_host_that_was_asked_for_is_answered_beside_loopback():
-    for name, expected in (("sounds.lan", 200), ("Sounds.LAN:80", 200), ("localhost", 200)):
-        assert client("sounds.lan").get("/", headers={"host": name}).status_code == expected
-    assert client("sounds.lan").get("/", headers={"host": "10.0.0.1"}).status_code == 421
-
-
-def test_on_all_addresses_every_address_is_answered_and_no_foreign_name():
-    for name in ("10.0.0.1:8000", "[fe80::1]:8000", socket.gethostname()):
-        assert client("0.0.0.0").get("/", headers={"host": name}).status_code == 200
-    assert client("0.0.0.0").get("/", headers={"host": "evil.example"}).status_code == 421
-
-
-def test_two_hosts_are_refused():
-    answer = client().get("/", headers=[("host", "localhost"), ("host", "evil.example")])
-    assert answer.status_code == 421
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
@@ -77,9 +67,7 @@ def test_only_the_servers_own_page_may_change_something(method):
 def test_every_answer_has_the_headers_even_a_refusal():
     for answer in (client().get("/"), client().get("/", headers={"host": "evil.example"})):
         policy = answer.headers["content-security-policy"].split("; ")
-        assert "default-src 'none'" in policy
-        assert "script-src 'self'" in policy
-        assert "frame-ancestors 'none'" in policy
+        assert {"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"} <= set(policy)
         assert "unsafe" not in " ".join(policy)
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "no-referrer"

@@ -18,6 +18,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.browser import DESKTOP, PHONE, Page, chromium
 from tests.support import load_script, read_audio
+from utils.runtime.errors import InputError
 from utils.runtime.paths import PROJECT_ROOT
 
 pytestmark = pytest.mark.slow
@@ -79,7 +80,9 @@ def page(driver, address):
     page = Page(driver, address)
     page.errors()  # those of an earlier test
     yield page
+    errors = page.errors()
     driver.get("about:blank")
+    assert page.refused or errors == []
 
 
 def names_of(sounds):
@@ -108,31 +111,26 @@ def test_words_find_sounds_and_the_address_holds_the_search(page, sounds):
     assert page.one("#query").get_attribute("value") == "a dog barks"
     page.driver.forward()
     page.wait(lambda: page.names() == other)
-    assert page.errors() == []
 
 
 def test_names_are_always_text(page):
-    page.open("/?q=anything")
-    names = page.found()
+    names = page.results()
     assert set(ODD) <= set(names)
     assert page.all("#results img, #results script") == []
     assert page.driver.title == "anything – Sound search"
     assert page.run("getComputedStyle(document.querySelector('.name')).unicodeBidi") == "isolate"
     page.one("#failed summary").click()
-    assert page.one("#failed li").text == (
-        "broken.flac cannot be read as sound (Format not recognised.)"
-    )
-    assert page.errors() == []
+    broken = "broken.flac cannot be read as sound (Format not recognised.)"
+    assert page.one("#failed li").text == broken
 
 
 def test_pictures_are_drawn_and_a_sound_is_played(page):
-    page.open("/?q=anything")
-    page.found()
+    page.results()
     page.wait(lambda: page.all(".hit:first-child .ink.drawn"))
     play = page.one(".hit .play")
     assert page.playing() is None
     play.click()
-    page.wait(lambda: (page.playing() or 0) > 0.3)
+    page.hear(0.3)
     assert play.get_attribute("aria-pressed") == "true"
     assert play.get_attribute("aria-label").startswith("Pause ")
     assert " / " in page.one(".hit .time").text
@@ -140,20 +138,15 @@ def test_pictures_are_drawn_and_a_sound_is_played(page):
     page.wait(lambda: page.playing() is not None and play.get_attribute("aria-pressed") == "false")
     page.all(".hit .play")[1].click()
     page.wait(lambda: page.playing() is None)
-    assert page.errors() == []
 
 
 def test_a_long_sound_is_played_from_where_it_was_found(page):
-    page.open("/?q=anything")
-    page.found()
+    page.results()
     row = page.row(LONG)
     passage = row.find_element(By.CSS_SELECTOR, ".passage")
     start = float(passage.get_attribute("style").split("left: ")[1].split("%")[0]) / 100
-    play, slider = (
-        row.find_element(By.CSS_SELECTOR, ".play"),
-        row.find_element(By.TAG_NAME, "input"),
-    )
-    play.click()
+    slider = row.find_element(By.TAG_NAME, "input")
+    row.find_element(By.CSS_SELECTOR, ".play").click()
     page.wait(lambda: page.playing() is not None and page.run("player.duration > 30"))
     duration = page.run("player.duration")
     page.wait(lambda: page.playing() > start * duration)
@@ -161,31 +154,27 @@ def test_a_long_sound_is_played_from_where_it_was_found(page):
     webdriver.ActionChains(page.driver).move_to_element(slider).click().perform()  # its middle
     page.wait(lambda: page.playing() == pytest.approx(duration / 2, abs=3))
     assert page.run("player.currentSrc").endswith("/audio")
-    assert page.errors() == []
 
 
 def test_the_server_decodes_what_the_browser_cannot_play(page, sounds):
-    page.open("/?q=anything")
-    page.found()
+    page.results()
     page.run(
         "player.addEventListener('loadstart', () => {"
         "  if (!player.src.includes('as=wav')) player.dispatchEvent(new Event('error'));"
         "})"
     )
     page.one(".hit .play").click()
-    page.wait(lambda: (page.playing() or 0) > 0.2)
+    page.hear()
     assert page.run("player.currentSrc").endswith("/audio?as=wav")
 
 
 def test_a_missing_file_is_reported_when_it_is_played(page, sounds):
-    page.open("/?q=anything")
-    page.found()
+    page.results()
     gone = sounds / ODD[4]
     gone.rename(sounds.parent / "elsewhere.wav")
     try:
         page.row(ODD[4]).find_element(By.CSS_SELECTOR, ".play").click()
-        page.wait(lambda: page.one("#alert").is_displayed())
-        assert page.one("#alert").text == f"{ODD[4]} is missing. Look for new sounds."
+        assert page.alert() == f"{ODD[4]} is missing. Look for new sounds."
     finally:
         (sounds.parent / "elsewhere.wav").rename(gone)
 
@@ -199,13 +188,12 @@ def test_a_recording_finds_itself(page, sounds):
     assert float(page.one(".score").text) > 0.99
     assert page.one("#example .name").text.strip() == clip.name.strip()
     page.one("#example .play").click()
-    page.wait(lambda: (page.playing() or 0) > 0.2)
+    page.hear()
     assert page.run("player.currentSrc").startswith("blob:")
     page.driver.refresh()
     assert page.wait(page.names) == names  # the server knows it still
     page.one("#example .drop").click()
     page.wait(lambda: not page.names())
-    assert page.errors() == []
 
 
 def test_a_recording_is_dropped_on_the_page(page, sounds):
@@ -231,30 +219,24 @@ def test_a_recording_is_dropped_on_the_page(page, sounds):
 def test_an_unusable_recording_is_refused(page, sounds):
     page.open()
     page.one("#file").send_keys(str(sounds / "broken.flac"))
-    page.wait(lambda: page.one("#alert").is_displayed())
-    assert page.one("#alert").text.startswith("The clip cannot be read as sound")
+    assert page.alert().startswith("The clip cannot be read as sound")
     page.one("#query").send_keys("rain", Keys.ENTER)
     assert page.found()
     assert not page.one("#alert").is_displayed()
 
 
 def test_more_like_a_sound_leaves_it_out(page):
-    page.open("/?q=anything")
-    first = page.found()[0]
-    page.run("window.old = document.querySelector('.hit')")
-    page.one(".hit .like").click()
-    assert first not in page.found()
+    first = page.results()[0]
+    assert first not in page.after(page.one(".hit .like").click)
     assert page.one("#example .name").text == first
     assert len(page.names()) == 15
     page.driver.refresh()
     page.wait(page.names)
     assert page.one("#example .name").text == first
-    assert page.errors() == []
 
 
 def test_why_a_sound_was_found_is_a_sum(page):
-    page.open("/?q=a+dog")
-    page.found()
+    page.results("q=a+dog")
     page.one(".hit .why").click()
     assert page.one(".hit .why").get_attribute("aria-expanded") == "true"
     learned, tagged = (
@@ -267,23 +249,17 @@ def test_why_a_sound_was_found_is_a_sum(page):
 
 
 def test_tags_filter(page):
-    page.open("/?q=anything")
-    everything = page.found()
+    everything = page.results()
     chip = page.one(".chip")
     tag = page.run("arguments[0].firstChild.textContent", chip)
-    page.run("window.old = document.querySelector('.hit')")
-    chip.click()
-    some = page.found()
+    some = page.after(chip.click)
     assert 0 < len(some) < len(everything)
     assert page.one("#filters li span").text == tag
     assert page.run("new URLSearchParams(location.search).get('tag')") == f"{tag} > 0.3"
     assert page.one(".chip[aria-pressed=true]").text.startswith(tag)
-    page.run("window.old = document.querySelector('.hit')")
-    page.one("#filters option[value='< 0.3']").click()
-    assert sorted(page.found() + some) == sorted(everything)
-    page.run("window.old = document.querySelector('.hit')")
-    page.one("#filters button").click()
-    assert page.found() == everything
+    others = page.after(page.one("#filters option[value='< 0.3']").click)
+    assert sorted(others + some) == sorted(everything)
+    assert page.after(page.one("#filters button").click) == everything
     field = page.one("#tag")
     below = {"xoffset": 0, "yoffset": 60}  # where the list will open, which must not choose
     webdriver.ActionChains(page.driver).move_to_element_with_offset(field, **below).perform()
@@ -296,28 +272,21 @@ def test_tags_filter(page):
     field.send_keys(Keys.ARROW_UP, Keys.ENTER)
     page.wait(lambda: page.one("#filters li span").text == "Wind")
     assert not page.all("#tags:not([hidden])")
-    assert page.errors() == []
 
 
-def test_filters_that_no_sound_passes_and_unknown_tags_are_reported(page):
+def test_searches_that_find_nothing_or_are_refused_are_reported(page):
     page.open("/?q=a&tag=Accordion+>+1")
     page.wait(lambda: page.one("#status").text == "No sound passes these filters.")
     page.open("/?q=a&tag=Dgo")
-    page.wait(lambda: page.one("#alert").is_displayed())
-    assert "Did you mean 'Dog'?" in page.one("#alert").text
+    assert "Did you mean 'Dog'?" in page.alert()
     page.one("#filters button").click()
     assert page.found()
-
-
-def test_a_search_in_an_older_library_is_refused(page):
     page.open("/?like=1&library=0123")
-    page.wait(lambda: page.one("#alert").is_displayed())
-    assert "The library has changed since this page was loaded." in page.one("#alert").text
+    assert "The library has changed since this page was loaded." in page.alert()
 
 
 def test_the_keyboard_can_do_everything(page):
-    page.open("/?q=anything")
-    names = page.found()
+    names = page.results()
 
     def focused():
         row = page.run("document.activeElement.closest('.hit')?.querySelector('.name').textContent")
@@ -328,7 +297,7 @@ def test_the_keyboard_can_do_everything(page):
     page.press("jj", Keys.ARROW_DOWN, "k")
     assert focused() == 2
     page.press(" ")
-    page.wait(lambda: (page.playing() or 0) > 0.1)
+    page.hear(0.1)
     page.press(Keys.ESCAPE)
     page.wait(lambda: page.playing() is None)
     page.press("w")
@@ -340,15 +309,11 @@ def test_the_keyboard_can_do_everything(page):
     page.press(Keys.ARROW_DOWN, "/")
     assert page.run("getSelection().toString()") == "anythingjk "
     page.press(Keys.ARROW_DOWN)
-    page.run("window.old = document.querySelector('.hit')")
-    page.press("m")
-    assert names[0] not in page.found()
-    assert page.errors() == []
+    assert names[0] not in page.after(lambda: page.press("m"))
 
 
 def test_a_phone_shows_everything_without_scrolling_sideways(page):
-    page.open("/?q=anything", size=PHONE)
-    page.found()
+    page.results(size=PHONE)
     page.one(".hit .why").click()
     page.one("#tag").send_keys("wind")
     for _ in range(2):
@@ -358,8 +323,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(page):
         assert page.run(wide) == []
         page.open("/", size=PHONE)
         page.wait(lambda: page.one("#demo").is_displayed())
-    page.open("/?q=anything", size=PHONE)
-    page.found()
+    page.results(size=PHONE)
     heights = [control.size["height"] for control in page.all(".hit .play, .strong")]
     assert min(heights) >= 44
 
@@ -368,8 +332,7 @@ def test_a_phone_shows_everything_without_scrolling_sideways(page):
 def test_texts_have_contrast_in_light_and_dark_mode(page, scheme):
     feature = {"name": "prefers-color-scheme", "value": scheme}
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
-    page.open("/?q=anything&tag=Speech+<+0.9")
-    page.found()
+    page.results("q=anything&tag=Speech+<+0.9")
     page.one(".hit .why").click()
     colours = """(() => {
         const paper = (x) => {
@@ -400,8 +363,7 @@ def contrast(ink, paper):
 
 
 def test_every_control_has_a_name(page):
-    page.open("/?q=anything&tag=Speech+<+0.9")
-    page.found()
+    page.results("q=anything&tag=Speech+<+0.9")
     nodes = page.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
     roles = {"button", "link", "slider", "combobox", "searchbox", "textbox", "listbox"}
     used = [node for node in nodes if node.get("role", {}).get("value") in roles]
@@ -410,8 +372,7 @@ def test_every_control_has_a_name(page):
 
 
 def test_two_users_at_once_see_their_own_results(page, driver, address):
-    page.open("/?q=anything")
-    page.found()
+    page.results()
     first = driver.current_window_handle
     driver.switch_to.new_window("window")
     try:
@@ -429,22 +390,18 @@ def test_two_users_at_once_see_their_own_results(page, driver, address):
         driver.switch_to.window(driver.window_handles[1])
         driver.close()
         driver.switch_to.window(first)
-    assert page.errors() == []
 
 
 def test_new_sounds_are_found_without_a_restart(page, sounds):
-    page.open("/?q=anything")
-    names = page.found()
+    names = page.results()
     source = sorted((sounds / "sub").iterdir())[2]
     new = sounds / "a new one.wav"
     samples, rate = soundfile.read(source)
     soundfile.write(new, samples[::-1], rate)
-    page.run("window.old = document.querySelector('.hit')")
     try:
-        page.one("#update").click()
+        assert set(page.after(page.one("#update").click)) - set(names) == {"a new one.wav"}
         message = "17 sounds now: 1 file new or changed, 1 duplicate."
         page.wait(lambda: page.one("#update-state").text == message)
-        assert set(page.found()) - set(names) == {"a new one.wav"}
         assert page.one("#library-name").text == "17 sounds in my sounds"
     finally:
         new.unlink()
@@ -454,7 +411,6 @@ def test_new_sounds_are_found_without_a_restart(page, sounds):
     page.wait(lambda: set(page.names()) == set(names))
     page.one("#update").click()
     page.wait(lambda: page.one("#update-state").text == "Nothing has changed.")
-    assert page.errors() == []
 
 
 def test_the_same_hits_as_in_the_terminal(address, sounds, trained, capsys):
@@ -469,37 +425,34 @@ def test_the_same_hits_as_in_the_terminal(address, sounds, trained, capsys):
     assert [hit["score"] for hit in page] == pytest.approx([hit["score"] for hit in terminal])
 
 
-@pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_stops_the_server_also_while_a_sound_is_being_sent(asked, sounds, trained):
-    with serving(sounds, trained) as (address, process):
+@pytest.mark.parametrize(
+    ("asked", "host", "begins"),
+    [
+        (signal.SIGINT, "127.0.0.1", "16 sounds in "),
+        (signal.SIGTERM, "0.0.0.0", "warning: on 0.0.0.0, everybody who can reach this machine "),
+    ],
+)
+def test_ctrl_c_stops_the_server_also_while_a_sound_is_being_sent(
+    asked, host, begins, sounds, trained
+):
+    with serving(sounds, trained, "--host", host) as (address, process):
+        assert address.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(f"{address}/api/library") as answer:
             token = json.load(answer)["library"]
         open_still = urllib.request.urlopen(f"{address}/sounds/{token}/2/audio")
         assert open_still.read(10)
         process.send_signal(asked)
         printed, errors = process.communicate(timeout=30)
-        assert process.returncode == 0
-        assert errors.endswith("\nstopped\n")
-        assert "Traceback" not in printed + errors
-
-
-def test_a_port_in_use_is_one_error_before_anything_is_loaded(address, sounds, trained):
-    port = str(urlsplit(address).port)
-    with serving(sounds, trained, "--port", port) as (printed, process):
-        _, errors = process.communicate()
-    assert printed == ""
-    assert process.returncode == 2
-    assert errors.startswith(f"error: cannot listen on port {port} of 127.0.0.1: ")
-    assert "choose another with --port" in errors
-    assert errors.count("\n") == 1
-
-
-def test_a_public_host_gets_a_warning(sounds, trained):
-    with serving(sounds, trained, "--host", "0.0.0.0") as (address, process):
-        assert address.startswith("http://127.0.0.1:")
-        with urllib.request.urlopen(f"{address}/api/library") as answer:
-            assert json.load(answer)["sounds"] == 16
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
-    assert errors.startswith("warning: on 0.0.0.0, everybody who can reach this machine can listen")
+    assert process.returncode == 0
+    assert errors.startswith(begins)
     assert "16 sounds in my sounds" in errors
+    assert errors.endswith("\nstopped\n")
+    assert "Traceback" not in printed + errors
+
+
+def test_a_port_in_use_is_an_error_before_anything_is_loaded(address, capsys):
+    port = str(urlsplit(address).port)
+    message = rf"^cannot listen on port {port} of 127\.0\.0\.1: .*choose another with --port"
+    with pytest.raises(InputError, match=message):
+        load_script("08_serve").main(["--port", port, "--model", "/nowhere"])
+    assert capsys.readouterr() == ("", "")

@@ -38,7 +38,7 @@ EXACT_BELOW = 50_000  # rows: below, all are scored in about 10 ms, and no index
 WANTED = 0.95  # recall
 RESULTS = 10  # of which recall is measured
 STEPS = 4  # of building: score the sample, learn the lists, fill them, choose how to search
-_MARGIN = 0.02  # of recall, aimed at beyond what is wanted: other queries may fare worse
+_MARGIN = 0.02  # of recall, aimed at beyond what is wanted: other queries may have less
 _CANDIDATES = (10, 40, 160)  # for each result: the first number that suffices is taken
 _FEW = 20_000  # rows of a filter: up to these, scoring them all is as fast
 _ENERGY = 0.95  # share of it that the projection keeps
@@ -54,25 +54,14 @@ class Tuning:
 
     probes: int  # lists that are searched
     candidates: int  # for each result, scored exactly
-    recall: float  # for sample queries that nothing was chosen by
+    recall: float  # share of the ten best that it finds for sample queries not used to choose
 
 
 class ApproximateSearch:
-    """Find nearly all of the best rows for a query in a fraction of the time: `build` or `load`.
+    """Find nearly all of the best rows for a query in a fraction of the time.
 
-    Parameters
-    ----------
-    vectors : ndarray, shape (N, D), float32
-        Unit vectors; a memory-mapped file is read in place.
-    index : faiss.IndexPreTransform
-        Of these vectors: a projection, then an inverted file with scalar quantisation.
-    tuning : Tuning
-
-    Raises
-    ------
-    ValueError
-        If the vectors have another type or shape.
-
+    Made by `build` or `load`, from unit vectors of shape (N, D), which may be a memory-mapped file,
+    and their index: a projection, then an inverted file with scalar quantisation.
     """
 
     def __init__(
@@ -87,11 +76,6 @@ class ApproximateSearch:
         matrix = faiss.downcast_VectorTransform(index.chain.at(0))
         self._projection = faiss.vector_to_array(matrix.A).reshape(matrix.d_out, matrix.d_in)
 
-    @property
-    def recall(self) -> float:
-        """Share of the ten best rows that were found for sample queries when it was built."""
-        return self.tuning.recall
-
     @classmethod
     def build(
         cls,
@@ -105,39 +89,31 @@ class ApproximateSearch:
         """Index vectors, and choose the least work that reaches the wanted recall.
 
         Half of the sample serves to choose, the other half to measure recall. If the wanted recall
-        cannot be reached, all lists are searched, and `recall` says how much that finds.
+        cannot be reached, all lists are searched, and `tuning.recall` is what that finds.
 
         Parameters
         ----------
         vectors : ndarray, shape (N, D), float32
-            Unit vectors, at least one.
+            Unit vectors.
         sample : ndarray, shape (S, D), float32
-            Queries of the kind that will come, at least two: texts are not distributed as sounds.
+            Queries of the expected kind, at least two: texts are not distributed as sounds.
         seed : int
             The same seed and vectors make the same index.
         wanted : float
-            Least share of the ten best rows to find, on average; more than 0, up to 1.
+            Least share of the ten best rows to find, on average.
         step : callable
             Called after each of `STEPS` steps, which take about equally long.
 
         Raises
         ------
-        ValueError
-            If an argument is not as described.
         InputError
             If a vector holds NaN or infinite numbers.
 
         """
-        tensor = as_tensor(vectors)
-        check_search(vectors, sample)
-        if not len(vectors) or len(sample) < 2 or not 0 < wanted <= 1:
-            raise ValueError(
-                f"an index needs at least one vector, two sample queries and a wanted recall of 0 "
-                f"to 1, not {len(vectors)}, {len(sample)} and {wanted}"
-            )
         # First, because this finds vectors that are not finite.
         best, _ = ExactSearch(vectors).search(sample, RESULTS)
         step()
+        tensor = as_tensor(vectors)
         index = _learn_lists(tensor, seed=seed)
         step()
         for part in tensor.split(_CHUNK):
@@ -165,33 +141,27 @@ class ApproximateSearch:
         return cls(vectors, index, Tuning(probes, candidates, measured))
 
     def search(
-        self,
-        queries: NDArray[np.float32],
-        k: int,
-        *,
-        among: NDArray[np.int64] | None = None,
+        self, queries: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """Find nearly all of the k best rows for each query, best first, equal scores by row.
+        """Find nearly all of the k best rows for each query; see `ExactSearch.search`.
 
-        Parameters, results and errors are those of `ExactSearch.search`, and so are the scores; as
-        many rows are returned. With a filter more lists are searched, so that about as many
-        admissible rows are looked at as without one.
+        As many rows are returned, with the same scores. With a filter more lists are searched, so
+        that about as many admissible rows are considered as without one.
         """
-        check_search(self.vectors, queries, k, among)
+        check_search(self.vectors, queries, k)
         available = len(self.vectors) if among is None else len(among)
         count = max(min(k, available), RESULTS) * self.tuning.candidates
         if count >= available or (among is not None and available <= _FEW):
             return self._exact.search(queries, k, among=among)
-        settings = {
-            "nprobe": min(self._lists.nlist, self.tuning.probes * len(self.vectors) // available)
-        }
+        probes = min(self._lists.nlist, self.tuning.probes * len(self.vectors) // available)
+        selector = None
         if among is not None:
             admitted = np.zeros(len(self.vectors), bool)
             admitted[among] = True
-            settings["sel"] = faiss.IDSelectorBitmap(np.packbits(admitted, bitorder="little"))
+            selector = faiss.IDSelectorBitmap(np.packbits(admitted, bitorder="little"))
+        parameters = faiss.SearchParametersIVF(nprobe=probes, sel=selector)
         # In one thread, as FAISS searches for one query: to wait for another takes longer.
         projected = np.einsum("qe,de->qd", queries, self._projection)
-        parameters = faiss.SearchParametersIVF(**settings)
         found = self._lists.search(projected, count, params=parameters)[1]  # -1: the lists end
         scores = np.empty((len(queries), k), np.float32)
         rows = np.empty((len(queries), k), np.int64)
@@ -239,7 +209,7 @@ class ApproximateSearch:
                 content = np.frombuffer(file.read(), np.uint8)
         except OSError as error:
             raise InputError(f"cannot read {path}: {error.strerror or error}.") from error
-        # FAISS trusts what it reads: it gets nothing but what `save` wrote.
+        # FAISS does not check what it reads: it gets only what `save` wrote.
         if digest != _sha256(header, content):
             return None
         about = json.loads(header)
@@ -253,9 +223,7 @@ def nearest(
     vectors: NDArray[np.float32],
     *,
     path: str | Path,
-    sample: NDArray[np.float32],
-    seed: int = 0,
-    wanted: float = WANTED,
+    sample: Callable[[], NDArray[np.float32]],
     progress: Callable[[int], Any],
 ) -> ExactSearch | ApproximateSearch:
     """Choose how to search: exactly below `EXACT_BELOW` vectors, else by the index in a file.
@@ -268,16 +236,14 @@ def nearest(
         Unit vectors; a memory-mapped file is read in place.
     path : str or Path
         Of the index. Its folder belongs to these vectors, to which rows may be added.
-    sample, seed, wanted
-        See `ApproximateSearch.build`.
+    sample : callable
+        Returns the sample for `ApproximateSearch.build`, if an index has to be built.
     progress : callable
         Called with a number of steps if an index has to be built; returns a context manager whose
         ``update`` is called with 1 after each.
 
     Raises
     ------
-    ValueError
-        If an argument is not as described.
     InputError
         If a vector holds NaN or infinite numbers, or the file cannot be read or written.
 
@@ -288,7 +254,7 @@ def nearest(
     if search is None:
         with progress(STEPS) as bar:
             search = ApproximateSearch.build(
-                vectors, sample=sample, seed=seed, wanted=wanted, step=partial(bar.update, 1)
+                vectors, sample=sample(), seed=0, step=partial(bar.update, 1)
             )
         search.save(path)
     return search
@@ -342,7 +308,7 @@ def _principal(examples: Tensor) -> Tensor:
 
 
 def _identity(vectors: NDArray[np.float32]) -> dict[str, Any]:
-    """Say what an index file must have been written for: these vectors, and this FAISS."""
+    """Return what an index file must have been written for: these vectors, and this FAISS."""
     return {"format": 2, "faiss": faiss.__version__, "vectors": list(vectors.shape)}
 
 

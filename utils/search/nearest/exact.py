@@ -31,11 +31,6 @@ class ExactSearch:
     vectors : ndarray, shape (N, D), float32
         Unit vectors; a memory-mapped file is read in place.
 
-    Raises
-    ------
-    ValueError
-        If they have another type or shape.
-
     """
 
     def __init__(self, vectors: NDArray[np.float32]) -> None:
@@ -43,11 +38,7 @@ class ExactSearch:
         self._tensor = as_tensor(vectors)
 
     def search(
-        self,
-        queries: NDArray[np.float32],
-        k: int,
-        *,
-        among: NDArray[np.int64] | None = None,
+        self, queries: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Find the k best rows for each query, best first, equal scores in order of row.
 
@@ -57,8 +48,8 @@ class ExactSearch:
             Unit vectors.
         k : int
             At least 1.
-        among : ndarray, shape (M,), int, optional
-            The rows that may be found, in rising order; by default all.
+        among : ndarray, shape (M,), int64, optional
+            The rows that may be found, in increasing order; by default all.
 
         Returns
         -------
@@ -69,13 +60,13 @@ class ExactSearch:
         Raises
         ------
         ValueError
-            If an argument is not as described, or a query is not finite.
+            If `queries` or `k` is not as described, or a query is not finite.
         InputError
             If a vector holds NaN or infinite numbers.
 
         """
-        check_search(self.vectors, queries, k, among)
-        admitted = None if among is None else torch.from_numpy(among.astype(np.int64))
+        check_search(self.vectors, queries, k)
+        admitted = None if among is None else torch.from_numpy(among)
         count = len(self.vectors) if among is None else len(among)
         k = min(k, count)
         scores = np.empty((len(queries), k), np.float32)
@@ -93,7 +84,12 @@ class ExactSearch:
         rough = self._rough_scores(asked, among)
         best = rough.topk(k, dim=1).values
         if not best.isfinite().all():
-            raise self._not_finite(among)
+            bad = (~rough.isfinite()).any(dim=0).nonzero()[0].item()
+            path = getattr(self.vectors, "filename", None) or "the vectors"
+            raise InputError(
+                f"{path}: row {bad if among is None else among[bad]} (from 0) holds NaN or "
+                "infinite numbers. Compute the vectors again."
+            )
         # Summing D products in float32 errs by up to D/2^24 of the lengths. A row that belongs to
         # the best may lose that much, and the k-th of them gain it.
         margin = 2 * asked.shape[1] / 2**24 * asked.norm(dim=1, keepdim=True)
@@ -111,15 +107,6 @@ class ExactSearch:
         )
         scores = torch.cat([onednn.linear(queries, part) for part in parts], dim=1)
         return scores if sparse or among is None else scores[:, among]
-
-    def _not_finite(self, among: Tensor | None) -> InputError:
-        rows = range(len(self._tensor)) if among is None else among.tolist()
-        bad = next(row for row in rows if not self._tensor[row].isfinite().all())
-        path = getattr(self.vectors, "filename", None)
-        return InputError(
-            f"{path or 'the vectors'}: row {bad} (from 0) holds NaN or infinite numbers, which no "
-            "query can be compared with. Compute the vectors again."
-        )
 
 
 def exact_scores(
@@ -157,25 +144,15 @@ def best_of_each(
 
 
 def as_tensor(vectors: NDArray[np.float32]) -> Tensor:
-    """View vectors as a tensor, without a copy; a ValueError if they aren't float32 in C order."""
-    if vectors.ndim != 2 or vectors.dtype != np.float32 or not vectors.flags.c_contiguous:
-        raise ValueError(
-            f"vectors must be a C-ordered float32 array of shape (N, D), not {vectors.dtype} of "
-            f"shape {vectors.shape}"
-        )
+    """View vectors as a tensor, without a copy."""
     with warnings.catch_warnings():
         # It warns that a read-only array must not be written to. Nothing here does.
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(vectors)
 
 
-def check_search(
-    vectors: NDArray[np.float32],
-    queries: NDArray[np.float32],
-    k: int = 1,
-    among: NDArray | None = None,
-) -> None:
-    """Check the arguments of `ExactSearch.search`; a ValueError says what is wrong."""
+def check_search(vectors: NDArray[np.float32], queries: NDArray[np.float32], k: int) -> None:
+    """Check queries, which may be a user's own; a ValueError says what is wrong."""
     wanted = vectors.shape[1]
     if queries.ndim != 2 or queries.shape[1] != wanted or queries.dtype != np.float32:
         raise ValueError(
@@ -183,14 +160,6 @@ def check_search(
             f"{queries.shape}"
         )
     if not np.isfinite(queries).all():
-        raise ValueError("queries hold NaN or infinite numbers; no order is right")
+        raise ValueError("queries hold NaN or infinite numbers, which have no order")
     if k < 1:
         raise ValueError(f"k is {k}; it must be at least 1")
-    if among is None or not len(among):
-        return
-    if among.ndim != 1 or among.dtype.kind not in "iu" or (np.diff(among) <= 0).any():
-        raise ValueError("among must be a list of different row numbers in rising order")
-    if among[0] < 0 or among[-1] >= len(vectors):
-        raise ValueError(
-            f"among goes from row {among[0]} to {among[-1]}; the rows are 0 to {len(vectors) - 1}"
-        )

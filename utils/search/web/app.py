@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from utils.runtime.errors import InputError
-from utils.search.filters import Filter, parse_filter
+from utils.search.filters import parse_filter
 from utils.search.web.delivery import Delivery
 from utils.search.web.guard import Guard, Refusal
 from utils.search.web.service import MAX_FILTERS, MAX_QUERY, MAX_TOP, Service
@@ -34,15 +34,7 @@ _DRAWN_AT_ONCE = 2  # leaves processors and threads for searches
 
 
 def create_app(service: Service, *, host: str) -> ASGIApp:
-    """Make the application that serves the page.
-
-    Parameters
-    ----------
-    service : Service
-    host : str
-        Name or address that the server listens on.
-
-    """
+    """Make the application that serves the page; `host` is what the server listens on."""
     handlers = _Handlers(service)
     sound = "/sounds/{library}/{sound}"
     app = Starlette(
@@ -88,7 +80,7 @@ def _no_such_address(request: Request, error: HTTPException) -> Response:
 
 
 def _fail(request: Request, error: Exception) -> Response:
-    """Tell the browser nothing else; the traceback goes to the terminal."""
+    """Hide the error from the browser; the traceback goes to the terminal."""
     return _Json({"error": "Something went wrong: see the server's terminal."}, 500)
 
 
@@ -125,12 +117,10 @@ class _Handlers:
         return self._delivery.respond(file, name, request.headers, decode=decode)
 
     async def picture(self, request: Request) -> Response:
-        png = await to_thread.run_sync(
-            self._service.picture, *_sound(request), limiter=self._drawing
-        )
-        return Response(
-            png, media_type="image/png", headers={"cache-control": "private, max-age=600"}
-        )
+        draw, sound = self._service.picture, _sound(request)
+        png = await to_thread.run_sync(draw, *sound, limiter=self._drawing)
+        headers = {"cache-control": "private, max-age=600"}
+        return Response(png, media_type="image/png", headers=headers)
 
 
 def _sound(request: Request) -> tuple[str, int]:
@@ -150,6 +140,8 @@ def _query(request: Request, tags: list[str]) -> dict[str, Any]:
     filters = given.getlist("tag")
     if len(filters) > MAX_FILTERS:
         raise Refusal(400, f"There are {len(filters)} tag filters, more than {MAX_FILTERS}.")
+    if (longest := max(map(len, filters), default=0)) > MAX_QUERY:
+        raise Refusal(400, f"A tag filter has {longest} characters, more than {MAX_QUERY}.")
     like, start = given.get("like"), given.get("start")
     return {
         "text": text,
@@ -157,15 +149,9 @@ def _query(request: Request, tags: list[str]) -> dict[str, Any]:
         "like": None if like is None else _whole(like, "like", _MAX_SOUND),
         "start": None if start is None else _seconds(start),
         "library": given.get("library"),
-        "filters": [_filter(one, tags) for one in filters],
+        "filters": [parse_filter(one, tags) for one in filters],
         "top": _whole(given.get("top", str(_TOP)), "top", MAX_TOP, least=1),
     }
-
-
-def _filter(text: str, tags: list[str]) -> Filter:
-    if len(text) > MAX_QUERY:
-        raise Refusal(400, f"A tag filter has {len(text)} characters, more than {MAX_QUERY}.")
-    return parse_filter(text, tags)
 
 
 def _whole(text: str, name: str, most: int, *, least: int = 0) -> int:

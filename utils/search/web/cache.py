@@ -9,14 +9,7 @@ Value = TypeVar("Value", bound=Sized)
 
 
 class LruCache(Generic[Value]):
-    """The values used last, for any number of threads.
-
-    Parameters
-    ----------
-    limit : int
-        Of the sum of their lengths.
-
-    """
+    """The values used last, for any number of threads; `limit` is for the sum of their lengths."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

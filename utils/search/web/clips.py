@@ -26,11 +26,7 @@ _KEPT = 200  # embeddings
 class Clips:
     """Receives clips and keeps the embeddings of the last ones; the clips themselves are deleted.
 
-    Parameters
-    ----------
-    embed : callable
-        Paths of N sound files ─► vectors, shape (N, D).
-
+    `embed` turns paths of N sound files into vectors, shape (N, D).
     """
 
     def __init__(self, embed: Callable[[list[Path]], NDArray[np.float32]]) -> None:
@@ -41,14 +37,7 @@ class Clips:
         self._embedding = anyio.CapacityLimiter(1)
 
     def vector(self, name: str) -> NDArray[np.float32]:
-        """Return the embedding of a clip that was received.
-
-        Raises
-        ------
-        Refusal
-            410 if it is not kept any more.
-
-        """
+        """Return the embedding of a clip that was received; a `Refusal` if it is forgotten."""
 
         def missing() -> NDArray[np.float32]:
             raise Refusal(410, "The server has forgotten this clip. Choose it again.")

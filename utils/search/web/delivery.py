@@ -39,14 +39,9 @@ _PLAYABLE_CHANNELS = 2
 
 
 def open_below(folder: Path, name: str) -> BinaryIO:
-    """Open a file of a folder, and nothing outside it, even if symlinks have changed since.
+    """Open a file of a resolved folder, and nothing outside it, even if symlinks have changed.
 
-    Parameters
-    ----------
-    folder : Path
-        Resolved.
-    name : str
-        Relative to it. Symlinks are followed while they stay in the folder.
+    Symlinks are followed while they stay in the folder.
 
     Raises
     ------
@@ -96,7 +91,7 @@ class Delivery:
     """Sends sounds as they are if browsers play them, else as 16-bit wav copies.
 
     A copy is decoded once, to a temporary file without a name, which disappears with the process.
-    If all copies exceed 4 GB, the least recently used go.
+    If all copies exceed 4 GB, the least recently used are deleted.
     """
 
     def __init__(self) -> None:
@@ -130,11 +125,12 @@ class Delivery:
             sent, version = file, version_of(file)
             with open_sound(Path(as_utf8(name)), source=file) as sound:
                 subtypes, media_type = _PLAYABLE.get(sound.format, (set(), ""))
-                plays = sound.subtype in subtypes and sound.channels <= _PLAYABLE_CHANNELS
-                if decode or not plays:
+                if sound.subtype not in subtypes or sound.channels > _PLAYABLE_CHANNELS:
+                    decode = True
+                if decode:
                     with self._lock:
                         copy = self._copies.get((name, version), lambda: _WavCopy(sound))
-            if decode or not plays:
+            if decode:
                 sent, media_type = copy.decoded(file, name), "audio/wav"
                 version += "-decoded"
             headers = {"cache-control": "private, no-cache", "etag": f'"{version}"'}
@@ -144,7 +140,7 @@ class Delivery:
 
 
 class _OpenFileResponse(FileResponse):
-    """Sends a file that is open already: its name may lead elsewhere by now."""
+    """Sends an open file, because its name may lead to another by now."""
 
     def __init__(self, file: BinaryIO, headers: dict[str, str], media_type: str) -> None:
         self._file = os.fdopen(os.dup(file.fileno()), "rb")

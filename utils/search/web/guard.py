@@ -32,13 +32,7 @@ _HEADERS = {
 
 
 class Refusal(InputError):
-    """A request that is refused, with the HTTP status of the answer.
-
-    Attributes
-    ----------
-    status : int
-
-    """
+    """A request that is refused, with the HTTP status of the answer."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -48,12 +42,7 @@ class Refusal(InputError):
 class Guard:
     """ASGI middleware: refuses requests of other sites, and adds headers to all answers.
 
-    Parameters
-    ----------
-    app : ASGI application
-    host : str
-        Name or address that the server listens on.
-
+    `host` is the name or address that the server listens on.
     """
 
     def __init__(self, app: ASGIApp, *, host: str) -> None:
@@ -113,7 +102,7 @@ def _without_port(host: str) -> str:
 
 
 def _is_address(name: str) -> bool:
-    """Return whether this is an address, which nobody else can make lead here, unlike a name."""
+    """Return whether this is an address: unlike a name, it cannot be made to resolve to others."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

@@ -15,14 +15,7 @@ _GRACE = 1  # seconds for answers that are being sent when the server is stopped
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take an address, before anything slow is done.
-
-    Parameters
-    ----------
-    host : str
-        Name or address of this machine.
-    port : int
-        0 picks a free one.
+    """Take an address of this machine; port 0 picks a free one.
 
     Raises
     ------
@@ -57,14 +50,7 @@ def open_in_browser(address: str) -> None:
 def serve(app: ASGIApp, listener: socket.socket, *, ready: Callable[[], None]) -> None:
     """Answer requests until Ctrl-C or SIGTERM, then raise its exception.
 
-    Parameters
-    ----------
-    app : ASGI application
-    listener : socket
-        From `listen`; closed at the end.
-    ready : callable
-        Called once requests are answered.
-
+    The listener is closed at the end; `ready` is called once requests are answered.
     """
     config = uvicorn.Config(
         app,

@@ -3,9 +3,8 @@
 import dataclasses
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,22 +29,13 @@ _CACHED = 32_000_000  # bytes of pictures
 _LISTED = 50  # files that cannot be used
 
 
-@dataclass(frozen=True)
-class _State:
-    """An engine, and a token that distinguishes its library from others."""
-
+class _State(NamedTuple):
     engine: Engine
-    token: str
+    token: str  # distinguishes the engine's library from others
 
 
 class Service:
-    """A searcher for the users of a page.
-
-    Parameters
-    ----------
-    searcher : Searcher
-
-    """
+    """A searcher for the users of a page."""
 
     def __init__(self, searcher: Searcher) -> None:
         self._searcher = searcher
@@ -95,7 +85,6 @@ class Service:
 
         Parameters
         ----------
-        text : str, optional
         clip : str, optional
             The name under which a clip is kept.
         like : int, optional
@@ -104,8 +93,6 @@ class Service:
             Which passage of that sound, by its start in seconds; by default all of it.
         library : str, optional
             Token of the state of the library that `like` belongs to.
-        filters : sequence of Filter
-        top : int
 
         Returns
         -------

@@ -20,12 +20,7 @@ class _Stopping(Exception):
 class Updates:
     """A thread that brings the library up to date, and its progress.
 
-    Parameters
-    ----------
-    update : callable
-        Does the work; called with a ``progress`` as of `utils.search.searcher.Searcher`; returns
-        a message about the result.
-
+    `update` does the work and returns a message about the result.
     """
 
     def __init__(self, update: Callable[[Progress], str]) -> None:
@@ -42,14 +37,7 @@ class Updates:
             return dict(self._state)
 
     def start(self) -> None:
-        """Start an update.
-
-        Raises
-        ------
-        Refusal
-            409 if one is already running.
-
-        """
+        """Start an update; a `Refusal` if one is already running."""
         with self._lock:
             if self._state["running"]:
                 raise Refusal(409, "An update is already running.")
