@@ -194,10 +194,10 @@ class _Writer:
     def clause(self, index: int, *, finite: bool) -> str:
         """Say who does what, how, how often and where: "a dog barks loudly three times nearby"."""
         event = self.scene.events[index]
-        clause = self.deal("clause", index, event.kind.wording.clauses)
+        clause = self.deal("clause", index, event.kind.clauses)
         # "the phone rings, then a dog is barking" has no end: such forms are for lasting sounds
         while finite and _is_progressive(clause) and not self.goes_on(event):
-            clause = self.deal("clause", index, event.kind.wording.clauses)
+            clause = self.deal("clause", index, event.kind.clauses)
         parts = [clause.subject, clause.verb if finite else clause.gerund]
         if clause.counted is not None:
             quantity, plural = self.quantity(event)
@@ -230,8 +230,8 @@ class _Writer:
             "short": BRIEFLY,
         }
         known = [course[word] for word in (_tempo(event), _extent(event)) if word]
-        if event.kind.wording.adverbs:
-            known.append(event.kind.wording.adverbs)
+        if event.kind.adverbs:
+            known.append(event.kind.adverbs)
         if known and self.chance(self.detail):
             said.append(self.one_of(known[self.rng.integers(len(known))]))
         return (" and " if all(map(_is_adverb, said)) else " ").join(said)
@@ -274,7 +274,7 @@ class _Writer:
     def nominal(self, index: int) -> tuple[str, bool]:
         """Build a noun phrase such as "three loud barks of a dog", and say whether it is plural."""
         event = self.scene.events[index]
-        noun = self.deal("nominal", index, event.kind.wording.nominals)
+        noun = self.deal("nominal", index, event.kind.nominals)
         several = noun.plural is not None and event.count > 1
         adjectives = self.adjectives(event, noun)
         if noun.plural is None:
@@ -303,8 +303,8 @@ class _Writer:
         elif event.level_db <= QUIET_DB:
             true.append("quiet")
         options = [self.one_of(ADJECTIVES[word]) for word in true]
-        if event.kind.wording.adjectives:
-            options.append(self.one_of(event.kind.wording.adjectives))
+        if event.kind.adjectives:
+            options.append(self.one_of(event.kind.adjectives))
         said = f"{noun.head} {noun.tail}"
         options = [word for word in options if word[:4] not in said]
         if not options or not self.chance(0.25 + 0.6 * self.detail):

@@ -64,10 +64,7 @@ class Layout:
     table: Callable[[Sequence[tuple[str, list[str]]], np.random.Generator], Rows]
 
 
-def _clotho_table(
-    clips: Sequence[tuple[str, list[str]]],
-    _: np.random.Generator,
-) -> Rows:
+def _clotho_table(clips: Sequence[tuple[str, list[str]]], _: np.random.Generator) -> Rows:
     return [clotho.caption_header(CAPTIONS), *([name, *captions] for name, captions in clips)]
 
 
