@@ -72,9 +72,6 @@ def read_csv(folder: Path, split: str) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-# --- scenes ---
-
-
 def test_scenes_last_3_to_14_seconds_and_hold_their_events() -> None:
     layouts = set()
     for index in range(400):
@@ -99,7 +96,7 @@ def test_scenes_last_3_to_14_seconds_and_hold_their_events() -> None:
     }  # fmt: skip
 
 
-def test_kinds_can_be_included_or_restricted() -> None:
+def test_kinds_can_be_included_or_restricted_and_have_sorted_unique_tags() -> None:
     kinds = {name: EVENT_KINDS[name] for name in ("dog", "rain")}
     seen = set()
     for index in range(30):
@@ -107,6 +104,8 @@ def test_kinds_can_be_included_or_restricted() -> None:
         assert {event.kind.name for event in included} == {*kinds}
         seen |= {e.kind.name for e in scenes.sample_scene(rng(index), kinds=kinds).events}
     assert seen == {*kinds}
+    tags = scenes.scene_tags(sequence("dog", "cat"))
+    assert tags == ("Animal", "Bark", "Cat", "Dog", "Domestic animals, pets", "Meow")
 
 
 def test_a_scene_of_no_kinds_or_too_many_channels_is_refused() -> None:
@@ -114,11 +113,6 @@ def test_a_scene_of_no_kinds_or_too_many_channels_is_refused() -> None:
         scenes.sample_scene(rng(0), kinds={})
     with pytest.raises(ValueError, match="channels must be 1 or 2, got 3"):
         scenes.render_scene(sequence("dog"), rng(0), 32000, channels=3)
-
-
-def test_tags_are_sorted_and_unique() -> None:
-    tags = scenes.scene_tags(sequence("dog", "cat"))
-    assert tags == ("Animal", "Bark", "Cat", "Dog", "Domestic animals, pets", "Meow")
 
 
 @pytest.mark.parametrize("rate", [22050, 44100])
@@ -145,9 +139,6 @@ def test_stereo_channels_differ_but_hold_the_same_scene() -> None:
     assert not np.array_equal(sound[:, 0], sound[:, 1])
     frames = np.square(sound).reshape(80, -1, 2).mean(axis=1)
     assert np.corrcoef(frames.T)[0, 1] > 0.9
-
-
-# --- captions ---
 
 
 def test_captions_are_five_distinct_grammatical_sentences_about_every_event() -> None:
@@ -223,9 +214,6 @@ def test_order_words_agree_with_the_order_of_the_events(names: tuple[str, str]) 
             assert re.search(r"then|follow|before|after|later|gives? way", text), caption
 
 
-# --- the written set ---
-
-
 def test_layout_is_that_of_clotho(written: Path) -> None:
     for split, clips, crlf in zip(SPLITS, CLIPS, (True, True, False), strict=True):
         header, *rows = read_csv(written, split)
@@ -289,11 +277,6 @@ def test_a_complete_set_has_a_manifest_and_is_left_alone(written: Path) -> None:
     assert before == {path: path.stat().st_mtime_ns for path in written.rglob("*")}
 
 
-def test_number_of_processes_does_not_change_a_byte(written: Path, tmp_path: Path) -> None:
-    scenes.write_demo_set(tmp_path / "other", clips=CLIPS, seed=5, jobs=2)
-    assert contents(tmp_path / "other") == contents(written)
-
-
 def test_missing_file_is_made_again(written: Path, copied: Path) -> None:
     lost = sorted((copied / "validation").iterdir())[0]
     lost.unlink()
@@ -302,7 +285,9 @@ def test_missing_file_is_made_again(written: Path, copied: Path) -> None:
     assert contents(copied) == contents(written)
 
 
-def test_interrupted_run_is_resumed(written: Path, tmp_path: Path) -> None:
+def test_interrupted_run_is_resumed_to_the_same_bytes_by_any_number_of_processes(
+    written: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "set"
     bar = Mock(update=Mock(side_effect=[None, None, None, KeyboardInterrupt]))
     progress = Mock(return_value=nullcontext(bar))
@@ -312,16 +297,19 @@ def test_interrupted_run_is_resumed(written: Path, tmp_path: Path) -> None:
     assert not list(folder.glob("*.csv"))
     assert not (folder / demo_set.MANIFEST).exists()
     (folder / "development" / ".0123456789abcdef.tmp").write_bytes(b"RIFF")
-    report = scenes.write_demo_set(folder, clips=CLIPS, seed=5)
+    report = scenes.write_demo_set(folder, clips=CLIPS, seed=5, jobs=2)
     assert (report.written, report.kept) == (sum(CLIPS) - 4, 4)
     assert contents(folder) == contents(written)
 
 
-def test_other_parameters_replace_the_clips_and_nothing_else(copied: Path) -> None:
+@pytest.mark.parametrize(("seed", "interrupted"), [(6, False), (5, True)])
+def test_other_parameters_replace_the_clips_and_nothing_else(copied, seed, interrupted) -> None:
+    if interrupted:
+        (copied / demo_set.MANIFEST).rename(copied / demo_set.MARKER)
     soundfile.write(copied / "development" / "my own.wav", np.zeros(100), 44100)
-    scenes.write_demo_set(copied, clips=(2, 1, 1), seed=6)
-    assert len(list((copied / "development").iterdir())) == 3
+    scenes.write_demo_set(copied, clips=(2, 1, 1), seed=seed)
     assert (copied / "development" / "my own.wav").exists()
+    assert [len(list((copied / split).iterdir())) for split in SPLITS] == [3, 1, 1]
     assert [len(read_csv(copied, split)) - 1 for split in SPLITS] == [2, 1, 1]
 
 
@@ -335,12 +323,6 @@ def test_a_set_of_an_older_generator_is_replaced(written: Path, copied: Path) ->
         file.comment = f"{demo_set.STATEMENT}. {64 * 'a'} seed 5 validation 0"
     assert scenes.write_demo_set(copied, clips=CLIPS, seed=5).written == 1
     assert contents(copied) == contents(written)
-
-
-def test_change_of_parameters_after_an_interruption_leaves_no_old_clip(copied: Path) -> None:
-    (copied / demo_set.MANIFEST).rename(copied / demo_set.MARKER)
-    scenes.write_demo_set(copied, clips=(1, 1, 1), seed=5)
-    assert [len(list((copied / split).iterdir())) for split in SPLITS] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("name", ["development/a.wav", demo_set.MANIFEST])

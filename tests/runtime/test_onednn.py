@@ -47,15 +47,10 @@ def tensors():
 def test_products_equal_pytorchs(tensors):
     x, weight = tensors
     torch.testing.assert_close(onednn.linear(x, weight), F.linear(x, weight))
-
-
-def test_transposed_views_are_accepted(tensors):
-    x, weight = tensors
-    found = onednn.linear(weight, x[0].T.contiguous().T)
-    torch.testing.assert_close(found, weight @ x[0].T)
-    torch.testing.assert_close(
-        onednn.linear(x[0].T, weight.new_ones(2, 7)), x[0].T @ torch.ones(7, 2)
-    )
+    assert onednn.linear(torch.empty(0, 5), weight).shape == (0, 4)
+    transposed, ones = x[0].T, torch.ones(2, 7)
+    torch.testing.assert_close(onednn.linear(weight, x[0].T.contiguous().T), weight @ transposed)
+    torch.testing.assert_close(onednn.linear(transposed, ones), transposed @ ones.T)
 
 
 def test_a_wanted_gradient_is_computed(tensors):
@@ -76,10 +71,6 @@ def test_other_types_are_left_to_pytorch(tensors, dtype):
     x, weight = (tensor.to(dtype) for tensor in tensors)
     assert not onednn.uses_onednn(x)
     assert torch.equal(onednn.linear(x, weight), F.linear(x, weight))
-
-
-def test_no_rows_give_no_rows(tensors):
-    assert onednn.linear(torch.empty(0, 5), tensors[1]).shape == (0, 4)
 
 
 class Mlp(nn.Module):
@@ -108,13 +99,11 @@ def test_a_packed_network_computes_the_same(tensors, act):
 
 
 def test_a_packed_network_can_compute_in_half_precision(tensors):
-    network = nn.Linear(5, 4)
-    outer = nn.Sequential(network)
-    x = tensors[0]
+    network, x = nn.Sequential(nn.Linear(5, 4)), tensors[0]
     with torch.inference_mode():
         expected = network(x)
-        onednn.pack_linears(outer, dtype=torch.bfloat16)
-        found = outer(x)
-    if isinstance(outer[0], onednn.PackedLinear):
+        onednn.pack_linears(network, dtype=torch.bfloat16)
+        found = network(x)
+    if isinstance(network[0], onednn.PackedLinear):
         assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), expected, rtol=0, atol=0.05)

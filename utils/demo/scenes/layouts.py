@@ -33,8 +33,6 @@ class Layout:
 
     Attributes
     ----------
-    name : str
-    splits : tuple of str
     first_stream : int
         Number of the random stream of the first split; no two layouts share a stream.
     captions : tuple of int

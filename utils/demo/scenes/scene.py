@@ -148,23 +148,18 @@ def sample_scene(
 
     Parameters
     ----------
-    rng : numpy.random.Generator
     kinds : mapping of str to EventKind
         The kinds to choose from.
     include : sequence of str
         Names of the kinds to use, at most three; drawn at random when empty. Two included kinds
         may get a third, sustained one as their background.
 
-    Returns
-    -------
-    Scene
-
     Raises
     ------
     KeyError
-        When an included name is not in `kinds`.
+        If an included name is not in `kinds`.
     ValueError
-        When `kinds` is empty or more than three are included.
+        If `kinds` is empty or more than three are included.
 
     """
     if not kinds or len(include) > MOST_EVENTS:
@@ -257,7 +252,6 @@ def render_scene(
 
     Parameters
     ----------
-    scene : Scene
     rng : numpy.random.Generator
         All randomness comes from it.
     sample_rate : int
@@ -273,7 +267,7 @@ def render_scene(
     Raises
     ------
     ValueError
-        When `channels` is neither 1 nor 2.
+        If `channels` is neither 1 nor 2.
 
     """
     if channels not in (1, 2):
