@@ -85,7 +85,7 @@ class TripletRankingLoss(PairLoss):
         return hinges.masked_fill(alone, 0).mean()
 
 
-class HardTripletRankingLoss(PairLoss):
+class HardTripletRankingLoss(TripletRankingLoss):
     """The triplet loss with the highest-scoring impostors of the batch instead of random ones.
 
     For pair i, with the maxima over the pairs of other clips::
@@ -94,17 +94,9 @@ class HardTripletRankingLoss(PairLoss):
 
     the "max of hinges" of Faghri et al., "VSE++: improving visual-semantic embeddings with hard
     negatives", BMVC 2018.
-
-    Parameters
-    ----------
-    margin : float
-        m, in units of the score.
-
     """
 
-    def __init__(self, *, margin: float) -> None:
-        super().__init__()
-        self.margin = margin
+    draw = PairLoss.draw
 
     def forward(
         self, audio: Tensor, queries: Tensor, clips: Tensor, impostors: None = None

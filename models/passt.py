@@ -168,7 +168,7 @@ class _LastBlock(nn.Module):
     Parameters
     ----------
     block : hear21.Block
-        Its parts are taken over, with their weights and under their names.
+        The block whose parts are used, with their weights and under their names.
 
     """
 

@@ -29,7 +29,7 @@ class SentenceEncoder(nn.Module):
     ------
     ValueError
         If configuration, tokenizer and weights do not fit together: transformers would replace
-        missing weights by random ones, and the vectors would be noise.
+        missing weights by random ones, which makes the vectors noise.
 
     """
 

@@ -90,7 +90,7 @@ def train(args: argparse.Namespace) -> None:
         batch_size=args.batch_size,
         learning_rate=args.learning_rate,
         seed=TRAINING_SEED,
-        precision=torch.bfloat16 if precision == "bf16" else torch.float32,
+        precision=precision,
         report=lambda epoch, loss: print(f"epoch {epoch}: loss {loss:.3f}", flush=True),
     )
 

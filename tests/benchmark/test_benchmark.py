@@ -8,24 +8,24 @@ from tests.support import load_script, options
 from utils.benchmark import reference, search_stages, training_stages
 from utils.evaluation.evaluate import evaluate
 
-STAGES = {
-    "ranking": ["ranks and metrics"],
-    "training": [
+
+def measure(folder, *stages):
+    """Run the real components at small sizes; the times mean nothing here."""
+    arguments = ["--small", "--stages", *stages, *options([f"output_path={folder}"])]
+    load_script("benchmark").main(arguments)
+    return json.loads((folder / "benchmark.json").read_text())
+
+
+def test_every_measured_stage_is_written(tmp_path, capsys):
+    rows = measure(tmp_path, "ranking", "training", "agreement")
+    assert [row["stage"] for row in rows] == [
+        "ranks and metrics",
         "training pass",
         "pass and validation",
         "the original's epoch",
         "main.py, to the test scores",
-    ],
-    "agreement": ["scores after 3 epochs"],
-}
-
-
-def test_every_measured_stage_is_written(tmp_path, capsys):
-    """Runs the real components at small sizes; the times mean nothing here."""
-    script = load_script("benchmark")
-    script.main(["--small", "--stages", *STAGES, *options([f"output_path={tmp_path}"])])
-    rows = json.loads((tmp_path / "benchmark.json").read_text())
-    assert [row["stage"] for row in rows] == [name for names in STAGES.values() for name in names]
+        "scores after 3 epochs",
+    ]
     for row in rows:
         assert row["ours"] > 0
         assert row["ratio"] == pytest.approx(row["reference"] / row["ours"])
@@ -36,10 +36,7 @@ def test_every_measured_stage_is_written(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_the_networks_are_measured(tmp_path, sentence_model):
-    script = load_script("benchmark")
-    stages = ["mpnet", "passt", "extraction", "million"]
-    script.main(["--small", "--stages", *stages, *options([f"output_path={tmp_path}"])])
-    rows = json.loads((tmp_path / "benchmark.json").read_text())
+    rows = measure(tmp_path, "mpnet", "passt", "extraction", "million")
     names = {row["stage"].split(",")[0] for row in rows}
     assert names == {"MPNet", "PaSST", "wavs to logits", "exact", "approximate"}
 
@@ -48,8 +45,7 @@ def test_search_is_measured_on_any_vectors(tmp_path):
     generator = torch.Generator().manual_seed(0)
     vectors = F.normalize(torch.randn(3000, 16, generator=generator), dim=-1).numpy()
     rows = search_stages.search_rows(vectors, vectors[:20], vectors[20:60], folder=tmp_path)
-    stages = [row.stage for row in rows]
-    assert stages == [
+    assert [row.stage for row in rows] == [
         "exact, one query",
         "exact, 20 at once",
         "approximate, one query",
@@ -64,7 +60,7 @@ def test_search_is_measured_on_any_vectors(tmp_path):
 @pytest.fixture
 def split():
     """Clips with five captions each, and an untrained model for them."""
-    splits, table = training_stages.learnable_splits(small=True)
+    splits, table = training_stages.learnable_splits(torch.device("cpu"), small=True)
     trainer = training_stages.new_trainer(table, torch.device("cpu"), seed=3)
     return splits["validation"], trainer
 

@@ -2,8 +2,9 @@ import csv
 import json
 import re
 import shutil
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ import soundfile
 from utils.datasets import audiocaps
 from utils.datasets.splits import SPLITS
 from utils.demo import scenes
-from utils.demo.scenes import demo_set, names
+from utils.demo.scenes import demo_set
 from utils.demo.scenes.captions import NUMBERS, _tempo
+from utils.demo.scenes.names import clip_name
 from utils.demo.scenes.scene import HIGHEST_PEAK, LOUD_DB, QUIET_DB, Event, Scene, loudest_level
 from utils.demo.sound_events import EVENT_KINDS
 from utils.runtime.errors import InputError
@@ -25,12 +27,6 @@ COUNTS |= {word: number for number, word in enumerate(NUMBERS) if number}
 
 def rng(*seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
-
-
-def many_scenes(number: int):
-    for index in range(number):
-        scene = scenes.sample_scene(rng(11, index))
-        yield scene, scenes.describe_scene(scene, rng(12, index))
 
 
 def sequence(*names: str) -> Scene:
@@ -48,9 +44,8 @@ def single(name: str, **changes) -> Scene:
 
 def words_of(kind) -> list[str]:
     """Verbs and nouns of a kind, as captions may write them."""
-    wording = kind.wording
-    verbs = [word for clause in wording.clauses for word in (clause.verb, clause.gerund)]
-    nouns = [word for noun in wording.nominals for word in (noun.head, noun.plural) if word]
+    verbs = [word for clause in kind.clauses for word in (clause.verb, clause.gerund)]
+    nouns = [word for noun in kind.nominals for word in (noun.head, noun.plural) if word]
     return verbs + nouns
 
 
@@ -77,9 +72,6 @@ def read_csv(folder: Path, split: str) -> list[list[str]]:
         return list(csv.reader(file))
 
 
-# --- scenes ---
-
-
 def test_scenes_last_3_to_14_seconds_and_hold_their_events() -> None:
     layouts = set()
     for index in range(400):
@@ -104,16 +96,16 @@ def test_scenes_last_3_to_14_seconds_and_hold_their_events() -> None:
     }  # fmt: skip
 
 
-def test_included_kinds_are_in_the_scene() -> None:
-    for index in range(30):
-        scene = scenes.sample_scene(rng(index), include=("dog", "rain"))
-        assert {event.kind.name for event in scene.events} == {"dog", "rain"}
-
-
-def test_kinds_can_be_restricted() -> None:
+def test_kinds_can_be_included_or_restricted_and_have_sorted_unique_tags() -> None:
     kinds = {name: EVENT_KINDS[name] for name in ("dog", "rain")}
-    seen = {e.kind.name for i in range(30) for e in scenes.sample_scene(rng(i), kinds=kinds).events}
-    assert seen == {"dog", "rain"}
+    seen = set()
+    for index in range(30):
+        included = scenes.sample_scene(rng(index), include=tuple(kinds)).events
+        assert {event.kind.name for event in included} == {*kinds}
+        seen |= {e.kind.name for e in scenes.sample_scene(rng(index), kinds=kinds).events}
+    assert seen == {*kinds}
+    tags = scenes.scene_tags(sequence("dog", "cat"))
+    assert tags == ("Animal", "Bark", "Cat", "Dog", "Domestic animals, pets", "Meow")
 
 
 def test_a_scene_of_no_kinds_or_too_many_channels_is_refused() -> None:
@@ -121,11 +113,6 @@ def test_a_scene_of_no_kinds_or_too_many_channels_is_refused() -> None:
         scenes.sample_scene(rng(0), kinds={})
     with pytest.raises(ValueError, match="channels must be 1 or 2, got 3"):
         scenes.render_scene(sequence("dog"), rng(0), 32000, channels=3)
-
-
-def test_tags_are_sorted_and_unique() -> None:
-    tags = scenes.scene_tags(sequence("dog", "cat"))
-    assert tags == ("Animal", "Bark", "Cat", "Dog", "Domestic animals, pets", "Meow")
 
 
 @pytest.mark.parametrize("rate", [22050, 44100])
@@ -140,8 +127,7 @@ def test_rendering_has_the_length_of_the_scene_and_does_not_clip(rate: int) -> N
 
 
 def test_events_have_their_level_and_place() -> None:
-    scene = Scene(6.0, (Event(EVENT_KINDS["dial_tone"], 2.0, 2.0, 1, -20.0),), "single")
-    sound = scenes.render_scene(scene, rng(1), 32000)
+    sound = scenes.render_scene(single("dial_tone", onset=2.0, seconds=2.0), rng(1), 32000)
     assert 20 * np.log10(loudest_level(sound, 32000)) == pytest.approx(-20, abs=1)
     assert loudest_level(sound[: 2 * 32000 - 100], 32000) < 0.01
 
@@ -155,29 +141,25 @@ def test_stereo_channels_differ_but_hold_the_same_scene() -> None:
     assert np.corrcoef(frames.T)[0, 1] > 0.9
 
 
-# --- captions ---
-
-
-def test_captions_are_five_distinct_sentences_about_every_event() -> None:
-    for scene, captions in many_scenes(400):
-        assert len({caption.lower().rstrip(".") for caption in captions}) == 5
-        for caption in captions:
-            assert 6 <= len(caption.replace("-", " ").split()) <= 20, caption
-            for event in scene.events:
-                assert any(w in caption.lower() for w in words_of(event.kind)), (event, caption)
-
-
-def test_captions_break_no_rule_of_grammar() -> None:
+def test_captions_are_five_distinct_grammatical_sentences_about_every_event() -> None:
     plural = r"(two|three|four|five|six|seven|eight|several|many|a few|a couple of|a number of)"
     faults = re.compile(
         rf"\ba [aeiou]|\ban [^aeiou]|  | ,|\bthere is {plural}\b|\bthere are (a|an|one|the) (?!few"
         rf"|couple|number)|\b(a|an|the) {plural}\b|a series of [a-z -]+ are\b|,,|\.\.|[{{}}]",
         re.IGNORECASE,
     )
-    for _, captions in many_scenes(400):
+    for index in range(400):
+        scene = scenes.sample_scene(rng(11, index))
+        captions = scenes.describe_scene(scene, rng(12, index))
+        assert len({caption.lower().rstrip(".") for caption in captions}) == 5
         for caption in captions:
+            assert 6 <= len(caption.replace("-", " ").split()) <= 20, caption
             assert caption[0].isupper()
             assert not faults.search(caption), caption
+            for event in scene.events:
+                assert any(w in caption.lower() for w in words_of(event.kind)), (event, caption)
+            if re.search(r"background|\bwhile\b", caption):
+                assert scene.layout == "background", caption
 
 
 @pytest.mark.parametrize("name", ["dog", "knock", "owl", "piano", "church_bell", "thunder"])
@@ -194,27 +176,19 @@ def test_counts_in_captions_are_the_real_ones(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("level", "wanted", "unwanted"),
+    ("heard", "wanted", "unwanted"),
     [
-        (LOUD_DB + 2, r"loud|nois", r"quiet|faint|distan|far"),
-        (QUIET_DB - 2, r"quiet|faint", r"loud|nois|distan"),
-        (-20.0, "", r"loud|nois|quiet|faint|distan"),
+        ({"level_db": LOUD_DB + 2}, [r"loud|nois"], r"quiet|faint|distan|far"),
+        ({"level_db": QUIET_DB - 2}, [r"quiet|faint"], r"loud|nois|distan"),
+        ({"level_db": -20.0}, [], r"loud|nois|quiet|faint|distan"),
+        ({"level_db": -30.0, "distant": True}, ["in the distance", "distant"], r"loud|nois"),
     ],
 )
-def test_loudness_in_captions_is_that_of_the_event(
-    level: float, wanted: str, unwanted: str
-) -> None:
-    scene = single("dog", level_db=level, count=3)
+def test_loudness_and_distance_in_captions_are_those_of_the_event(heard, wanted, unwanted) -> None:
+    scene = single("dog", count=3, **heard)
     text = " ".join(c for i in range(10) for c in scenes.describe_scene(scene, rng(i)))
-    assert re.search(wanted, text)
+    assert all(re.search(words, text) for words in wanted)
     assert not re.search(unwanted, text)
-
-
-def test_distance_is_mentioned() -> None:
-    scene = single("dog", level_db=-30.0, distant=True, count=3)
-    text = " ".join(c for i in range(10) for c in scenes.describe_scene(scene, rng(i)))
-    assert "in the distance" in text
-    assert "distant" in text
 
 
 @pytest.mark.parametrize(
@@ -240,18 +214,8 @@ def test_order_words_agree_with_the_order_of_the_events(names: tuple[str, str]) 
             assert re.search(r"then|follow|before|after|later|gives? way", text), caption
 
 
-def test_background_is_called_so_only_where_there_is_one() -> None:
-    for scene, captions in many_scenes(200):
-        for caption in captions:
-            if re.search(r"background|\bwhile\b", caption):
-                assert scene.layout == "background", caption
-
-
-# --- the written set ---
-
-
 def test_layout_is_that_of_clotho(written: Path) -> None:
-    for split, clips in zip(SPLITS, CLIPS, strict=True):
+    for split, clips, crlf in zip(SPLITS, CLIPS, (True, True, False), strict=True):
         header, *rows = read_csv(written, split)
         assert header == ["file_name", *(f"caption_{i}" for i in range(1, 6))]
         assert len(rows) == clips
@@ -259,25 +223,12 @@ def test_layout_is_that_of_clotho(written: Path) -> None:
         names = [row[0] for row in rows]
         assert len(set(map(str.casefold, names))) == clips
         assert {path.name for path in (written / split).iterdir()} == set(names)
-    assert sorted(path.name for path in written.iterdir()) == [
-        "clotho_captions_development.csv",
-        "clotho_captions_evaluation.csv",
-        "clotho_captions_validation.csv",
-        "demo_set.json",
-        "development",
-        "evaluation",
-        "validation",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("split", "crlf"), [("development", True), ("validation", True), ("evaluation", False)]
-)
-def test_line_ends_are_those_of_clotho(written: Path, split: str, crlf: bool) -> None:
-    content = (written / f"clotho_captions_{split}.csv").read_bytes()
-    lines = 1 + CLIPS[SPLITS.index(split)]
-    assert content.count(b"\n") == lines
-    assert content.count(b"\r\n") == (lines if crlf else 0)
+        content = (written / f"clotho_captions_{split}.csv").read_bytes()
+        assert content.count(b"\n") == clips + 1
+        assert content.count(b"\r\n") == (clips + 1 if crlf else 0)
+    assert {path.name for path in written.iterdir()} == {
+        *SPLITS, *(f"clotho_captions_{split}.csv" for split in SPLITS), "demo_set.json"
+    }  # fmt: skip
 
 
 def test_formats_vary_as_real_collections_do(written: Path) -> None:
@@ -288,7 +239,7 @@ def test_formats_vary_as_real_collections_do(written: Path) -> None:
     assert sum(info.samplerate == 44100 for info in infos) > len(infos) / 2
 
 
-def test_names_are_as_awkward_as_in_clotho() -> None:
+def test_names_are_as_awkward_as_in_clotho_and_unique() -> None:
     names = [demo_set.clip_plan(2022, 0, index)[2] for index in range(60)]
     for oddity in ("&amp;", "&#39;", "&quot;", ",", "#", "[", "]", "%", "@", "!", "~", "'"):
         assert any(oddity in name for name in names), oddity
@@ -297,21 +248,15 @@ def test_names_are_as_awkward_as_in_clotho() -> None:
     assert max(map(len, names)) > 100
     assert max(map(len, names)) <= 133
     assert len({name.casefold().strip() for name in names}) == 60
-
-
-def test_names_are_unique_in_large_sets() -> None:
-    scene = single("dog")
-    made = {names.clip_name(scene, "development", index) for index in range(20000)}
+    made = {clip_name(single("dog"), "development", index) for index in range(20000)}
     assert len({name.casefold().replace(" ", "") for name in made}) == 20000
 
 
 def test_one_name_is_used_in_two_splits_for_different_sounds(written: Path) -> None:
-    common = {p.name for p in (written / "development").iterdir()}
-    common &= {p.name for p in (written / "evaluation").iterdir()}
+    development, evaluation = (contents(written / s) for s in ("development", "evaluation"))
+    common = development.keys() & evaluation.keys()
     assert common
-    for name in common:
-        one, other = ((written / s / name).read_bytes() for s in ("development", "evaluation"))
-        assert one != other
+    assert all(development[name] != evaluation[name] for name in common)
 
 
 def test_every_kind_occurs_at_least_twice_in_each_split() -> None:
@@ -320,24 +265,16 @@ def test_every_kind_occurs_at_least_twice_in_each_split() -> None:
         assert min(planned.count(name) for name in EVENT_KINDS) >= 2
 
 
-def test_manifest_says_what_it_is(written: Path) -> None:
+def test_a_complete_set_has_a_manifest_and_is_left_alone(written: Path) -> None:
     manifest = json.loads((written / "demo_set.json").read_text())
     assert manifest["seed"] == 5
-    assert manifest["clips"] == {"development": 16, "validation": 3, "evaluation": 3}
+    assert manifest["clips"] == dict(zip(SPLITS, CLIPS, strict=True))
     assert manifest["generator_version"] == demo_set.GENERATOR_VERSION
     assert "Synthetic" in manifest["statement"]
-
-
-def test_complete_set_is_left_alone(written: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in written.rglob("*")}
     report = scenes.write_demo_set(written, clips=CLIPS, seed=5)
     assert report.up_to_date
     assert before == {path: path.stat().st_mtime_ns for path in written.rglob("*")}
-
-
-def test_number_of_processes_does_not_change_a_byte(written: Path, tmp_path: Path) -> None:
-    scenes.write_demo_set(tmp_path / "other", clips=CLIPS, seed=5, jobs=2)
-    assert contents(tmp_path / "other") == contents(written)
 
 
 def test_missing_file_is_made_again(written: Path, copied: Path) -> None:
@@ -348,39 +285,31 @@ def test_missing_file_is_made_again(written: Path, copied: Path) -> None:
     assert contents(copied) == contents(written)
 
 
-def test_interrupted_run_is_resumed(written: Path, tmp_path: Path) -> None:
-    class Stop(Exception):
-        pass
-
-    class Bar:
-        done = 0
-
-        def update(self) -> None:
-            self.done += 1
-            if self.done == 4:
-                raise Stop
-
-    @contextmanager
-    def bar(total: int):
-        assert total == sum(CLIPS)
-        yield Bar()
-
+def test_interrupted_run_is_resumed_to_the_same_bytes_by_any_number_of_processes(
+    written: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "set"
-    with pytest.raises(Stop):
-        scenes.write_demo_set(folder, clips=CLIPS, seed=5, progress=bar)
+    bar = Mock(update=Mock(side_effect=[None, None, None, KeyboardInterrupt]))
+    progress = Mock(return_value=nullcontext(bar))
+    with pytest.raises(KeyboardInterrupt):
+        scenes.write_demo_set(folder, clips=CLIPS, seed=5, progress=progress)
+    progress.assert_called_once_with(sum(CLIPS))
     assert not list(folder.glob("*.csv"))
     assert not (folder / demo_set.MANIFEST).exists()
     (folder / "development" / ".0123456789abcdef.tmp").write_bytes(b"RIFF")
-    report = scenes.write_demo_set(folder, clips=CLIPS, seed=5)
+    report = scenes.write_demo_set(folder, clips=CLIPS, seed=5, jobs=2)
     assert (report.written, report.kept) == (sum(CLIPS) - 4, 4)
     assert contents(folder) == contents(written)
 
 
-def test_other_parameters_replace_the_clips_and_nothing_else(copied: Path) -> None:
+@pytest.mark.parametrize(("seed", "interrupted"), [(6, False), (5, True)])
+def test_other_parameters_replace_the_clips_and_nothing_else(copied, seed, interrupted) -> None:
+    if interrupted:
+        (copied / demo_set.MANIFEST).rename(copied / demo_set.MARKER)
     soundfile.write(copied / "development" / "my own.wav", np.zeros(100), 44100)
-    scenes.write_demo_set(copied, clips=(2, 1, 1), seed=6)
-    assert len(list((copied / "development").iterdir())) == 3
+    scenes.write_demo_set(copied, clips=(2, 1, 1), seed=seed)
     assert (copied / "development" / "my own.wav").exists()
+    assert [len(list((copied / split).iterdir())) for split in SPLITS] == [3, 1, 1]
     assert [len(read_csv(copied, split)) - 1 for split in SPLITS] == [2, 1, 1]
 
 
@@ -394,12 +323,6 @@ def test_a_set_of_an_older_generator_is_replaced(written: Path, copied: Path) ->
         file.comment = f"{demo_set.STATEMENT}. {64 * 'a'} seed 5 validation 0"
     assert scenes.write_demo_set(copied, clips=CLIPS, seed=5).written == 1
     assert contents(copied) == contents(written)
-
-
-def test_change_of_parameters_after_an_interruption_leaves_no_old_clip(copied: Path) -> None:
-    (copied / demo_set.MANIFEST).rename(copied / demo_set.MARKER)
-    scenes.write_demo_set(copied, clips=(1, 1, 1), seed=5)
-    assert [len(list((copied / split).iterdir())) for split in SPLITS] == [1, 1, 1]
 
 
 @pytest.mark.parametrize("name", ["development/a.wav", demo_set.MANIFEST])
@@ -454,9 +377,9 @@ def test_the_audiocaps_layout_is_read_as_audiocaps(audiocaps_set: Path) -> None:
         assert np.abs(samples).max() > 0.01
 
 
-def test_no_clip_is_in_both_layouts(audiocaps_set: Path, tmp_path: Path) -> None:
-    scenes.write_demo_set(tmp_path, clips=(21, 2, 2), seed=3)
-    texts = {c for split in SPLITS for row in read_csv(tmp_path, split)[1:] for c in row[1:]}
+def test_no_clip_is_in_both_layouts(audiocaps_set: Path) -> None:
+    clips = [(split, index) for split, count in enumerate((21, 2, 2)) for index in range(count)]
+    texts = {caption for clip in clips for caption in demo_set.clip_plan(3, *clip)[1]}
     for split in audiocaps.SPLITS:
         rows = audiocaps.read_captions_csv(audiocaps_set / f"{split}.csv")
         assert texts.isdisjoint(caption for _, caption in rows)

@@ -20,10 +20,7 @@ def compute(loss, audio, query, clips, *, seed=0):
     return loss(audio, query, clips, drawn)
 
 
-CASES = ("distinct_f32", "repeats_f32", "repeats_f64", "margin1_f64")
-
-
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", ["distinct_f32", "repeats_f32", "repeats_f64", "margin1_f64"])
 def test_triplet_loss_and_gradients_equal_the_original(golden, case):
     def take(name):
         return torch.from_numpy(golden[f"loss_{case}_{name}"])
@@ -49,21 +46,6 @@ def test_triplet_loss_by_hand():
     assert loss.item() == pytest.approx((0.0 + 0.9) / 2)
 
 
-def test_triplet_loss_equals_a_loop_over_pairs():
-    generator = torch.Generator().manual_seed(3)
-    audio, query = torch.randn(2, 20, 8, generator=generator, dtype=torch.float64)
-    clips = torch.randint(6, (20,), generator=generator)
-    impostors = draw_impostors(clips, batch_size=20, generator=generator)
-    expected = 0.0
-    for i in range(20):
-        k, j = impostors[i]
-        own = audio[i] @ query[i]
-        expected += max(0.0, 0.4 + float(audio[i] @ query[j] - own))
-        expected += max(0.0, 0.4 + float(audio[k] @ query[i] - own))
-    loss = TripletRankingLoss(margin=0.4)(audio, query, clips, impostors)
-    assert loss.item() == pytest.approx(expected / 20, abs=1e-12)
-
-
 LOSSES = {
     "random": TripletRankingLoss(margin=0.4),
     "hard": HardTripletRankingLoss(margin=0.4),
@@ -74,8 +56,7 @@ LOSSES = {
 @pytest.mark.parametrize("name", ["random", "hard"])
 @pytest.mark.parametrize("clips", [[5, 5, 5, 5], [[5, 6], [6, 7], [5, 7], [6, 5]]])
 def test_a_batch_without_impostors_contributes_nothing(name, clips):
-    audio = torch.randn(4, 8, requires_grad=True)
-    query = torch.randn(4, 8, requires_grad=True)
+    audio, query = (torch.randn(4, 8, requires_grad=True) for _ in range(2))
     loss = compute(LOSSES[name], audio, query, torch.tensor(clips))
     loss.backward()
     assert loss.item() == 0.0
@@ -94,7 +75,7 @@ def test_a_pair_without_impostors_contributes_nothing_beside_others_that_have_so
 
 
 def share_no_clip(clips, i, j) -> bool:
-    return not {*np.atleast_1d(clips[i])} & {*np.atleast_1d(clips[j])}
+    return {*np.atleast_1d(clips[i])}.isdisjoint(np.atleast_1d(clips[j]))
 
 
 @pytest.fixture(params=["single clips", "mixed clips"])
@@ -109,18 +90,12 @@ def batch(request):
     return audio, query, clips
 
 
-def test_negatives_equal_comparing_sets(batch):
-    clips = batch[2]
-    expected = [[share_no_clip(clips.numpy(), i, j) for j in range(12)] for i in range(12)]
-    assert negatives(clips).tolist() == expected
-    assert 0 < negatives(clips).sum() < 132
-
-
 def test_hard_triplet_loss_equals_a_loop_over_pairs(batch):
     audio, query, clips = batch
     expected = 0.0
     for i in range(12):
         others = [j for j in range(12) if share_no_clip(clips.numpy(), i, j)]
+        assert negatives(clips)[i].nonzero().flatten().tolist() == others
         own = float(audio[i] @ query[i])
         if others:
             expected += max(0.0, 0.4 + max(float(audio[i] @ query[j]) for j in others) - own)
@@ -145,16 +120,13 @@ def test_info_nce_equals_a_loop_over_pairs(batch):
 
 
 def test_info_nce_by_hand():
+    loss = InfoNCE(temperature=1.0)
     # Two captions of one clip: both are right, so the best possible loss is that of a coin.
-    same = torch.ones(2, 1)
-    assert InfoNCE(temperature=1.0)(same, same, torch.tensor([1, 1])).item() == pytest.approx(
-        math.log(2)
-    )
+    same = loss(torch.ones(2, 1), torch.ones(2, 1), torch.tensor([1, 1]))
+    assert same.item() == pytest.approx(math.log(2))
     # Two clips, own scores 1 and the others 0: -log(e / (e + 1)).
-    apart = torch.eye(2)
-    assert InfoNCE(temperature=1.0)(apart, apart, torch.tensor([1, 2])).item() == pytest.approx(
-        math.log(1 + math.exp(-1))
-    )
+    apart = loss(torch.eye(2), torch.eye(2), torch.tensor([1, 2]))
+    assert apart.item() == pytest.approx(math.log(1 + math.exp(-1)))
 
 
 def test_the_temperature_is_trained_only_if_learnable_and_stays_positive():
@@ -207,14 +179,3 @@ def test_impostors_are_of_other_clips_uniform_and_independent():
         assert shares.tolist() == pytest.approx([1 / 3, 1 / 3, 0, 1 / 3], abs=0.03)
     # Independent: both fall on the same one of three in a third of the cases.
     assert (audio[:, 2] == query[:, 2]).float().mean().item() == pytest.approx(1 / 3, abs=0.03)
-
-
-def test_impostors_follow_the_generator_alone():
-    def draw(seed):
-        generator = torch.Generator().manual_seed(seed)
-        return draw_impostors(torch.arange(40), batch_size=16, generator=generator)
-
-    first = draw(5)
-    torch.manual_seed(99)
-    assert torch.equal(first, draw(5))
-    assert not torch.equal(first, draw(6))

@@ -14,6 +14,7 @@ from utils.files.reading import sha256
 from utils.runtime.paths import PROJECT_ROOT
 
 OFFICIAL = "passt_s_swa_p16_128_ap476"
+WEIGHTS_URL = architectures.ARCHITECTURES[OFFICIAL].weights_url
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +27,7 @@ def torch_home(tmp_path_factory):
         torch.manual_seed(1)
         state = passt.Passt(arch=OFFICIAL).net.state_dict()
         state = {key: value + 0.02 * torch.randn_like(value) for key, value in state.items()}
-    torch.save(
-        state, checkpoints / architectures.ARCHITECTURES[OFFICIAL].weights_url.rsplit("/", 1)[-1]
-    )
+    torch.save(state, checkpoints / WEIGHTS_URL.rpartition("/")[2])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCH_HOME", str(home))
         yield home
@@ -39,7 +38,7 @@ def ours(torch_home):
     """Our network, with the weights found in the hub cache."""
     path, _ = weights.find_passt_weights(
         None,
-        url=architectures.ARCHITECTURES[OFFICIAL].weights_url,
+        url=WEIGHTS_URL,
         bundled=torch_home / "none",
         sha256_expected=None,  # the weights are random
     )
@@ -66,14 +65,7 @@ def sound(seconds: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "seconds",
-    [
-        4,
-        10,
-        10.01,
-        pytest.param(22, marks=pytest.mark.slow),
-        pytest.param(30, marks=pytest.mark.slow),
-    ],
+    "seconds", [4, 10, 10.01, *(pytest.param(s, marks=pytest.mark.slow) for s in (22, 30))]
 )
 def test_features_equal_hear21passts_own_wrapper(ours, theirs, seconds):
     samples = sound(seconds)
@@ -131,27 +123,20 @@ def test_building_prints_nothing(capsys):
     model.net.blocks = model.net.blocks[:1]
     with torch.inference_mode():
         model(torch.zeros(1, architectures.MIN_SAMPLES))
-    printed = capsys.readouterr()
-    assert (printed.out, printed.err) == ("", "")
+    assert capsys.readouterr() == ("", "")
 
 
-def test_weights_of_another_architecture_are_refused():
+def test_what_is_not_of_the_architecture_is_refused(ours):
     small = passt.Passt(arch="demo")
     with pytest.raises(ValueError, match="do not fit the architecture demo"):
-        small.load_weights(passt.Passt(arch=OFFICIAL).net.state_dict())
-
-
-def test_weights_of_something_else_are_refused():
+        small.load_weights(ours.net.state_dict())
     with pytest.raises(ValueError, match="not the weights of a PaSST"):
-        passt.Passt(arch="demo").load_weights({"x": torch.ones(1)})
-
-
-def test_unknown_architecture():
+        small.load_weights({"x": torch.ones(1)})
     with pytest.raises(ValueError, match="unknown architecture 'passt_xl'"):
         passt.Passt(arch="passt_xl")
 
 
 def test_the_pinned_hash_is_that_of_the_bundled_tagger():
-    """scripts/train_demo_tagger.py makes it again; then ARCHITECTURES needs the new hash."""
+    """ARCHITECTURES needs the new hash after scripts/train_demo_tagger.py has run."""
     tagger = PROJECT_ROOT / "data/demo/tagger.safetensors"
     assert architectures.ARCHITECTURES["demo"].weights_sha256 == sha256(tagger)

@@ -98,13 +98,11 @@ def test_a_packed_network_computes_the_same(tensors, act):
 
 
 def test_a_packed_network_can_compute_in_half_precision(tensors):
-    network = nn.Linear(5, 4)
-    outer = nn.Sequential(network)
-    x = tensors[0]
+    network, x = nn.Sequential(nn.Linear(5, 4)), tensors[0]
     with torch.inference_mode():
         expected = network(x)
-        onednn.pack_linears(outer, dtype=torch.bfloat16)
-        found = outer(x)
-    if isinstance(outer[0], onednn.PackedLinear):
+        onednn.pack_linears(network, dtype=torch.bfloat16)
+        found = network(x)
+    if isinstance(network[0], onednn.PackedLinear):
         assert found.dtype == torch.bfloat16
     torch.testing.assert_close(found.float(), expected, rtol=0, atol=0.05)

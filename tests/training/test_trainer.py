@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -35,7 +36,7 @@ def test_five_adam_steps_equal_the_original(golden, branch):
 
     model = golden_encoder(golden, f"{name}_W0", norm, projection, tags=take("tags"))
     loss_function = TripletRankingLoss(margin=0.4)
-    schedule = Schedule(**{**vars(SCHEDULE), "learning_rate": 1e-3})
+    schedule = replace(SCHEDULE, learning_rate=1e-3)
     optimizer = Trainer(model, loss_function, schedule, seed=1).optimizer
     tags = model.embed_tags(take("logits"))
     losses = []
@@ -74,15 +75,15 @@ def learnable_pairs(seed: int, *, clips: int = 24) -> Pairs:
     )
 
 
-def make_trainer(
-    seed: int = 1, schedule: Schedule = SCHEDULE, *, loss=None, mixup: Mixup | None = None
-) -> Trainer:
+def make_trainer(seed: int = 1, *, loss=None, mixup: Mixup | None = None, **schedule) -> Trainer:
     model = DualEncoder(audio_size=10, text_size=12, generator=torch.Generator().manual_seed(seed))
     loss = loss or TripletRankingLoss(margin=0.4)
-    return Trainer(model, loss, schedule, seed=seed, mixup=mixup)
+    return Trainer(model, loss, replace(SCHEDULE, **schedule), seed=seed, mixup=mixup)
 
 
-def numbers(trainer: Trainer) -> list[dict]:
+def fit(trainer: Trainer, **options) -> list[dict]:
+    """Train, and return the history without times."""
+    trainer.fit(learnable_pairs(1), learnable_pairs(2), **options)
     return [{k: v for k, v in row.items() if k != "seconds"} for row in trainer.history]
 
 
@@ -96,11 +97,11 @@ WAYS = {
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_training_learns(way):
-    training, validation = learnable_pairs(1), learnable_pairs(2)
-    trainer = make_trainer(schedule=Schedule(**{**vars(SCHEDULE), "epochs": 20}), **way)
+    validation = learnable_pairs(2)
+    trainer = make_trainer(epochs=20, **way)
     before = evaluate(trainer.model, validation).means()["mAP@10"]
-    trainer.fit(training, validation)
-    assert trainer.history[-1]["train_loss"] < 0.7 * trainer.history[0]["train_loss"]
+    history = fit(trainer)
+    assert history[-1]["train_loss"] < 0.7 * history[0]["train_loss"]
     trainer.model.load_state_dict(trainer.best_state)
     assert evaluate(trainer.model, validation).means()["mAP@10"] > before + 0.2
 
@@ -108,28 +109,19 @@ def test_training_learns(way):
 def test_training_lasts_all_epochs_and_the_earliest_best_epoch_wins():
     epochs = []
     trainer = make_trainer()
-    trainer.fit(
-        learnable_pairs(1),
-        learnable_pairs(2),
-        after_epoch=lambda row, improved: epochs.append((row["epoch"], improved)),
-    )
+    history = fit(trainer, after_epoch=lambda row, better: epochs.append((row["epoch"], better)))
     assert [epoch for epoch, _ in epochs] == [1, 2, 3, 4]
-    scores = [row["mAP@10"] for row in trainer.history]
+    scores = [row["mAP@10"] for row in history]
     assert trainer.best_epoch == scores.index(max(scores)) + 1
     assert trainer.best_epoch == max(epoch for epoch, improved in epochs if improved)
 
 
 def test_numbers_depend_on_the_seed_alone():
-    def history(seed):
-        trainer = make_trainer(seed)
-        trainer.fit(learnable_pairs(1), learnable_pairs(2))
-        return numbers(trainer)
-
     torch.manual_seed(0)
-    first = history(1)
+    first = fit(make_trainer(1))
     torch.manual_seed(1)
-    assert history(1) == first
-    assert history(2) != first
+    assert fit(make_trainer(1)) == first
+    assert fit(make_trainer(2)) != first
 
 
 @pytest.mark.parametrize("way", ["triplet", "mixup", "learnable temperature", "earlier version"])
@@ -139,12 +131,8 @@ def test_a_stopped_run_resumes_as_if_never_stopped(way):
             return make_trainer(seed, loss=InfoNCE(temperature=0.2, learnable=True))
         return make_trainer(seed, **WAYS.get(way, {}))
 
-    training, validation = learnable_pairs(1), learnable_pairs(2)
-    whole = begin()
-    whole.fit(training, validation)
-
-    stopped = begin()
-    saved = {}
+    whole, stopped, resumed = begin(), begin(), begin(seed=77)
+    file = io.BytesIO()
 
     def stop_after_two(row, improved):
         if row["epoch"] == 2:
@@ -153,15 +141,14 @@ def test_a_stopped_run_resumes_as_if_never_stopped(way):
                 moments = state["optimizer"]["state"]
                 for of_parameter in moments.values():
                     of_parameter["step"] = moments[0]["step"]
-            saved.update(torch.load(_through_file(state), weights_only=True))
+            torch.save(state, file)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        stopped.fit(training, validation, after_epoch=stop_after_two)
-    resumed = begin(seed=77)
-    resumed.load_state_dict(saved)
-    resumed.fit(training, validation)
-    assert numbers(resumed) == numbers(whole)
+        fit(stopped, after_epoch=stop_after_two)
+    file.seek(0)
+    resumed.load_state_dict(torch.load(file, weights_only=True))
+    assert fit(resumed) == fit(whole)
     assert resumed.best_epoch == whole.best_epoch
     for name, weight in whole.best_state.items():
         assert torch.equal(weight, resumed.best_state[name])
@@ -174,19 +161,9 @@ def test_the_state_of_another_optimiser_is_refused():
         make_trainer().load_state_dict(state)
 
 
-def _through_file(state):
-    buffer = io.BytesIO()
-    torch.save(state, buffer)
-    buffer.seek(0)
-    return buffer
-
-
 def test_learning_rate_falls_on_a_plateau():
-    schedule = Schedule(**{**vars(SCHEDULE), "epochs": 3, "threshold": 1e9})
-    trainer = make_trainer(schedule=schedule)
-    trainer.fit(learnable_pairs(1), learnable_pairs(2))
-    rates = [row["learning_rate"] for row in trainer.history]
-    assert rates == pytest.approx([1e-2, 1e-2, 1e-3])
+    history = fit(make_trainer(epochs=3, threshold=1e9))
+    assert [row["learning_rate"] for row in history] == pytest.approx([1e-2, 1e-2, 1e-3])
 
 
 def test_an_evaluation_encodes_the_rank_of_each_caption():
@@ -216,15 +193,15 @@ def test_an_evaluation_encodes_the_rank_of_each_caption():
 
 
 def test_a_diverged_run_stops_instead_of_being_the_best():
-    trainer = make_trainer(schedule=Schedule(**{**vars(SCHEDULE), "learning_rate": 1e38}))
+    trainer = make_trainer(learning_rate=1e38)
     with pytest.raises(InputError, match=r"diverged: in epoch \d+ the loss is nan"):
-        trainer.fit(learnable_pairs(1), learnable_pairs(2))
+        fit(trainer)
     assert all(np.isfinite(row["train_loss"]) for row in trainer.history)
 
 
 def test_the_learnable_temperature_is_trained():
     trainer = make_trainer(loss=InfoNCE(temperature=0.2, learnable=True))
-    trainer.fit(learnable_pairs(1), learnable_pairs(2))
+    fit(trainer)
     assert trainer.loss.temperature.item() != pytest.approx(0.2, abs=1e-3)
 
 
@@ -249,10 +226,8 @@ def test_mixup_partners_are_of_other_clips_and_uniform():
 
 
 def test_mixup_of_a_single_clip_leaves_pairs_alone():
-    batch = torch.tensor([0, 1])
-    partners, share = draw_mixup(
-        torch.zeros(4, dtype=torch.int64), batch, Mixup(rate=1.0, beta=1.0), np.random.default_rng()
-    )
+    clips, batch = torch.zeros(4, dtype=torch.int64), torch.tensor([0, 1])
+    partners, share = draw_mixup(clips, batch, Mixup(1.0, 1.0), np.random.default_rng())
     assert torch.equal(partners, batch)
     assert share.tolist() == [1, 1]
 
@@ -277,27 +252,21 @@ def test_mixup_mixes_features_logits_and_captions_alike():
     embedded = mixed.embed(model, pairs)
     for row, (i, j, own) in enumerate(zip(batch, partners, share, strict=True)):
 
-        def mix(values, a=i, b=j, weight=own):
-            return weight * values[a] + (1 - weight) * values[b]
+        def mix(values, a, b, weight=own):
+            return (weight * values[a] + (1 - weight) * values[b])[None]
 
-        features, mixed_logits = (
-            own * values[clips[i]] + (1 - own) * values[clips[j]]
-            for values in (pairs.features, pairs.logits)
-        )
-        tags = model.embed_tags(mixed_logits[None].float())
-        audio = model.encode_audio(features[None].float(), tags)[0]
-        text = model.encode_text(mix(pairs.sentences)[None].float())[0]
-        torch.testing.assert_close(embedded[0][row], audio)
-        torch.testing.assert_close(embedded[1][row], text)
+        tags = model.embed_tags(mix(logits, clips[i], clips[j]))
+        audio = model.encode_audio(mix(pairs.features, clips[i], clips[j]), tags)
+        text = model.encode_text(mix(pairs.sentences, i, j))
+        torch.testing.assert_close(embedded[0][row], audio[0])
+        torch.testing.assert_close(embedded[1][row], text[0])
 
 
 @pytest.mark.parametrize("loss", [TripletRankingLoss(margin=0.4), InfoNCE(temperature=0.2)])
 def test_an_epochs_loss_is_the_mean_over_pairs_for_any_batch_size(loss):
     """At a learning rate of 0, the mean of the batches' losses by their sizes."""
     pairs = learnable_pairs(1)
-    schedule = Schedule(**{**vars(SCHEDULE), "batch_size": 7, "learning_rate": 0.0})
-    trainer = make_trainer(schedule=schedule, loss=loss)
-    other = make_trainer(schedule=schedule, loss=loss)
+    trainer, other = (make_trainer(batch_size=7, learning_rate=0.0, loss=loss) for _ in range(2))
     epoch = other._draw_epoch(pairs, other._order, other._impostors)
     total = 0.0
     for batch in epoch.split(7):
@@ -306,15 +275,16 @@ def test_an_epochs_loss_is_the_mean_over_pairs_for_any_batch_size(loss):
     assert trainer.train_epoch(pairs) == pytest.approx(total / len(pairs), abs=1e-6)
 
 
-def test_mixup_reaches_the_training_step():
-    def weights(mixup):
-        trainer = make_trainer(mixup=mixup)
+def test_mixup_reaches_the_training_step_and_never_the_validation():
+    plain, unmixed, mixed = (
+        make_trainer(mixup=mixup) for mixup in (None, Mixup(rate=0.0, beta=0.4), Mixup(1.0, 0.4))
+    )
+    assert mixed.validate(learnable_pairs(2)) == plain.validate(learnable_pairs(2))
+    for trainer in (plain, unmixed, mixed):
         trainer.train_epoch(learnable_pairs(1).with_text(trainer.model))
-        return trainer.model.audio_projection.weight
-
-    plain = weights(None)
-    torch.testing.assert_close(weights(Mixup(rate=0.0, beta=0.4)), plain, rtol=0, atol=1e-5)
-    assert not torch.allclose(weights(Mixup(rate=1.0, beta=0.4)), plain)
+    weight, same, other = (t.model.audio_projection.weight for t in (plain, unmixed, mixed))
+    torch.testing.assert_close(same, weight, rtol=0, atol=1e-5)
+    assert not torch.allclose(other, weight)
 
 
 def test_an_epoch_is_drawn_in_one_call_and_cut_into_batches():
@@ -335,7 +305,7 @@ def test_an_epoch_is_drawn_in_one_call_and_cut_into_batches():
 
 def test_validation_equals_batch_by_batch_and_caption_by_caption():
     pairs = learnable_pairs(2)
-    trainer = make_trainer(schedule=Schedule(**{**vars(SCHEDULE), "batch_size": 7}))
+    trainer = make_trainer(batch_size=7)
     found = trainer.validate(pairs)
     seed = trainer._validation_seed
     order = torch.randperm(len(pairs), generator=torch.Generator().manual_seed(seed))
@@ -350,11 +320,3 @@ def test_validation_equals_batch_by_batch_and_caption_by_caption():
         total += loss.item() * len(audio)
     assert found.pop("validation_loss") == pytest.approx(total / len(pairs), abs=1e-6)
     assert found == pytest.approx(evaluate(trainer.model, pairs).means())
-
-
-def test_validation_is_never_mixed():
-    def validation_loss(**options):
-        trainer = make_trainer(**options)
-        return trainer.validate(learnable_pairs(2))
-
-    assert validation_loss(mixup=Mixup(rate=1.0, beta=0.4)) == validation_loss()

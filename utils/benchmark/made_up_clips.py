@@ -52,12 +52,7 @@ class MadeUpClips:
         self._noises = _NOISE * rng.standard_normal((_NOISES, len(names)), np.float32)
 
     def draw(self, count: int) -> tuple[NDArray[np.float32], list[NDArray[np.int64]]]:
-        """Draw clips.
-
-        Parameters
-        ----------
-        count : int
-            B.
+        """Draw B = `count` clips.
 
         Returns
         -------

@@ -3,6 +3,7 @@
 import random
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import librosa
@@ -35,9 +36,8 @@ def measure_mpnet(config: Config, device: torch.device, *, small: bool) -> list[
     folder = weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
     plain_encoder = SentenceEncoder(folder).to(device).eval()
     rng = random.Random(0)
-    texts = [
-        " ".join(rng.choices(WORDS, k=rng.randint(8, 20))) for _ in range(64 if small else 512)
-    ]
+    count = 64 if small else 512
+    texts = [" ".join(rng.choices(WORDS, k=rng.randint(8, 20))) for _ in range(count)]
     few = texts[::16]
 
     @torch.inference_mode()
@@ -47,15 +47,14 @@ def measure_mpnet(config: Config, device: torch.device, *, small: bool) -> list[
 
     def in_batches(encoder: SentenceEncoder, precision: str) -> None:
         units, batches = text_work(encoder, texts, device, precision, model.batch_size)
-        for _ in batches(units):
-            pass
+        list(batches(units))
 
     reference = seconds(one_at_a_time) / len(few)
     rows = []
     for precision in _precisions(device):
         encoder = devices.for_inference(SentenceEncoder(folder), device, precision)
-        each = seconds(lambda encoder=encoder, precision=precision: in_batches(encoder, precision))
-        rows.append(Row(f"MPNet, {precision}", "caption", each / len(texts), reference))
+        each = seconds(partial(in_batches, encoder, precision)) / count
+        rows.append(Row(f"MPNet, {precision}", "caption", each, reference))
     return rows
 
 
@@ -69,7 +68,7 @@ def measure_passt(config: Config, device: torch.device, *, small: bool) -> list[
         reference = seconds(lambda: theirs(windows[:1]).cpu())
     rows = []
     for precision in _precisions(device):
-        forward = _our_passt(device, precision)
+        forward = tagger.make_tagger(Passt(arch=FULL_SIZE), device, precision)
         each = seconds(lambda forward=forward: forward(windows).cpu()) / count
         share = None if small else WINDOW_FLOP / each / _matmul_rate(precision, device)
         rows.append(Row(f"PaSST, {precision}", "window", each, reference, share))
@@ -94,11 +93,10 @@ def measure_extraction(config: Config, device: torch.device, *, small: bool) -> 
                 [samples], window=WINDOW, hop=HOP, shortest=architectures.MIN_SAMPLES
             )
             for window in windows:
-                sound = torch.from_numpy(window.copy()).to(device)
-                theirs(sound).cpu()
+                theirs(torch.from_numpy(window.copy()).to(device)).cpu()
 
         def extract(forward: Callable[[torch.Tensor], torch.Tensor]) -> None:
-            for _ in tagger.clip_batches(
+            batches = tagger.clip_batches(
                 paths,
                 tagger.clip_units(clips),
                 forward,
@@ -107,29 +105,22 @@ def measure_extraction(config: Config, device: torch.device, *, small: bool) -> 
                 hop=HOP,
                 shortest=architectures.MIN_SAMPLES,
                 batch_size=config.passt.batch_size or architectures.windows_at_once(device.type),
-            ):
-                pass
+            )
+            list(batches)
 
-        ours, memory = with_peak(lambda: timed_with(lambda: _our_passt(device, precision), extract))
+        ours, memory = with_peak(
+            lambda: timed_with(
+                lambda: tagger.make_tagger(Passt(arch=FULL_SIZE), device, precision), extract
+            )
+        )
         with quiet():
             reference, reference_memory = with_peak(
                 lambda: timed_with(lambda: plain_passt(FULL_SIZE).to(device), plainly)
             )
+    stage, unit = f"wavs to logits, {precision}", f"{length:.0f} s clip"
     return [
-        Row(
-            f"wavs to logits, {precision}",
-            f"{length:.0f} s clip",
-            ours / clips,
-            reference,
-            ours_mb=memory,
-            reference_mb=reference_memory,
-        )
+        Row(stage, unit, ours / clips, reference, ours_mb=memory, reference_mb=reference_memory)
     ]
-
-
-def _our_passt(device: torch.device, precision: str) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Build our PaSST with random weights, as a function of windows."""
-    return tagger.make_tagger(Passt(arch=FULL_SIZE), device, precision)
 
 
 def _matmul_rate(precision: str, device: torch.device) -> float:

@@ -28,12 +28,11 @@ from torch.utils.data import DataLoader, Dataset
 
 
 class PlainPairs(Dataset):
-    """Pairs of a split, each read from the files on access.
+    """Pairs of a split, each read on access from two HDF5 files, which are first written.
 
     Parameters
     ----------
     folder : Path
-        Where its two HDF5 files are written.
     features : Tensor, shape (C, F)
     sentences : Tensor, shape (P, D)
     clips : Tensor, shape (P,), int
@@ -87,19 +86,18 @@ class PlainModel(nn.Module):
     Parameters
     ----------
     model : nn.Module
-        A `models.dual_encoder.DualEncoder`, whose weights are copied.
+        A `models.dual_encoder.DualEncoder`, whose weights are copied to the CPU.
 
     """
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(model.audio_projection.in_features)
-        self.projection = nn.Linear(
-            model.audio_projection.in_features, model.audio_projection.out_features
-        )
+        theirs = model.audio_projection
+        self.norm = nn.LayerNorm(theirs.in_features)
+        self.projection = nn.Linear(theirs.in_features, theirs.out_features)
         self.norm.load_state_dict(model.audio_norm.state_dict())
-        self.projection.load_state_dict(model.audio_projection.state_dict())
-        self.tag_table, self.ratio = model.tag_table, model.ratio
+        self.projection.load_state_dict(theirs.state_dict())
+        self.tag_table, self.ratio = model.tag_table.cpu(), model.ratio
 
     def forward(self, logits: Tensor, sentences: Tensor) -> tuple[Tensor, Tensor]:
         """Embed clips and captions: (B, F), (B, D) ─► (B, D) twice."""
@@ -112,15 +110,7 @@ class PlainModel(nn.Module):
 
 
 class PlainTraining:
-    """Training, one pair of the loss at a time.
-
-    Parameters
-    ----------
-    model : PlainModel
-    margin : float
-    batch_size, seed : int
-
-    """
+    """Training, one pair of the loss at a time."""
 
     def __init__(self, model: PlainModel, *, margin: float, batch_size: int, seed: int) -> None:
         self.model, self.margin, self.batch_size = model, margin, batch_size
@@ -143,10 +133,7 @@ class PlainTraining:
     def measure(self, pairs: PlainPairs) -> float:
         """Compute the mean loss of the batches."""
         batches = pairs.batches(self.batch_size, generator=self.generator)
-        losses = [
-            self.loss(*self.model(logits, sentences), clips).item()
-            for logits, sentences, clips in batches
-        ]
+        losses = [self.loss(*self.model(*vectors), clips).item() for *vectors, clips in batches]
         return sum(losses) / len(losses)
 
     def loss(self, audio: Tensor, text: Tensor, clips: list[str]) -> Tensor:
@@ -170,36 +157,20 @@ class PlainTraining:
 
 @torch.no_grad()
 def embed_pairs(model: PlainModel, pairs: PlainPairs) -> tuple[Tensor, Tensor, list[int]]:
-    """Embed pair by pair, a clip once for each of its captions.
-
-    Returns
-    -------
-    audio : Tensor, shape (C, D)
-    text : Tensor, shape (P, D)
-    clips : list of P int
-
-    """
+    """Embed pair by pair, a clip once for each caption: (C, D), (P, D), and P rows of clips."""
     audio, text, clips = {}, [], []
     for index in range(len(pairs)):
         logits, sentence, about = pairs[index]
-        of_clip, of_caption = model(logits[None], sentence[None])
-        audio[int(about["fid"])] = of_clip
-        text.append(of_caption)
         clips.append(int(about["fid"]))
+        audio[clips[-1]], of_caption = model(logits[None], sentence[None])
+        text.append(of_caption)
     return torch.cat([audio[clip] for clip in sorted(audio)]), torch.cat(text), clips
 
 
 def rank_and_score(
     audio: Tensor, text: Tensor, clips: list[int]
 ) -> tuple[list[int], dict[str, float]]:
-    """Rank query by query by sorting a dict of scores, then score the ten best of each.
-
-    Returns
-    -------
-    ranks : list of P int
-    metrics : dict of str to float
-
-    """
+    """Rank query by query by sorting a dict of scores, then score the ten best: ranks, metrics."""
     ranks, found = [], []
     for vector, own in zip(text, clips, strict=True):
         scores = {str(clip): score for clip, score in enumerate((audio @ vector).tolist())}
@@ -214,10 +185,8 @@ def rank_and_score(
         if str(own) in names:
             precision += 1 / (names.index(str(own)) + 1)
     count = len(clips)
-    return ranks, {
-        **{f"R@{k}": hit / count for k, hit in hits.items()},
-        "mAP@10": precision / count,
-    }
+    recalls = {f"R@{k}": hit / count for k, hit in hits.items()}
+    return ranks, {**recalls, "mAP@10": precision / count}
 
 
 @contextlib.contextmanager

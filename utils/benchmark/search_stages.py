@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -104,12 +105,10 @@ def search_rows(
     many = queries[:100]
     together = min(once(lambda: exact.search(many, 10)) for _ in range(3)) / len(many)
 
-    def build() -> tuple[approximate.ApproximateSearch, float]:
-        started = time.perf_counter()
-        search = approximate.ApproximateSearch.build(vectors, sample=sample, seed=0)
-        return search, time.perf_counter() - started
-
-    (search, took), memory = with_peak(build)  # includes the mapped vectors
+    started = time.perf_counter()
+    build = partial(approximate.ApproximateSearch.build, vectors, sample=sample, seed=0)
+    search, memory = with_peak(build)  # includes the mapped vectors
+    took = time.perf_counter() - started
     search.save(folder / "index")
     quick, quick_p99 = latencies(lambda query: search.search(query[None], 10), queries)
     quick_together = min(once(lambda: search.search(many, 10)) for _ in range(3)) / len(many)

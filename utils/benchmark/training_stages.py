@@ -1,6 +1,5 @@
 """Measure training at Clotho's size, with the default model and loss."""
 
-import json
 import subprocess
 import sys
 import tempfile
@@ -9,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import yaml
 from torch import Tensor
@@ -25,6 +25,7 @@ from utils.benchmark.reference import (
     rank_and_score,
 )
 from utils.benchmark.timing import Row, once, peak_memory, seconds, with_peak
+from utils.datasets.splits import CAPTION_COLUMNS, captions_file
 from utils.evaluation.evaluate import evaluate
 from utils.features import vector_file
 from utils.features.pairs import Pairs
@@ -43,13 +44,12 @@ Splits = dict[str, Pairs]
 
 def measure_training(config: Config, device: torch.device, *, small: bool) -> list[Row]:
     """Time a pass over the logits, an epoch and a whole run."""
-    splits, table = learnable_splits(small=small)
+    splits, table = learnable_splits(device, small=small)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        pairs = _to_device(splits, device)
         trainer = new_trainer(table, device, seed=1)
         training, validation = (
-            pairs[split].with_text(trainer.model) for split in ("development", "validation")
+            splits[split].with_text(trainer.model) for split in ("development", "validation")
         )
 
         def epoch() -> None:
@@ -65,21 +65,17 @@ def measure_training(config: Config, device: torch.device, *, small: bool) -> li
         one_pass, one_epoch = map(min, before, ours())
         epochs = 2 if small else EPOCHS
         run, run_memory = _whole_run(splits, table, folder, device, epochs=epochs)
+    original = references["original"]
+    note = "its losses on all splits, ours on validation alone"
     return [
         Row("training pass", "epoch", one_pass, references["pass"]),
         Row("pass and validation", "epoch", one_epoch, references["same work"]),
-        Row(
-            "the original's epoch",
-            "epoch",
-            one_epoch,
-            references["original"],
-            note="its losses on all splits, ours on validation alone",
-        ),
+        Row("the original's epoch", "epoch", one_epoch, original, note=note),
         Row(
             "main.py, to the test scores",
             f"{epochs} epochs",
             run,
-            epochs * references["original"],
+            epochs * original,
             ours_mb=run_memory,
             reference_mb=reference_memory,
             note=f"reference: {epochs} times its epoch",
@@ -89,35 +85,37 @@ def measure_training(config: Config, device: torch.device, *, small: bool) -> li
 
 def measure_agreement(config: Config, device: torch.device, *, small: bool) -> list[Row]:
     """Train three epochs with three seeds, ours and plainly, to compare the scores."""
-    splits, table = learnable_splits(small=small)
+    splits, table = learnable_splits(device, small=small)
     scores: dict[str, list[float]] = {"ours": [], "plain": []}
     spent = dict.fromkeys(scores, 0.0)
-    with tempfile.TemporaryDirectory() as name:
-        ours, plainly = _to_device(splits, device), _plain_splits(splits, Path(name))
+    with tempfile.TemporaryDirectory() as folder:
+        plainly = _plain_splits(splits, Path(folder))
         for seed in (1, 2, 3):
             trainer = new_trainer(table, device, seed=seed)
-            model = PlainModel(trainer.model).cpu()
+            model = PlainModel(trainer.model)
             training = PlainTraining(model, margin=MARGIN, batch_size=BATCH, seed=seed)
             for _ in range(3):
-                spent["ours"] += once(partial(trainer.train_epoch, ours["development"]))
+                spent["ours"] += once(partial(trainer.train_epoch, splits["development"]))
                 spent["plain"] += once(partial(training.train, plainly["development"]))
-            scores["ours"].append(evaluate(trainer.model, ours["evaluation"]).means()["mAP@10"])
+            scores["ours"].append(evaluate(trainer.model, splits["evaluation"]).means()["mAP@10"])
             _, metrics = rank_and_score(*embed_pairs(model, plainly["evaluation"]))
             scores["plain"].append(metrics["mAP@10"])
     note = "mAP@10 " + ", ".join(
-        f"{who} {np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}"
-        for who, values in scores.items()
+        f"{name} {np.mean(values):.4f} ± {np.std(values, ddof=1):.4f}"
+        for name, values in scores.items()
     )
     return [Row("scores after 3 epochs", "3 seeds", spent["ours"], spent["plain"], note=note)]
 
 
-def learnable_splits(*, small: bool) -> tuple[Splits, Tensor]:
+def learnable_splits(device: torch.device, *, small: bool) -> tuple[Splits, Tensor]:
     """Make splits of Clotho's size whose clips and captions have something learnable in common.
 
     Returns
     -------
     splits : dict of str to Pairs
+        On the device.
     tag_table : Tensor, shape (527, D)
+        On the CPU.
 
     """
     generator = torch.Generator().manual_seed(0)
@@ -131,14 +129,9 @@ def learnable_splits(*, small: bool) -> tuple[Splits, Tensor]:
         noise = torch.randn(len(hidden), architectures.CLASSES, generator=generator)
         logits = 0.3 * hidden @ to_logits + noise - 4
         other = torch.randn(len(clips), _LATENT, generator=generator)  # what only a caption says
-        sentences = (hidden[clips] + other) @ to_text
-        splits[name] = Pairs(
-            features=logits,
-            logits=logits,
-            tags=tag_embedding(logits, table),
-            sentences=F.normalize(sentences, dim=-1),
-            clips=clips,
-        )
+        sentences = F.normalize((hidden[clips] + other) @ to_text, dim=-1)
+        tags = tag_embedding(logits, table)
+        splits[name] = Pairs(*(t.to(device) for t in (logits, logits, tags, sentences, clips)))
     return splits, table
 
 
@@ -152,14 +145,6 @@ def new_trainer(table: Tensor, device: torch.device, *, seed: int) -> Trainer:
     )
     schedule = Schedule(1, BATCH, 1e-3, 0.0, 0.1, 5, 0.01)
     return Trainer(model.to(device), TripletRankingLoss(margin=MARGIN), schedule, seed=seed)
-
-
-def _to_device(splits: Splits, device: torch.device) -> Splits:
-    names = ("features", "logits", "tags", "sentences", "clips")
-    return {
-        split: Pairs(*(getattr(pairs, name).to(device) for name in names))
-        for split, pairs in splits.items()
-    }
 
 
 def _plain_splits(splits: Splits, folder: Path) -> dict[str, PlainPairs]:
@@ -215,28 +200,22 @@ def _write_inputs(folder: Path, splits: Splits, table: Tensor) -> None:
         rows = []
         for cid, clip in enumerate(pairs.clips.tolist(), start=len(texts) + 1):
             name, text = f"{split} {clip}.wav", f"Caption {cid} of clip {clip}."
-            fid = len(audio_ids) + clip + 1
-            rows.append((cid, fid, name, text, text, text.split()))
+            rows.append((cid, len(audio_ids) + clip + 1, name, text, text, text.split()))
             caption_ids.append(f"{split}/{cid}")
             texts.append(text)
         audio_ids += [f"{split}/{split} {clip}.wav" for clip in range(len(pairs.features))]
-        columns = ("cid", "fid", "fname", "original", "caption", "tokens")
-        content = {
-            column: {str(i): row[place] for i, row in enumerate(rows)}
-            for place, column in enumerate(columns)
-        }
-        (folder / f"{split}_captions.json").write_text(json.dumps(content), encoding="utf-8")
+        pd.DataFrame(rows, columns=CAPTION_COLUMNS).to_json(captions_file(folder, split))
     sentence_model = {"weights_sha256": Config().sentence_model.sha256}
     vector_file.write_vectors(
         folder / "audio_logits_passt.hdf5",
         audio_ids,
-        torch.cat([pairs.features for pairs in splits.values()]).numpy(),
+        torch.cat([pairs.features for pairs in splits.values()]).cpu().numpy(),
         attributes={"what": vector_file.LOGITS, "model": "demo", "weights_sha256": "random"},
     )
     vector_file.write_vectors(
         folder / "sentence_embeddings_mpnet.hdf5",
         caption_ids,
-        torch.cat([pairs.sentences for pairs in splits.values()]).numpy(),
+        torch.cat([pairs.sentences for pairs in splits.values()]).cpu().numpy(),
         attributes={"what": vector_file.CAPTIONS, **sentence_model},
         columns={"texts": texts},
     )

@@ -6,6 +6,7 @@ Shapes: B batch, M mel bands, T frames, K AudioSet classes, N clips.
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from utils.demo.scenes import render_scene, sample_scene, scene_tags
+from utils.runtime.devices import autocast
 from utils.runtime.pools import worker_pool
 
 HEARD_SECONDS = 0.3  # the shortest part of an event in a crop that counts as heard
@@ -56,16 +58,11 @@ def render_clips(
     seed: int, count: int, *, sample_rate: int, longest: float, jobs: int
 ) -> Iterator[Clip]:
     """Render clips 0 to count - 1 of a seed in `jobs` processes, in order."""
+    render = partial(render_clip, seed, sample_rate=sample_rate, longest=longest)
+    chunk = 32 * jobs
     with worker_pool(jobs) as pool:
-        chunk = 32 * jobs
         for start in range(0, count, chunk):
-            indices = range(start, min(start + chunk, count))
-            futures = [
-                pool.submit(render_clip, seed, index, sample_rate=sample_rate, longest=longest)
-                for index in indices
-            ]
-            for future in futures:
-                yield future.result()
+            yield from pool.map(render, range(start, min(start + chunk, count)))
 
 
 def targets(tags: Sequence[Sequence[str]], labels: Sequence[str]) -> Tensor:
@@ -86,7 +83,7 @@ def train_tagger(
     batch_size: int,
     learning_rate: float,
     seed: int,
-    precision: torch.dtype,
+    precision: str,
     report: Callable[[int, float], Any],
 ) -> None:
     """Train a PaSST network on log-mel spectrograms of unequal length.
@@ -98,12 +95,9 @@ def train_tagger(
     mels : sequence of N Tensors, shape (M, T_i), float16
     wanted : Tensor, shape (N, K)
         1 where the tag applies.
-    epochs, batch_size : int
     learning_rate : float
         Peak of a one-cycle schedule of AdamW.
-    seed : int
-    precision : torch.dtype
-        For autocast.
+    precision : {'fp32', 'bf16'}
     report : callable
         Called with each epoch and its mean loss.
 
@@ -128,7 +122,7 @@ def train_tagger(
             total = 0.0
             for batch in _batches([m.shape[1] for m in mels], batch_size, generator):
                 inputs = _crop([mels[i] for i in batch], generator)
-                with torch.autocast("cpu", dtype=precision):
+                with autocast(torch.device("cpu"), precision):
                     logits, _ = net(inputs)
                 loss = F.binary_cross_entropy_with_logits(
                     logits.float(), wanted[batch], reduction="sum"

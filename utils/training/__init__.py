@@ -1,4 +1,4 @@
-"""Pairs ─► batches ─► epochs. Knows no settings and no disk.
+"""Pairs ─► batches ─► epochs. Without settings and files.
 
 Imports `utils.runtime`, `utils.features` and `utils.evaluation`.
 """

@@ -39,8 +39,6 @@ def draw_mixup(
         Clip of each pair of the whole split.
     order : Tensor, shape (B,), int
         Positions of the pairs.
-    mixup : Mixup
-    rng : numpy.random.Generator
 
     Returns
     -------

@@ -48,7 +48,6 @@ class Trainer:
     loss : nn.Module
         Called as ``loss(audio, text, clips, impostors)``; `impostors` is a batch's part of what
         ``loss.draw(clips, batch_size=..., generator=...)`` drew for the epoch.
-    schedule : Schedule
     seed : int
         Batch order, training impostors, mixup and validation impostors each have their own
         generator: changing one does not affect the others.
@@ -105,7 +104,6 @@ class Trainer:
 
         Parameters
         ----------
-        training, validation : Pairs
         after_epoch : callable
             Called with the epoch's history row, and whether it is the best so far.
 

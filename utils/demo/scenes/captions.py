@@ -52,40 +52,32 @@ SLOT = re.compile(r"\{([a-z]+)(\d)\}")
 def describe_scene(scene: Scene, rng: np.random.Generator) -> list[str]:
     """Describe a scene in five different sentences of 6 to 20 words.
 
-    Parameters
-    ----------
-    scene : Scene
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    list of str
-        Five distinct captions; each names every event, and says nothing that does not
-        follow from the scene's parameters.
+    Each caption names every event, and says nothing that does not follow from the scene's
+    parameters.
 
     Raises
     ------
     RuntimeError
-        When the words of the scene's kinds do not yield five captions of that length.
+        If the words of the scene's kinds do not yield five captions of that length.
 
     """
     templates = _templates(scene)
     writer = _Writer(scene, rng)
-    captions: list[str] = []
+    captions: dict[str, str] = {}  # as written, by the text that fills the template
     order = rng.permutation(len(templates))
     for attempt in range(TRIES):
         # one template after the other: the next caption starts with a template not used yet
         template = templates[order[(len(captions) + attempt) % len(order)]]
         text = writer.fill(template)
         words = text.replace("-", " ").split()
-        if not WORDS[0] <= len(words) <= WORDS[1] or text in map(_key, captions):
+        if not WORDS[0] <= len(words) <= WORDS[1] or text in captions:
             continue
         if attempt < STRICT_TRIES and _repeats_itself(words):
             continue
         ending = "." if rng.uniform() < PERIOD_SHARE else ""
-        captions.append(text[0].upper() + text[1:] + ending)
+        captions[text] = text[0].upper() + text[1:] + ending
         if len(captions) == CAPTIONS:
-            return captions
+            return list(captions.values())
     names = ", ".join(event.kind.name for event in scene.events)
     raise RuntimeError(
         f"only {len(captions)} of {CAPTIONS} captions of {WORDS[0]} to {WORDS[1]} words came out "
@@ -93,27 +85,18 @@ def describe_scene(scene: Scene, rng: np.random.Generator) -> list[str]:
     )
 
 
-def _key(caption: str) -> str:
-    return (caption[0].lower() + caption[1:]).removesuffix(".")
-
-
 def _templates(scene: Scene) -> tuple[str, ...]:
-    """Templates for the layout and number of events of `scene`."""
     if scene.layout == "background":
         return ONE_OVER_BACKGROUND if len(scene.events) == 2 else TWO_OVER_BACKGROUND
     return (SINGLE, TWO_IN_SEQUENCE, THREE_IN_SEQUENCE)[len(scene.events) - 1]
 
 
 def _repeats_itself(words: list[str]) -> bool:
-    """Tell whether two words share their first five letters, or "someone" acts twice."""
+    """Whether two words share their first five letters, or "someone" acts twice."""
     stems = [word.strip(",")[:5] for word in words if len(word.strip(",")) >= 5]
     stems = [stem for stem in stems if stem not in ("follo", "after")]
     pauses = sum(word.endswith(",") for word in words)
     return len(stems) != len(set(stems)) or words.count("then") > 1 or pauses > 2
-
-
-def _with_article(text: str) -> str:
-    return ("an " if text[0] in "aeiou" else "a ") + text
 
 
 def _is_adverb(text: str) -> bool:
@@ -121,7 +104,7 @@ def _is_adverb(text: str) -> bool:
 
 
 def _is_progressive(clause: Clause) -> bool:
-    """Tell "is barking" (progressive) from "is struck" (passive)."""
+    """Whether a clause is progressive ("is barking") and not passive ("is struck")."""
     return clause.verb in (f"is {clause.gerund}", f"are {clause.gerund}")
 
 
@@ -194,10 +177,10 @@ class _Writer:
     def clause(self, index: int, *, finite: bool) -> str:
         """Say who does what, how, how often and where: "a dog barks loudly three times nearby"."""
         event = self.scene.events[index]
-        clause = self.deal("clause", index, event.kind.wording.clauses)
+        clause = self.deal("clause", index, event.kind.clauses)
         # "the phone rings, then a dog is barking" has no end: such forms are for lasting sounds
         while finite and _is_progressive(clause) and not self.goes_on(event):
-            clause = self.deal("clause", index, event.kind.wording.clauses)
+            clause = self.deal("clause", index, event.kind.clauses)
         parts = [clause.subject, clause.verb if finite else clause.gerund]
         if clause.counted is not None:
             quantity, plural = self.quantity(event)
@@ -230,8 +213,8 @@ class _Writer:
             "short": BRIEFLY,
         }
         known = [course[word] for word in (_tempo(event), _extent(event)) if word]
-        if event.kind.wording.adverbs:
-            known.append(event.kind.wording.adverbs)
+        if event.kind.adverbs:
+            known.append(event.kind.adverbs)
         if known and self.chance(self.detail):
             said.append(self.one_of(known[self.rng.integers(len(known))]))
         return (" and " if all(map(_is_adverb, said)) else " ").join(said)
@@ -274,7 +257,7 @@ class _Writer:
     def nominal(self, index: int) -> tuple[str, bool]:
         """Build a noun phrase such as "three loud barks of a dog", and say whether it is plural."""
         event = self.scene.events[index]
-        noun = self.deal("nominal", index, event.kind.wording.nominals)
+        noun = self.deal("nominal", index, event.kind.nominals)
         several = noun.plural is not None and event.count > 1
         adjectives = self.adjectives(event, noun)
         if noun.plural is None:
@@ -287,11 +270,9 @@ class _Writer:
             head = noun.plural if several else noun.head
             words, article = [quantity, *adjectives, head, noun.tail], ""
         text = " ".join(word for word in words if word)
-        if article == "a":
-            text = _with_article(text)
-        elif article:
-            text = f"{article} {text}"
-        return text, plural
+        if article == "a" and text[0] in "aeiou":
+            article = "an"
+        return f"{article} {text}".lstrip(), plural
 
     def adjectives(self, event: Event, noun: Nominal) -> list[str]:
         """Choose adjectives that are true of the event and not in the noun phrase already."""
@@ -303,8 +284,8 @@ class _Writer:
         elif event.level_db <= QUIET_DB:
             true.append("quiet")
         options = [self.one_of(ADJECTIVES[word]) for word in true]
-        if event.kind.wording.adjectives:
-            options.append(self.one_of(event.kind.wording.adjectives))
+        if event.kind.adjectives:
+            options.append(self.one_of(event.kind.adjectives))
         said = f"{noun.head} {noun.tail}"
         options = [word for word in options if word[:4] not in said]
         if not options or not self.chance(0.25 + 0.6 * self.detail):

@@ -80,20 +80,11 @@ class Parameters:
 
 @dataclass(frozen=True)
 class DemoSetReport:
-    """What `write_demo_set` did.
+    """What `write_demo_set` did."""
 
-    Attributes
-    ----------
-    written, kept : int
-        Clips rendered now, and clips kept from an interrupted run.
-    up_to_date : bool
-        The set was complete and nothing was done.
-
-    """
-
-    written: int
-    kept: int
-    up_to_date: bool
+    written: int  # clips rendered now
+    kept: int  # clips of an interrupted run
+    up_to_date: bool  # the set was complete, and nothing was done
 
 
 def planned_kinds(seed: int, stream: int, index: int) -> tuple[str, ...]:
@@ -281,14 +272,10 @@ def write_demo_set(
         Takes the number of clips and returns a context whose ``update()`` is called after each,
         such as a tqdm bar.
 
-    Returns
-    -------
-    DemoSetReport
-
     Raises
     ------
-    utils.runtime.errors.InputError
-        When an argument is out of range, or the folder holds data that is not part of a demo set.
+    InputError
+        If an argument is out of range, or the folder holds data that is not part of a demo set.
 
     """
     folder = Path(folder)

@@ -33,8 +33,6 @@ class Layout:
 
     Attributes
     ----------
-    name : str
-    splits : tuple of str
     first_stream : int
         Number of the random stream of the first split; no two layouts share a stream.
     captions : tuple of int
@@ -64,10 +62,7 @@ class Layout:
     table: Callable[[Sequence[tuple[str, list[str]]], np.random.Generator], Rows]
 
 
-def _clotho_table(
-    clips: Sequence[tuple[str, list[str]]],
-    _: np.random.Generator,
-) -> Rows:
+def _clotho_table(clips: Sequence[tuple[str, list[str]]], _: np.random.Generator) -> Rows:
     return [clotho.caption_header(CAPTIONS), *([name, *captions] for name, captions in clips)]
 
 

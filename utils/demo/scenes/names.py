@@ -50,14 +50,8 @@ def clip_name(scene: Scene, split: str, index: int) -> str:
     ----------
     scene : Scene
         Most names mention the kind of its last event.
-    split : str
     index : int
         From 0, below 1 000 003.
-
-    Returns
-    -------
-    str
-        With the ending ``.wav``.
 
     """
     if index == 0 and split in SHARED_SPLITS:

@@ -4,20 +4,9 @@ The slots of a template are explained in `utils.demo.scenes.captions`.
 """
 
 PREPOSITIONS = (
-    "against",
-    "at",
-    "behind",
-    "by",
-    "from",
-    "in",
-    "into",
-    "near",
-    "on",
-    "onto",
-    "over",
-    "through",
+    "against", "at", "behind", "by", "from", "in", "into", "near", "on", "onto", "over", "through",
     "with",
-)
+)  # fmt: skip
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight")
 LOUDLY, QUIETLY = ("loudly", "very loudly", "noisily"), ("quietly", "faintly", "very quietly")
 FAST = ("rapidly", "quickly", "in quick succession")
@@ -26,12 +15,8 @@ LONG = ("continuously", "without a break", "for a long time", "nonstop", "consta
 BRIEFLY = ("briefly", "for a moment", "for a short while")
 FAR, NEAR = ("in the distance", "far away", "a long way off"), ("nearby", "close by", "up close")
 REPEATEDLY = (
-    "repeatedly",
-    "several times",
-    "again and again",
-    "over and over",
-    "a number of times",
-)
+    "repeatedly", "several times", "again and again", "over and over", "a number of times"
+)  # fmt: skip
 ADJECTIVES = {
     "loud": ("loud", "very loud"),
     "quiet": ("faint", "quiet"),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from utils.demo.sound_events import EVENT_KINDS, EventKind, blocks
+from utils.demo.sound_events import EVENT_KINDS, EventKind, dsp
 
 Layout = Literal["single", "sequence", "background"]
 
@@ -95,7 +95,7 @@ def _draw_extent(rng: np.random.Generator, kind: EventKind, limit: float) -> tup
         low = min(max(kind.seconds[0], SHORTEST_EVENT), limit)
         return float(rng.uniform(low, min(kind.seconds[1], limit))), 1
     fewest, most = kind.counts
-    period = blocks.between(rng, *kind.period)
+    period = dsp.between(rng, *kind.period)
     if fewest * period + kind.rings_seconds > limit:
         period = kind.period[0]
     most = min(most, max(1, int((limit - kind.rings_seconds) / period)))
@@ -148,23 +148,18 @@ def sample_scene(
 
     Parameters
     ----------
-    rng : numpy.random.Generator
     kinds : mapping of str to EventKind
         The kinds to choose from.
     include : sequence of str
         Names of the kinds to use, at most three; drawn at random when empty. Two included kinds
         may get a third, sustained one as their background.
 
-    Returns
-    -------
-    Scene
-
     Raises
     ------
     KeyError
-        When an included name is not in `kinds`.
+        If an included name is not in `kinds`.
     ValueError
-        When `kinds` is empty or more than three are included.
+        If `kinds` is empty or more than three are included.
 
     """
     if not kinds or len(include) > MOST_EVENTS:
@@ -204,29 +199,27 @@ def scene_tags(scene: Scene) -> tuple[str, ...]:
 
 def loudest_level(x: NDArray[np.floating], rate: int) -> float:
     """Return the RMS of the loudest 50 ms frame of `x` (N,), or of all of it when shorter."""
-    frame = min(len(x), blocks.length(LEVEL_FRAME_SECONDS, rate))
+    frame = min(len(x), dsp.length(LEVEL_FRAME_SECONDS, rate))
     frames = x[: len(x) // frame * frame].reshape(-1, frame)
     return float(np.sqrt(np.mean(np.square(frames, dtype=np.float64), axis=1).max()))
 
 
-def _render_event(rng: np.random.Generator, event: Event, scene: Scene, rate: int) -> blocks.Signal:
+def _render_event(rng: np.random.Generator, event: Event, scene: Scene, rate: int) -> dsp.Signal:
     """Synthesise one event at its level, with faded ends where a texture begins or ends."""
-    n = blocks.length(scene.duration, rate)
+    n = dsp.length(scene.duration, rate)
     start = min(round(event.onset * rate), n - 1)
     seconds = min(event.seconds, (n - start) / rate)
     sound = event.kind.synthesise(rng, seconds, event.count, rate).astype(np.float64)
     if event.kind.sustained:
         rise = rng.uniform(*FADE_SECONDS) if start > 0 else 0.0
         fall = rng.uniform(*FADE_SECONDS) if start + len(sound) < n - 1 else 0.0
-        sound *= blocks.swell(len(sound), rate, rise, fall)
+        sound *= dsp.swell(len(sound), rate, rise, fall)
     if event.distant:
-        sound = blocks.band_filter(sound, None, rng.uniform(1800, 3500), rate)
+        sound = dsp.band_filter(sound, None, rng.uniform(1800, 3500), rate)
     return sound * 10 ** (event.level_db / 20) / max(loudest_level(sound, rate), 1e-9)
 
 
-def _spread(
-    rng: np.random.Generator, sound: blocks.Signal, channels: int, rate: int
-) -> blocks.Signal:
+def _spread(rng: np.random.Generator, sound: dsp.Signal, channels: int, rate: int) -> dsp.Signal:
     """Pan `sound` (N,) to (N, C): louder and earlier on the side where it comes from."""
     if channels == 1:
         return sound[:, None]
@@ -238,15 +231,13 @@ def _spread(
     return np.column_stack([gains[0] * left, gains[1] * right])
 
 
-def _room(
-    rng: np.random.Generator, sound: blocks.Signal, channels: int, rate: int
-) -> blocks.Signal:
+def _room(rng: np.random.Generator, sound: dsp.Signal, channels: int, rate: int) -> dsp.Signal:
     """Late reverberation of `sound` (N,), decorrelated between the channels: (N, C)."""
-    t60 = blocks.between(rng, *ROOM_T60)
-    n = blocks.length(t60, rate)
+    t60 = dsp.between(rng, *ROOM_T60)
+    n = dsp.length(t60, rate)
     tails = []
     for _ in range(channels):
-        tail = blocks.band_noise(rng, n, rate, 150, 5000, order=1) * blocks.decay(
+        tail = dsp.band_noise(rng, n, rate, 150, 5000, order=1) * dsp.decay(
             n, rate, t60, attack=0.01
         )
         tail /= np.sqrt(np.sum(tail**2))
@@ -261,7 +252,6 @@ def render_scene(
 
     Parameters
     ----------
-    scene : Scene
     rng : numpy.random.Generator
         All randomness comes from it.
     sample_rate : int
@@ -277,12 +267,12 @@ def render_scene(
     Raises
     ------
     ValueError
-        When `channels` is neither 1 nor 2.
+        If `channels` is neither 1 nor 2.
 
     """
     if channels not in (1, 2):
         raise ValueError(f"channels must be 1 or 2, got {channels}")
-    n = blocks.length(scene.duration, sample_rate)
+    n = dsp.length(scene.duration, sample_rate)
     mix = np.zeros((n, channels))
     wet = np.zeros(n)
     in_room = rng.uniform() < ROOM_SHARE
@@ -297,6 +287,6 @@ def render_scene(
         mix += _room(rng, wet, channels, sample_rate)
     floor = 10 ** (rng.uniform(*FLOOR_DB) / 20)
     for channel in range(channels):
-        mix[:, channel] += floor * blocks.band_noise(rng, n, sample_rate, 60, 12000, tilt=0.4)
+        mix[:, channel] += floor * dsp.band_noise(rng, n, sample_rate, 60, 12000, tilt=0.4)
     mix *= min(1.0, HIGHEST_PEAK / np.max(np.abs(mix)))
     return (mix if channels > 1 else mix[:, 0]).astype(np.float32)

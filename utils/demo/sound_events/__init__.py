@@ -16,9 +16,9 @@ from utils.demo.sound_events import (
     music,
     weather,
 )
-from utils.demo.sound_events.kind import Clause, EventKind, Nominal, Wording
+from utils.demo.sound_events.kind import Clause, EventKind, Nominal
 
-__all__ = ["EVENT_KINDS", "Clause", "EventKind", "Nominal", "Wording"]
+__all__ = ["EVENT_KINDS", "Clause", "EventKind", "Nominal"]
 
 EVENT_KINDS: dict[str, EventKind] = {
     kind.name: kind

@@ -66,34 +66,22 @@ class Nominal:
 
 
 @dataclass(frozen=True)
-class Wording:
-    """The words for one kind; adjectives and adverbs must be true of every rendering of it."""
-
-    clauses: tuple[Clause, ...]
-    nominals: tuple[Nominal, ...]
-    adjectives: tuple[str, ...] = ()
-    adverbs: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class EventKind:
-    """One kind of sound event.
+    """One kind of sound event: its sound, its classes and its words.
 
     Attributes
     ----------
-    name : str
-        Short identifier.
-    tags : tuple of str
-        AudioSet display names: the kind's own class first, then others that apply to it.
-    sustained : bool
-        Can be a background texture (rain, an engine).
-    countable : bool
-        Made of `count` separate repeats (barks, knocks).
-    wording : Wording
-        What captions say about it.
     synthesise : callable
         ``(rng, seconds, count, sample_rate) -> float32 (round(seconds * sample_rate),)``, peak
-        at most 1; all randomness comes from `rng`, and `count` is ignored unless countable.
+        at most 1. All randomness comes from `rng`, and `count` is ignored unless countable.
+    tags : tuple of str
+        AudioSet display names: the kind's own class first, then others that apply to it.
+    clauses, nominals : tuple of Clause, tuple of Nominal
+        What captions say about it.
+    adjectives, adverbs : tuple of str
+        They must be true of every rendering.
+    sustained : bool
+        Can be a background texture (rain, an engine).
     counts : tuple of (int, int)
         Fewest and most repeats that sound natural.
     period : tuple of (float, float)
@@ -105,13 +93,24 @@ class EventKind:
 
     """
 
-    name: str
-    tags: tuple[str, ...]
-    sustained: bool
-    countable: bool
-    wording: Wording
     synthesise: Synthesis
+    tags: tuple[str, ...]
+    clauses: tuple[Clause, ...]
+    nominals: tuple[Nominal, ...]
+    adjectives: tuple[str, ...] = ()
+    adverbs: tuple[str, ...] = ()
+    sustained: bool = False
     counts: tuple[int, int] = (1, 1)
     period: tuple[float, float] = (1.0, 1.0)
     rings_seconds: float = 0.0
     seconds: tuple[float, float] = (3.0, 12.0)
+
+    @property
+    def name(self) -> str:
+        """The name of its function."""
+        return self.synthesise.__name__
+
+    @property
+    def countable(self) -> bool:
+        """Whether it is made of separate repeats (barks, knocks)."""
+        return self.counts != (1, 1)

@@ -23,6 +23,11 @@ def length(seconds: float, rate: int) -> int:
     return max(1, round(seconds * rate))
 
 
+def silence(seconds: float, rate: int) -> Signal:
+    """Samples of 0, for `place` to add sounds to."""
+    return np.zeros(length(seconds, rate))
+
+
 def between(rng: np.random.Generator, low: float, high: float) -> float:
     """Draw a number uniformly on a logarithmic scale, as fits frequencies and times."""
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
