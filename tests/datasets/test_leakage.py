@@ -1,4 +1,5 @@
 import csv
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -179,7 +180,8 @@ def test_the_command_runs_from_any_folder_without_torch(data_set, tmp_path):
     run = "import runpy, sys\ntry:\n  runpy.run_path(sys.argv.pop(1), run_name='__main__')\n"
     code = f"{run}finally:\n  assert not sys.modules.keys() & {{'torch', 'pandas'}}"
     command = [sys.executable, "-c", code, str(script), *settings_of(data_set)]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    env = {**os.environ, "PYTHONPATH": str(script.parent)}  # which Python adds for a script
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     with pytest.raises(InputError, match=r"no .*captions_development"):
         load_script("audit_leakage").main(settings_of(tmp_path / "no"))

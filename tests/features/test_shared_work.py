@@ -267,6 +267,6 @@ def test_a_machine_that_sees_another_folder_of_that_name_is_noticed_at_the_end(t
 def test_a_member_with_other_settings_is_refused(table):
     other = {"attributes": [{"model": "a", "precision": "bf16"}]}
     _, error = together(2, lambda team: table(team=team, origin=other if team.rank else ORIGIN))
-    assert "precision is 'bf16', and 'fp32' there" in str(error)
+    assert "precision is 'bf16' here and 'fp32' there" in str(error)
     assert "model" not in str(error)
     assert not beside(table.path, 1).exists()

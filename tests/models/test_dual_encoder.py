@@ -1,11 +1,8 @@
-import doctest
-
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from models import dual_encoder
 from models.dual_encoder import DualEncoder
 from tests.support import LOGITS_BRANCH, SCENE_BRANCH, golden_encoder
 
@@ -40,10 +37,6 @@ def test_branches_equal_the_original(golden, size, name, norm, projection, featu
         (tags, "Sauvegarde_tag_branch"),
     ):
         np.testing.assert_allclose(ours.detach(), take(theirs), rtol=0, atol=2e-6)
-
-
-def test_the_example_of_the_tag_embedding_is_true():
-    assert doctest.testmod(dual_encoder) == (0, 2)
 
 
 def test_the_model_of_the_tags_alone_gives_the_tag_embedding():
