@@ -35,7 +35,7 @@ class Update:
             ],
             ids,
             columns={"texts": texts},
-            unusable=unusable,
+            unusable=unusable or {},
             start=lambda: (clip_units(len(ids)), compute),
         )
 
