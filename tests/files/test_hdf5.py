@@ -126,6 +126,7 @@ def test_clip_features_that_are_not_in_the_file_are_not_copied(folder, fault):
     make, message = FAULTS[fault]
     with h5py.File(folder / "x.hdf5", "w") as file:
         make(file, folder, "1")
+        file.attrs["kind"] = "waveform"
     (folder / "a.wav").touch()
     clips = [Clip(1, "split/a.wav", folder / "a.wav", fingerprint(folder / "a.wav"))]
     with pytest.raises(InputError, match=message):
