@@ -49,7 +49,7 @@ demo-audiocaps: demo  ## train on a synthetic AudioCaps first, then on the demo 
 		--set training.init_checkpoint="$$(ls -d $$PWD/outputs/demo/*_audiocaps* | tail -n 1)/checkpoint_best.safetensors"
 
 test: $(INSTALLED) sentence-model  ## the tests, without the slow ones
-	$(RUN) -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not slow" --numprocesses auto --maxprocesses 4
 
 test-slow: $(INSTALLED) sentence-model  ## the slow tests
 	$(RUN) -m pytest -m slow
