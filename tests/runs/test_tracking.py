@@ -3,6 +3,7 @@ import dataclasses
 import json
 import struct
 import sys
+import time
 
 import pytest
 import wandb
@@ -76,7 +77,10 @@ def test_a_training_run_is_logged_with_all_its_numbers(small_demo, tmp_path, mon
     ]
     load_script("main").main(options(settings))
     (folder,) = (tmp_path / "demo").iterdir()
-    logged = read_run(folder)
+    # wandb may still be writing when its `finish` has returned.
+    deadline = time.monotonic() + 60
+    while not (logged := read_run(folder))["summary"] and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert (logged["run"].project, logged["run"].entity) == ("sounds", "someone")
     assert logged["run"].display_name == folder.name
     assert logged["config"]["training"]["epochs"] == 2
