@@ -1,9 +1,11 @@
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from tests.support import GOLDEN, run_pipeline, settings_for, stub_report, train
 from utils.demo.scenes import write_demo_set
@@ -38,12 +40,32 @@ def sentence_model() -> Path:
 
 
 @pytest.fixture(scope="session")
-def small_demo(tmp_path_factory, sentence_model) -> Path:
+def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Make a folder once for all processes that share the tests; do not change what is in it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        finished = folder / f"{name}.finished"
+        with FileLock(folder / f"{name}.lock"):
+            if not finished.exists():
+                make(folder / name)
+                finished.touch()
+        return folder / name
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def small_demo(made_once, sentence_model) -> Path:
     """A small demo set in `clotho`, with all its vectors in `processed`, in a folder of its own."""
-    folder = tmp_path_factory.mktemp("small_demo")
-    write_demo_set(folder / "clotho", clips=(30, 10, 10), seed=5, jobs=2)
-    run_pipeline(settings_for(folder))
-    return folder
+
+    def make(folder: Path) -> None:
+        write_demo_set(folder / "clotho", clips=(30, 10, 10), seed=5, jobs=2)
+        run_pipeline(settings_for(folder))
+
+    return made_once("small_demo", make)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -55,13 +77,16 @@ def no_report():
 
 
 @pytest.fixture(scope="session")
-def trained(small_demo, tmp_path_factory) -> Path:
+def trained(small_demo, made_once) -> Path:
     """A checkpoint that was trained on the small demo set, in a run folder with its report."""
-    settings = settings_for(small_demo, outputs=tmp_path_factory.mktemp("trained"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training_run, "write_report", write_report)
-        run, _ = train(settings)
-    return run / "checkpoint_best.safetensors"
+
+    def make(outputs: Path) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training_run, "write_report", write_report)
+            train(settings_for(small_demo, outputs=outputs))
+
+    (checkpoint,) = made_once("trained", make).rglob("checkpoint_best.safetensors")
+    return checkpoint
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ MAY_IMPORT = {
     "features": GROUND | {"settings", "files", "audio", "models"},
     "evaluation": GROUND | {"files", "datasets", "features"},
     "checkpoints": GROUND | {"settings", "files", "datasets", "models"},
-    "training": GROUND | {"features", "evaluation"},
+    "training": GROUND | {"features", "evaluation", "models"},
     "search": GROUND
     | {"settings", "files", "audio", "datasets", "features", "checkpoints", "models"},
     "runs": GROUND

@@ -1,4 +1,4 @@
 """Pairs ─► batches ─► epochs. Without settings and files.
 
-Imports `utils.runtime`, `utils.features` and `utils.evaluation`.
+Imports `utils.runtime`, `utils.features`, `utils.evaluation` and `models`.
 """

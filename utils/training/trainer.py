@@ -18,6 +18,7 @@ from utils.evaluation.metrics import CUTOFF, single_relevant
 from utils.evaluation.ranking import rank_clips
 from utils.features.pairs import Pairs
 from utils.runtime.errors import InputError
+from utils.training import fast_step
 from utils.training.batches import Batch
 from utils.training.mixup import Mixup, draw_mixup
 
@@ -147,13 +148,19 @@ class Trainer:
         losses = []
         epoch = self._draw_epoch(pairs, self._order, self._impostors, mixup=self.mixup)
         for batch in epoch.split(self.schedule.batch_size):
-            audio, text = batch.embed(self.model, pairs)
-            loss = self.loss(audio, text, batch.clips, batch.impostors)
-            self.optimizer.zero_grad()
-            loss.backward()
+            losses.append(self._backward(pairs, batch))  # no .item(): it would wait for the device
             self.optimizer.step()
-            losses.append(loss.detach())  # no .item(): it would wait for the device
         return self._mean_per_pair(losses, len(pairs))
+
+    def _backward(self, pairs: Pairs, batch: Batch) -> Tensor:
+        """Compute the loss of a batch and the gradients of the parameters."""
+        if fast_step.fits(self.model, self.loss, pairs, batch):
+            return fast_step.backward(self.model, self.loss, pairs, batch)
+        audio, text = batch.embed(self.model, pairs)
+        loss = self.loss(audio, text, batch.clips, batch.impostors)
+        self.optimizer.zero_grad()
+        loss.backward()
+        return loss.detach()
 
     @torch.no_grad()
     def validate(self, pairs: Pairs) -> dict[str, float]:
