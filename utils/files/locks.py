@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
@@ -9,6 +10,8 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from utils.runtime.errors import InputError
+
+_POLL = 0.1  # seconds
 
 
 class LockFile:
@@ -38,6 +41,11 @@ class LockFile:
             except (Timeout, FileNotFoundError):  # not found: its holder is removing the folder
                 return False
         return True
+
+    def wait_to_hold(self) -> None:
+        """Hold the file, waiting for the process that holds it; for errors see `try_to_hold`."""
+        while not self.try_to_hold():
+            time.sleep(_POLL)
 
     def release(self) -> None:
         """Let other processes hold the file."""

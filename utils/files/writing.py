@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Literal
@@ -78,3 +79,20 @@ def write_if_changed(path: str | Path, content: bytes) -> bool:
     with atomic_write(path) as file:
         file.write(content)
     return True
+
+
+def require_room(folder: str | Path, size: int, what: str) -> None:
+    """Check that the disk of a folder has room for `size` bytes.
+
+    Raises
+    ------
+    InputError
+        If it has not; `what` names that which needs the room.
+
+    """
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise InputError(
+            f"{what} needs {size / 1e9:.2f} GB, and the disk of {folder} has {free / 1e9:.2f} GB "
+            "free. Free some space and run the same command again."
+        )
