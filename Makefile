@@ -6,9 +6,10 @@ RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 UV := uv==0.13.9
 DEMO := --config data/demo/conf.yaml
+CLOTHO := --config clotho.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help install sentence-model demo demo-audiocaps test test-slow lint format lock clean distclean
+.PHONY: help install sentence-model demo clotho demo-audiocaps test test-slow lint format lock clean distclean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,6 +48,16 @@ demo-audiocaps: demo  ## train on a synthetic AudioCaps first, then on the demo 
 	$(RUN) main.py train-audiocaps $(DEMO)
 	$(RUN) main.py train $(DEMO) \
 		--set training.init_checkpoint="$$(ls -d $$PWD/outputs/demo/*_audiocaps* | tail -n 1)/checkpoint_best.safetensors"
+
+clotho: $(INSTALLED) sentence-model  ## Clotho with the official PaSST: download (7 GB), features, training, scores
+	$(RUN) scripts/00_get_clotho.py $(CLOTHO)
+	$(RUN) scripts/01_preprocess.py $(CLOTHO)
+	$(RUN) scripts/03_audio_features.py $(CLOTHO)
+	$(RUN) scripts/04_sentence_embeddings.py $(CLOTHO)
+	$(RUN) scripts/06_audioset_tag_embeddings.py $(CLOTHO)
+	$(RUN) main.py $(CLOTHO)
+	@echo
+	@echo "The report: $$(ls outputs/clotho/*/report.html | tail -n 1)"
 
 test: $(INSTALLED) sentence-model  ## the tests, without the slow ones
 	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not slow" --numprocesses auto --maxprocesses 4

@@ -51,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         else:
             preprocessed = clotho.preprocess_clotho(
                 data.dataset_path,
+                blank_captions=data.blank_captions,
                 allow_missing=args.allow_missing,
                 strict=args.strict,
                 progress=progress,
@@ -59,6 +60,8 @@ def main(argv: list[str] | None = None) -> int:
             print(f"missing, and left out:\n{shorten(preprocessed.missing)}")
         if preprocessed.extra:
             print(f"without captions:\n{shorten(preprocessed.extra)}")
+        if preprocessed.respelt:
+            print(f"under another spelling:\n{shorten(preprocessed.respelt)}")
         summary.writes(*numbering.write_preprocessed(data.input_path, preprocessed))
         status = report_failed(summary, data.input_path, "01_preprocess", preprocessed.failed)
     summary.finish(preprocessed.summary())

@@ -45,9 +45,11 @@ def audit(config: Config) -> None:
     summary = terminal.Summary()
     captions, sound_ids = {}, {}
     for split in SPLITS:
-        captions_file = data.dataset_path / f"clotho_captions_{split}.csv"
+        captions_file = clotho.captions_csv(data.dataset_path, split)
         summary.reads(captions_file)
-        captions[split] = clotho.read_captions_csv(captions_file)
+        captions[split] = clotho.read_captions_csv(
+            captions_file, blank_captions=data.blank_captions
+        )
         metadata_file = data.dataset_path / f"clotho_metadata_{split}.csv"
         if not metadata_file.exists():
             print(

@@ -76,9 +76,13 @@ def test_all_problems_come_in_one_message(tmp_path):
         (" foo.wav", "foo.wav"),
         ("foo.wav", "  foo  .wav"),
         ("foo.wav", "foo.WAV"),
+        ("a: b.wav", "a_b.wav"),
+        ("a_b.wav", "a : b.wav"),
+        ("caf\xe9.wav", "cafe\u0301.wav"),
+        ("cafe\u0301 .wav", "caf\xe9.WAV"),
     ],
 )
-def test_find_audio_across_tools_that_strip_spaces(tmp_path, name, on_disk):
+def test_find_audio_across_tools_that_change_names(tmp_path, name, on_disk):
     touch(tmp_path, on_disk, "other.wav")
     assert clotho.find_audio(tmp_path, [name]) == {name: tmp_path / on_disk}
 
@@ -89,6 +93,20 @@ def test_find_audio_prefers_the_exact_name_and_uses_no_file_twice(tmp_path):
     (tmp_path / "foo .wav").unlink()
     found = clotho.find_audio(tmp_path, ["foo .wav", "foo.wav"])
     assert found == {"foo.wav": tmp_path / "foo.wav"}
+
+
+def test_two_files_whose_names_look_the_same_are_refused(tmp_path):
+    touch(tmp_path, "caf\xe9.wav", "cafe\u0301.wav", "cafe.wav")
+    message = r"1 problem in .*\n  - 'cafe\\u0301\.wav' and 'caf\\xe9\.wav'\nThese names look the"
+    for names in ([], ["caf\xe9.wav"]):
+        with pytest.raises(InputError, match=message):
+            clotho.find_audio(tmp_path, names)
+
+
+def test_two_names_in_captions_that_look_the_same_are_refused(tmp_path):
+    write_captions(tmp_path, "test", {"caf\xe9.wav": ["x"], "cafe\u0301.wav": ["y"]})
+    with pytest.raises(InputError, match=r"line 3: .* is already on line 2"):
+        clotho.read_captions_csv(tmp_path / "clotho_captions_test.csv")
 
 
 def test_find_audio_refuses_what_it_would_have_to_guess(tmp_path):
@@ -137,3 +155,20 @@ def test_require_audio_finds_all_or_says_what_is_missing(tmp_path):
 def test_missing_folder_is_named(tmp_path):
     with pytest.raises(InputError, match=r"cannot list the wavs of .*none: No such file"):
         clotho.find_audio(tmp_path / "none", [])
+
+
+def test_blank_captions_are_accepted_only_where_asked(tmp_path):
+    table = {
+        "a.wav": ["one", "two", "three"],
+        "b.wav": ["four", "", " "],
+        "c.wav": ["", "five", ""],
+    }
+    write_captions(tmp_path, "test", table)
+    path = tmp_path / "clotho_captions_test.csv"
+    given = {"a.wav": ["one", "two", "three"], "b.wav": ["four"], "c.wav": ["5"]}
+    assert clotho.read_captions_csv(path, blank_captions=True) == given
+    with pytest.raises(InputError, match=r"4 problems .*\n  - line 3: caption_2 of 'b\.wav' is e"):
+        clotho.read_captions_csv(path)
+    write_captions(tmp_path, "test", table | {"d.wav": ["", " ", ""]})
+    with pytest.raises(InputError, match=r"1 problem .*\n  - line 5: 'd\.wav' has no caption"):
+        clotho.read_captions_csv(path, blank_captions=True)

@@ -166,6 +166,35 @@ def test_stripped_names_on_disk_change_nothing(clotho):
     assert result.extra == []
 
 
+def test_a_file_in_another_unicode_form_is_found_and_the_summary_says_so(clotho, tmp_path, capsys):
+    names = {"caf\xe9.wav": "cafe\u0301.wav", "cafe\u0301 bar.wav": "caf\xe9 bar.wav"}
+    write_captions(clotho, "evaluation", {name: ["rain", "wind"] for name in names})
+    for on_disk in names.values():
+        write_wav(clotho / "evaluation" / on_disk)
+    (clotho / "evaluation/x, [1] #2 %@!~.wav").unlink()
+    result = preprocess_clotho(clotho)
+    assert result.audio_info["audio_fnames"]["evaluation"] == sorted(names)
+    assert (result.missing, result.extra, result.failed) == ([], [], {})
+    assert "2 files under another spelling" in result.summary()
+    assert load_script("01_preprocess").main(settings_of(clotho, tmp_path / "out")) == 0
+    assert r"evaluation/caf\xe9.wav: 'cafe\u0301.wav'" in capsys.readouterr().out.replace(
+        "\xe9", r"\xe9"
+    )
+
+
+def test_blank_captions_take_no_number(clotho):
+    table = {"a.wav": ["one", ""], "b.wav": ["two", "three"], "c.wav": [" ", "four"]}
+    write_captions(clotho, "development", table)
+    for name in table:
+        write_wav(clotho / "development" / name)
+    with pytest.raises(InputError, match=r"caption_2 of 'a\.wav' is empty"):
+        preprocess_clotho(clotho)
+    result = preprocess_clotho(clotho, blank_captions=True)
+    texts = [(cid, text) for cid, _, _, text in rows_of(result)["development"]]
+    assert texts == [(1, "one"), (2, "two"), (3, "three"), (4, "four")]
+    assert rows_of(result)["validation"][0][0] == 5
+
+
 def test_wavs_without_captions_are_kept_and_counted(clotho):
     write_wav(clotho / "development" / "Zoo.wav")
     result = preprocess_clotho(clotho)

@@ -4,26 +4,29 @@ The folder contains ``development/ validation/ evaluation/`` with wavs, and one
 ``clotho_captions_{split}.csv`` for each.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from utils.datasets.numbering import Preprocessed, number
-from utils.datasets.sound_checks import WAV_SUFFIX, Progress, list_wavs
+from utils.datasets.sound_checks import WAV_SUFFIX, Progress, composed, list_wavs
 from utils.datasets.splits import SPLITS
 from utils.files import reading
 from utils.files.tables import header_problem, read_csv
 from utils.runtime.errors import InputError, counted, raise_if_any, shorten
 
 SOURCE = (
-    "Clotho v2.1 is at https://zenodo.org/records/4783391; scripts/00_make_demo_data.py makes a "
-    "small demo set in the same layout"
+    "Clotho v2.1 is at https://zenodo.org/records/4783391, and scripts/00_get_clotho.py downloads "
+    "it; scripts/00_make_demo_data.py makes a small demo set in the same layout"
 )
+_COLON = re.compile(r"\s*:\s*")
 
 
 def preprocess_clotho(
     dataset_path: Path,
     *,
+    blank_captions: bool = False,
     allow_missing: bool = False,
     strict: bool = False,
     progress: Progress | None = None,
@@ -32,7 +35,8 @@ def preprocess_clotho(
 
     Clips are numbered from 1 through the splits (fid), by sorted file name; captions as well, in
     the order of the CSV files (cid). The numbers of clips that are left out stay unused, so that
-    all others have the numbers that they have in the complete set.
+    all others have the numbers that they have in the complete set. With `blank_captions` clips may
+    have fewer captions than others, see `read_captions_csv`.
 
     Raises
     ------
@@ -42,7 +46,8 @@ def preprocess_clotho(
 
     """
     tables = {
-        split: read_captions_csv(dataset_path / f"clotho_captions_{split}.csv") for split in SPLITS
+        split: read_captions_csv(captions_csv(dataset_path, split), blank_captions=blank_captions)
+        for split in SPLITS
     }
     absent = [str(folder) for split in SPLITS if not (folder := dataset_path / split).is_dir()]
     if absent and not allow_missing:
@@ -76,10 +81,16 @@ def preprocess_clotho(
     )
 
 
-def read_captions_csv(path: str | Path) -> dict[str, list[str]]:
+def captions_csv(dataset_path: Path, split: str) -> Path:
+    """Return the path of the captions of a split."""
+    return dataset_path / f"clotho_captions_{split}.csv"
+
+
+def read_captions_csv(path: str | Path, *, blank_captions: bool = False) -> dict[str, list[str]]:
     """Read a ``clotho_captions_{split}.csv``: header file_name,caption_1,…,caption_k.
 
-    Returns the captions of each file name, both verbatim and in the order of the file.
+    Returns the captions of each file name, both verbatim and in the order of the file. With
+    `blank_captions` a clip has from one to k captions: blank cells are left out.
 
     Raises
     ------
@@ -99,11 +110,13 @@ def read_captions_csv(path: str | Path) -> dict[str, list[str]]:
     first_line: dict[str, int] = {}
     problems = []
     for line, cells in rows[1:]:
-        problems += [f"line {line}: {problem}" for problem in _row_problems(cells, header)]
-        name = cells[0]
-        if (first := first_line.setdefault(name, line)) != line:
+        name, *texts = cells
+        given = [text for text in texts if text.strip() or not blank_captions]
+        found = _row_problems(cells, header, blank_captions=blank_captions)
+        problems += [f"line {line}: {problem}" for problem in found]
+        if (first := first_line.setdefault(composed(name), line)) != line:
             problems.append(f"line {line}: {name!r} is already on line {first}")
-        captions[name] = cells[1:]
+        captions[name] = given
     raise_if_any(problems, path, f"Fix the file, or use the published one. {SOURCE}.")
     if not captions:
         raise InputError(f"{path} has a header and no clips. {SOURCE}.")
@@ -118,9 +131,9 @@ def caption_header(captions: int) -> list[str]:
 def find_audio(folder: str | Path, names: Iterable[str]) -> dict[str, Path]:
     """Find the wavs of a folder that belong to file names.
 
-    A file of exactly that name comes first. Tools that unpack archives strip spaces differently:
-    a name without such a file takes the one file that differs only in spaces around the stem, or
-    in the case of the suffix.
+    A file of exactly that name comes first. A name without one takes the one file that differs only
+    in what tools that unpack and copy archives change: the Unicode form, spaces around the stem,
+    the case of the suffix, and an underscore for a colon with the spaces around it.
 
     The result is in the order of `names`, which end in .wav. Names without a file are left out.
 
@@ -145,8 +158,9 @@ def find_audio(folder: str | Path, names: Iterable[str]) -> dict[str, Path]:
             problems.append(f"{_quoted(wanted)} could be {_quoted(there)}")
     if problems:
         raise InputError(
-            f"names that differ only in spaces or in the case of {WAV_SUFFIX} cannot be matched in "
-            f"{folder}:\n{shorten(problems)}\nGive each file exactly the name in the captions."
+            f"names that differ only in spaces, colons or the case of {WAV_SUFFIX} cannot be "
+            f"matched in {folder}:\n{shorten(problems)}\n"
+            "Give each file exactly the name in the captions."
         )
     return {name: folder / found[name] for name in names if name in found}
 
@@ -171,7 +185,7 @@ def require_audio(folder: str | Path, names: Sequence[str]) -> list[Path]:
     return [found[name] for name in names]
 
 
-def _row_problems(cells: list[str], header: list[str]) -> list[str]:
+def _row_problems(cells: list[str], header: list[str], *, blank_captions: bool) -> list[str]:
     name = cells[0]
     problems = []
     if len(cells) != len(header):
@@ -183,8 +197,10 @@ def _row_problems(cells: list[str], header: list[str]) -> list[str]:
         problems.append(f"{name!r} is not a plain file name")
     elif not name.lower().endswith(WAV_SUFFIX):
         problems.append(f"{name!r} does not end in {WAV_SUFFIX}")
+    if blank_captions and not any(caption.strip() for caption in cells[1:]):
+        problems.append(f"{name[:200]!r} has no caption")
     for column, caption in zip(header[1:], cells[1:], strict=False):
-        if not caption.strip():
+        if not caption.strip() and not blank_captions:
             problems.append(f"{column} of {name!r} is empty")
         elif "\0" in caption:
             problems.append(f"{column} of {name!r} contains a NUL character: {caption!r}")
@@ -194,7 +210,7 @@ def _row_problems(cells: list[str], header: list[str]) -> list[str]:
 def _by_stem(names: Iterable[str]) -> dict[str, list[str]]:
     groups = defaultdict(list)
     for name in names:
-        groups[name[: -len(WAV_SUFFIX)].strip()].append(name)
+        groups[_COLON.sub("_", composed(name[: -len(WAV_SUFFIX)].strip()))].append(name)
     return groups
 
 

@@ -65,6 +65,8 @@ class Preprocessed(Clips):
         Clips without a file, each ``split/file name``.
     extra : list of str
         Sound files without captions, each ``split/file name``.
+    respelt : list of str
+        Clips whose file has another name than they have in the captions, each with that name.
 
     """
 
@@ -72,6 +74,7 @@ class Preprocessed(Clips):
     vocab_info: Vocabulary
     missing: list[str]
     extra: list[str]
+    respelt: list[str]
 
     def summary(self) -> str:
         """Count clips and captions of each split, in one line."""
@@ -81,6 +84,8 @@ class Preprocessed(Clips):
         ]
         if self.extra:
             counts.append(f"{counted(len(self.extra), 'sound file')} without captions")
+        if self.respelt:
+            counts.append(f"{counted(len(self.respelt), 'file')} under another spelling")
         if self.missing:
             counts.append(f"{len(self.missing)} missing")
         if self.failed:
@@ -175,6 +180,11 @@ def number(
         ),
         missing=[id for split, name in clips if (id := f"{split}/{name}") not in paths],
         extra=extra,
+        respelt=[
+            f"{id}: {path.name!a}"
+            for id, path in paths.items()
+            if path.name != id.partition("/")[2]
+        ],
     )
 
 

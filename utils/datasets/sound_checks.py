@@ -1,6 +1,8 @@
 """Sound files of a data set: which ones can be used, and a list of those that cannot."""
 
 import io
+import unicodedata
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import TypeVar
 from utils.audio.sound_file import UnusableSound, check_sound_file, fingerprint, read_header
 from utils.files import tables, writing
 from utils.runtime import terminal
-from utils.runtime.errors import InputError, shorten
+from utils.runtime.errors import InputError, raise_if_any, shorten
 
 FAILED_FILES = "failed_files.csv"
 WAV_SUFFIX = ".wav"
@@ -37,20 +39,35 @@ def list_wavs(folder: str | Path) -> list[str]:
     Raises
     ------
     InputError
-        If the folder cannot be read.
+        If the folder cannot be read, or two names in it look the same.
 
     """
     try:
-        return sorted(
-            entry.name
-            for entry in Path(folder).iterdir()
-            if entry.name.lower().endswith(WAV_SUFFIX)
-            and not entry.name.startswith(_APPLE_DOUBLE_PREFIX)
-        )
+        names = sorted(entry.name for entry in Path(folder).iterdir() if is_wav(entry.name))
     except OSError as error:
         raise InputError(
             f"cannot list the wavs of {folder}: {error.strerror}. Check train_data.dataset_path."
         ) from error
+    look: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        look[composed(name)].append(name)
+    raise_if_any(
+        [" and ".join(map(ascii, alike)) for alike in look.values() if len(alike) > 1],
+        folder,
+        "These names look the same and differ in their Unicode form (NFC, NFD). Remove all but one "
+        "of each.",
+    )
+    return names
+
+
+def is_wav(name: str) -> bool:
+    """Whether a file of this name should be a wav."""
+    return name.lower().endswith(WAV_SUFFIX) and not name.startswith(_APPLE_DOUBLE_PREFIX)
+
+
+def composed(name: str) -> str:
+    """Write a file name in the Unicode form NFC: macOS stores é as two characters, e and ´."""
+    return unicodedata.normalize("NFC", name)
 
 
 def read_sound(path: Path) -> Sound:

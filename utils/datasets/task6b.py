@@ -28,7 +28,10 @@ from utils.files.pickles import safe_unpickle
 from utils.runtime.errors import InputError, raise_if_any
 
 SPLIT = "test"
-SOURCE = "The Task 6b evaluation subset is at https://zenodo.org/records/6590983"
+SOURCE = (
+    "The Task 6b evaluation subset is at https://zenodo.org/records/6590983, and "
+    "scripts/00_get_clotho.py --subset task6b downloads it"
+)
 AUDIO_INFO_JSON = "audio_info.json"
 
 _COLUMNS = ("cid", "original", "caption", "tokens")
@@ -64,8 +67,8 @@ def preprocess_task6b(
     names = list_wavs(audio_path) if audio_path.is_dir() else []
     if not names:
         raise InputError(
-            f"no wavs in {audio_path}. {SOURCE}: unpack retrieval_audio.7z, and set "
-            "eval_data.audio_path to the folder of its wavs."
+            f"no wavs in {audio_path}. {SOURCE}; eval_data.audio_path is the folder of the wavs of "
+            "retrieval_audio.7z."
         )
     clips = number_clips(
         [(SPLIT, name) for name in names],

@@ -25,17 +25,21 @@ EXIT_BROKEN_PIPE = 141  # as shells report SIGPIPE
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def progress(total: int, description: str, unit: str, *, leave: bool = True) -> tqdm:
+def progress(
+    total: int, description: str, unit: str, *, leave: bool = True, scaled: bool = False
+) -> tqdm:
     """Show a progress bar with rate and time left, if stderr is a terminal.
 
-    Only rank 0 shows one. With `leave` the finished bar stays on the screen.
+    Only rank 0 shows one. With `leave` the finished bar stays on the screen. `scaled` writes 1.2G
+    for 1200000000. A total of 0 is unknown.
     """
     from tqdm import tqdm
 
     return tqdm(
-        total=total,
+        total=total or None,
         desc=description,
         unit=f" {unit}",
+        unit_scale=scaled,
         disable=None if distributed.team().is_first else True,
         dynamic_ncols=True,
         leave=leave,

@@ -119,6 +119,7 @@ class TrainData(DataFiles):
     input_path: FilePath = Path("data/demo_set/processed")
     tag_embeddings: FilePath = Path("audioset_527_{audioset_info}_embeddings_mpnet.hdf5")
     dataset_path: FilePath = Path("data/demo_set")
+    blank_captions: StrictBool = False
     excluded_clips: FilePath | None = None
 
 
