@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
             folder,
             url=args.url,
             keep_archives=args.keep_archives,
-            notes=summary.notes,
+            summary=summary,
             progress=lambda what: partial(
                 terminal.progress, description=what, unit="B", scaled=True
             ),

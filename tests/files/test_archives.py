@@ -1,4 +1,5 @@
 import errno
+import io
 import os
 import random
 import shutil
@@ -51,18 +52,19 @@ def test_only_the_members_asked_for_are_unpacked(archive, tmp_path):
     assert contents(tmp_path / "out").keys() == set(ODD_NAMES[1:3])
 
 
-@pytest.mark.parametrize("name", ["../x.wav", "a/../../x.wav", "/x.wav", "a//x.wav", "a\\x.wav"])
-def test_a_path_that_leads_elsewhere_is_refused(tmp_path, monkeypatch, name):
-    # The library refuses to write such a path.
-    monkeypatch.setattr(py7zr.SevenZipFile, "_sanitize_archive_arcname", staticmethod(str))
-    path = write_archive(tmp_path / "sounds.7z", {name: b"harmless"}, folder="")
+@pytest.mark.parametrize("name", ["../x.wav", "a/../../x.wav", "/x.wav"])
+def test_a_path_that_leads_elsewhere_is_refused(tmp_path, name):
+    with py7zr.SevenZipFile(tmp_path / "sounds.7z", "w") as archive:
+        archive._writef(io.BytesIO(b"harmless"), name)  # its public functions refuse the path
     with pytest.raises(InputError, match=r"sounds\.7z holds .*x\.wav.*Nothing was unpacked"):
-        archives.list_members(path)
+        archives.list_members(tmp_path / "sounds.7z")
 
 
 def test_a_link_is_refused(tmp_path):
-    (tmp_path / "link.wav").symlink_to("elsewhere.wav")
+    (tmp_path / "target.wav").write_bytes(b"")
+    (tmp_path / "link.wav").symlink_to("target.wav")
     with py7zr.SevenZipFile(tmp_path / "sounds.7z", "w") as archive:
+        archive.write(tmp_path / "target.wav", "development/target.wav")
         archive.write(tmp_path / "link.wav", "development/link.wav")
     with pytest.raises(InputError, match=r"link\.wav', which is a link"):
         archives.list_members(tmp_path / "sounds.7z")

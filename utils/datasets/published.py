@@ -12,6 +12,7 @@ from utils.datasets.sound_checks import is_wav
 from utils.files import archives, tables
 from utils.files.download import Progress, download, has_checksum
 from utils.files.writing import require_room
+from utils.runtime import terminal
 from utils.runtime.errors import InputError, counted, shorten
 
 _QUERY = "?download=1"  # as Zenodo's own links; other servers ignore it
@@ -107,8 +108,8 @@ class Getting:
         Of a folder on another server with the same files.
     keep_archives : bool
         Keep an archive after its wavs have been unpacked.
-    notes : callable
-        Prints a line.
+    summary : Summary
+        Prints what is read and written.
     progress : callable
         Given what is done, returns a `utils.files.download.Progress`.
 
@@ -121,13 +122,13 @@ class Getting:
         *,
         url: str | None = None,
         keep_archives: bool = False,
-        notes: Callable[[str], object],
+        summary: terminal.Summary,
         progress: Callable[[str], Progress],
     ) -> None:
         self._release, self._folder = release, folder
         self._url = (url or release.url).rstrip("/")
         self._keep_archives = keep_archives
-        self._notes, self._progress = notes, progress
+        self._summary, self._progress = summary, progress
         self.done = False
 
     def run(self) -> dict[str, int]:
@@ -168,9 +169,9 @@ class Getting:
         if not path.exists():
             self.done = True
             url = f"{self._url}/{name}"
-            self._notes(f"reads  {url}")
+            self._summary.notes(f"reads  {url}")
             download(url + _QUERY, path, checksum=checksum, progress=self._progress(name))
-            self._notes(f"writes {path}, verified by its MD5")
+            self._summary.writes(path)
         elif not has_checksum(path, checksum):
             raise InputError(
                 f"{path} is not the published file: its MD5 is not {md5}. Move it away, and run "
@@ -201,10 +202,12 @@ class Getting:
         lacking = [member for name, member in members.items() if name not in found]
         self.done = True
         archives.unpack(archive, lacking, folder, progress=self._progress(f"unpack {archive.name}"))
-        self._notes(f"writes {folder}: {counted(len(lacking), 'wav')}")
+        self._summary.notes(f"writes {terminal.shown(folder)}: {counted(len(lacking), 'wav')}")
         other = [name for name, path in found.items() if path.stat().st_size != members[name].size]
         if other:
-            self._notes(f"kept, though of another size than in the archive:\n{shorten(other)}")
+            self._summary.notes(
+                f"kept, though of another size than in the archive:\n{shorten(other)}"
+            )
 
 
 def _room(folder: Path, lacking: Sequence[Sounds], *, keep_archives: bool) -> int:

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, locked, and read without trusting them.
+"""Files that are written whole or not at all, downloaded, locked, and read without trusting them.
 
 Imports `utils.runtime`.
 """

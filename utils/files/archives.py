@@ -8,20 +8,17 @@ import lzma
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from utils.files.download import Progress
 from utils.files.reading import is_file_name
 from utils.files.writing import require_room
 from utils.runtime.errors import InputError, first_line, printable
 
 if TYPE_CHECKING:  # its import takes a moment
     import py7zr
-
-# Called with the size of the archive; `update` of what it returns is given what has been read.
-Progress = Callable[[int], AbstractContextManager]
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ def unpack(
 
     A file appears under its name only when it is complete and its checksum is right; one of that
     name that is there already is replaced. What is interrupted starts again. The folder is made if
-    missing.
+    missing. `progress` is given the bytes of the archive that have been read.
 
     Raises
     ------
