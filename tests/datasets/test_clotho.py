@@ -165,7 +165,7 @@ def test_blank_captions_are_accepted_only_where_asked(tmp_path):
     }
     write_captions(tmp_path, "test", table)
     path = tmp_path / "clotho_captions_test.csv"
-    given = {"a.wav": ["one", "two", "three"], "b.wav": ["four"], "c.wav": ["5"]}
+    given = {"a.wav": ["one", "two", "three"], "b.wav": ["four"], "c.wav": ["five"]}
     assert clotho.read_captions_csv(path, blank_captions=True) == given
     with pytest.raises(InputError, match=r"4 problems .*\n  - line 3: caption_2 of 'b\.wav' is e"):
         clotho.read_captions_csv(path)
