@@ -117,7 +117,12 @@ def read_captions_csv(path: str | Path, *, blank_captions: bool = False) -> dict
         if (first := first_line.setdefault(composed(name), line)) != line:
             problems.append(f"line {line}: {name!r} is already on line {first}")
         captions[name] = given
-    raise_if_any(problems, path, f"Fix the file, or use the published one. {SOURCE}.")
+    raise_if_any(
+        problems,
+        path,
+        f"Fix the file, or use the published one. {SOURCE}. If clips may have fewer captions than "
+        "others, train_data.blank_captions: True accepts blank columns.",
+    )
     if not captions:
         raise InputError(f"{path} has a header and no clips. {SOURCE}.")
     return captions
