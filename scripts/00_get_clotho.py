@@ -13,8 +13,9 @@ The settings are those of clotho.yaml, unless --config names others. Clotho take
 15 GB while it is unpacked; the Task 6b subset takes 2 and 4 GB.
 
 Only what is missing is downloaded, and everything is verified by the published MD5s. Stop it at any
-time: the same command resumes. An archive that you put into the folder is used. Proxies are taken
-from the usual environment variables (HTTPS_PROXY, NO_PROXY).
+time: the same command resumes. An archive that you put into the folder is used, and removed like
+the others unless you give --keep-archives. Proxies come from the usual environment variables
+(HTTPS_PROXY, NO_PROXY).
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ class Getting:
     url : str, optional
         Of a folder on another server with the same files.
     keep_archives : bool
-        Keep an archive after its wavs have been unpacked.
+        Keep archives after their wavs have been unpacked.
     summary : Summary
         Prints what is read and written.
     progress : callable
@@ -203,7 +203,11 @@ class Getting:
         self.done = True
         archives.unpack(archive, lacking, folder, progress=self._progress(f"unpack {archive.name}"))
         self._summary.notes(f"writes {terminal.shown(folder)}: {counted(len(lacking), 'wav')}")
-        other = [name for name, path in found.items() if path.stat().st_size != members[name].size]
+        other = [
+            name
+            for name, path in found.items()
+            if path.is_file() and path.stat().st_size != members[name].size
+        ]
         if other:
             self._summary.notes(
                 f"kept, though of another size than in the archive:\n{shorten(other)}"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from utils.files.locks import LockFile
+from utils.files.reading import digest
 from utils.files.writing import require_room
 from utils.runtime.errors import InputError, first_line
 
@@ -86,11 +85,9 @@ def download(
 
 
 def has_checksum(path: Path, checksum: str) -> bool:
-    """Whether the content of a file has a checksum, written as `download` takes it."""
+    """Whether a file has a checksum, written as `download` takes it; see `digest` for errors."""
     kind, _, digits = checksum.partition(":")
-    new = partial(hashlib.new, kind, usedforsecurity=False)
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, new).hexdigest() == digits
+    return digest(path, kind) == digits
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,12 @@ from utils.runtime.errors import InputError
 
 
 def sha256(path: str | Path) -> str:
-    """Compute the SHA-256 of a file, as 64 lower-case hexadecimal digits.
+    """Compute the SHA-256 of a file, see `digest`."""
+    return digest(path, "sha256")
+
+
+def digest(path: str | Path, kind: str) -> str:
+    """Compute a hash of a file, md5 or sha256, as lower-case hexadecimal digits.
 
     Raises
     ------
@@ -17,9 +23,10 @@ def sha256(path: str | Path) -> str:
         If the file cannot be read.
 
     """
+    new = partial(hashlib.new, kind, usedforsecurity=False)
     try:
         with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.file_digest(file, new).hexdigest()
     except OSError as error:
         raise _unreadable(path, error) from error
 
