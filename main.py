@@ -88,6 +88,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     reporting.add_argument("run", type=Path, metavar="RUN_FOLDER")
     table = add("score", score_results, "score a table of results: caption,file_name_1,...")
     table.add_argument("results", type=Path, metavar="RESULTS.csv")
+    table.add_argument(
+        "--partial",
+        action="store_true",
+        help="accept a table without some of the queries, and count them as not found",
+    )
     for command in (scoring, table):
         options.add_subset_option(command, CLOTHO, AUDIOCAPS)
         command.add_argument("--split", help="default: the test split of the data set")
@@ -198,7 +203,12 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
     summary = terminal.Summary()
     name = args.split or PLANS[args.subset].test[1]
     scorer = load_scorer(
-        args.checkpoint, changed=changed_by(args), subset=args.subset, split=name, summary=summary
+        args.checkpoint,
+        changed=changed_by(args),
+        subset=args.subset,
+        split=name,
+        sentences=not args.relevant,
+        summary=summary,
     )
     config = scorer.config
     split = load_split_to_score(config, args.subset, name, summary)
@@ -206,13 +216,18 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
         relevant = read_relevant_csv(args.relevant, split.clip_names)
         summary.reads(args.relevant)
         split = leave_out_failed(split, scorer.inputs, summary)
-        queries = list(relevant)
-        found = scorer.find(split, TextEncoder(config)(queries))
+        texts = list(dict.fromkeys(relevant.queries))
+        found = dict(zip(texts, scorer.find(split, TextEncoder(config)(texts)), strict=True))
         scores = score_text.score_queries(
-            queries, found, relevant, divide_by=args.divide_ap_by, seed=config.seed
+            [found[query] for query in relevant.queries],
+            relevant.clips,
+            divide_by=args.divide_ap_by,
+            seed=config.seed,
         )
         print(scores)
-        summary.finish(f"scored {len(queries)} queries among {len(split.clip_names)} clips")
+        summary.finish(
+            f"scored {len(relevant.queries)} queries among {len(split.clip_names)} clips"
+        )
         return
     split = leave_out_failed(split, scorer.inputs, summary)
     evaluation = evaluate(scorer.model, scorer.pairs(split), both_ways=True)
@@ -254,7 +269,7 @@ def report_run(args: argparse.Namespace) -> None:
 def score_results(args: argparse.Namespace) -> None:
     """Score a table of results from any system."""
     from utils.evaluation.relevance import read_relevant_csv, relevant_by_caption
-    from utils.evaluation.result_tables import read_result_table
+    from utils.evaluation.result_tables import read_results_for
     from utils.evaluation.score_text import score_queries
 
     summary = terminal.Summary()
@@ -267,9 +282,11 @@ def score_results(args: argparse.Namespace) -> None:
     else:
         relevant = relevant_by_caption(split)
     summary.reads(args.results)
-    queries, found = read_result_table(args.results)
-    print(score_queries(queries, found, relevant, divide_by=args.divide_ap_by, seed=config.seed))
-    summary.finish(f"scored {len(queries)} queries")
+    found = read_results_for(args.results, relevant.queries, split.clip_names, partial=args.partial)
+    if missing := found.count([]):
+        summary.notes(f"counts {missing} of {len(found)} queries, which have no row, as not found")
+    print(score_queries(found, relevant.clips, divide_by=args.divide_ap_by, seed=config.seed))
+    summary.finish(f"scored {len(found)} queries")
 
 
 def submit(args: argparse.Namespace) -> None:

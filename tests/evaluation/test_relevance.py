@@ -3,10 +3,9 @@ import json
 
 import pytest
 
-from tests.support import load_script, options, settings_for
+from tests.support import FILES, load_script, options, settings_for
 from utils.datasets import splits
-from utils.evaluation.relevance import read_relevant_csv
-from utils.evaluation.result_tables import read_result_table
+from utils.evaluation.relevance import Relevance, read_relevant_csv
 from utils.runtime.errors import InputError
 
 NAMES = ["a.wav", "b, c.wav", "d.wav"]
@@ -21,7 +20,13 @@ def write(path, rows):
 def test_lists_are_read_as_python_literals(tmp_path):
     rows = [["query", "audio_filenames"], ["rain", "['a.wav', \"b, c.wav\"]"], ["NA", "['d.wav']"]]
     relevant = read_relevant_csv(write(tmp_path / "r.csv", rows), NAMES)
-    assert relevant == {"rain": {"a.wav", "b, c.wav"}, "NA": {"d.wav"}}
+    assert relevant == Relevance(["rain", "NA"], [{"a.wav", "b, c.wav"}, {"d.wav"}])
+
+
+def test_rows_of_the_same_text_are_queries_of_their_own(tmp_path):
+    rows = [["query", "audio_filenames"], ["rain", "['a.wav']"], ["rain", "['d.wav']"]]
+    relevant = read_relevant_csv(write(tmp_path / "r.csv", rows), NAMES)
+    assert relevant == Relevance(["rain", "rain"], [{"a.wav"}, {"d.wav"}])
 
 
 @pytest.mark.parametrize(
@@ -43,15 +48,6 @@ def test_bad_rows_are_refused(tmp_path, row, message):
         read_relevant_csv(path, NAMES)
 
 
-def test_what_occurs_twice_is_refused(tmp_path):
-    twice = [["query", "audio_filenames"], *[["rain", "['a.wav']"]] * 2]
-    with pytest.raises(InputError, match="line 3: the query 'rain' is already on line 2"):
-        read_relevant_csv(write(tmp_path / "r.csv", twice), NAMES)
-    table = [["caption", "file_name_1", "file_name_2"], ["rain", "a.wav", "a.wav"]]
-    with pytest.raises(InputError, match="line 2: a file name occurs more than once"):
-        read_result_table(write(tmp_path / "r.csv", table))
-
-
 def scores_in(text):
     line = next(line for line in text.splitlines() if line.startswith("scores "))
     return [float(cell) for cell in line.split()[1:]]
@@ -70,21 +66,43 @@ def test_a_runs_own_results_are_scored_as_the_run_scored_them(
     assert scores_in(out) == [round(value, 3) for value in wanted.values()]
     assert "AP@10 is divided by min(number of relevant clips, 10)" in out
 
-    # The user's own queries, with several relevant clips.
-    split = splits.load_captions(small_demo / "processed", "evaluation")
+    # A row is missing, and another is there twice.
+    with (run / "test.output.csv").open(newline="", encoding="utf-8") as file:
+        header, *table = csv.reader(file)
+    fewer = write(tmp_path / "fewer.csv", [header, *table[1:]])
+    with pytest.raises(InputError, match=r"(?s)1 problem in .*no row for .* --partial counts"):
+        main(["score", str(fewer), *settings])
+    main(["score", str(fewer), "--partial", *settings])
+    out = capsys.readouterr().out
+    with (run / "test.ranks.csv").open(newline="") as file:
+        ranks = [int(row["rank"]) for row in csv.DictReader(file)]
+    assert scores_in(out)[-1] == round(sum(1 / rank for rank in ranks[1:]) / len(ranks), 3)
+    assert f"counts 1 of {len(ranks)} queries, which have no row, as not found" in out
+    twice = write(tmp_path / "twice.csv", [header, *table, table[0]])
+    with pytest.raises(InputError, match=rf"line {len(table) + 2}: .* is already on line 2"):
+        main(["score", str(twice), "--partial", *settings])
+
+
+def test_the_users_own_queries_need_no_vectors_of_captions(own_demo, trained, tmp_path, capsys):
+    (own_demo / "processed" / FILES["caption_embeddings"]).unlink()
+    settings = [*settings_for(own_demo), "training.device=cpu"]
+    sets = [part for setting in settings for part in ("--set", setting)]
+    split = splits.load_captions(own_demo / "processed", "evaluation")
     first = [split.captions[list(split.clip_of_caption).index(clip)] for clip in (0, 1)]
     rows = [["query", "audio_filenames"], *([q, str(split.clip_names)] for q in first)]
     relevant = write(tmp_path / "relevant.csv", rows)
-    arguments = ["evaluate", "--checkpoint", str(trained), "--relevant", str(relevant)]
+    main = load_script("main").main
+    arguments = ["evaluate", "--checkpoint", str(trained), "--relevant", str(relevant), *sets]
     main([*arguments, "--divide-ap-by", "all"])
     out = capsys.readouterr().out
     # All ten clips are relevant: in any order, the first result is a tenth of them.
     assert scores_in(out) == [0.1, 0.5, 1.0, 1.0]
     assert "AP@10 is divided by the number of relevant clips" in out
-    rows = [["query", "audio_filenames"], [first[0], str([split.clip_names[0]])]]
-    write(relevant, rows)
+    # The same text twice, each time with a clip of its own.
+    write(relevant, [rows[0], *([first[0], str([name])] for name in split.clip_names[:2])])
     main(arguments)
-    with (run / "test.output.csv").open(newline="", encoding="utf-8") as file:
+    with (trained.parent / "test.output.csv").open(newline="", encoding="utf-8") as file:
         found = next(row for row in csv.reader(file) if row[0] == first[0])
-    rank = found.index(split.clip_names[0])
-    assert scores_in(capsys.readouterr().out)[-1] == round(1 / rank, 3)
+    ranks = [found.index(name) for name in split.clip_names[:2]]
+    wanted = round(sum(1 / rank for rank in ranks) / 2, 3)
+    assert scores_in(capsys.readouterr().out)[-1] == pytest.approx(wanted, abs=0.001)

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from utils.runtime.errors import InputError
-
 METRICS = ("R@1", "R@5", "R@10", "mAP@10")
 CUTOFF = 10
 _LEVEL, _RESAMPLES = 0.95, 2000  # of bootstrap intervals
@@ -254,30 +252,6 @@ def bootstrap_intervals(
         means[i] = (times @ sums) / (times @ sizes)
     low, high = np.quantile(means, [(1 - _LEVEL) / 2, (1 + _LEVEL) / 2], axis=0)
     return low, high
-
-
-def score_result_rows(
-    queries: Sequence[str],
-    retrieved: Sequence[Sequence[str]],
-    relevant: dict[str, set[str]],
-    *,
-    divide_by: str = "cutoff",
-) -> dict[str, NDArray[np.float64]]:
-    """Score a table of results, as `several_relevant` does, by the relevant clips of each query.
-
-    Raises
-    ------
-    InputError
-        If the relevant clips of a query are unknown.
-
-    """
-    unknown = [query for query in queries if query not in relevant]
-    if unknown:
-        raise InputError(
-            f"the relevant clips are unknown for {len(unknown)} of {len(queries)} queries (first: "
-            f"{unknown[0]!r}): these results are for another set."
-        )
-    return several_relevant(retrieved, [relevant[query] for query in queries], divide_by=divide_by)
 
 
 def _checked_ranks(ranks: ArrayLike) -> NDArray[np.int64]:

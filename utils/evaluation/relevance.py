@@ -1,6 +1,7 @@
 """Which clips are relevant to each query. N queries."""
 
 import ast
+from dataclasses import dataclass
 from pathlib import Path
 
 from utils.datasets.splits import CaptionSplit
@@ -11,8 +12,26 @@ RELEVANT_HEADER = ["query", "audio_filenames"]
 _ADVICE = "Each row is a query and a list of file names: \"['a.wav', 'b.wav']\", in quotes."
 
 
-def read_relevant_csv(path: Path, clip_names: list[str]) -> dict[str, set[str]]:
-    """Read queries that may each have several relevant clips.
+@dataclass(frozen=True)
+class Relevance:
+    """Queries in order, each with its relevant clips.
+
+    A text may occur several times, as in CASTELLA and AudioCaps: each is a query of its own.
+
+    Attributes
+    ----------
+    queries : list of N str
+    clips : list of N non-empty sets of str
+        File names.
+
+    """
+
+    queries: list[str]
+    clips: list[set[str]]
+
+
+def read_relevant_csv(path: Path, clip_names: list[str]) -> Relevance:
+    """Read queries that may each have several relevant clips; every row is a query of its own.
 
     Parameters
     ----------
@@ -24,7 +43,7 @@ def read_relevant_csv(path: Path, clip_names: list[str]) -> dict[str, set[str]]:
 
     Returns
     -------
-    dict of N queries to set of str
+    Relevance
         In the order of the file.
 
     Raises
@@ -40,8 +59,8 @@ def read_relevant_csv(path: Path, clip_names: list[str]) -> dict[str, set[str]]:
     ...     csv.writer(file).writerows(rows)
     ...     file.flush()
     ...     relevant = read_relevant_csv(Path(file.name), ["a.wav", "b.wav", "c.wav"])
-    >>> sorted(relevant["rain"])
-    ['a.wav', 'b.wav']
+    >>> relevant.queries, [sorted(clips) for clips in relevant.clips]
+    (['rain'], [['a.wav', 'b.wav']])
 
     """
     rows = tables.read_csv(path)
@@ -50,30 +69,27 @@ def read_relevant_csv(path: Path, clip_names: list[str]) -> dict[str, set[str]]:
         raise InputError(tables.header_problem(path, header, ",".join(RELEVANT_HEADER)))
     if len(rows) < 2:
         raise InputError(f"{path} has a header and no queries. {_ADVICE}")
-    relevant: dict[str, set[str]] = {}
-    line_of: dict[str, int] = {}
+    relevant = Relevance([], [])
     problems = []
     known = set(clip_names)
     for line, cells in rows[1:]:
         query, names, problem = _read_row(cells)
-        if query in relevant:
-            problem = f"the query {query!r} is already on line {line_of[query]}"
-        elif unknown := sorted(set(names) - known):
+        if unknown := sorted(set(names) - known):
             problem = f"{unknown[0]!r} is not one of the {len(known)} clips"
         if problem:
             problems.append(f"line {line}: {problem}")
-        relevant[query] = set(names)
-        line_of.setdefault(query, line)
+        relevant.queries.append(query)
+        relevant.clips.append(set(names))
     raise_if_any(problems, path, _ADVICE)
     return relevant
 
 
-def relevant_by_caption(split: CaptionSplit) -> dict[str, set[str]]:
-    """Map each caption of a split to the clips that it was written for, usually one."""
-    relevant: dict[str, set[str]] = {}
+def relevant_by_caption(split: CaptionSplit) -> Relevance:
+    """List the captions of a split, each with all clips that have this caption, usually one."""
+    clips: dict[str, set[str]] = {}
     for caption, clip in zip(split.captions, split.clip_of_caption.tolist(), strict=True):
-        relevant.setdefault(caption, set()).add(split.clip_names[clip])
-    return relevant
+        clips.setdefault(caption, set()).add(split.clip_names[clip])
+    return Relevance(split.captions, [clips[caption] for caption in split.captions])
 
 
 def _read_row(cells: list[str]) -> tuple[str, list[str], str | None]:

@@ -3,6 +3,7 @@
 The challenge's form is caption,file_name_1,...,file_name_10, best first. N queries, C clips.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from utils.evaluation.metrics import CUTOFF
 from utils.files import tables
 from utils.files.writing import atomic_write
-from utils.runtime.errors import InputError, raise_if_any
+from utils.runtime.errors import InputError, counted, raise_if_any
 
 
 def result_header(results: int) -> list[str]:
@@ -30,14 +31,8 @@ def write_result_table(
         tables.write_csv(file, ([caption, *(names[i] for i in row)] for caption, row in rows))
 
 
-def read_result_table(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Read a result table, with any number of file names per row.
-
-    Returns
-    -------
-    queries : list of N str
-    retrieved : list of N lists of str
-        Best first.
+def read_result_table(path: Path) -> list[tuple[int, list[str]]]:
+    """Read the rows of a result table after its header: the line, and query and file names.
 
     Raises
     ------
@@ -59,7 +54,69 @@ def read_result_table(path: Path) -> tuple[list[str], list[list[str]]]:
         if len(cells) != len(header) or len(set(cells[1:])) < len(cells) - 1
     ]
     raise_if_any(problems, path)
-    return [cells[0] for _, cells in rows[1:]], [cells[1:] for _, cells in rows[1:]]
+    return rows[1:]
+
+
+def read_results_for(
+    path: Path, queries: Sequence[str], names: Sequence[str], *, partial: bool = False
+) -> list[list[str]]:
+    """Read the results for a set of queries, exactly one row for each, in any order.
+
+    Of queries with the same text, the first gets the first row with that text, and so on.
+
+    Parameters
+    ----------
+    queries : sequence of N str
+    names : sequence of C str
+        The file names that may occur.
+    partial : bool
+        Accept a table without some of the queries, or with fewer than ten results per row.
+
+    Returns
+    -------
+    list of N lists of str
+        Best first; empty for a query without a row.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or has another form; if it lacks a query, or has rows of others or
+        too many of one; if it names other clips: one message that counts all problems.
+
+    """
+    rows = read_result_table(path)
+    wanted, results = min(CUTOFF, len(names)), len(rows[0][1]) - 1
+    if results < wanted and not partial:
+        raise InputError(
+            f"{path} has {counted(results, 'result')} per query, and the scores need {wanted}. "
+            "Write more, or give --partial, which counts the others as not relevant."
+        )
+    known = set(names)
+    waiting: dict[str, deque[int]] = {}
+    for position, query in enumerate(queries):
+        waiting.setdefault(query, deque()).append(position)
+    found: list[list[str]] = [[] for _ in queries]
+    line_of: dict[str, int] = {}
+    problems = []
+    for line, (query, *clips) in rows:
+        problems += [
+            f"line {line}: {clip!r} is not one of the {len(known)} clips"
+            for clip in clips
+            if clip not in known
+        ]
+        if query not in waiting:
+            problems.append(f"line {line}: {query!r} is not one of the {len(queries)} queries")
+        elif not waiting[query]:
+            problems.append(f"line {line}: {query!r} is already on line {line_of[query]}")
+        else:
+            found[waiting[query].popleft()] = clips
+        line_of.setdefault(query, line)
+    advice = f"Every one of the {len(queries)} queries needs one row."
+    if not partial and (missing := sorted(i for left in waiting.values() for i in left)):
+        problems += [f"no row for {queries[position]!r}" for position in missing]
+        advice += f" {len(missing)} have none; --partial counts them as not found."
+    raise_if_any(problems, path, advice)
+    return found
 
 
 def check_submission(path: Path, queries: list[str], names: list[str]) -> list[str]:

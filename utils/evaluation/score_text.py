@@ -74,19 +74,18 @@ def captions_and_clips(split: CaptionSplit) -> str:
 
 
 def score_queries(
-    queries: Sequence[str],
     found: Sequence[Sequence[str]],
-    relevant: dict[str, set[str]],
+    relevant: Sequence[set[str]],
     *,
     divide_by: str,
     seed: int,
 ) -> str:
     """Format the scores of results, their 95 % intervals, and how they are defined.
 
-    Parameters and errors are those of `utils.evaluation.metrics.score_result_rows`.
+    Parameters and errors are those of `utils.evaluation.metrics.several_relevant`.
     """
-    values = metrics.score_result_rows(queries, found, relevant, divide_by=divide_by)
-    each = np.arange(len(queries))
+    values = metrics.several_relevant(found, relevant, divide_by=divide_by)
+    each = np.arange(len(relevant))
     means = {name: float(value.mean()) for name, value in values.items()}
     intervals = {
         name: metrics.bootstrap_interval(value, each, seed=seed) for name, value in values.items()

@@ -41,7 +41,7 @@ class Inputs:
     ----------
     of : Corpus
         The data set; its scripts are named in errors.
-    captions : VectorFile
+    captions : VectorFile or None
         Sentence vectors, D numbers each.
     projected : tuple of VectorFile
         What the audio branch projects, concatenated: logits, scene embeddings, or both.
@@ -53,7 +53,7 @@ class Inputs:
     """
 
     of: Corpus
-    captions: VectorFile
+    captions: VectorFile | None
     projected: tuple[VectorFile, ...]
     logits: VectorFile | None = None
     tags: VectorFile | None = None
@@ -78,7 +78,8 @@ class Inputs:
     def made_with(self) -> TrainedWith:
         """The networks that the vectors come from, as far as the files record them."""
         return TrainedWith.of(
-            passt=self.projected[0].attributes, sentence_model=self.captions.attributes
+            passt=self.projected[0].attributes,
+            sentence_model=self.captions and self.captions.attributes,
         )
 
     def tag_table(self) -> Tensor | None:
@@ -130,8 +131,12 @@ class Inputs:
             return select(file, split.audio_ids, original_ids=original_ids, made_from=made_from)
 
 
-def read_inputs(config: Config, of: Corpus, summary: terminal.Summary) -> Inputs:
+def read_inputs(
+    config: Config, of: Corpus, summary: terminal.Summary, *, sentences: bool = True
+) -> Inputs:
     """Read the vector files of a data set that the model needs, and no other.
+
+    Without `sentences`, the vectors of captions are not needed.
 
     Raises
     ------
@@ -152,7 +157,7 @@ def read_inputs(config: Config, of: Corpus, summary: terminal.Summary) -> Inputs
         "captions": (SENTENCES, of.files.caption_embeddings, {"what": CAPTIONS, **mpnet}),
         "tags": (TAGS, config.tag_embeddings, {"what": tags_of(model.audioset_info), **mpnet}),
     }
-    needed = needed_vectors(model)
+    needed = needed_vectors(model, sentences=sentences)
     files: dict[str, VectorFile] = {}
     for name, (kind, path, attributes) in expected.items():
         if name in needed:
@@ -162,13 +167,15 @@ def read_inputs(config: Config, of: Corpus, summary: terminal.Summary) -> Inputs
     projected = ("logits", "scene") if model.audio_features == "both" else (model.audio_features,)
     inputs = Inputs(
         of,
-        files["captions"],
+        files.get("captions"),
         tuple(files[name] for name in projected),
         files["logits"] if "tags" in needed else None,
         files.get("tags"),
     )
     _require_one_network([files[name] for name in ("logits", "scene") if name in files], [of])
-    if inputs.tags is not None and inputs.text_size != (dimension := inputs.tags.vectors.shape[1]):
+    if None not in (inputs.captions, inputs.tags) and inputs.text_size != (
+        dimension := inputs.tags.vectors.shape[1]
+    ):
         raise InputError(
             f"{inputs.captions.path} holds vectors of {inputs.text_size} numbers and "
             f"{inputs.tags.path} of {dimension}: two sentence models. Run {of.script(SENTENCES)} "
@@ -184,11 +191,16 @@ def require_one_source(inputs: Sequence[Inputs]) -> None:
     _require_one_network(files, [one.of for one in inputs])
 
 
-def build_model(settings: Model, inputs: Inputs, *, seed: int) -> nn.Module:
-    """Make an untrained dual encoder that fits the vector files."""
+def build_model(
+    settings: Model, inputs: Inputs, *, seed: int, text_size: int | None = None
+) -> nn.Module:
+    """Make an untrained dual encoder that fits the vector files.
+
+    `text_size`, D, is that of the sentence vectors if they were read.
+    """
     return DualEncoder(
         audio_size=inputs.audio_size,
-        text_size=inputs.text_size,
+        text_size=inputs.text_size if text_size is None else text_size,
         tag_table=inputs.tag_table(),
         ratio=settings.ratio_embed1,
         text_projection=settings.text_projection,

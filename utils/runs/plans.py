@@ -34,11 +34,11 @@ PLANS = {
 }
 
 
-def needed_vectors(model: Model) -> list[str]:
-    """Name the vector files that a model needs: captions, logits, scene, tags."""
+def needed_vectors(model: Model, *, sentences: bool = True) -> list[str]:
+    """Name the vector files that a model needs: captions (if `sentences`), logits, scene, tags."""
     with_tags = model.audioset_info != "none"
     needed = {
-        "captions": True,
+        "captions": sentences,
         "logits": with_tags or model.audio_features != "scene",
         "scene": model.audio_features != "logits",
         "tags": with_tags,
@@ -46,8 +46,13 @@ def needed_vectors(model: Model) -> list[str]:
     return [name for name, is_needed in needed.items() if is_needed]
 
 
-def needed_files(config: Config, of: Corpus, splits: Sequence[str]) -> list[Needed]:
-    """List the files that splits of a data set, and their vectors, are read from."""
+def needed_files(
+    config: Config, of: Corpus, splits: Sequence[str], *, sentences: bool = True
+) -> list[Needed]:
+    """List the files that splits of a data set, and their vectors, are read from.
+
+    Without `sentences`, the vectors of captions are not needed.
+    """
     files, section = of.files, of.section
     vectors = {
         "captions": (f"{section}.caption_embeddings", files.caption_embeddings, SENTENCES),
@@ -56,7 +61,9 @@ def needed_files(config: Config, of: Corpus, splits: Sequence[str]) -> list[Need
         "tags": ("train_data.tag_embeddings", config.tag_embeddings, TAGS),
     }
     needed = of.needed_captions(splits)
-    for key, path, kind in (vectors[name] for name in needed_vectors(config.model)):
+    for key, path, kind in (
+        vectors[name] for name in needed_vectors(config.model, sentences=sentences)
+    ):
         needed.append((key, path, of.advice(kind)))
     if of.subset != TASK6B and not all(is_test(of, split) for split in splits):
         listed = config.train_data.excluded_clips

@@ -68,6 +68,7 @@ def load_scorer(
     changed: Callable[[Config], Config],
     subset: str,
     split: str,
+    sentences: bool = True,
     summary: terminal.Summary,
 ) -> Scorer:
     """Read a checkpoint's model, and the vector files of a data set.
@@ -79,6 +80,8 @@ def load_scorer(
     subset : {'clotho', 'audiocaps', 'task6b'}
     split : str
         Whose captions will be scored.
+    sentences : bool
+        Whether the vectors of the captions are needed; other texts may be scored.
 
     Raises
     ------
@@ -92,11 +95,14 @@ def load_scorer(
     config = changed(checkpoint.settings)
     checkpoint.require_settings(config, path, only=_FIXED)
     of = corpus(config, subset)
-    require_files(needed_files(config, of, [split] if split in of.splits else []))
-    inputs = read_inputs(config, of, summary)
+    splits = [split] if split in of.splits else []
+    require_files(needed_files(config, of, splits, sentences=sentences))
+    inputs = read_inputs(config, of, summary, sentences=sentences)
     vectors = f"the data in {of.files.input_path}"
     checkpoint.trained_with.require(inputs.made_with, model=path, source=vectors)
-    model = build_model(config.model, inputs, seed=0)
-    load_into(model, checkpoint.best_weights(), path)
+    weights = checkpoint.best_weights()
+    text_size = None if sentences else len(weights.get("audio_projection.bias", ()))
+    model = build_model(config.model, inputs, seed=0, text_size=text_size)
+    load_into(model, weights, path)
     model = model.to(choose_device(config.training.device)).eval()
     return Scorer(model, inputs, config)
