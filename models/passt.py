@@ -10,12 +10,12 @@ Shapes: B windows, S samples, T frames, E scene embedding dimension.
 
 import contextlib
 import io
+import sys
 import warnings
+from collections.abc import Iterator
 
 import torch
 import torchaudio
-from hear21passt.models import passt as hear21
-from hear21passt.models.preprocess import AugmentMelSTFT
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -28,6 +28,23 @@ from models.architectures import (
     Architecture,
 )
 from utils.runtime import onednn
+
+
+@contextlib.contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Let imports of a module fail meanwhile, unless it has been imported before."""
+    hidden = sys.modules.setdefault(module, None) is None
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules[module]
+
+
+# timm, which hear21passt imports, would import wandb only to offer a logger that is not used here.
+with _without("wandb"):
+    from hear21passt.models import passt as hear21
+    from hear21passt.models.preprocess import AugmentMelSTFT
 
 _PREEMPHASIS = 0.97
 _MAP_NUMBERS = 2**21  # numbers of an attention map held at once; they fit in the caches

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import load_script
+from tests.support import load_script, run_python
 from utils.runtime import terminal
 from utils.runtime.paths import PROJECT_ROOT
 
@@ -121,6 +121,11 @@ def test_a_search_in_tagged_sounds_does_not_import_the_tagger():
         [sys.executable, "-c", code], cwd=PROJECT_ROOT, capture_output=True, text=True, check=True
     )
     assert result.stdout == "False\n"
+
+
+def test_the_networks_do_not_import_wandb():
+    code = "import sys, models.passt, models.sentence_encoder; print('wandb' in sys.modules)"
+    assert run_python(code).stdout == "False\n"
 
 
 def test_training_imports_no_pretrained_model():
