@@ -31,8 +31,8 @@ def begin(config, *, trained_on=CLOTHO, begun_with=DATA):
     return run.folder
 
 
-def found(config, *, trained_on=CLOTHO, begun_with=DATA):
-    run = unfinished_run(config, trained_on=trained_on, begun_with=begun_with)
+def found(config, *, trained_on=CLOTHO, begun_with=DATA, **options):
+    run = unfinished_run(config, trained_on=trained_on, begun_with=begun_with, **options)
     if run is None:
         return None
     with run:
@@ -113,6 +113,18 @@ def test_other_folders_are_skipped(config):
     assert found(config) is None
 
 
-def test_one_of_an_older_version_is_resumed_by_name_alone(config):
-    age(begin(config), "last")
-    assert found(config) is None
+def test_one_of_an_older_version_is_found_by_the_digests_in_its_checkpoint(config):
+    folder, notes = begin(config), []
+    age(folder, "last")
+    assert found(config, note=notes.append) == folder
+    assert found(config, begun_with={**DATA, "training features": "c"}, note=notes.append) is None
+    assert notes == []
+
+
+def test_one_of_an_older_version_without_digests_is_named_with_the_way_to_resume_it(config):
+    folder, notes = begin(config, begun_with={}), []
+    age(folder, "last")
+    assert found(config, note=notes.append) is None
+    (note,) = notes
+    assert f"{folder} is an unfinished run of an older version" in note
+    assert note.endswith(f"python main.py train --resume {folder}")

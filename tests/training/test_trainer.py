@@ -199,6 +199,13 @@ def test_a_diverged_run_stops_instead_of_being_the_best():
     assert all(np.isfinite(row["train_loss"]) for row in trainer.history)
 
 
+def test_a_run_that_diverges_in_the_last_step_of_an_epoch_stops_too():
+    trainer = make_trainer(learning_rate=1e38, batch_size=1000)  # the only step
+    with pytest.raises(InputError, match=r"diverged: in epoch 1 the validation loss or an embed"):
+        fit(trainer)
+    assert trainer.history == []
+
+
 def test_the_learnable_temperature_is_trained():
     trainer = make_trainer(loss=InfoNCE(temperature=0.2, learnable=True))
     fit(trainer)

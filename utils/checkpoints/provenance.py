@@ -1,6 +1,6 @@
 """Which networks a model was trained with: new sounds and texts must go through the same."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -111,16 +111,33 @@ def parse_plain(kind: type[T], values: Any, what: str, advice: str) -> T:
     try:
         return TypeAdapter(kind).validate_python(values)
     except ValidationError as error:
-        problems = [_described(problem) for problem in error.errors(include_url=False)]
+        problems = [_described(problem, values) for problem in error.errors(include_url=False)]
         raise InputError(f"{what}:\n{shorten(problems)}\n{advice}") from None
 
 
-def _described(problem: Any) -> str:
+def _described(problem: Any, values: Any) -> str:
     """Describe an error of pydantic: the key, the value and what is allowed."""
-    place = ".".join(part if isinstance(part, str) else f"#{part + 1}" for part in problem["loc"])
+    place = ".".join(_place(problem["loc"], values))
     wording = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "unexpected_keyword_argument":
         wording = "unknown key"
     elif wording.startswith("Input "):
         wording = f"{shown(problem['input'])} {wording.removeprefix('Input ')}"
     return f"{place or 'the whole'}: {wording}"
+
+
+def _place(location: Sequence[Any], values: Any) -> Iterator[str]:
+    """Name each part of a location: the number of an entry of a list, from #1, or a key."""
+    for part in location:
+        if part == "[key]":  # the key before it is wrong, not its value
+            return
+        if isinstance(values, list | tuple):
+            yield f"#{part + 1}" if isinstance(part, int) else part
+            values = values[part] if isinstance(part, int) else None
+        elif isinstance(values, dict):
+            # YAML has keys that are no texts, which pydantic names by number or by text.
+            key = next((key for key in values if part in (key, str(key))), part)
+            yield str(key)
+            values = values.get(key)
+        else:
+            yield str(part)

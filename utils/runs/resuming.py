@@ -2,8 +2,9 @@
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,7 +12,8 @@ from utils.checkpoints.checkpoint import load_checkpoint, load_into
 from utils.checkpoints.provenance import TrainedWith
 from utils.runs.data import INITIAL_WEIGHTS
 from utils.runs.run_folder import Run, run_label
-from utils.runtime.errors import InputError
+from utils.runtime import terminal
+from utils.runtime.errors import InputError, UnreadableError
 from utils.settings.config import Config, differing_settings
 from utils.settings.loading import load_config
 from utils.training.trainer import Trainer
@@ -35,19 +37,35 @@ _WITHOUT_EFFECT = (
 )
 
 
-def unfinished_run(config: Config, *, trained_on: str, begun_with: Mapping[str, str]) -> Run | None:
+def unfinished_run(
+    config: Config,
+    *,
+    trained_on: str,
+    begun_with: Mapping[str, str],
+    note: Callable[[str], Any] = lambda text: None,
+) -> Run | None:
     """Find and hold the newest unfinished run that began alike and that no process holds.
 
-    `begun_with` holds digests of what a new run will be trained on: `RunData.digests`.
+    Parameters
+    ----------
+    begun_with : mapping
+        Digests of what a new run will be trained on: `RunData.digests`.
+    note : callable
+        Called with a text about a run that may have begun alike and is not resumed.
+
     """
     for folder in _newest_first(config, trained_on):
         run = Run(folder, config, trained_on=trained_on)
         if run.finished or not run.try_to_hold():
             continue
-        # An unreadable run is skipped, and so is one that another process has just finished.
-        with contextlib.suppress(InputError):
-            if not run.finished and _begun_alike(run, begun_with):
+        try:
+            # Another process may have finished it before this one held it.
+            if not run.finished and _begun_alike(run, begun_with, note):
                 return run
+        except UnreadableError as error:
+            note(f"does not resume {terminal.shown(folder)}: {error}")
+        except InputError:  # its settings are not those of this version
+            pass
         run.release()
     return None
 
@@ -149,13 +167,22 @@ def _newest_first(config: Config, trained_on: str) -> Iterator[Path]:
     return (folder for *_, folder in sorted(found, reverse=True))
 
 
-def _begun_alike(run: Run, begun_with: Mapping[str, str]) -> bool:
+def _begun_alike(run: Run, begun_with: Mapping[str, str], note: Callable[[str], Any]) -> bool:
     """Whether a run began with the same settings and data, as far as it came."""
     if run.settings.exists() and differing_settings(
         run.config, load_config(run.settings), but=_WITHOUT_EFFECT
     ):
         return False
     begun = run.read_begun_with()
-    # A run that stopped before it wrote run.json has no checkpoint, unless it is of an older
-    # version: those are resumed by name alone.
-    return begun == begun_with if begun is not None else not run.checkpoint_last.exists()
+    if begun is None and not run.checkpoint_last.exists():  # stopped before it wrote run.json
+        return True
+    if begun is None:  # of an older version, which kept the digests in its checkpoint, or none
+        begun = load_checkpoint(run.checkpoint_last).begun_with
+        if begun.keys() != begun_with.keys():
+            note(
+                f"{terminal.shown(run.folder)} is an unfinished run of an older version, which "
+                "does not say what data it began with. To resume it: python main.py train "
+                f"--resume {terminal.shown(run.folder)}"
+            )
+            return False
+    return begun == begun_with

@@ -89,7 +89,9 @@ def train_run(
     given = None if folder is None else Run(folder, config, trained_on=trained_on)
     found = None
     if not (given or new):
-        found = unfinished_run(config, trained_on=trained_on, begun_with=begun_with)
+        found = unfinished_run(
+            config, trained_on=trained_on, begun_with=begun_with, note=summary.notes
+        )
     with given or found or Run.new(config, trained_on=trained_on) as run:
         begin_or_resume(trainer, run, begun_with=begun_with, trained_with=trained_with)
         if found:
@@ -110,14 +112,17 @@ def train_run(
 def fit_and_score(run: Run, data: RunData, trainer: Trainer) -> dict[str, Any]:
     """Train from the last epoch in the history to the end; returns the content of metrics.json."""
     config = run.config
-    with Tracker(config, run.folder) as tracker:
+    tracking = Tracker(
+        config, run.folder, trainer.history, best_epoch=trainer.best_epoch, say=run.say
+    )
+    with tracking as tracker:
 
         def after_epoch(row: dict[str, float], improved: bool) -> None:
             if improved:
                 run.save_best(trainer.best_state)
             run.save_history(trainer.history)
             run.save_last(trainer.state_dict())
-            tracker.log(row)
+            tracker.log(row, best=improved)
             run.say(score_text.epoch_line(row, config.training.epochs, best=improved))
 
         trained_on = score_text.captions_and_clips(data.training.split)

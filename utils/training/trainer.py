@@ -111,7 +111,7 @@ class Trainer:
         Raises
         ------
         InputError
-            If the loss is no longer finite.
+            If the loss or the embeddings are no longer finite.
 
         """
         training, validation = training.with_text(self.model), validation.with_text(self.model)
@@ -120,11 +120,7 @@ class Trainer:
             learning_rate = self.optimizer.param_groups[0]["lr"]
             train_loss = self.train_epoch(training)
             if not math.isfinite(train_loss):
-                raise InputError(
-                    f"training diverged: in epoch {len(self.history) + 1} the loss is {train_loss} "
-                    f"(learning rate {learning_rate:g}). Lower training.learning_rate, or look for "
-                    "extreme numbers in the vector files."
-                )
+                raise self._diverged(f"the loss is {train_loss}")
             validated = self.validate(validation)
             self.scheduler.step(validated["validation_loss"])
             row = {
@@ -167,6 +163,12 @@ class Trainer:
         """Compute the mean loss per pair and the metrics, with each clip and caption embedded once.
 
         Batches and impostors are the same at every epoch.
+
+        Raises
+        ------
+        InputError
+            If the embeddings or the loss are not finite: training has diverged in the last step.
+
         """
         self.model.eval()
         epoch = self._draw_epoch(
@@ -180,11 +182,21 @@ class Trainer:
             self.loss(audio[batch.clips], text[batch.order], batch.clips, batch.impostors)
             for batch in epoch.split(self.schedule.batch_size)
         ]
+        loss = self._mean_per_pair(losses, len(pairs))
+        if not (math.isfinite(loss) and audio.isfinite().all() and text.isfinite().all()):
+            raise self._diverged(f"the validation loss or an embedding is not finite ({loss})")
         scores = single_relevant(rank_clips(audio, text, pairs.clips))
         return {
-            "validation_loss": self._mean_per_pair(losses, len(pairs)),
+            "validation_loss": loss,
             **{name: float(values.mean()) for name, values in scores.items()},
         }
+
+    def _diverged(self, what: str) -> InputError:
+        return InputError(
+            f"training diverged: in epoch {len(self.history) + 1} {what} (learning rate "
+            f"{self.optimizer.param_groups[0]['lr']:g}). Lower training.learning_rate, or look for "
+            "extreme numbers in the vector files."
+        )
 
     def _mean_per_pair(self, losses: list[Tensor], pairs: int) -> float:
         """Average the mean losses of an epoch's batches; the last batch may be smaller."""
