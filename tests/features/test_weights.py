@@ -83,7 +83,7 @@ def test_a_failed_or_wrong_download_says_where_to_put_the_file_and_is_not_kept(h
 def test_a_cached_file_that_is_not_the_expected_one_is_refused(tmp_path, hub):
     hub.mkdir(parents=True)
     (hub / "net.pt").write_bytes(b"half a file")
-    message = r"net\.pt has SHA-256 .* not 0000.*Remove.* copy of it in passt\.weights"
+    message = r"net\.pt has SHA-256 .* not 0000.*Move it away.* copy of it in passt\.weights"
     with pytest.raises(InputError, match=message):
         find(None, tmp_path, url=URL, expected="0" * 64)
     assert (hub / "net.pt").exists()  # it is the user's to remove

