@@ -106,7 +106,7 @@ def test_each_is_processed_or_reported_and_the_rest_is_processed(unlucky, capsys
     def run(name, *arguments):
         return load_script(name).main([*options(settings), *arguments])
 
-    with pytest.raises(InputError, match="Replace or remove it"):
+    with pytest.raises(InputError, match="Replace it, or leave it out"):
         run("01_preprocess", "--strict")
     assert not (folder / "processed").exists()
 

@@ -35,7 +35,7 @@ def test_each_is_read_or_reported(paths, tmp_path):
 
 @pytest.mark.parametrize("read", [read_sound, fingerprint])
 def test_strict_raises_at_the_first(paths, tmp_path, read):
-    with pytest.raises(UnusableSound, match=r"folder\.wav is a folder\. Replace or remove it"):
+    with pytest.raises(UnusableSound, match=r"folder\.wav is a folder\. Replace it, or leave"):
         read_each(read, {"s/": paths["s/folder.wav"], **paths}, root=tmp_path, strict=True)
 
 

@@ -1,7 +1,14 @@
+import errno
+import re
+import subprocess
+import sys
+
 import h5py
 import numpy as np
 import pytest
 
+from tests.support import run_python
+from utils.datasets.corpus import AUDIO, CLOTHO, corpus
 from utils.features.vector_file import (
     read_reusable,
     read_vectors,
@@ -10,7 +17,8 @@ from utils.features.vector_file import (
     select,
     write_vectors,
 )
-from utils.runtime.errors import InputError
+from utils.runtime.errors import InputError, UnreadableError
+from utils.settings.loading import load_config
 
 ATTRIBUTES = {"what": "test", "model": "a", "window_seconds": 10.0}
 IDS = ["development/ a b .wav", "development/&amp;.wav", "validation/é.wav"]
@@ -75,12 +83,79 @@ def test_missing_and_damaged_files_are_refused(tmp_path, path):
     with pytest.raises(InputError, match=r"no vector file .*gone\.hdf5"):
         read_vectors(tmp_path / "gone.hdf5")
     path.write_bytes(path.read_bytes()[:700])
-    with pytest.raises(InputError, match=r"cannot read .*Remove it"):
+    with pytest.raises(
+        InputError, match=r"cannot read .*It is damaged, or not a vec.*: move it away"
+    ):
         read_vectors(path)
     with h5py.File(tmp_path / "odd.hdf5", "w") as file:
         file["caption"] = [1.0]
     with pytest.raises(InputError, match="neither `vectors`"):
         read_vectors(tmp_path / "odd.hdf5")
+
+
+def failing(error):
+    """An h5py.File that cannot lock, or not even open."""
+    real = h5py.File
+
+    def fail(path, mode, *, locking=None):
+        if locking is False and "lock" in str(error):
+            return real(path, mode, locking=False)
+        raise error
+
+    return fail
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.ENOSYS, errno.EACCES])
+def test_where_the_disk_has_no_locks_it_is_read_without(path, monkeypatch, code):
+    text = f"Unable to synchronously open file (unable to lock file, errno = {code})"
+    monkeypatch.setattr(h5py, "File", failing(OSError(code, text)))
+    assert read_vectors(path).ids == IDS
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (PermissionError(errno.EACCES, "unable to open file"), "Permission denied. Check its perm"),
+        (OSError(errno.EIO, "file read failed"), "Input/output error. The disk does not answer"),
+    ],
+)
+def test_a_file_that_cannot_be_opened_is_not_called_damaged(path, monkeypatch, error, message):
+    monkeypatch.setattr(h5py, "File", failing(error))
+    advice = corpus(load_config(), CLOTHO).advising(AUDIO)
+    with pytest.raises(UnreadableError) as caught, advice:
+        read_vectors(path)
+    assert str(caught.value).startswith(f"cannot read {path}: {message}")
+    assert not re.search("damaged|away|scripts", str(caught.value))
+
+
+def test_a_file_that_another_program_writes_to_is_not_called_damaged(path):
+    program = "import h5py, sys; f = h5py.File(sys.argv[1], 'r+'); print(); sys.stdin.read()"
+    command = [sys.executable, "-c", program, path]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        for read in (read_vectors, lambda path: read_reusable(path, TEXTS, ATTRIBUTES)):
+            with pytest.raises(UnreadableError, match="Another program has it open for writing"):
+                read(path)
+        other.stdin.close()
+    assert read_vectors(path).ids == IDS
+
+
+def test_too_little_memory_is_not_called_damage(tmp_path):
+    path = tmp_path / "x.hdf5"
+    vectors = np.zeros((10_000, 1000), np.float32)
+    write_vectors(path, [str(i) for i in range(len(vectors))], vectors, attributes={})
+    program = (
+        "import re, resource, sys; from pathlib import Path\n"
+        "from utils.features.vector_file import read_vectors; from utils.runtime import terminal\n"
+        "status = Path('/proc/self/status').read_text()\n"
+        "limit = 1024 * int(re.search(r'VmSize:\\s*(\\d+)', status)[1]) + 30_000_000\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
+        "sys.exit(terminal.run(lambda: read_vectors(Path(sys.argv[1]))))"
+    )
+    error = run_python(program, path, status=2).stderr
+    assert error.startswith("error: not enough memory: ")
+    assert re.search(r"Raise the limit of this process, \S+ GB \(ulimit -v\)\. .*or lower", error)
+    assert "damaged" not in error
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support import run_python
 from utils.files.locks import FolderLock, LockFile, only_run
+from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError
 
 
@@ -115,16 +116,22 @@ def test_a_symlink_is_not_taken_for_a_lock_file(tmp_path):
 
 def test_a_folder_that_cannot_be_written_to_is_one_error(tmp_path, path):
     path.touch()
-    with pytest.raises(InputError, match=r"cannot write to .*partial/a: .*supports locks"):
+    with pytest.raises(InputError, match=r"cannot write to .*partial/a: .*the disk has room"):
         run("x", path / "a")
     with pytest.raises(InputError, match=r"cannot keep intermediate results in .*x\.hdf5\.partial"):
         FolderLock(path)
 
 
-def test_a_file_system_without_locks_is_one_error(path, monkeypatch):
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_one_error_that_says_how_to_go_on(path, monkeypatch, code):
     def unsupported(*_):
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+        raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(fcntl, "flock", unsupported)
-    with pytest.raises(InputError, match=r"Function not implemented.*supports locks"):
-        run("x", path)
+    message = rf"does not support locks \({os.strerror(code)}\).* can be read\. To write, name"
+    for hold in (lambda: run("x", path), lambda: FolderLock(path)):
+        with pytest.raises(InputError, match=message):
+            hold()
+    with atomic_write(path / "file") as file:  # a file that is written whole needs no lock
+        file.write(b"content")
+    assert (path / "file").read_bytes() == b"content"

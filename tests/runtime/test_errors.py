@@ -1,6 +1,15 @@
+import errno
+
 import pytest
 
-from utils.runtime.errors import InputError, printable, raise_if_any, shorten, shown
+from utils.runtime.errors import (
+    InputError,
+    out_of_memory,
+    printable,
+    raise_if_any,
+    shorten,
+    shown,
+)
 
 
 def test_shorten_shows_ten_lines():
@@ -36,3 +45,26 @@ def test_any_value_is_shown_short():
         assert len(shown(value)) < 5000
     assert shown(16**5000) == "a whole number of 20001 bits"
     assert shown("\ud800") == r"'\ud800'"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        RuntimeError("Unable to read (memory allocation failed for 40 bytes)"),
+        RuntimeError("std::bad_alloc"),
+        ImportError("libtorch.so: failed to map segment from shared object"),
+        RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_too_little_memory_is_recognised_also_behind_another_error(error):
+    assert out_of_memory(error)
+    try:
+        try:
+            raise error
+        except Exception as cause:
+            raise ValueError("cannot load it") from cause
+    except ValueError as wrapped:
+        assert out_of_memory(wrapped)
+    assert not out_of_memory(ValueError("file signature not found"))

@@ -110,6 +110,6 @@ def test_a_list_is_read_as_it_was_written_for_its_own_folder(tmp_path):
 )
 def test_another_programs_list_is_refused(tmp_path, content, reason):
     (tmp_path / "files.json").write_text(content)
-    message = rf"files\.json is not a list of sounds .*{reason}.* remove that file"
+    message = rf"files\.json is not a list of sounds .*{reason}.* move that file away"
     with pytest.raises(InputError, match=message):
         read_list(tmp_path / "files.json", tmp_path)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.runtime.errors import InputError
+from utils.runtime.errors import InputError, out_of_memory
 
 if TYPE_CHECKING:
     import soundfile
@@ -31,7 +31,7 @@ class UnusableSound(InputError):
     """A sound file that cannot be used; `reason` says why, as a predicate without its subject."""
 
     def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} {reason}. Replace or remove it.")
+        super().__init__(f"{path} {reason}. Replace it, or leave it out.")
         self.reason = reason
 
 
@@ -165,6 +165,8 @@ def open_sound(path: Path, *, source: BinaryIO | None = None) -> Iterator["sound
     except UnicodeError:
         raise UnusableSound(path, "has a name that is not UTF-8") from None
     except (soundfile.SoundFileError, OSError, TypeError) as error:  # TypeError: raw samples
+        if out_of_memory(error):
+            raise
         # Without the path, with which str(error) begins.
         reason = getattr(error, "error_string", error)
         raise UnusableSound(path, f"cannot be read as sound ({reason})") from None

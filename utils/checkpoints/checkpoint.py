@@ -16,9 +16,10 @@ from torch import Tensor
 
 from utils.checkpoints.provenance import TrainedWith, parse_plain
 from utils.datasets.corpus import CLOTHO
+from utils.files.reading import unreadable
 from utils.files.tensors import load_tensors
 from utils.files.writing import atomic_write
-from utils.runtime.errors import InputError, shown
+from utils.runtime.errors import InputError, out_of_memory, shown
 from utils.settings.config import Config, differing_settings, to_plain
 from utils.settings.loading import parse_config
 
@@ -55,11 +56,28 @@ class Checkpoint:
     begun_with: dict[str, str] = field(default_factory=dict)
 
     def best_weights(self) -> dict[str, Tensor]:
-        """Return the weights of the best epoch; raise an InputError if none has ended yet."""
+        """Return the weights of the best epoch.
+
+        Raises
+        ------
+        InputError
+            If no epoch has ended yet, or a weight is NaN or infinite.
+
+        """
         if not self.weights:
             raise InputError(
                 "that checkpoint is of a run that was stopped in its first epoch: it has no "
                 "trained weights yet. Resume the run first."
+            )
+        broken = [
+            name
+            for name, weight in self.weights.items()
+            if isinstance(weight, Tensor) and not weight.isfinite().all()
+        ]
+        if broken:
+            raise InputError(
+                f"that checkpoint holds NaN or infinite numbers ({', '.join(broken)}): its "
+                "training diverged. Train again with a lower training.learning_rate."
             )
         return self.weights
 
@@ -118,6 +136,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     try:
         content = _read(path)
     except (OSError, safetensors.SafetensorError, RecursionError, *_MISFIT) as error:
+        if out_of_memory(error):
+            raise
+        if isinstance(error, OSError) and error.errno:
+            raise unreadable(path, error) from error
         raise InputError(f"cannot read the checkpoint {path}: {error}.") from None
     found = content.get("format") if isinstance(content, dict) else None
     if type(found) is not int or found not in (FORMAT, OLDER_FORMAT):
@@ -147,6 +169,8 @@ def load_into(target: Any, state: Any, source: Path | str) -> None:
     try:
         target.load_state_dict(state)
     except _MISFIT as error:
+        if out_of_memory(error):
+            raise
         raise InputError(
             f"{source} does not fit the settings or the vector files they name: {error}"
         ) from None

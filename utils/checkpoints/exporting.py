@@ -32,8 +32,8 @@ def require_empty(folder: Path) -> None:
     """Raise an InputError if a folder is not empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(
-            f"{folder} is not empty, and it would be overwritten. Remove it, or name another with "
-            "--output."
+            f"{folder} is not empty, and it would be overwritten. Move it away, or name another "
+            "with --output."
         )
 
 

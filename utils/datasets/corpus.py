@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from utils.datasets import audiocaps, clotho, splits, task6b
 from utils.datasets.splits import QuerySplit
-from utils.runtime.errors import InputError
+from utils.runtime.errors import InputError, UnreadableError
 from utils.settings.needed_files import Needed
 
 if TYPE_CHECKING:  # its import takes a moment, which --help need not wait for
@@ -94,9 +94,11 @@ class Corpus:
 
     @contextlib.contextmanager
     def advising(self, kind: str) -> Iterator[None]:
-        """Add `advice` to an InputError about a file of this kind."""
+        """Add `advice` to an InputError about a file of this kind, unless it could not be read."""
         try:
             yield
+        except UnreadableError:
+            raise
         except InputError as error:
             raise InputError(f"{error} {self.advice(kind)}") from error.__cause__
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from utils.audio import log_mel
 from utils.audio.sound_file import UnusableSound, mono_blocks, read_header
 from utils.features.updating import Update
-from utils.files.hdf5 import Contents, read_attributes
+from utils.files.hdf5 import Contents, open_hdf5, read_attributes
 from utils.files.locks import as_input_error
 from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError, shorten
@@ -100,12 +100,12 @@ def write_clip_features(
 def _describe(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, tuple[str, str]]]:
     """Read the attributes of a file, and id and source of each dataset."""
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             attributes, contents = read_attributes(file), Contents(file)
             if (found := attributes.get("kind")) != kind:
                 raise ValueError(f"its kind is {found!r}")
             clips = {fid: read_attributes(contents.dataset(fid)) for fid in file}
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+    except ValueError as error:
         raise InputError(
             f"{path} is not a {kind} file ({error}), and would be overwritten. Move it away, or "
             "name another folder."

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.files.hdf5 import Contents, read_attributes
+from utils.files.hdf5 import Contents, open_hdf5, read_attributes
 from utils.files.writing import atomic_write
 from utils.runtime import environment
 from utils.runtime.errors import InputError
@@ -129,17 +129,22 @@ def read_vectors(path: Path) -> VectorFile:
     ------
     InputError
         If the file is missing, damaged, or in neither layout.
+    UnreadableError
+        If the system does not let us read it, or another program has it open for writing.
 
     """
     if not path.is_file():
         raise InputError(f"no vector file {path}.")
     try:
-        with h5py.File(path, "r") as file:
+        with open_hdf5(path) as file:
             if "vectors" in list(file):  # a link to another file is not followed
                 return _read_ours(path, file)
             return _read_original(path, file)
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
-        raise InputError(f"cannot read the vector file {path}: {error}. Remove it.") from None
+    except ValueError as error:
+        raise InputError(
+            f"cannot read the vector file {path}: {error}. It is damaged, or not a vector file: "
+            "move it away."
+        ) from None
 
 
 def read_reusable(

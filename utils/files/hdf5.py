@@ -1,13 +1,52 @@
 """HDF5 files of others: a dataset may be in another file, or declare more than the memory holds."""
 
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.files.reading import unreadable
+from utils.runtime.errors import out_of_memory
+
 _COMPRESSION = 10  # a dataset may be as many times larger than the file; it seldom is twice
 _SMALL = 2**20  # bytes that are always allowed
+
+
+@contextlib.contextmanager
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Open a file for reading, also where the file system does not support locks.
+
+    Raises
+    ------
+    UnreadableError
+        If the system does not let us read it, or another program has it open for writing.
+    ValueError
+        If it is damaged or not HDF5, or if the block raises one of the errors of such content.
+
+    """
+    try:
+        with _opened(path) as file:
+            yield file
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+        if out_of_memory(error):
+            raise
+        if isinstance(error, OSError) and error.errno:  # of the system, not of the content
+            raise unreadable(path, error) from error
+        raise ValueError(str(error)) from error
+
+
+def _opened(path: Path) -> h5py.File:
+    try:
+        return h5py.File(path, "r")
+    except OSError as error:
+        if error.errno == errno.EAGAIN or "unable to lock file" not in str(error):
+            raise
+        return h5py.File(path, "r", locking=False)
 
 
 class Contents:

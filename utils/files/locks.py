@@ -1,6 +1,8 @@
 """Files and folders that one process holds at a time."""
 
 import contextlib
+import errno
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -9,7 +11,9 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-from utils.runtime.errors import InputError
+from utils.runtime.errors import InputError, out_of_memory
+
+_UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what disks without locks answer
 
 _POLL = 0.1  # seconds
 
@@ -30,8 +34,10 @@ class LockFile:
 
         Raises
         ------
+        InputError
+            If the file system does not support locks.
         OSError
-            If it cannot be opened, or the file system does not support locks.
+            If it cannot be opened.
 
         """
         if not self._lock.is_locked:
@@ -40,6 +46,10 @@ class LockFile:
                 self._lock.acquire()
             except (Timeout, FileNotFoundError):  # not found: its holder is removing the folder
                 return False
+            except OSError as error:
+                if error.errno in _UNSUPPORTED:
+                    raise _without_locks(self.path, error) from error
+                raise
         return True
 
     def wait_to_hold(self) -> None:
@@ -70,8 +80,8 @@ def only_run(command: str, folder: Path) -> Iterator[None]:
         held = lock.try_to_hold()
     except OSError as error:
         raise InputError(
-            f"cannot write to {folder}: {error}. Check that it may be written to, that the disk "
-            "has room and that its file system supports locks."
+            f"cannot write to {folder}: {error}. Check that it may be written to and that the disk "
+            "has room."
         ) from error
     if not held:
         raise InputError(
@@ -145,7 +155,18 @@ def as_input_error(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if out_of_memory(error):
+            raise
         raise InputError(
             f"cannot keep intermediate results in {path}: {error.strerror or error}. Check that "
             "its folder may be written to and that the disk has room."
         ) from error
+
+
+def _without_locks(path: Path, error: OSError) -> InputError:
+    return InputError(
+        f"cannot lock {path}: the file system does not support locks ({os.strerror(error.errno)}), "
+        "so that two runs could write the same files. Its files can be read. To write, name a "
+        "folder on another disk in the settings (input_path, output_path or --index), or mount "
+        "this one with locks."
+    )

@@ -40,6 +40,11 @@ def safe_unpickle(path: str | Path) -> Any:
             f"{path} asks for {error}, and only built-in types are loaded: a pickle can run any "
             "code. Write the file again with the script that makes it."
         ) from None
+    except MemoryError as error:
+        raise InputError(
+            f"not enough memory to read {path} ({len(content)} bytes): close other programs. If "
+            "there is enough, it is damaged: write it again with the script that makes it."
+        ) from error
     except Exception as error:  # a damaged pickle can raise any kind
         raise InputError(
             f"{path} is not a pickle that can be read, or is damaged "

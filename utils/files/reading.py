@@ -1,12 +1,24 @@
 """Files that are read without trusting them."""
 
+import errno
 import hashlib
 import json
+import os
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from utils.runtime.errors import InputError
+from utils.runtime.errors import InputError, UnreadableError, out_of_memory
+
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+_ADVICE = {
+    errno.EACCES: "Check its permissions and those of its folders.",
+    errno.EPERM: "Check its permissions and those of its folders.",
+    errno.EAGAIN: "Another program has it open for writing: close that program, then run again.",
+    errno.EMFILE: "Too many files are open: raise the limit (ulimit -n).",
+    errno.EIO: "The disk does not answer: check it, then run again.",
+    errno.ESTALE: "The disk does not answer: check it, then run again.",
+}
 
 
 def sha256(path: str | Path) -> str:
@@ -28,7 +40,7 @@ def digest(path: str | Path, kind: str) -> str:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, new).hexdigest()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def read_bytes(path: str | Path) -> bytes:
@@ -43,7 +55,7 @@ def read_bytes(path: str | Path) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def read_text(path: str | Path, *, encoding: str = "utf-8-sig") -> str:
@@ -86,5 +98,13 @@ def is_file_name(name: str) -> bool:
     return name not in ("", ".", "..") and not any(mark in name for mark in "/\\\0")
 
 
-def _unreadable(path: str | Path, error: OSError) -> InputError:
-    return InputError(f"cannot read {path}: {error.strerror or error}.")
+def unreadable(path: str | Path, error: OSError) -> InputError:
+    """Make the error for a file that the system does not let us read; raise if memory ran out.
+
+    A file that is missing, or is a folder, is a plain InputError: nothing would be lost.
+    """
+    if out_of_memory(error):
+        raise error
+    kind = InputError if error.errno in _NO_FILE else UnreadableError
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    return kind(f"cannot read {path}: {reason}. {_ADVICE.get(error.errno, '')}".rstrip())

@@ -18,12 +18,14 @@ def load_tensors(path: Path) -> Any:
     ------
     ValueError
         Saying why not: the file is damaged or holds anything else. No code in it is run.
+    OSError
+        If the system does not let us read it.
 
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # pickle and zip raise a dozen kinds, with unhelpful advice
-        if out_of_memory(error):
+        if out_of_memory(error) or (isinstance(error, OSError) and error.errno):
             raise
         raise ValueError(
             "it is damaged (a broken download?), or holds more than tensors and plain values, "

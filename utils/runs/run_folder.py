@@ -200,7 +200,7 @@ class Run:
     def _unwritable(path: Path, error: OSError) -> InputError:
         return InputError(
             f"cannot write {path}: {error.strerror or error}. Check that its folder may be written "
-            "to, that the disk has room and that its file system supports locks."
+            "to and that the disk has room."
         )
 
 

@@ -1,10 +1,23 @@
 """The exception for what the user can fix, and helpers that word its messages."""
 
+import errno
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 _SHOWN = 10  # lines of a listing
 _MAX_BITS = 256  # of a whole number that is written out
+# What libraries say when there is no memory left, in lower case: PyTorch, HDF5 and the system;
+# libsndfile; C++; oneDNN and cuBLAS; CUDA; the dynamic linker; Python.
+_NO_MEMORY = (
+    "allocate memory",
+    "memory allocation failed",
+    "malloc () failed",
+    "bad_alloc",
+    "status_alloc_failed",
+    "out of memory",
+    "failed to map segment",
+    "can't start new thread",
+)
 
 
 class InputError(Exception):
@@ -12,6 +25,13 @@ class InputError(Exception):
 
     The message says what is wrong, where (file, line or key), and what to do. Commands print it
     without a traceback and exit with status 2.
+    """
+
+
+class UnreadableError(InputError):
+    """A file that could not be read, so that nothing is known about its content.
+
+    Advice to remove it or to write it again would be wrong, and is not added.
     """
 
 
@@ -29,16 +49,22 @@ def counted(count: int, unit: str) -> str:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that the machine or its GPU is out of memory.
+    """Whether an error, or one behind it, means that the machine or its GPU is out of memory.
 
-    PyTorch's errors are recognised by name and message: importing it takes seconds, and for the CPU
-    it has no type of error.
+    Errors of libraries are recognised by their message, because most have no type for it.
     """
-    return (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or any(words in str(error) for words in ("can't allocate memory", "STATUS_ALLOC_FAILED"))
+    return any(
+        isinstance(cause, MemoryError)
+        or (isinstance(cause, OSError) and cause.errno == errno.ENOMEM)
+        or any(words in str(cause).lower() for words in _NO_MEMORY)
+        for cause in _causes(error)
     )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
 def first_line(error: BaseException) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -111,7 +112,7 @@ def run(
     try:
         return main() or 0
     except InputError as error:
-        return _fail(str(error))
+        return fail(str(error))
     except KeyboardInterrupt as error:
         with contextlib.suppress(OSError):  # the terminal may be closed
             print(f"\ninterrupted; {after_interrupt}", file=sys.stderr)
@@ -120,19 +121,33 @@ def run(
         # The reader of our output (head, less) has exited; flushing at exit would fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
-    except (OSError, MemoryError, RuntimeError) as error:
+    except Exception as error:
         if isinstance(error, OSError) and error.errno in _FULL:
-            return _fail(f"the disk is full: {error}. Free some space; {after_interrupt}.")
+            return fail(f"the disk is full: {error}. Free some space; {after_interrupt}.")
+        if isinstance(error, PermissionError):
+            return fail(f"{error}. Check the permissions of this file or folder.")
         if errors.out_of_memory(error):
-            return _fail(
-                f"not enough memory: {errors.first_line(error).rstrip('.')}. Close other programs, "
-                "or lower passt.batch_size, sentence_model.batch_size or training.batch_size; "
-                f"{after_interrupt}."
-            )
+            return fail(no_memory(errors.first_line(error), after_interrupt))
         raise
 
 
-def _fail(message: str) -> int:
+def no_memory(reason: str, after_interrupt: str) -> str:
+    """Say that the memory ran out, what to lower, and which limit this process has."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    raise_it = (
+        ""
+        if limit == resource.RLIM_INFINITY
+        else f"Raise the limit of this process, {limit / 1e9:.1f} GB (ulimit -v). "
+    )
+    return (
+        f"not enough memory: {reason.rstrip('.')}. {raise_it}Close other programs, or lower "
+        "passt.batch_size, sentence_model.batch_size or training.batch_size; "
+        f"{after_interrupt}."
+    )
+
+
+def fail(message: str) -> int:
+    """Print an error, and return the exit status for it."""
     # In one write, because several processes may share the terminal.
     print(f"error{distributed.label()}: {message}\n", end="", file=sys.stderr, flush=True)
     return EXIT_BAD_INPUT

@@ -129,7 +129,7 @@ def update_library(
         if not has_origin(path, dict(origin), width):
             raise InputError(
                 f"{path} was made with another PaSST, or in another precision. Name another "
-                "folder with --index, or remove this one: all sounds will be tagged again."
+                "folder with --index, or move this one away: all sounds will be tagged again."
             )
         before = read_list(index / _FILES, folder)
         derived, held = _derived(path), read_passages(path, width)

@@ -94,8 +94,8 @@ def read_passages(journal: Path, width: int) -> PassageRows:
             raise ValueError("a key is not a passage")
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"{journal} does not contain passages ({error}). Remove it: the sounds will be tagged "
-            "again."
+            f"{journal} does not contain passages ({error}). Move it away: the sounds will be "
+            "tagged again."
         ) from None
     rows: dict[str, list[int]] = {}
     for row, passage in enumerate(passages):

@@ -75,7 +75,7 @@ def read_list(path: Path, folder: Path) -> dict[str, ListedFile]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{path} is not a list of sounds that this program wrote ({error}). Name another "
-            "folder with --index, or remove that file."
+            "folder with --index, or move that file away."
         ) from None
 
 

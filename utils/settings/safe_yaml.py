@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from utils.runtime.errors import InputError
+from utils.runtime.errors import InputError, UnreadableError
 
 # PyYAML lets through what Python raises where a value does not fit its tag: `!!bool x` is a
 # KeyError, `!!int ""` an IndexError.
@@ -27,7 +27,9 @@ def read_yaml(path: Path, kind: type[dict] | type[list], *, what: str, hint: str
         content = path.read_bytes()
     except FileNotFoundError:
         raise InputError(f"no {what} {path}. {hint}") from None
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+    except OSError as error:
+        raise UnreadableError(f"cannot read {path}: {error.strerror or error}.") from None
+    except ValueError as error:  # a NUL in the path
         raise InputError(f"cannot read {path}: {error}. {hint}") from None
     try:
         values = parse_yaml(content.decode("utf-8"))

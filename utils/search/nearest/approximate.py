@@ -24,8 +24,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from utils.files.reading import unreadable
 from utils.files.writing import atomic_write
-from utils.runtime.errors import InputError
 from utils.search.nearest.exact import (
     ExactSearch,
     as_tensor,
@@ -208,7 +208,7 @@ class ApproximateSearch:
                 digest, header = file.readline(), file.readline()
                 content = np.frombuffer(file.read(), np.uint8)
         except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror or error}.") from error
+            raise unreadable(path, error) from error
         # FAISS does not check what it reads: it gets only what `save` wrote.
         if digest != _sha256(header, content):
             return None
