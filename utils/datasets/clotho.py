@@ -29,6 +29,7 @@ def preprocess_clotho(
     blank_captions: bool = False,
     allow_missing: bool = False,
     strict: bool = False,
+    accept_truncated: bool = False,
     progress: Progress | None = None,
 ) -> Preprocessed:
     """Read and check Clotho's captions and wavs, and number them.
@@ -36,7 +37,8 @@ def preprocess_clotho(
     Clips are numbered from 1 through the splits (fid), by sorted file name; captions as well, in
     the order of the CSV files (cid). The numbers of clips that are left out stay unused, so that
     all others have the numbers that they have in the complete set. With `blank_captions` clips may
-    have fewer captions than others, see `read_captions_csv`.
+    have fewer captions than others, see `read_captions_csv`. With `accept_truncated`, truncated
+    wavs are used as far as they go.
 
     Raises
     ------
@@ -77,7 +79,14 @@ def preprocess_clotho(
         for split, table in tables.items()
     }
     return number(
-        clips, wavs, captions, folder=dataset_path, extra=extra, strict=strict, progress=progress
+        clips,
+        wavs,
+        captions,
+        folder=dataset_path,
+        extra=extra,
+        strict=strict,
+        accept_truncated=accept_truncated,
+        progress=progress,
     )
 
 
