@@ -3,28 +3,22 @@
 import contextlib
 import hashlib
 import os
-import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.audio.parts import Part
+from utils.audio.sound import Sound, Undecodable
 from utils.runtime.errors import InputError
 
-if TYPE_CHECKING:
-    import soundfile
-
 _HASHED_BYTES = 16_384
+_HEAD_BYTES = 4096  # that say which library decodes a file
 _BLOCK_NUMBERS = 2**19  # decoded at a time, all channels together; bounds the memory
 _LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000  # Hz; beyond it, a header is damaged or a trick
-# What libsndfile logs while opening: a chunk that declares more bytes than the file has.
-_TRUNCATED = re.compile(r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
-_UNKNOWN_FRAMES = 2**62  # in a flac that was written to a pipe
-_UNKNOWN_BYTES = 0x7FFF0000  # programs that write to a pipe declare this much or more
-_MISSING_SHARE = 0.01  # declared lengths are often a few bytes off
 
 
 class UnusableSound(InputError):
@@ -64,15 +58,19 @@ def check_sound_file(path: Path, *, root: Path) -> None:
             raise UnusableSound(path, f"is a symlink that leaves {root} (to {target})")
 
 
-def mono_blocks(path: Path, *, sample_rate: int | None = None) -> Iterator[NDArray[np.float32]]:
+def mono_blocks(
+    path: Path, *, sample_rate: int | None = None, accept_truncated: bool = False
+) -> Iterator[NDArray[np.float32]]:
     """Decode a sound file of any length piece by piece, mix its channels down and resample it.
 
     Parameters
     ----------
     path : Path
-        In any format that libsndfile reads (wav, flac, ogg, mp3, ...).
+        In any format that FFmpeg or libsndfile reads (wav, flac, ogg, mp3, m4a, ...).
     sample_rate : int, optional
         Of the result, in Hz; as in the file if None.
+    accept_truncated : bool
+        Decode a truncated or damaged file as far as it goes.
 
     Yields
     ------
@@ -94,19 +92,19 @@ def mono_blocks(path: Path, *, sample_rate: int | None = None) -> Iterator[NDArr
     [array([ 0.25 , -0.375], dtype=float32)]
 
     """
-    with open_sound(path) as file:
+    with open_sound(path, accept_truncated=accept_truncated) as sound:
         resampler = None
-        if sample_rate is not None and sample_rate != file.samplerate:
+        if sample_rate is not None and sample_rate != sound.samplerate:
             import soxr
 
-            resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32")
-        frames = max(1, _BLOCK_NUMBERS // file.channels)
+            resampler = soxr.ResampleStream(sound.samplerate, sample_rate, 1, dtype="float32")
+        frames = max(1, _BLOCK_NUMBERS // sound.channels)
         empty = True
-        while len(samples := file.read(frames, dtype="float32", always_2d=True)):
+        while len(samples := sound.read(frames)):
             empty = False
             if not np.isfinite(samples).all():
                 raise UnusableSound(path, "holds NaN or infinite samples")
-            mono = samples[:, 0] if file.channels == 1 else samples.mean(axis=1)
+            mono = samples[:, 0] if sound.channels == 1 else samples.mean(axis=1)
             yield mono if resampler is None else resampler.resample_chunk(mono)
         if empty:
             raise UnusableSound(path, "holds no samples")
@@ -114,8 +112,11 @@ def mono_blocks(path: Path, *, sample_rate: int | None = None) -> Iterator[NDArr
             yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
 
 
-def read_header(path: Path) -> tuple[int, int]:
+def read_header(path: Path, *, accept_truncated: bool = False) -> tuple[int, int]:
     """Read the number of samples per channel and the sample rate (in Hz) of a sound file.
+
+    A file whose header does not tell its length exactly is decoded to count them, and so is every
+    file if `accept_truncated`, because a header counts what is missing, too.
 
     Raises
     ------
@@ -124,50 +125,73 @@ def read_header(path: Path) -> tuple[int, int]:
         rate.
 
     """
-    with open_sound(path) as file:
-        if file.frames == 0:
+    with open_sound(path, accept_truncated=accept_truncated) as sound:
+        frames = sound.count() if accept_truncated or sound.frames is None else sound.frames
+        if frames == 0:
             raise UnusableSound(path, "holds no samples")
-        return file.frames, file.samplerate
+        return frames, sound.samplerate
 
 
 @contextlib.contextmanager
-def open_sound(path: Path, *, source: BinaryIO | None = None) -> Iterator["soundfile.SoundFile"]:
+def open_sound(
+    path: Path, *, source: BinaryIO | None = None, accept_truncated: bool = False
+) -> Iterator[Sound]:
     """Open a sound file with a plausible header, and turn its errors into `UnusableSound`.
 
-    If `source`, the same file, is open already, `path` is only its name in messages.
+    If `source`, the same file, is open already, `path` is only its name in messages. Its place is
+    not kept.
 
     Raises
     ------
     UnusableSound
-        If the file cannot be opened as sound, is truncated, or has an impossible sample rate; also
-        if the block raises an error of the operating system or of libsndfile.
+        If the file cannot be opened as sound, is truncated (unless `accept_truncated`), or has an
+        impossible sample rate; also if the block raises an error of the operating system or of a
+        decoder.
 
     """
-    import soundfile  # takes a moment
-
     try:
-        with soundfile.SoundFile(source or path) as file:
-            if not _LOWEST_RATE <= file.samplerate <= _HIGHEST_RATE:
+        with (
+            contextlib.nullcontext(source) if source else path.open("rb") as file,
+            _decoder(file) as sound,
+        ):
+            if not _LOWEST_RATE <= sound.samplerate <= _HIGHEST_RATE:
                 raise UnusableSound(
                     path,
-                    f"has an impossible sample rate ({file.samplerate} Hz; from {_LOWEST_RATE} to "
+                    f"has an impossible sample rate ({sound.samplerate} Hz; from {_LOWEST_RATE} to "
                     f"{_HIGHEST_RATE} are read)",
                 )
-            if file.frames >= _UNKNOWN_FRAMES:
-                raise UnusableSound(path, "has no length in its header; convert it")
-            for declared, found in _TRUNCATED.findall(file.extra_info):
-                missing = int(declared) - int(found)
-                if int(declared) < _UNKNOWN_BYTES and missing > _MISSING_SHARE * int(declared):
-                    raise UnusableSound(
-                        path, f"is truncated after {found} of {declared} bytes of sound"
-                    )
-            yield file
-    except UnicodeError:
-        raise UnusableSound(path, "has a name that is not UTF-8") from None
-    except (soundfile.SoundFileError, OSError, TypeError) as error:  # TypeError: raw samples
-        # Without the path, with which str(error) begins.
-        reason = getattr(error, "error_string", error)
-        raise UnusableSound(path, f"cannot be read as sound ({reason})") from None
+            sound.accept_truncated = accept_truncated
+            if sound.fault and not accept_truncated:
+                raise UnusableSound(path, sound.fault)
+            yield sound
+    except Undecodable as error:
+        raise UnusableSound(path, str(error)) from None
+    except OSError as error:
+        raise UnusableSound(path, f"cannot be read as sound ({error.strerror or error})") from None
+
+
+def _decoder(file: BinaryIO) -> Sound:
+    """Open a file with libsndfile if that is exact, else with FFmpeg if it can."""
+    from utils.audio import libsndfile  # takes a moment
+
+    head = Part(file).read(_HEAD_BYTES)
+    by_libsndfile, problem = None, None
+    if libsndfile.is_suitable(head):
+        try:
+            by_libsndfile = libsndfile.SndfileSound(file)
+        except Undecodable as error:
+            problem = error
+        else:
+            if by_libsndfile.exact:
+                return by_libsndfile
+    from utils.audio import ffmpeg  # takes longer
+
+    try:
+        return ffmpeg.FfmpegSound(file)
+    except Undecodable as error:
+        if by_libsndfile:
+            return by_libsndfile
+        raise problem or error from None
 
 
 def fingerprint(path: Path) -> str:

@@ -2,14 +2,12 @@
 
 import functools
 import io
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-if TYPE_CHECKING:
-    import soundfile
+from utils.audio.sound import Sound
 
 _COLUMNS, _BANDS = 800, 72  # of the picture, in pixels
 _FRAME = 2048  # samples per spectrum
@@ -22,7 +20,7 @@ _CURVE = 0.8  # below 1, quiet places are easier to see
 _QUIETEST = 1e-10  # of the power at full scale; below it, all is silence
 
 
-def draw(sound: "soundfile.SoundFile") -> bytes:
+def draw(sound: Sound) -> bytes:
     """Draw the spectrogram of an open sound as a PNG.
 
     Time runs to the right, pitch upwards on the mel scale. The opacity shows the level, so that a
@@ -37,18 +35,19 @@ def draw(sound: "soundfile.SoundFile") -> bytes:
     return written.getvalue()
 
 
-def _spectra(sound: "soundfile.SoundFile") -> NDArray[np.float32]:
+def _spectra(sound: Sound) -> NDArray[np.float32]:
     """Compute power spectra, evenly spread over the sound: shape (C, _FRAME // 2 + 1).
 
     A column shows the loudest of its spectra at each frequency.
     """
-    count = int(np.clip(_OVERLAP * sound.frames // _FRAME, 1, _SPECTRA))
-    starts = np.linspace(0, max(0, sound.frames - _FRAME), count).astype(np.int64)
-    length = min(_FRAME, max(1, sound.frames))
+    frames = sound.count() if sound.frames is None else sound.frames
+    count = int(np.clip(_OVERLAP * frames // _FRAME, 1, _SPECTRA))
+    starts = np.linspace(0, max(0, frames - _FRAME), count).astype(np.int64)
+    length = min(_FRAME, max(1, frames))
     window = np.hanning(length + 2)[1:-1].astype(np.float32)
     columns = np.zeros((min(count, _COLUMNS), _FRAME // 2 + 1), np.float32)
     held, held_from = np.empty(0, np.float32), 0
-    gaps = sound.frames > _WORTH_A_SEEK * _FRAME * count
+    gaps = frames > _WORTH_A_SEEK * _FRAME * count
     for number, start in enumerate(starts):
         if gaps:
             sound.seek(int(start))
@@ -64,8 +63,8 @@ def _spectra(sound: "soundfile.SoundFile") -> NDArray[np.float32]:
     return columns
 
 
-def _mono(sound: "soundfile.SoundFile", frames: int) -> NDArray[np.float32]:
-    return np.nan_to_num(sound.read(frames, dtype="float32", always_2d=True).mean(axis=1))
+def _mono(sound: Sound, frames: int) -> NDArray[np.float32]:
+    return np.nan_to_num(sound.read(frames).mean(axis=1))
 
 
 def _levels(spectra: NDArray[np.float32], rate: int) -> NDArray[np.float32]:

@@ -9,18 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import soundfile
-
+from utils.audio.sniffing import is_sound
 from utils.audio.sound_file import UnusableSound, check_sound_file
 from utils.files import reading, writing
 from utils.runtime.errors import InputError, counted
 
 _FORMAT = 1
-# Raw samples have no header: their rate and type are unknown.
-SUFFIXES = {f".{name.lower()}" for name in soundfile.available_formats() if name != "RAW"} | {
-    ".aif", ".aifc", ".oga", ".opus", ".wave"
-}  # fmt: skip
-_ENDINGS = tuple(SUFFIXES)
 
 
 class ListedFile(NamedTuple):
@@ -137,8 +131,8 @@ def scan_folder(
         added += found[name] != known
     if not found:
         raise InputError(
-            f"no sounds in {folder}: no file there ends in {', '.join(sorted(SUFFIXES))}; "
-            "symlinked folders are skipped. Give another folder with --audio."
+            f"no sounds in {folder}: no file there ends in .wav, .flac, .mp3 and so on, or can be "
+            "decoded as sound; symlinked folders are skipped. Give another folder with --audio."
         )
     sources = [file.source for file in found.values() if file.source]
     gone = len(before.keys() - found.keys())
@@ -155,7 +149,7 @@ def changed_since(path: Path, file: ListedFile) -> bool:
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry | OSError]]:
-    """Yield files with the suffix of a sound format, a folder's before its sub-folders'."""
+    """Yield the files that are sounds, a folder's before its sub-folders'."""
     pending = [""]
     while pending:
         top = pending.pop()
@@ -172,8 +166,8 @@ def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry | OSError]]:
         for entry in listed:
             if entry.is_dir(follow_symlinks=False):
                 below.append(f"{top}{entry.name}/")
-            elif entry.name.lower().endswith(_ENDINGS) and not (
-                entry.is_symlink() and Path(entry).is_dir()  # these may form a loop
-            ):
+            elif entry.is_symlink() and Path(entry).is_dir():
+                continue  # these may form a loop
+            elif is_sound(Path(entry)):
                 yield top + entry.name, entry
         pending += reversed(below)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import soundfile
 from starlette.datastructures import Headers
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
+from utils.audio.sound import Sound
 from utils.audio.sound_file import UnusableSound, open_sound
 from utils.search.web.cache import LruCache
 from utils.search.web.guard import Refusal
@@ -27,13 +27,12 @@ _BLOCK_NUMBERS = 2**18  # decoded at a time, all channels together; bounds the m
 _WAV_HEADER = 44  # bytes
 _LARGEST_WAV = 2**32 - 1  # bytes
 _COPIES = 2**32  # bytes of decoded copies on the disk
-# What every browser plays: by container, subtypes and media type.
+# What every browser plays: by container, codecs and media type.
 _PLAYABLE = {
-    "WAV": ({"PCM_16", "PCM_U8"}, "audio/wav"),
-    "WAVEX": ({"PCM_16", "PCM_U8"}, "audio/wav"),
-    "MP3": ({"MPEG_LAYER_III"}, "audio/mpeg"),
-    "OGG": ({"VORBIS", "OPUS"}, "audio/ogg"),
-    "FLAC": ({"PCM_S8", "PCM_16", "PCM_24"}, "audio/flac"),
+    "wav": ({"pcm_16", "pcm_u8"}, "audio/wav"),
+    "mp3": ({"mp3"}, "audio/mpeg"),
+    "ogg": ({"vorbis", "opus"}, "audio/ogg"),
+    "flac": ({"flac"}, "audio/flac"),
 }
 _PLAYABLE_CHANNELS = 2
 
@@ -123,9 +122,10 @@ class Delivery:
         """
         with file:
             sent, version = file, version_of(file)
-            with open_sound(Path(as_utf8(name)), source=file) as sound:
-                subtypes, media_type = _PLAYABLE.get(sound.format, (set(), ""))
-                if sound.subtype not in subtypes or sound.channels > _PLAYABLE_CHANNELS:
+            with open_sound(Path(as_utf8(name)), source=file, accept_truncated=True) as sound:
+                codecs, media_type = _PLAYABLE.get(sound.container, (set(), ""))
+                playable = sound.codec in codecs and sound.channels <= _PLAYABLE_CHANNELS
+                if not playable or not sound.indexed:
                     decode = True
                 if decode:
                     with self._lock:
@@ -160,10 +160,11 @@ class _WavCopy:
     What does not fit into a wav file (4 GB) is left out.
     """
 
-    def __init__(self, sound: soundfile.SoundFile) -> None:
+    def __init__(self, sound: Sound) -> None:
         self._rate = sound.samplerate
         self._channels = sound.channels if sound.channels <= _PLAYABLE_CHANNELS else 1
-        self._frames = min(sound.frames, (_LARGEST_WAV - _WAV_HEADER) // (2 * self._channels))
+        frames = sound.count() if sound.frames is None else sound.frames
+        self._frames = min(frames, (_LARGEST_WAV - _WAV_HEADER) // (2 * self._channels))
         self._lock = threading.Lock()
         self._file: BinaryIO | None = None
 
@@ -193,12 +194,12 @@ class _WavCopy:
             return os.fdopen(os.dup(file.fileno()), "rb")
 
     def _blocks(self, source: BinaryIO, name: str) -> Iterator[bytes]:
-        source.seek(0)
         left = self._frames
+        path = Path(as_utf8(name))
         try:
-            with open_sound(Path(as_utf8(name)), source=source) as sound:
+            with open_sound(path, source=source, accept_truncated=True) as sound:
                 most = max(1, _BLOCK_NUMBERS // sound.channels)
-                while len(samples := sound.read(min(left, most), "float32", always_2d=True)):
+                while len(samples := sound.read(min(left, most))):
                     left -= len(samples)
                     if sound.channels != self._channels:
                         samples = samples.mean(axis=1, keepdims=True)

@@ -141,8 +141,9 @@ class Service:
         file, name = self.open_sound(library, sound)
 
         def compute() -> bytes:
-            with open_sound(Path(as_utf8(name)), source=file) as decoder:
-                return spectrogram.draw(decoder)
+            path = Path(as_utf8(name))
+            with open_sound(path, source=file, accept_truncated=True) as sound:
+                return spectrogram.draw(sound)
 
         with file:
             return self._pictures.get((name, version_of(file)), compute)

@@ -1,0 +1,266 @@
+"""Sounds of any format that FFmpeg decodes, through PyAV. Shapes: N samples, C channels.
+
+They are decoded from their beginning on, because positions in compressed files are seldom exact.
+Samples that an encoder added at the ends are removed if the file tells how many they are.
+"""
+
+import functools
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, BinaryIO
+
+import av
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from utils.audio.parts import Part, Parts, find_mp3, find_ogg
+from utils.audio.sound import Sound, Undecodable, truncated
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
+    from av.container import InputContainer
+    from av.packet import Packet
+
+# The formats of FFmpeg that are read. Others hold no sound, are raw samples, or name further files
+# and addresses, which FFmpeg would open: concat, dash, hls, imf, sdp, ...
+_FORMATS = (
+    "3dostr,aac,aax,ac3,ac4,ace,acm,ads,adx,aea,afc,aiff,aix,alp,amr,amrnb,amrwb,apc,ape,apm,"
+    "argo_asf,asf,ast,au,avi,avr,bfstm,binka,bonk,brstm,caf,dsf,dss,dts,dtshd,dv,eac3,epaf,flac,"
+    "flv,fsb,g723_1,g729,genh,gsm,gxf,hca,hcom,iamf,iff,ilbc,ircam,kvag,lc3,loas,matroska,mlp,"
+    "mmf,mov,mp3,mpc,mpc8,mpeg,mpegts,msf,mtaf,musx,mxf,nistsphere,nsp,nut,nuv,ogg,oma,osq,paf,"
+    "pva,pvf,qcp,qoa,rka,rm,rso,sbc,sdr2,sds,sdx,siff,sol,sox,svag,tak,thp,truehd,tta,usm,vag,"
+    "voc,vpk,vqf,w64,wady,wav,wavarc,wsd,wtv,wv,wve,xa,xvag,xwma"
+)
+_OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "none"}
+# Formats whose length is an estimate, or was read from the last packets.
+_UNDECLARED = {
+    "aac", "ac3", "ac4", "aiff", "amr", "amrnb", "amrwb", "dts", "eac3", "gsm", "loas", "mlp",
+    "mpeg", "mpegts", "ogg", "sbc", "truehd",
+}  # fmt: skip
+_NAMES = {"mov": "mp4", "nistsphere": "nist"}
+_MISSING_SHARE = Fraction(1, 100)  # declared lengths are often a little off,
+_MISSING_SECONDS = Fraction(1, 20)  # and this much in any case
+_BAD_SHARE = 0.01  # packets that cannot be decoded: there may be tags between and after them
+_PADDED_BLOCKS = 2  # by which the samples may go beyond a declared length
+_TICK = Fraction(1, 600)  # seconds; the coarsest unit in which an mp4 declares its length
+_PLANES = 7  # PyAV reads one plane more than there are, which is safe up to here
+
+# Samples of a frame, shape (N, C), and their rate in Hz.
+Block = tuple[NDArray[np.float32], int]
+
+
+class FfmpegSound(Sound):
+    """A sound that FFmpeg decodes from an open file, without closing it.
+
+    A file that was joined from several is read from the first to the last, at the rate and with
+    the channels of the first.
+
+    Raises
+    ------
+    Undecodable
+
+    """
+
+    def __init__(self, source: BinaryIO) -> None:
+        file = Part(source)
+        with _opened(file) as container:
+            self.container = _name(container)
+            self.codec = _track(container).codec_context.codec.canonical_name
+            self._measured = self.container != "flac" or bool(_track(container).duration)
+            found = _find_parts(file, container)
+        places = zip(found.starts, [*found.starts[1:], None], strict=True)
+        self._parts = [Part(source, *place) for place in places]
+        self._described = found.described
+        self._complete = found.complete
+        self._rewind()
+        if not self._held:
+            raise Undecodable(self.fault or "holds no samples")
+
+    @functools.cached_property
+    def indexed(self) -> bool:
+        """Whether another player of the file finds its length and every position in it."""
+        if len(self._parts) > 1 or not self._complete or not self._measured:
+            return False
+        return self.container != "mp3" or self._described[0] or self._has_constant_bit_rate()
+
+    def _has_constant_bit_rate(self) -> bool:
+        with _opened(self._parts[0]) as container:
+            packets = container.demux(_track(container))
+            return len({bytes(packet)[2] >> 4 for packet in packets if packet.size > 2}) == 1
+
+    def _rewind(self) -> None:
+        self._blocks = self._decode()
+        samples, self.samplerate = next(self._blocks, (np.empty((0, 1), np.float32), 0))
+        self.channels = samples.shape[1]
+        self._held = deque([samples] if len(samples) else [])
+        self._uniform = _at_one_rate(self._blocks, self.samplerate, self.channels)
+
+    def _read(self, frames: int) -> NDArray[np.float32]:
+        held = sum(map(len, self._held))
+        while held < frames and (block := next(self._uniform, None)) is not None:
+            self._held.append(block)
+            held += len(block)
+        if not self._held:
+            return np.empty((0, self.channels), np.float32)
+        samples = np.concatenate(self._held)
+        self._held = deque([samples[frames:]] if len(samples) > frames else [])
+        return samples[:frames]
+
+    def _seek(self, frame: int) -> int:
+        if frame >= self._position:
+            return self._position
+        self.close()
+        self._rewind()
+        return 0
+
+    def close(self) -> None:
+        """Close the decoder, but not the file."""
+        self._uniform.close()
+        self._blocks.close()
+
+    def _decode(self) -> Iterator[Block]:
+        """Decode all parts."""
+        self.fault = None if self._complete else truncated("within its last page")
+        for part, described in zip(self._parts, self._described, strict=True):
+            with _opened(part) as container:
+                decoder = _Decoder(container, described=described)
+                yield from decoder.blocks()
+                self.fault = self.fault or decoder.fault()
+
+
+class _Decoder:
+    """Decodes the sound track of an open file; `described` if it says itself how long it is."""
+
+    def __init__(self, container: "InputContainer", *, described: bool) -> None:
+        self._container, self._track = container, _track(container)
+        self._track.codec_context.thread_count = 1
+        self._packets = self._bad = 0
+        self._problem = ""
+        self._end = 0  # of the last packet, in samples
+        self._done = self._block = Fraction(0)  # seconds: of all, and of the last frame
+        self._limit, self._declared = sys.maxsize, Fraction(0)  # in samples, if exact; in seconds
+        if described and self._track.duration:
+            self._declared = self._track.duration * self._track.time_base
+            if self._track.time_base == Fraction(1, self._track.codec_context.sample_rate or 1):
+                self._limit = self._track.duration
+        elif described and container.duration and len(container.streams) == 1:
+            self._declared = Fraction(container.duration, av.time_base)
+
+    def blocks(self) -> Iterator[Block]:
+        """Decode all but the padding: what goes a little beyond the declared length."""
+        done, beyond, rate = 0, [], 1
+        for samples, rate in self._frames():
+            inside = samples[: max(0, self._limit - done)]
+            if len(inside):
+                yield inside, rate
+            if len(inside) < len(samples):
+                beyond.append(samples[len(inside) :])
+            done += len(samples)
+            if done - self._limit > _PADDED_BLOCKS * len(samples):
+                yield from ((samples, rate) for samples in beyond)
+                beyond, self._limit = [], sys.maxsize
+        if beyond and 0 < self._end - self._limit <= rate * _TICK:
+            yield np.concatenate(beyond)[: self._end - self._limit], rate
+
+    def fault(self) -> str | None:
+        """Say what is missing when all is decoded."""
+        missing = self._declared - self._done
+        tolerated = (_MISSING_SECONDS, _MISSING_SHARE * self._declared)
+        if missing > max(*tolerated, _PADDED_BLOCKS * self._block):
+            return truncated(f"after {float(self._done):.1f} of {float(self._declared):.1f} s")
+        if self._bad > max(1, _BAD_SHARE * self._packets):
+            share = f"{self._bad} of {self._packets} packets cannot be decoded"
+            return truncated(f"or damaged: {share} ({self._problem})")
+        return None
+
+    def _frames(self) -> Iterator[Block]:
+        for packet in self._demuxed():
+            try:
+                frames = packet.decode()
+            except av.FFmpegError as error:
+                self._bad, self._problem = self._bad + 1, error.strerror
+                continue
+            for frame in frames:
+                if frame.samples:
+                    self._block = Fraction(frame.samples, frame.sample_rate)
+                    self._done += self._block
+                    yield _samples(frame), frame.sample_rate
+
+    def _demuxed(self) -> Iterator["Packet"]:
+        """Read packets up to the end, or to the place where the file is damaged."""
+        try:
+            for packet in self._container.demux(self._track):
+                self._packets += 1
+                if packet.pts is not None and packet.duration:
+                    self._end = packet.pts + packet.duration
+                yield packet
+        except av.FFmpegError as error:
+            self._bad, self._problem = self._packets, error.strerror
+
+
+def _opened(part: Part) -> "InputContainer":
+    part.seek(0)
+    try:
+        return av.open(part, container_options=_OPTIONS, metadata_errors="replace")
+    except (av.FFmpegError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise Undecodable(f"cannot be read as sound ({reason})") from None
+
+
+def _name(container: "InputContainer") -> str:
+    name = container.format.name.split(",")[0]
+    return _NAMES.get(name, name)
+
+
+def _track(container: "InputContainer") -> "AudioStream":
+    """Choose the sound track; of several, FFmpeg's choice."""
+    track = container.streams.best("audio")
+    if track is None:
+        raise Undecodable("holds no sound track")
+    if track.codec_context is None:
+        raise Undecodable("holds sound of a kind that cannot be decoded")
+    return track
+
+
+def _find_parts(file: Part, container: "InputContainer") -> Parts:
+    if _name(container) == "ogg":
+        return find_ogg(file)
+    if _name(container) == "mp3":
+        packet = next(container.demux(_track(container)))
+        return find_mp3(file, packet.pos or 0)
+    return Parts([0], [_name(container) not in _UNDECLARED])
+
+
+def _samples(frame: "AudioFrame") -> NDArray[np.float32]:
+    """Return the samples of a frame as float32, shape (N, C)."""
+    channels = frame.layout.nb_channels
+    if frame.format.is_planar and channels > _PLANES:
+        (frame,) = av.AudioResampler(format="flt").resample(frame)
+    array = frame.to_ndarray()
+    array = array.T if frame.format.is_planar else array.reshape(-1, channels)
+    if array.dtype.kind == "f":
+        return array.astype(np.float32, copy=False)
+    half = 2 ** (8 * array.dtype.itemsize - 1)
+    samples = array.astype(np.float32) / np.float32(half)
+    return samples - np.float32(array.dtype.kind == "u")
+
+
+def _at_one_rate(blocks: Iterable[Block], rate: int, channels: int) -> Iterator[NDArray]:
+    """Resample what has another rate, and mix what has other channels down to all of them."""
+    resampler, found = None, rate
+    for samples, its_rate in blocks:
+        if samples.shape[1] != channels:
+            samples = np.repeat(samples.mean(axis=1, keepdims=True), channels, axis=1)
+        if its_rate != found:
+            if resampler:
+                yield resampler.resample_chunk(samples[:0], last=True)
+            found, resampler = its_rate, None
+            if its_rate != rate:
+                resampler = soxr.ResampleStream(its_rate, rate, channels, dtype="float32")
+        yield resampler.resample_chunk(samples) if resampler else samples
+    if resampler:
+        yield resampler.resample_chunk(np.empty((0, channels), np.float32), last=True)
