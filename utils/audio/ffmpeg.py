@@ -16,7 +16,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from utils.audio.parts import Part, Parts, find_mp3, find_ogg
+from utils.audio.parts import Part, Parts, find_mp3, find_ogg, leading_zeros
 from utils.audio.sound import Sound, Undecodable, truncated
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _UNDECLARED = {
 }  # fmt: skip
 _NAMES = {"mov": "mp4", "nistsphere": "nist"}
 _MISSING_SHARE = Fraction(1, 100)  # declared lengths are often a little off,
-_MISSING_SECONDS = Fraction(1, 20)  # and this much in any case
+_MISSING_SECONDS = Fraction(1, 5)  # and this much in any case: two blocks of wma
 _BAD_SHARE = 0.01  # packets that cannot be decoded: there may be tags between and after them
 _PADDED_BLOCKS = 2  # by which the samples may go beyond a declared length
 _TICK = Fraction(1, 600)  # seconds; the coarsest unit in which an mp4 declares its length
@@ -57,7 +57,7 @@ class FfmpegSound(Sound):
     """A sound that FFmpeg decodes from an open file, without closing it.
 
     A file that was joined from several is read from the first to the last, at the rate and with
-    the channels of the first.
+    the channels of the first. With `ignore_length` a wav is read beyond the length in its header.
 
     Raises
     ------
@@ -65,15 +65,16 @@ class FfmpegSound(Sound):
 
     """
 
-    def __init__(self, source: BinaryIO) -> None:
-        file = Part(source)
-        with _opened(file) as container:
+    def __init__(self, source: BinaryIO, *, ignore_length: bool = False) -> None:
+        self._options = {**_OPTIONS, "ignore_length": str(int(ignore_length))}
+        file = Part(source, leading_zeros(Part(source)))
+        with _opened(file, self._options) as container:
             self.container = _name(container)
             self.codec = _track(container).codec_context.codec.canonical_name
             self._measured = self.container != "flac" or bool(_track(container).duration)
             found = _find_parts(file, container)
-        places = zip(found.starts, [*found.starts[1:], None], strict=True)
-        self._parts = [Part(source, *place) for place in places]
+        places = zip(found.starts, [*found.starts[1:], file.size], strict=True)
+        self._parts = [file.part(*place) for place in places]
         self._described = found.described
         self._complete = found.complete
         self._rewind()
@@ -88,7 +89,7 @@ class FfmpegSound(Sound):
         return self.container != "mp3" or self._described[0] or self._has_constant_bit_rate()
 
     def _has_constant_bit_rate(self) -> bool:
-        with _opened(self._parts[0]) as container:
+        with _opened(self._parts[0], self._options) as container:
             packets = container.demux(_track(container))
             return len({bytes(packet)[2] >> 4 for packet in packets if packet.size > 2}) == 1
 
@@ -125,9 +126,18 @@ class FfmpegSound(Sound):
     def _decode(self) -> Iterator[Block]:
         """Decode all parts."""
         self.fault = None if self._complete else truncated("within its last page")
-        for part, described in zip(self._parts, self._described, strict=True):
-            with _opened(part) as container:
-                decoder = _Decoder(container, described=described)
+        for number, part in enumerate(self._parts):
+            try:
+                container = _opened(part, self._options)
+            except Undecodable as error:
+                if number == 0:
+                    raise
+                self.fault = self.fault or truncated(
+                    f"or damaged in its part {number + 1} ({error})"
+                )
+                return
+            with container:
+                decoder = _Decoder(container, described=self._described[number])
                 yield from decoder.blocks()
                 self.fault = self.fault or decoder.fault()
 
@@ -141,12 +151,15 @@ class _Decoder:
         self._packets = self._bad = 0
         self._problem = ""
         self._end = 0  # of the last packet, in samples
-        self._done = self._block = Fraction(0)  # seconds: of all, and of the last frame
+        self._done = Fraction(0)  # seconds
         self._limit, self._declared = sys.maxsize, Fraction(0)  # in samples, if exact; in seconds
         if described and self._track.duration:
             self._declared = self._track.duration * self._track.time_base
-            if self._track.time_base == Fraction(1, self._track.codec_context.sample_rate or 1):
+            if self._track.time_base == Fraction(1, self._track.rate or 1):
                 self._limit = self._track.duration
+            if self._track.codec_context.name.startswith("pcm_"):
+                # FFmpeg shortens the duration of a truncated caf.
+                self._declared = max(self._declared, Fraction(self._track.frames, self._track.rate))
         elif described and container.duration and len(container.streams) == 1:
             self._declared = Fraction(container.duration, av.time_base)
 
@@ -169,8 +182,7 @@ class _Decoder:
     def fault(self) -> str | None:
         """Say what is missing when all is decoded."""
         missing = self._declared - self._done
-        tolerated = (_MISSING_SECONDS, _MISSING_SHARE * self._declared)
-        if missing > max(*tolerated, _PADDED_BLOCKS * self._block):
+        if missing > max(_MISSING_SECONDS, _MISSING_SHARE * self._declared):
             return truncated(f"after {float(self._done):.1f} of {float(self._declared):.1f} s")
         if self._bad > max(1, _BAD_SHARE * self._packets):
             share = f"{self._bad} of {self._packets} packets cannot be decoded"
@@ -186,8 +198,7 @@ class _Decoder:
                 continue
             for frame in frames:
                 if frame.samples:
-                    self._block = Fraction(frame.samples, frame.sample_rate)
-                    self._done += self._block
+                    self._done += Fraction(frame.samples, frame.sample_rate)
                     yield _samples(frame), frame.sample_rate
 
     def _demuxed(self) -> Iterator["Packet"]:
@@ -202,10 +213,10 @@ class _Decoder:
             self._bad, self._problem = self._packets, error.strerror
 
 
-def _opened(part: Part) -> "InputContainer":
+def _opened(part: Part, options: dict[str, str]) -> "InputContainer":
     part.seek(0)
     try:
-        return av.open(part, container_options=_OPTIONS, metadata_errors="replace")
+        return av.open(part, container_options=options, metadata_errors="replace")
     except (av.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise Undecodable(f"cannot be read as sound ({reason})") from None

@@ -8,31 +8,43 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from utils.audio import riff
+from utils.audio.parts import Part
 from utils.audio.sound import Sound, Undecodable, truncated
 
-# Files that may be opened here. An mp3 or Ogg file has forms that libsndfile cuts short, and
-# its mp3 decoder prints on stderr.
+# libsndfile cuts some mp3 and Ogg files short, and its mp3 decoder prints on stderr.
+_MPEG_OR_OGG = re.compile(rb"ID3|OggS|\xff[\xe2-\xff]|\x00{512}")
 _SUITABLE = re.compile(
     rb"RIF[FX]|RF64|riff|FORM|caff|fLaC|\.snd|dns\.|Creative V|NIST|2BIT|ALaw|P[VR]F1| paf|fap "
     rb"|\x64\xa3|\x00\x01\xa3\x64|MATL|Extended I|\xf0~"
 )
 _MPEG_IN_WAV = re.compile(rb"fmt .{4}[PU]\x00", re.DOTALL)
-# Plain samples and flac, and what FFmpeg decodes wrongly or not at all.
-_EXACT = {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"} | {
+_PLAIN = {"PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW"}
+_OTHERS = {  # which FFmpeg decodes wrongly or not at all
     "G721_32", "G723_24", "G723_40", "NMS_ADPCM_16", "NMS_ADPCM_24", "NMS_ADPCM_32", "DPCM_8",
     "DPCM_16", "DWVW_12", "DWVW_16", "DWVW_24", "DWVW_N",
 }  # fmt: skip
 _NAMES = {"WAVEX": "wav"}
-# What libsndfile logs while opening: a chunk that declares more bytes than the file has.
-_MISSING = re.compile(r"^ ?(?:data|SSND) : (\d+) \(should be (\d+)\)", re.MULTILINE)
+_RIFF = ("wav", "rf64")
+# What libsndfile logs while opening: a chunk that declares more bytes than the file has, or a
+# number of samples.
+_MISSING = re.compile(
+    r"^ *(?:data|SSND|BODY|riff|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE
+)
+_FRAMES = re.compile(r"^ *Frames *: (\d+)$", re.MULTILINE)
 _UNKNOWN_FRAMES = 2**62  # in a flac that was written to a pipe
-_UNKNOWN_BYTES = 0x7FFF0000  # programs that write to a pipe declare this much or more
+_UNKNOWN_SIZE = 0x7FFF0000  # programs that write to a pipe declare this much or more
 _MISSING_SHARE = 0.01  # declared lengths are often a few bytes off
 
 
+def may_open(head: bytes) -> bool:
+    """Return whether libsndfile takes a file that begins so for no mp3 and no Ogg file."""
+    return not _MPEG_OR_OGG.match(head) and not _MPEG_IN_WAV.search(head)
+
+
 def is_suitable(head: bytes) -> bool:
-    """Return whether a file that begins so may be opened by libsndfile."""
-    return bool(_SUITABLE.match(head)) and not _MPEG_IN_WAV.search(head)
+    """Return whether libsndfile is the first choice for a file that begins so."""
+    return bool(_SUITABLE.match(head)) and may_open(head)
 
 
 class SndfileSound(Sound):
@@ -42,6 +54,8 @@ class SndfileSound(Sound):
     ----------
     exact : bool
         Whether all its samples are read, and no more: not so of compressed sounds but flac.
+    unfinished : bool
+        Whether there are samples beyond the length that is declared, which is zero.
 
     Raises
     ------
@@ -58,27 +72,38 @@ class SndfileSound(Sound):
         self.frames = self._file.frames
         self.container = _NAMES.get(self._file.format, self._file.format.lower())
         self.codec = "flac" if self.container == "flac" else self._file.subtype.lower()
-        known = 0 < self.frames < _UNKNOWN_FRAMES
-        self.exact = known and self._file.subtype in _EXACT
-        for declared, found in _MISSING.findall(self._file.extra_info):
+        self.unfinished = (
+            self.frames == 0 and self.container in _RIFF and riff.is_unfinished(Part(source))
+        )
+        is_empty = self.container in _RIFF and not self.unfinished
+        known = 0 < self.frames < _UNKNOWN_FRAMES or is_empty
+        self.exact = known and self._file.subtype in _PLAIN | _OTHERS
+        log = self._file.extra_info
+        sizes = [(*sizes, "bytes") for sizes in _MISSING.findall(log)]
+        sizes += [(declared, self.frames, "samples") for declared in _FRAMES.findall(log)]
+        for declared, found, what in sizes:
             missing = int(declared) - int(found)
-            if int(declared) >= _UNKNOWN_BYTES:
+            if int(declared) >= _UNKNOWN_SIZE:
                 self.indexed = False
             elif missing > _MISSING_SHARE * int(declared):
-                self.fault = truncated(f"after {found} of {declared} bytes of sound")
+                self.fault = truncated(f"after {found} of {declared} {what} of sound")
 
     def _read(self, frames: int) -> NDArray[np.float32]:
-        count = min(frames, self._file.frames - self._position)
-        samples = np.empty((count, self.channels), np.float32)
-        if self.codec == "flac":
+        samples = np.empty((min(frames, self._left), self.channels), np.float32)
+        if self.codec == "flac" or self._file.subtype not in _PLAIN:
             samples.fill(np.nan)  # so stays what libsndfile does not reach before an error
         try:
-            return self._file.read(out=samples)
+            return self._file.read(out=samples) if len(samples) else samples
         except soundfile.SoundFileError as error:
             read = int((~np.isnan(samples).all(axis=1)).sum())
-            seconds = (self._position + read) / self.samplerate
-            self.fault = truncated(f"or damaged after {seconds:.1f} s ({error})")
+            if read < len(samples):
+                seconds = (self._position + read) / self.samplerate
+                self.fault = truncated(f"or damaged after {seconds:.1f} s ({error})")
             return samples[:read]
+
+    @property
+    def _left(self) -> int:
+        return self._file.frames - self._position
 
     def _seek(self, frame: int) -> int:
         try:

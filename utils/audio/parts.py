@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 _SCANNED_AT_ONCE = 2**20  # bytes
+_ZEROS = 4096
 _LONGEST_MATCH = 64  # bytes, of the patterns below
 # The first page of an Ogg stream. Streams that begin together, as of a film, are one file.
 _OGG_START = re.compile(rb"OggS\x00[\x02\x03\x06\x07]")
@@ -54,6 +55,10 @@ class Part(io.RawIOBase):
         self._place += len(content)
         return content
 
+    def part(self, start: int, end: int) -> "Part":
+        """Return a range of bytes of this range."""
+        return Part(self._file, self._start + start, self._start + end)
+
     def read_at(self, place: int, count: int) -> bytes:
         """Read up to so many bytes from a place."""
         self.seek(place)
@@ -84,7 +89,7 @@ class Parts:
     Attributes
     ----------
     starts : list of int
-        In bytes; the first is 0.
+        In bytes.
     described : list of bool
         Whether each says itself how long it is.
     complete : bool
@@ -95,6 +100,17 @@ class Parts:
     starts: list[int]
     described: list[bool]
     complete: bool = True
+
+
+def leading_zeros(file: Part) -> int:
+    """Return where a file begins, if it has thousands of zeros in front."""
+    place = 0
+    while (block := file.read_at(place, _SCANNED_AT_ONCE)) and not any(block[:_ZEROS]):
+        rest = block.lstrip(b"\0")
+        place += len(block) - len(rest)
+        if rest:
+            return place
+    return place if block else 0
 
 
 def find_ogg(file: Part) -> Parts:
@@ -122,9 +138,11 @@ def find_mp3(file: Part, first_sound: int) -> Parts:
     frames = list(_places(file, _MP3_START))
     begins = dict.fromkeys(tags.values(), False)  # whether a describing frame is there, too
     begins |= {tags.get(frame, frame): True for frame in frames}
-    later = sorted(place for place in begins if place > first_sound)
-    first = any(described for place, described in begins.items() if place <= first_sound)
-    return Parts([0, *later], [first, *(begins[place] for place in later)])
+    starts = sorted(begins)
+    # The first file may have more than one tag, or something else in front.
+    first = max((place for place in starts if place <= first_sound), default=0)
+    starts = [first, *(place for place in starts if place > first_sound)]
+    return Parts(starts, [begins.get(place, False) for place in starts])
 
 
 def _places(file: Part, pattern: re.Pattern[bytes]) -> Iterator[int]:

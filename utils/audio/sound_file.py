@@ -175,23 +175,24 @@ def _decoder(file: BinaryIO) -> Sound:
     from utils.audio import libsndfile  # takes a moment
 
     head = Part(file).read(_HEAD_BYTES)
-    by_libsndfile, problem = None, None
+    sound, problem = None, None
     if libsndfile.is_suitable(head):
         try:
-            by_libsndfile = libsndfile.SndfileSound(file)
+            sound = libsndfile.SndfileSound(file)
         except Undecodable as error:
             problem = error
-        else:
-            if by_libsndfile.exact:
-                return by_libsndfile
+        if sound and sound.exact:
+            return sound
     from utils.audio import ffmpeg  # takes longer
 
     try:
-        return ffmpeg.FfmpegSound(file)
+        return ffmpeg.FfmpegSound(file, ignore_length=sound is not None and sound.unfinished)
     except Undecodable as error:
-        if by_libsndfile:
-            return by_libsndfile
-        raise problem or error from None
+        if sound or problem or not libsndfile.may_open(head):
+            if sound:
+                return sound
+            raise problem or error from None
+    return libsndfile.SndfileSound(file)
 
 
 def fingerprint(path: Path) -> str:
