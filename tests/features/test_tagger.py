@@ -8,7 +8,7 @@ import torch
 from tests.support import DEMO_CONFIG
 from utils.audio.sound_file import UnusableSound
 from utils.features import tagger
-from utils.features.tagger import Tagger, clip_batches, clip_units
+from utils.features.tagger import Tagger, clip_batches, clip_units, tag_windows
 from utils.runtime import pools
 from utils.settings.loading import load_config
 
@@ -71,6 +71,41 @@ def test_a_clip_that_cannot_be_used_is_reported_and_the_others_are_computed(clip
     assert found[0].shape == (1, 3)
     with pytest.raises(UnusableSound, match=r"11\.wav holds NaN"):
         list(clip_batches(clips, units, tag, strict=True, **SETTINGS))
+
+
+@pytest.mark.parametrize("first", [0, 1, 3, 4, 20, 40])
+def test_windows_are_tagged_alike_from_any_of_them_on(tmp_path, first):
+    path = tmp_path / "clip.wav"
+    rng = np.random.default_rng(0)
+    soundfile.write(path, rng.uniform(-1, 1, 1010), 1000, subtype="FLOAT")
+    seen = []
+
+    def noting(windows):
+        seen.append(windows.numpy().copy())
+        return tag(windows)
+
+    (whole,) = [list(batches) for batches in tag_windows([path], noting, **SETTINGS)]
+    assert [len(rows) for rows in whole] == [3] * 13 + [2]
+    in_all, seen = np.concatenate(seen), []
+    (later,) = [list(b) for b in tag_windows([path], noting, first=[first], **SETTINGS)]
+    np.testing.assert_array_equal(np.concatenate(later), np.concatenate(whole)[first:])
+    # In the batches of the whole clip, because other batches are rounded otherwise.
+    np.testing.assert_array_equal(np.concatenate(seen), in_all[first // 3 * 3 :])
+
+
+def test_windows_come_while_a_clip_is_still_decoded(clips, monkeypatch):
+    decoded = 0
+
+    def endless(path, *, sample_rate):
+        nonlocal decoded
+        while True:
+            decoded += 1
+            yield np.zeros(25, np.float32)  # a hop
+
+    monkeypatch.setattr(tagger, "mono_blocks", endless)
+    (batches,) = tag_windows(clips[:1], tag, **SETTINGS)
+    for number, _ in zip(range(1000), batches, strict=False):
+        assert decoded <= 3 * number + 20 + 100 // 25
 
 
 def test_the_batch_size_changes_the_numbers_only_by_rounding(small_demo):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 import utils.search
 from tests.support import DEMO_CONFIG, load_script, options, settings_for
@@ -80,6 +81,40 @@ def test_embeddings_of_texts_and_sounds_are_those_of_the_search(searcher, traine
             (vectors @ vector).tolist(), abs=1e-4
         )
     assert searcher.embed_audio([]).shape == (0, texts.shape[1])
+
+
+@pytest.fixture(scope="module")
+def long_sounds(sounds, tmp_path_factory):
+    """A folder of a short sound and one of 100 s, made of others; and a searcher in it."""
+    folder = tmp_path_factory.mktemp("long") / "sounds"
+    folder.mkdir()
+    clips = sorted((sounds / "sub").iterdir())
+    shutil.copy(clips[0], folder / "short.wav")
+    pieces, rate = zip(*(soundfile.read(clip) for clip in clips), strict=True)
+    samples = np.resize(np.concatenate(pieces), 100 * rate[0])
+    soundfile.write(folder / "long.wav", samples, rate[0])
+    return folder
+
+
+def test_a_sound_of_the_library_is_its_own_best_match_without_being_tagged(
+    long_sounds, trained, tmp_path, monkeypatch
+):
+    searcher = Searcher.open(
+        trained, long_sounds, config=DEMO_CONFIG, index=long_sounds.parent / "index"
+    )
+    assert [sound.duration for sound in searcher.library.sounds] == pytest.approx([100, 7], abs=8)
+    embedded = searcher.embed_passages(long_sounds / "long.wav")
+    monkeypatch.setattr(searcher, "tag", None)
+    for name in ("long.wav", "short.wav"):
+        copy = tmp_path / f"copy of {name}"
+        shutil.copy(long_sounds / name, copy)
+        best, *_ = searcher.search(copy)
+        assert (best.name, best.score) == (name, 1.0)
+    vectors, number = searcher.embed_example(long_sounds / "long.wav")
+    assert (vectors.shape, number) == ((5, searcher.network.text_norm.normalized_shape[0]), 0)
+    np.testing.assert_allclose(vectors, embedded, atol=1e-5)
+    with pytest.raises(UnusableSound, match=r"gone\.wav is missing"):
+        searcher.search(long_sounds / "gone.wav")
 
 
 def test_what_cannot_be_embedded_or_searched_for_is_refused(searcher, sounds):

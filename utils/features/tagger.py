@@ -41,7 +41,7 @@ class Tagger:
     widths : (int, int)
         Numbers per window: logits, and scene embedding.
     cutting : dict
-        How sounds are cut for it: arguments of `tag_clips`.
+        How sounds are cut for it: arguments of `tag_windows`.
 
     Raises
     ------
@@ -115,17 +115,18 @@ def make_tagger(
     return tag
 
 
-def tag_clips(
+def tag_windows(
     paths: Sequence[Path],
     tag: Callable[[Tensor], Tensor],
     *,
+    first: Sequence[int] | None = None,
     sample_rate: int,
     window: int,
     hop: int,
     shortest: int,
     batch_size: int,
-) -> Iterator[Tensor | UnusableSound]:
-    """Decode clips ahead of the network and yield its output for all windows of each, in order.
+) -> Iterator[Iterator[Tensor]]:
+    """Decode clips ahead of the network and yield its output for the windows of each, as it comes.
 
     However long the clips are, the memory holds the first parts of a few, and of one the current.
 
@@ -133,6 +134,9 @@ def tag_clips(
     ----------
     tag : callable
         Windows (B, S) ─► rows (B, D), on any device.
+    first : sequence of int, optional
+        For each path, the window to begin with; by default 0. The numbers are those that they would
+        be among all windows of the clip.
     sample_rate, window, hop, shortest : int
         Of the windows, in Hz and samples; see `utils.audio.windows.cut_windows`.
     batch_size : int
@@ -140,8 +144,8 @@ def tag_clips(
 
     Yields
     ------
-    Tensor, shape (W, D), on the device, or UnusableSound
-        For each path; the error if the clip cannot be used.
+    iterator of Tensor, shape (some windows, D), on the device
+        For each path, in order. It raises UnusableSound if the clip cannot be used.
 
     """
     at_once = batch_size * max(1, _WINDOWS_PER_PART // batch_size)
@@ -154,20 +158,46 @@ def tag_clips(
         except UnusableSound as error:
             return error
 
-    for _, parts in map_ahead(begin, paths):
-        if isinstance(parts, UnusableSound):
-            yield parts
-            continue
+    wanted = first or [0] * len(paths)
+    for (_, parts), number in zip(map_ahead(begin, paths), wanted, strict=True):
+        yield _tag_parts(parts, tag, batch_size, number)
+
+
+def _tag_parts(
+    parts: Iterator[NDArray[np.float32]] | UnusableSound,
+    tag: Callable[[Tensor], Tensor],
+    batch_size: int,
+    wanted: int,
+) -> Iterator[Tensor]:
+    """Tag the windows of a clip from a certain one on, in the batches of the whole clip."""
+    if isinstance(parts, UnusableSound):
+        raise parts
+    position = 0
+    for part in parts:
+        for start in range(0, len(part), batch_size):
+            windows = part[start : start + batch_size]
+            unwanted = max(0, wanted - position)
+            position += len(windows)
+            if unwanted < len(windows):
+                yield tag(torch.from_numpy(windows.copy()))[unwanted:]  # it is read-only
+
+
+def tag_clips(
+    paths: Sequence[Path], tag: Callable[[Tensor], Tensor], **cutting: int
+) -> Iterator[Tensor | UnusableSound]:
+    """Yield the network's output for all windows of each clip; arguments as for `tag_windows`.
+
+    Yields
+    ------
+    Tensor, shape (W, D), on the device, or UnusableSound
+        For each path; the error if the clip cannot be used.
+
+    """
+    for batches in tag_windows(paths, tag, **cutting):
         try:
-            rows = [
-                tag(torch.from_numpy(part[start : start + batch_size].copy()))  # it is read-only
-                for part in parts
-                for start in range(0, len(part), batch_size)
-            ]
+            yield torch.cat(list(batches))
         except UnusableSound as error:
             yield error
-        else:
-            yield torch.cat(rows)
 
 
 def clip_units(count: int) -> list[list[int]]:
@@ -194,7 +224,7 @@ def clip_batches(
     units : sequence of lists of int
         Positions of the clips to compute in `paths`, one in each: see `clip_units`.
     tag, cutting
-        See `tag_clips`.
+        See `tag_windows`.
     strict : bool
         Raise at the first clip that cannot be used.
 

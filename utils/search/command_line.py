@@ -44,6 +44,7 @@ def open_searcher(args: argparse.Namespace) -> "Searcher":
         overrides=args.overrides,
         index=args.index,
         progress=partial(terminal.progress, leave=False),
+        note=report,
     )
     library = searcher.library
     sounds = f"{counted(len(library.sounds), 'sound')} in {terminal.shown(searcher.folder)}"

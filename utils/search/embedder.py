@@ -1,12 +1,14 @@
 """A trained model and the networks before it: sounds and texts ─► one space.
 
-Shapes: N sounds or texts, D dimension of the shared space, R rows, W windows of a sound.
+Shapes: N sounds or texts, D dimension of the shared space, R rows, Q passages of a sound, K tags,
+S numbers of a scene embedding.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -14,12 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.architectures import CLASSES
-from utils.audio.sound_file import UnusableSound, check_sound_file
+from utils.audio.sound_file import UnusableSound, check_sound_file, read_header
 from utils.checkpoints.trained_model import TrainedModel, newest_run, open_model
 from utils.datasets import audioset
 from utils.features.sentences import TextEncoder
-from utils.features.tagger import Tagger, tag_clips
+from utils.features.tagger import Tagger, tag_windows
 from utils.runtime.errors import InputError
+from utils.search.passages import cut_passages
 from utils.settings.config import DEFAULT_CONFIG, Config, to_plain
 from utils.settings.loading import load_config, parse_config
 
@@ -160,22 +163,37 @@ class Embedder:
         for path in paths:
             check_sound_file(path, root=path.parent)
         rows = np.empty((len(paths), sum(self.tagger.widths)), np.float32)
-        for row, windows in zip(rows, self.tag(paths), strict=True):
-            if isinstance(windows, UnusableSound):
-                raise windows
-            row[:] = windows.mean(axis=0)
+        for row, batches in zip(rows, self.tag(paths), strict=True):
+            row[:] = np.concatenate(list(batches)).mean(axis=0)
         return self.embed_rows(rows)
 
-    def tag(self, paths: Sequence[Path]) -> Iterator[NDArray[np.float32] | UnusableSound]:
-        """Yield logits and scene embeddings of the windows of each sound, shape (W, K + S)."""
-        outputs = tag_clips(paths, self.tagger.load(), **self.tagger.cutting)
-        for path, windows in zip(paths, outputs, strict=True):
-            if isinstance(windows, UnusableSound):
-                yield windows
-            elif not windows.isfinite().all():
-                yield UnusableSound(path, "produces NaN in the network")
-            else:
-                yield windows.cpu().numpy()
+    def embed_passages(self, file: Path) -> NDArray[np.float32]:
+        """Embed each passage of a sound file as those of a library: unit vectors, shape (Q, D).
+
+        Raises
+        ------
+        UnusableSound
+            If the file cannot be used.
+
+        """
+        check_sound_file(file, root=file.parent)
+        frames, rate = read_header(file)
+        (batches,) = self.tag([file])
+        cut = cut_passages("", batches, duration=frames / rate, **self.cutting)
+        rows = np.concatenate([rows for _, rows in cut])
+        return self.embed_rows(rows[:, : sum(self.tagger.widths)])
+
+    def tag(
+        self, paths: Sequence[Path], first: Sequence[int] | None = None
+    ) -> Iterator[Iterator[NDArray[np.float32]]]:
+        """Yield for each sound its logits and scene embeddings, some windows at a time.
+
+        Their shape is (some windows, K + S). `first` holds the windows to begin with. An
+        UnusableSound is raised while a sound is read that cannot be used.
+        """
+        outputs = tag_windows(paths, self.tagger.load(), first=first, **self.tagger.cutting)
+        for path, batches in zip(paths, outputs, strict=True):
+            yield _as_arrays(path, batches)
 
     @torch.inference_mode()
     def embed_rows(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -197,9 +215,22 @@ class Embedder:
         parts = {"logits": slice(0, CLASSES), "scene": slice(CLASSES, None), "both": slice(None)}
         return rows[:, parts[self.config.model.audio_features]]
 
+    @property
+    def cutting(self) -> dict[str, Any]:
+        """How sounds are cut into passages: arguments of `utils.search.passages.cut_passages`."""
+        return {"tags": len(self.tags), "hop_seconds": self.tagger.made_by["hop_seconds"]}
+
     @cached_property
     def _sentences(self) -> TextEncoder:
         return TextEncoder(self.config)
+
+
+def _as_arrays(path: Path, batches: Iterator[Tensor]) -> Iterator[NDArray[np.float32]]:
+    # A GPU gets the next batch before this one's numbers are waited for.
+    for rows, _ in itertools.pairwise(itertools.chain(batches, [None])):
+        if not rows.isfinite().all():
+            raise UnusableSound(path, "produces NaN in the network")
+        yield rows.cpu().numpy()
 
 
 def read_model(

@@ -20,6 +20,7 @@ from utils.search.filters import Filter
 from utils.search.library import Library
 from utils.search.nearest.approximate import ApproximateSearch
 from utils.search.nearest.exact import ExactSearch
+from utils.search.nearest.groups import Match, best_groups
 from utils.search.tag_columns import TagColumns
 
 _EMBEDDED_AT_ONCE = 16_384  # rows
@@ -29,7 +30,11 @@ _LIKELY = 0.1  # least probability of a tag that is named
 
 @dataclass(frozen=True)
 class Reason:
-    """A tag, the probability that a passage contains it, and what it adds to the score."""
+    """A tag, its largest probability in a passage, and what it adds to the score.
+
+    The probability is that of one window of the network, 10 s long; what it adds is computed from
+    the mean over the windows, as in training.
+    """
 
     tag: str
     probability: float
@@ -45,7 +50,8 @@ class Hit:
     rank : int
         From 1.
     score : float
-        Of its best passage: projection + tags.
+        projection + tag_branch. By text, that of its best passage; by example, see
+        `utils.search.nearest.groups`.
     sound : int
         Index in the library.
     paths : tuple of str
@@ -177,18 +183,25 @@ class Engine:
         self._mostly_there = 2 * len(library.rows) > len(library.table)
 
     def search(
-        self, query: NDArray[np.float32], *, top: int = 10, filters: Sequence[Filter] = ()
+        self,
+        query: NDArray[np.float32],
+        *,
+        top: int = 10,
+        filters: Sequence[Filter] = (),
+        itself: int | None = None,
     ) -> list[Hit]:
         """Find the best sounds for a query.
 
         Parameters
         ----------
-        query : ndarray, shape (D,)
-            The embedding of a text or a sound.
+        query : ndarray, shape (D,) or (Q, D)
+            The embedding of a text, or those of the passages of an example.
         top : int
             At most so many sounds.
         filters : sequence of Filter
             Passages must pass all.
+        itself : int, optional
+            The sound of the library that the example is: first among equal scores.
 
         Returns
         -------
@@ -197,25 +210,44 @@ class Engine:
 
         """
         among = None if self._mostly_there and not filters else self._passing(filters)
+        if query.ndim == 1:
+            found = self._by_text(query[None], top, among)
+        else:
+            sounds = self.library.sound_of_row
+            found = best_groups(self._nearest, query, sounds, top, among=among, itself=itself)
+        return self._explain(np.atleast_2d(query), found) if found else []
+
+    def vectors_of(self, sound: int, start: float | None = None) -> NDArray[np.float32]:
+        """Return the embeddings of a sound's passages, shape (Q, D), to search by.
+
+        With `start` only the passage that starts there, if there is one.
+        """
+        rows = np.flatnonzero(self.library.sound_of_row == sound)
+        there = [row for row in rows if self.library.passages[row].start == start]
+        return np.array(self._nearest.vectors[there or rows])
+
+    def _by_text(
+        self, query: NDArray[np.float32], top: int, among: NDArray[np.int64] | None
+    ) -> list[Match]:
         available = len(self.library.table) if among is None else len(among)
-        best: dict[int, tuple[float, int]] = {}  # by sound: score and row of its best passage
+        best: dict[int, Match] = {}  # by sound
         count = top
         # Long sounds have many passages, and some sounds are gone: ask for more passages until
         # there are enough sounds.
         while available:
             count = min(2 * count, available)
             best.clear()
-            (scores,), (rows,) = self._nearest.search(query[None], count, among=among)
+            (scores,), (rows,) = self._nearest.search(query, count, among=among)
             for score, row in zip(scores.tolist(), rows.tolist(), strict=True):
                 sound = int(self.library.sound_of_row[row])
                 if sound >= 0:  # not gone
-                    best.setdefault(sound, (score, row))
+                    best.setdefault(sound, Match(sound, score, row, np.array([row])))
             if len(best) >= top or count == available:
                 break
-        found = [(sound, score, row) for sound, (score, row) in best.items()]
-        return self._explain(query, found[:top]) if found else []
+        return list(best.values())[:top]
 
     def _passing(self, filters: Sequence[Filter]) -> NDArray[np.int64]:
+        """List the rows whose peaks pass, so that a short bark in a long rain is a bark."""
         rows = self.library.rows
         for wanted in filters:
             logits = self._columns[self.tags.index(wanted.tag)][rows]
@@ -223,46 +255,83 @@ class Engine:
             rows = rows[logits > limit if wanted.above else logits < limit]
         return rows
 
+    def _explain(self, queries: NDArray[np.float32], found: Sequence[Match]) -> list[Hit]:
+        # Of an example, each hit may have thousands of rows.
+        at_once = len(found) if len(queries) == 1 else 1
+        parts = [
+            part
+            for first in range(0, len(found), at_once)
+            for part in self._parts(queries, found[first : first + at_once])
+        ]
+        peaks = self.library.peaks[[match.row for match in found]].astype(np.float32)
+        probabilities = torch.from_numpy(peaks).sigmoid()
+        return [
+            self._hit(rank, *hit)
+            for rank, hit in enumerate(zip(found, parts, probabilities, strict=True), start=1)
+        ]
+
     @torch.inference_mode()
-    def _explain(
-        self, query: NDArray[np.float32], found: Sequence[tuple[int, float, int]]
-    ) -> list[Hit]:
-        table = torch.from_numpy(self.library.table[[row for _, _, row in found]])
+    def _parts(
+        self, queries: NDArray[np.float32], found: Sequence[Match]
+    ) -> list[tuple[float, float, Tensor | None]]:
+        """Split scores into projection, tag branch, and what each tag adds, shape (K,)."""
+        rows, asked, hits = [], [], []
+        for hit, match in enumerate(found):
+            distinct, which = np.unique(match.rows, return_inverse=True)
+            rows.append(distinct)
+            asked.append(np.zeros((len(distinct), queries.shape[1]), np.float32))
+            np.add.at(asked[-1], which, queries / len(queries))
+            hits += len(distinct) * [hit]
+        table = torch.from_numpy(self.library.table[np.concatenate(rows)])
         logits = table[:, : len(self.tags)]
-        asked = torch.from_numpy(query)
+        wanted, of = torch.from_numpy(np.concatenate(asked)), torch.tensor(hits)
         network = self._embedder.network
         with_tags = network.tag_table is not None
         projection, tags, shares = network.explain_audio(
             self._embedder.features(table), logits if with_tags else None
         )
-        by_projection = (projection @ asked).tolist()
-        by_tags, added = [0.0] * len(found), torch.zeros_like(logits)
-        if with_tags:
-            by_tags, added = (tags @ asked).tolist(), shares * (network.tag_table @ asked)
-        probabilities = logits.sigmoid()
 
-        def named(hit: int, order: Tensor) -> list[Reason]:
+        def summed(values: Tensor) -> Tensor:
+            return values.new_zeros(len(found), *values.shape[1:]).index_add(0, of, values)
+
+        by_projection = summed((projection * wanted).sum(dim=1)).tolist()
+        if not with_tags:
+            return [(share, 0.0, None) for share in by_projection]
+        by_tags = summed((tags * wanted).sum(dim=1)).tolist()
+        added = summed(shares * (wanted @ network.tag_table.T))
+        return list(zip(by_projection, by_tags, added, strict=True))
+
+    def _hit(
+        self,
+        rank: int,
+        match: Match,
+        parts: tuple[float, float, Tensor | None],
+        probabilities: Tensor,
+    ) -> Hit:
+        projection, tag_branch, added = parts
+        passage, sound = self.library.passages[match.row], self.library.sounds[match.group]
+
+        def named(values: Tensor) -> list[Reason]:
             return [
-                Reason(self.tags[tag], probabilities[hit, tag].item(), added[hit, tag].item())
-                for tag in order[:_REASONS].tolist()
+                Reason(
+                    self.tags[tag],
+                    probabilities[tag].item(),
+                    0.0 if added is None else added[tag].item(),
+                )
+                for tag in values.argsort(descending=True)[:_REASONS].tolist()
             ]
 
-        def explained(i: int, sound: int, score: float, row: int) -> Hit:
-            passage, content = self.library.passages[row], self.library.sounds[sound]
-            likely = named(i, probabilities[i].argsort(descending=True))
-            return Hit(
-                rank=i + 1,
-                score=score,
-                sound=sound,
-                paths=content.paths,
-                duration=content.duration,
-                start=passage.start,
-                end=passage.end,
-                is_part=passage.count > 1,
-                tags=[tag for tag in likely if tag.probability >= _LIKELY],
-                projection=by_projection[i],
-                tag_branch=by_tags[i],
-                reasons=named(i, added[i].argsort(descending=True)) if with_tags else [],
-            )
-
-        return [explained(i, *hit) for i, hit in enumerate(found)]
+        return Hit(
+            rank=rank,
+            score=match.score,
+            sound=match.group,
+            paths=sound.paths,
+            duration=sound.duration,
+            start=passage.start,
+            end=passage.end,
+            is_part=passage.is_part,
+            tags=[tag for tag in named(probabilities) if tag.probability >= _LIKELY],
+            projection=projection,
+            tag_branch=tag_branch,
+            reasons=[] if added is None else named(added),
+        )

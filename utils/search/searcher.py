@@ -12,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from utils.audio.sound_file import check_sound_file
 from utils.checkpoints.trained_model import TrainedModel
+from utils.files.reading import sha256
 from utils.files.tensors import digest_of
 from utils.runtime.errors import InputError
 from utils.search.embedder import Embedder, check_query, read_model
@@ -36,6 +38,10 @@ def quiet(total: int, description: str, unit: str) -> tqdm:
     return tqdm(disable=True)
 
 
+def silent(text: str) -> None:
+    """Print no note."""
+
+
 class Searcher(Embedder):
     """Searches a folder of sounds by text or by example.
 
@@ -49,6 +55,8 @@ class Searcher(Embedder):
         ``<output_path>/indexes``.
     progress : callable
         See `Progress`.
+    note : callable
+        Called with a text that the user should know before a long wait.
 
     Attributes
     ----------
@@ -74,7 +82,13 @@ class Searcher(Embedder):
     """
 
     def __init__(
-        self, model: TrainedModel, folder: Path, *, index: Path | None, progress: Progress
+        self,
+        model: TrainedModel,
+        folder: Path,
+        *,
+        index: Path | None,
+        progress: Progress,
+        note: Callable[[str], Any] = silent,
     ) -> None:
         if not folder.is_dir():
             raise InputError(f"no folder {folder}. Give the folder of your sounds with --audio.")
@@ -86,7 +100,7 @@ class Searcher(Embedder):
         weights = self.network.state_dict().values()
         self._digest = digest_of([torch.tensor(self.network.ratio), *weights])[:16]
         self.embed_text(self.tags[:1])  # fails here, not after hours of tagging
-        self.update(progress)
+        self.update(progress, note)
 
     @classmethod
     def open(
@@ -98,6 +112,7 @@ class Searcher(Embedder):
         overrides: Sequence[str] = (),
         index: str | Path | None = None,
         progress: Progress = quiet,
+        note: Callable[[str], Any] = silent,
     ) -> Self:
         """Open a trained model, and bring the index of a folder up to date.
 
@@ -109,13 +124,14 @@ class Searcher(Embedder):
             See `utils.search.embedder.Embedder.open`.
         folder : str or Path, optional
             By default ``train_data.dataset_path`` of the settings.
-        index, progress
+        index, progress, note
             See `Searcher`.
 
         """
         trained, settings = read_model(model, config, overrides)
         folder = Path(folder or settings.train_data.dataset_path)
-        return cls(trained, folder, index=Path(index) if index else None, progress=progress)
+        index = Path(index) if index else None
+        return cls(trained, folder, index=index, progress=progress, note=note)
 
     def search(
         self, query: str | Path | NDArray[np.float32], *, top: int = 10, filters: Sequence[str] = ()
@@ -124,8 +140,10 @@ class Searcher(Embedder):
 
         Parameters
         ----------
-        query : str, Path or ndarray of shape (D,)
-            A text, the path of a sound file, or an embedding.
+        query : str, Path, or ndarray of shape (D,) or (Q, D)
+            A text, the path of a sound file, or the embedding of a text or of the Q passages of a
+            sound. By example, the score is how much of the example a sound has: see
+            `utils.search.nearest.groups`.
         top : int
             At most so many sounds.
         filters : sequence of str
@@ -143,29 +161,49 @@ class Searcher(Embedder):
 
         """
         parsed = [parse_filter(text, self.tags) for text in filters]
+        itself = None
         if isinstance(query, str):
             check_query(query)
             (query,) = self.embed_text([query])
         elif isinstance(query, Path):
-            (query,) = self.embed_audio([query])
-        return self.engine.search(query, top=top, filters=parsed)
+            query, itself = self.embed_example(query)
+        return self.engine.search(query, top=top, filters=parsed, itself=itself)
 
-    def update(self, progress: Progress = quiet) -> None:
+    def embed_example(self, file: Path) -> tuple[NDArray[np.float32], int | None]:
+        """Embed each passage of a sound file: unit vectors, shape (Q, D).
+
+        If the library has a file of this content, nothing is tagged; then its sound is returned
+        too.
+
+        Raises
+        ------
+        UnusableSound
+            If the file cannot be used.
+
+        """
+        check_sound_file(file, root=file.parent)
+        engine, source = self.engine, sha256(file)
+        for number, sound in enumerate(engine.library.sounds):
+            if sound.source == source:
+                return engine.vectors_of(number), number
+        return self.embed_passages(file), None
+
+    def update(self, progress: Progress = quiet, note: Callable[[str], Any] = silent) -> None:
         """Look for changes in the folder, tag what is new, and search the result from now on."""
         self.library, self.changes = update_library(
             self.folder,
             self.index,
             origin=self._origin,
             width=sum(self.tagger.widths),
-            hop_seconds=self.tagger.made_by["hop_seconds"],
+            **self.cutting,
             tag=self.tag,
-            progress=partial(progress, description="tagging", unit="sounds"),
+            progress=partial(progress, description="tagging", unit="s of sound"),
+            note=note,
         )
         derived = self.library.derived
         columns = TagColumns(
-            self.library.table,
-            len(self.tags),
-            derived / "tags.f32",
+            self.library.peaks,
+            derived / "tags.f16",
             progress=partial(progress, description="sorting by tag", unit="blocks"),
         )
         embeddings = embed_library(
