@@ -1,4 +1,3 @@
-import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,8 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from models.dual_encoder import DualEncoder
-from tests.support import Bar
-from utils.search.engine import Engine, Hit, Reason, clock, embed_library
+from utils.search.engine import Engine, Hit, Reason, clock
 from utils.search.filters import Filter
 from utils.search.library import Library, Sound
 from utils.search.nearest.exact import ExactSearch
@@ -204,25 +202,3 @@ def test_a_hit_prints_what_a_reader_wants_to_know():
 )
 def test_times_are_written_as_on_a_clock(seconds, written):
     assert clock(seconds) == written
-
-
-def test_embeddings_are_computed_once_for_each_row(tmp_path):
-    library = make_library([1] * 5)
-    seen = []
-
-    def embed(rows):
-        seen.extend(rows[:, 0].tolist())
-        return rows[:, :2] + 1
-
-    path = tmp_path / "e.f32"
-    found = embed_library(library, path, embed, progress=Bar)
-    np.testing.assert_array_equal(found, library.table[:, :2] + 1)
-    table = np.concatenate([library.table, library.table[:2] + 9])
-    more = dataclasses.replace(library, table=table)
-    with path.open("ab") as file:
-        file.write(b"half")
-    seen.clear()
-    found = embed_library(more, path, embed, progress=Bar)
-    np.testing.assert_array_equal(found, more.table[:, :2] + 1)
-    assert seen == [more.table[0, 0], *more.table[5:, 0].tolist()]  # the first is for the width
-    assert not found.flags.writeable

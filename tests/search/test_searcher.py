@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 import utils.search
-from tests.support import DEMO_CONFIG, load_script, options, settings_for
+from tests.support import DEMO_CONFIG, load_script, options, read_audio, settings_for
 from utils.audio.sound_file import UnusableSound
 from utils.runtime.errors import InputError
 from utils.search import Searcher, embed_audio, embed_text
@@ -85,14 +85,13 @@ def test_embeddings_of_texts_and_sounds_are_those_of_the_search(searcher, traine
 
 @pytest.fixture(scope="module")
 def long_sounds(sounds, tmp_path_factory):
-    """A folder of a short sound and one of 100 s, made of others; and a searcher in it."""
+    """A folder of a short sound, and one of 100 s that is made of others."""
     folder = tmp_path_factory.mktemp("long") / "sounds"
     folder.mkdir()
     clips = sorted((sounds / "sub").iterdir())
     shutil.copy(clips[0], folder / "short.wav")
-    pieces, rate = zip(*(soundfile.read(clip) for clip in clips), strict=True)
-    samples = np.resize(np.concatenate(pieces), 100 * rate[0])
-    soundfile.write(folder / "long.wav", samples, rate[0])
+    pieces = [read_audio(clip, sample_rate=16_000) for clip in clips]
+    soundfile.write(folder / "long.wav", np.resize(np.concatenate(pieces), 1_600_000), 16_000)
     return folder
 
 
@@ -102,7 +101,7 @@ def test_a_sound_of_the_library_is_its_own_best_match_without_being_tagged(
     searcher = Searcher.open(
         trained, long_sounds, config=DEMO_CONFIG, index=long_sounds.parent / "index"
     )
-    assert [sound.duration for sound in searcher.library.sounds] == pytest.approx([100, 7], abs=8)
+    assert searcher.library.sounds[0].duration == 100
     embedded = searcher.embed_passages(long_sounds / "long.wav")
     monkeypatch.setattr(searcher, "tag", None)
     for name in ("long.wav", "short.wav"):

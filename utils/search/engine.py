@@ -3,17 +3,14 @@
 Shapes: R rows of the library's table, D dimension of the shared space, K AudioSet classes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from utils.files.raw_rows import append_missing, map_rows
 from utils.runtime.errors import printable
 from utils.search.embedder import Embedder
 from utils.search.filters import Filter
@@ -23,7 +20,6 @@ from utils.search.nearest.exact import ExactSearch
 from utils.search.nearest.groups import Match, best_groups
 from utils.search.tag_columns import TagColumns
 
-_EMBEDDED_AT_ONCE = 16_384  # rows
 _REASONS = 5  # tags that explain a hit
 _LIKELY = 0.1  # least probability of a tag that is named
 
@@ -110,46 +106,6 @@ def clock(seconds: float) -> str:
         whole = tenths // 10
         return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
     return f"{tenths // 600}:{tenths % 600 // 10:02}.{tenths % 10}"
-
-
-def embed_library(
-    library: Library,
-    path: Path,
-    embed: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-    *,
-    progress: Callable[[int], Any],
-) -> NDArray[np.float32]:
-    """Bring a file of embeddings, one per row of a library's table, up to date.
-
-    Parameters
-    ----------
-    path : Path
-        Raw float32 numbers, of one model alone; only missing rows are added.
-    embed : callable
-        Rows of the table (B, ...) ─► embeddings (B, D).
-    progress : callable
-        See `utils.files.raw_rows.append_missing`.
-
-    Returns
-    -------
-    ndarray, shape (R, D), float32
-        Read-only, memory-mapped.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written, or another process is writing it.
-
-    """
-    rows = len(library.table)
-    width = embed(library.table[:1]).shape[1]
-
-    def embedded(first: int) -> Iterator[NDArray[np.float32]]:
-        for start in range(first, rows, _EMBEDDED_AT_ONCE):
-            yield embed(library.table[start : start + _EMBEDDED_AT_ONCE])
-
-    append_missing(path, count=rows, width=width, compute=embedded, progress=progress)
-    return map_rows(path, rows, width)
 
 
 class Engine:

@@ -18,7 +18,8 @@ from utils.files.reading import sha256
 from utils.files.tensors import digest_of
 from utils.runtime.errors import InputError
 from utils.search.embedder import Embedder, check_query, read_model
-from utils.search.engine import Engine, Hit, embed_library
+from utils.search.embedding_file import embed_library
+from utils.search.engine import Engine, Hit
 from utils.search.filters import parse_filter
 from utils.search.library import update_library
 from utils.search.nearest.approximate import nearest

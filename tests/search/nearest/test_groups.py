@@ -74,7 +74,7 @@ def test_an_approximate_index_finds_nearly_the_same_and_surely_the_example(filte
     vectors = centres[rng.integers(200, size=20_000)] + 0.1 * rng.standard_normal((20_000, D))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     groups = np.repeat(np.arange(5000), 4)
-    groups[:4000] = 0  # a long sound
+    groups[:2000] = 0  # a long sound
     index = ApproximateSearch.build(vectors, sample=unit(rng, 50, D), seed=0)
     among = np.flatnonzero(rng.random(20_000) < 0.9) if filtered else None
     shared = 0
