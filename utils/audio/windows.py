@@ -5,6 +5,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+_LEAST_WEIGHT = 1e-6
+
 
 def cut_windows(
     blocks: Iterable[NDArray[np.float32]],
@@ -70,3 +72,51 @@ def cut_windows(
     while len(held) >= window:
         yield cut(at_once)
         held = held[at_once * hop :]
+
+
+def real_shares(count: int, *, window: int, hop: int, samples: int) -> NDArray[np.float32]:
+    """Return the share of each window of `cut_windows` that is sound, and not its mirror image.
+
+    Parameters
+    ----------
+    count : int
+        W, windows of the clip.
+    window, hop : int
+        As for `cut_windows`.
+    samples : int
+        N, of the clip.
+
+    Returns
+    -------
+    ndarray, shape (W,), float32
+
+    """
+    if count == 1:
+        return np.ones(1, np.float32)
+    centres = hop * np.arange(count)
+    real = np.minimum(centres + window // 2, samples) - np.maximum(centres - window // 2, 0)
+    return (real / window).astype(np.float32)
+
+
+def heard_weights(count: int, *, window: int, hop: int, samples: int) -> NDArray[np.float32]:
+    """Weigh the windows of a clip so that mirrored sound hardly counts: see `real_shares`.
+
+    A window of sound alone weighs 1. The weight falls to nearly 0 where a whole hop is mirrored,
+    because then the window beside it has all of that sound. So a clip that grows beyond one window
+    keeps its mean: the further windows come in gradually.
+
+    Returns
+    -------
+    ndarray, shape (W,), float32
+        Above 0, because all windows of a part of a clip may have much mirrored sound.
+
+    Examples
+    --------
+    A clip of one window and half a hop:
+
+    >>> heard_weights(5, window=8, hop=2, samples=9)
+    array([5.00e-07, 7.50e-07, 1.00e+00, 5.00e-01, 6.25e-07], dtype=float32)
+
+    """
+    shares = real_shares(count, window=window, hop=hop, samples=samples)
+    return np.maximum(1 - (1 - shares) * window / hop, _LEAST_WEIGHT * shares)
