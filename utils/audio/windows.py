@@ -1,6 +1,6 @@
 """Blocks of samples ─► overlapping windows."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,49 +74,38 @@ def cut_windows(
         held = held[at_once * hop :]
 
 
-def real_shares(count: int, *, window: int, hop: int, samples: int) -> NDArray[np.float32]:
-    """Return the share of each window of `cut_windows` that is sound, and not its mirror image.
+def heard_weights(
+    numbers: Sequence[int], *, window: float, hop: float, length: float
+) -> NDArray[np.float32]:
+    """Weigh windows of `cut_windows` by their share of sound that is not mirrored.
+
+    A window of sound alone weighs 1. The weight falls to nearly 0 where a whole hop is mirrored:
+    the window beside it then has all of that sound. So the mean over the windows hardly changes
+    when a clip grows beyond one window, because further windows come in gradually.
 
     Parameters
     ----------
-    count : int
-        W, windows of the clip.
-    window, hop : int
-        As for `cut_windows`.
-    samples : int
-        N, of the clip.
+    numbers : sequence of W int
+        Which windows, from 0.
+    window, hop, length : float
+        Of the windows and of the clip, all in samples or all in seconds.
 
     Returns
     -------
     ndarray, shape (W,), float32
-
-    """
-    if count == 1:
-        return np.ones(1, np.float32)
-    centres = hop * np.arange(count)
-    real = np.minimum(centres + window // 2, samples) - np.maximum(centres - window // 2, 0)
-    return (real / window).astype(np.float32)
-
-
-def heard_weights(count: int, *, window: int, hop: int, samples: int) -> NDArray[np.float32]:
-    """Weigh the windows of a clip so that mirrored sound hardly counts: see `real_shares`.
-
-    A window of sound alone weighs 1. The weight falls to nearly 0 where a whole hop is mirrored,
-    because then the window beside it has all of that sound. So a clip that grows beyond one window
-    keeps its mean: the further windows come in gradually.
-
-    Returns
-    -------
-    ndarray, shape (W,), float32
-        Above 0, because all windows of a part of a clip may have much mirrored sound.
+        Above 0, because all windows of a part of a clip may be mirrored.
 
     Examples
     --------
     A clip of one window and half a hop:
 
-    >>> heard_weights(5, window=8, hop=2, samples=9)
+    >>> heard_weights(range(5), window=8, hop=2, length=9)
     array([5.00e-07, 7.50e-07, 1.00e+00, 5.00e-01, 6.25e-07], dtype=float32)
 
     """
-    shares = real_shares(count, window=window, hop=hop, samples=samples)
-    return np.maximum(1 - (1 - shares) * window / hop, _LEAST_WEIGHT * shares)
+    if length <= window:
+        return np.ones(len(numbers), np.float32)
+    centres = hop * np.asarray(numbers)
+    heard = np.minimum(centres + window / 2, length) - np.maximum(centres - window / 2, 0)
+    weights = np.maximum(1 - (window - heard) / hop, _LEAST_WEIGHT * heard / window)
+    return weights.astype(np.float32)

@@ -102,7 +102,8 @@ class HeardSound:
         if self._hearing.windows == "published":
             return rows.mean(dim=0, keepdim=True)
         window, hop = self._cutting["window"], self._cutting["hop"]
-        weights = heard_weights(len(rows), window=window, hop=hop, samples=self.samples)
+        numbers = range(len(rows))
+        weights = heard_weights(numbers, window=window, hop=hop, length=self.samples)
         return heard_mean(rows, torch.from_numpy(weights))[None]
 
     def _mix_otherwise(self) -> bool:

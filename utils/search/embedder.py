@@ -5,7 +5,8 @@ S numbers of a scene embedding.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -19,6 +20,7 @@ from models.architectures import CLASSES
 from utils.audio.sound_file import UnusableSound, check_sound_file, read_header
 from utils.checkpoints.trained_model import TrainedModel, newest_run, open_model
 from utils.datasets import audioset
+from utils.features.hearing import HeardSound, Hearing
 from utils.features.sentences import TextEncoder
 from utils.features.tagger import Tagger, tag_windows
 from utils.runtime.errors import InputError
@@ -113,7 +115,7 @@ class Embedder:
         self.config = model.config
         self.source = model.source
         self.network = model.network
-        self.tagger = Tagger(self.config)
+        self.tagger = Tagger(self.config, Hearing(**asdict(self.config.search)))
         self.tags = audioset.read_labels()
         model.require_networks(passt=self.tagger.made_by)
 
@@ -163,8 +165,10 @@ class Embedder:
         for path in paths:
             check_sound_file(path, root=path.parent)
         rows = np.empty((len(paths), sum(self.tagger.widths)), np.float32)
-        for row, batches in zip(rows, self.tag(paths), strict=True):
-            row[:] = np.concatenate(list(batches)).mean(axis=0)
+        heard: list[HeardSound] = []
+        for row, batches in zip(rows, self.tag(paths, ended=heard.append), strict=True):
+            windows = torch.from_numpy(np.concatenate(list(batches)))
+            row[:] = heard.pop().mean_over_windows(windows)[0]
         return self.embed_rows(rows)
 
     def embed_passages(self, file: Path) -> NDArray[np.float32]:
@@ -184,14 +188,21 @@ class Embedder:
         return self.embed_rows(rows[:, : sum(self.tagger.widths)])
 
     def tag(
-        self, paths: Sequence[Path], first: Sequence[int] | None = None
+        self,
+        paths: Sequence[Path],
+        first: Sequence[int] | None = None,
+        *,
+        ended: Callable[[HeardSound], Any] = lambda sound: None,
     ) -> Iterator[Iterator[NDArray[np.float32]]]:
         """Yield for each sound its logits and scene embeddings, some windows at a time.
 
-        Their shape is (some windows, K + S). `first` holds the windows to begin with. An
+        Their shape is (some windows, K + S). `first` holds the windows to begin with, and `ended`
+        is called after the last window of a sound: see `utils.features.tagger.tag_windows`. An
         UnusableSound is raised while a sound is read that cannot be used.
         """
-        outputs = tag_windows(paths, self.tagger.load(), first=first, **self.tagger.cutting)
+        outputs = tag_windows(
+            paths, self.tagger.load(), first=first, ended=ended, **self.tagger.cutting
+        )
         for path, batches in zip(paths, outputs, strict=True):
             yield _as_arrays(path, batches)
 
@@ -218,7 +229,13 @@ class Embedder:
     @property
     def cutting(self) -> dict[str, Any]:
         """How sounds are cut into passages: arguments of `utils.search.passages.cut_passages`."""
-        return {"tags": len(self.tags), "hop_seconds": self.tagger.made_by["hop_seconds"]}
+        made_by = self.tagger.made_by
+        heard = self.tagger.hearing.windows == "heard"
+        return {
+            "tags": len(self.tags),
+            "hop_seconds": made_by["hop_seconds"],
+            "window_seconds": made_by["window_seconds"] if heard else None,
+        }
 
     @cached_property
     def _sentences(self) -> TextEncoder:
@@ -236,11 +253,15 @@ def _as_arrays(path: Path, batches: Iterator[Tensor]) -> Iterator[NDArray[np.flo
 def read_model(
     model: str | Path | None, config: str | Path | Config | None, overrides: Sequence[str]
 ) -> tuple[TrainedModel, Config]:
-    """Read a trained model and the settings here; arguments as those of `Embedder.open`."""
+    """Read a trained model and the settings here; arguments as those of `Embedder.open`.
+
+    How sounds are searched is set here, and not where the model was trained.
+    """
     if isinstance(config, Config):
         plain = to_plain(config)
         config = parse_config(plain, overrides, base=Path.cwd(), source="the settings")
     else:
         config = load_config(config or DEFAULT_CONFIG, overrides)
     path = Path(model) if model else newest_run(config)
-    return open_model(path, here=config, overrides=overrides), config
+    trained = open_model(path, here=config, overrides=overrides)
+    return replace(trained, config=replace(trained.config, search=config.search)), config

@@ -62,6 +62,8 @@ class Hit:
         What the two branches of the model add to the score.
     reasons : list of Reason
         The tags that add most to it.
+    notes : str
+        What is odd about the sound.
 
     """
 
@@ -77,6 +79,7 @@ class Hit:
     projection: float
     tag_branch: float
     reasons: list[Reason]
+    notes: str = ""
 
     @property
     def name(self) -> str:
@@ -290,4 +293,5 @@ class Engine:
             projection=projection,
             tag_branch=tag_branch,
             reasons=[] if added is None else named(added),
+            notes=sound.notes,
         )

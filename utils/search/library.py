@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +31,7 @@ _FILES = "files.json"
 _ROWS = "passages"
 _DERIVED = "computed from generation "  # folders in the journal, named after its generation
 
-_FORMAT = 2  # of rows; before, they had no peaks
+_FORMAT = 2  # of rows; before, they had no peaks, and sounds were tagged as published
 
 
 class Sound(NamedTuple):
@@ -39,6 +40,7 @@ class Sound(NamedTuple):
     paths: tuple[str, ...]  # all files with this content, relative to the folder, sorted
     duration: float  # in seconds
     source: str  # SHA-256 of the content
+    notes: str = ""  # what is odd about it
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +79,11 @@ class Library:
     failed: dict[str, str]
     derived: Path
 
+    @property
+    def noted(self) -> dict[str, str]:
+        """What is odd about sounds, by their first path."""
+        return {sound.paths[0]: sound.notes for sound in self.sounds if sound.notes}
+
 
 def update_library(
     folder: Path,
@@ -86,7 +93,9 @@ def update_library(
     width: int,
     tags: int,
     hop_seconds: float,
+    window_seconds: float | None = None,
     tag: TagSounds,
+    notes: Mapping[Path, str] = MappingProxyType({}),
     progress: Callable[[int], Any],
     note: Callable[[str], Any],
 ) -> tuple[Library, Changes]:
@@ -104,10 +113,12 @@ def update_library(
         How windows are computed (JSON-serialisable).
     width, tags : int
         D and K.
-    hop_seconds : float
-        Between windows.
+    hop_seconds, window_seconds : float
+        Of the windows; see `utils.search.passages.cut_passages`.
     tag : callable
         See `TagSounds`; called only if there is something to tag.
+    notes : mapping of Path to str
+        See `utils.search.tagging.tag_files`.
     progress : callable
         Called with the seconds of sound to tag; returns a context manager whose ``update`` is
         called with seconds as they are done.
@@ -132,8 +143,9 @@ def update_library(
         if not has_origin(path, **kind):
             if not has_origin(path, dict(origin), width):
                 raise InputError(
-                    f"{path} was made with another PaSST, or in another precision. Name another "
-                    "folder with --index, or remove this one: all sounds will be tagged again."
+                    f"{path} was made with another PaSST, in another precision, or with other "
+                    "settings of `search`. Name another folder with --index, or remove this one: "
+                    "all sounds will be tagged again."
                 )
             note(f"{path} was made by an earlier version: all sounds are tagged again, once.")
             Journal(path, **kind).release()  # empties it
@@ -159,7 +171,9 @@ def update_library(
                     begun=held.begun,
                     tags=tags,
                     hop_seconds=hop_seconds,
+                    window_seconds=window_seconds,
                     tag=tag,
+                    notes=notes,
                     progress=progress,
                 )
         derived, held = _derived(path), read()
@@ -201,7 +215,8 @@ def _open(
     sounds, sound_of_row = [], [-1] * len(held.passages)
     for number, (source, of_content) in enumerate(names.items()):
         rows = held.complete[source]
-        sounds.append(Sound(tuple(of_content), held.passages[rows[-1]].end, source))
+        last = held.passages[rows[-1]]
+        sounds.append(Sound(tuple(of_content), last.end, source, last.notes))
         for row in rows:
             sound_of_row[row] = number
     sound_of_row = np.array(sound_of_row, dtype=np.int64)

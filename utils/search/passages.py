@@ -18,8 +18,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from utils.audio.windows import heard_weights
+from utils.features.hearing import heard_mean
 from utils.files.journal import read_rows
 from utils.runtime.errors import InputError
 
@@ -36,6 +39,7 @@ class Passage(NamedTuple):
     is_last: bool  # of the sound
     start: float  # in seconds
     end: float
+    notes: str = ""  # of the last passage: what is odd about the sound
 
     @property
     def is_part(self) -> bool:
@@ -70,6 +74,7 @@ def cut_passages(
     tags: int,
     duration: float,
     hop_seconds: float,
+    window_seconds: float | None = None,
     first: int = 0,
 ) -> Iterator[tuple[list[Passage], NDArray[np.float32]]]:
     """Cut a sound into passages while the network's output for its windows arrives.
@@ -86,6 +91,9 @@ def cut_passages(
         K.
     duration : float
         Of the sound, in seconds.
+    hop_seconds, window_seconds : float
+        Of the windows. With `window_seconds`, windows are weighed by their share of the sound (see
+        `utils.features.hearing.heard_mean`); without, they count alike.
     first : int
         Number of the passage that the windows begin with, if those before it are done.
 
@@ -100,8 +108,16 @@ def cut_passages(
 
     def cut(edges: list[int]) -> tuple[list[Passage], NDArray[np.float32]]:
         passages = [_passage(source, number + i, hop_seconds) for i in range(len(edges) - 1)]
-        parts = (np.stack(held[a:b]) for a, b in itertools.pairwise(edges))
-        return passages, np.stack([_row(part, tags) for part in parts])
+        start = WINDOWS_OF_A_PASSAGE * number
+        rows = [
+            _row(np.stack(held[a:b]), tags, weights(range(start + a, start + b)))
+            for a, b in itertools.pairwise(edges)
+        ]
+        return passages, np.stack(rows)
+
+    def weights(numbers: range) -> NDArray[np.float32] | None:
+        sizes = {"window": window_seconds, "hop": hop_seconds, "length": duration}
+        return heard_weights(numbers, **sizes) if window_seconds else None
 
     for windows in batches:
         held += list(windows)
@@ -162,8 +178,14 @@ def _passage(source: str, number: int, hop_seconds: float) -> Passage:
     )
 
 
-def _row(windows: NDArray[np.float32], tags: int) -> NDArray[np.float32]:
+def _row(
+    windows: NDArray[np.float32], tags: int, weights: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
     """Summarise the windows of a passage: (W, D) ─► (`row_width`,)."""
     peaks = np.zeros(tags + tags % 2, "<f2")
     peaks[:tags] = windows[:, :tags].max(axis=0)
-    return np.concatenate([windows.mean(axis=0, dtype=np.float32), peaks.view("<f4")])
+    if weights is None:
+        mean = windows.mean(axis=0, dtype=np.float32)
+    else:
+        mean = heard_mean(torch.from_numpy(windows), torch.from_numpy(weights)).numpy()
+    return np.concatenate([mean, peaks.view("<f4")])

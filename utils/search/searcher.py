@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +15,7 @@ from tqdm import tqdm
 
 from utils.audio.sound_file import check_sound_file
 from utils.checkpoints.trained_model import TrainedModel
+from utils.features.hearing import HeardSound
 from utils.files.reading import sha256
 from utils.files.tensors import digest_of
 from utils.runtime.errors import InputError
@@ -24,9 +26,9 @@ from utils.search.filters import parse_filter
 from utils.search.library import update_library
 from utils.search.nearest.approximate import nearest
 from utils.search.tag_columns import TagColumns
-from utils.settings.config import Config
+from utils.settings.config import Config, Search
 
-_ORIGIN = ("model", "weights_sha256", "precision")  # what rows of an index depend on
+_ORIGIN = ("model", "weights_sha256", "precision")  # what rows of an index depend on, see `_origin`
 _LONGEST_NAME = 60  # of a folder, in the name of its index
 
 # Called with a total, what is done, and its unit, as `utils.runtime.terminal.progress`; returns a
@@ -95,7 +97,8 @@ class Searcher(Embedder):
             raise InputError(f"no folder {folder}. Give the folder of your sounds with --audio.")
         super().__init__(model)
         self.folder = folder.resolve()
-        self._origin = {name: self.tagger.made_by[name] for name in _ORIGIN}
+        self._origin = _origin(self.tagger.made_by, self.config.search)
+        self._notes: dict[Path, str] = {}  # what is odd about sounds that were tagged
         self.index = index or _index_folder(self.config, self.folder, self._origin)
         # Distinguishes the embeddings of this model from another's.
         weights = self.network.state_dict().values()
@@ -197,7 +200,8 @@ class Searcher(Embedder):
             origin=self._origin,
             width=sum(self.tagger.widths),
             **self.cutting,
-            tag=self.tag,
+            tag=partial(self.tag, ended=self._note),
+            notes=self._notes,
             progress=partial(progress, description="tagging", unit="s of sound"),
             note=note,
         )
@@ -225,13 +229,25 @@ class Searcher(Embedder):
             columns=columns,
         )
 
+    def _note(self, sound: HeardSound) -> None:
+        self._notes[sound.path] = "; ".join(sound.notes)
+
     @property
     def knows_only_the_demo(self) -> bool:
         """Whether the tagger was trained on the demo's synthetic sounds alone."""
         return self.config.passt.arch == "demo"
 
 
-def _index_folder(config: Config, folder: Path, origin: dict[str, str]) -> Path:
+def _origin(made_by: Mapping[str, Any], search: Search) -> dict[str, Any]:
+    """Describe what the rows of an index depend on: the network, and unusual settings."""
+    usual = asdict(Search())
+    unusual = {name: value for name, value in asdict(search).items() if value != usual[name]}
+    return {**{name: made_by[name] for name in _ORIGIN}, **unusual}
+
+
+def _index_folder(config: Config, folder: Path, origin: Mapping[str, Any]) -> Path:
     place = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
     network = f"{origin['model']}-{origin['weights_sha256'][:8]}-{origin['precision']}"
+    for name in sorted(origin.keys() - set(_ORIGIN)):
+        network += f"-{name}-{origin[name]}".lower()
     return config.output_path / "indexes" / f"{folder.name[:_LONGEST_NAME]}-{place}" / network

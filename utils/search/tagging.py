@@ -29,7 +29,9 @@ def tag_files(
     begun: Mapping[str, Sequence[int]],
     tags: int,
     hop_seconds: float,
+    window_seconds: float | None,
     tag: TagSounds,
+    notes: Mapping[Path, str],
     progress: Callable[[int], Any],
 ) -> dict[str, ListedFile]:
     """Tag files and keep the rows of their passages.
@@ -41,10 +43,12 @@ def tag_files(
     begun : mapping of str to sequence of int
         The first passages of contents whose tagging was interrupted; see
         `utils.search.passages.PassageRows`.
-    tags, hop_seconds
+    tags, hop_seconds, window_seconds
         See `utils.search.passages.cut_passages`.
     tag : callable
         See `TagSounds`.
+    notes : mapping of Path to str
+        What is odd about sounds; `tag` adds it when it has read one.
     progress : callable
         Called with the seconds of all sounds together; returns a context manager whose ``update``
         is called with seconds as they are done.
@@ -88,7 +92,11 @@ def tag_files(
                     duration=durations[name],
                     tags=tags,
                     hop_seconds=hop_seconds,
+                    window_seconds=window_seconds,
                 ):
+                    if passages[-1].is_last:
+                        noted = notes.get(folder / name, "")
+                        passages[-1] = passages[-1]._replace(notes=noted)
                     if changed_since(folder / name, files[name]):
                         raise UnusableSound(folder / name, "was changed while it was tagged")
                     journal.append([passage.key for passage in passages], rows)
