@@ -5,9 +5,11 @@ import pytest
 import soundfile
 import torch
 
+from models.architectures import CLASSES
 from tests.support import DEMO_CONFIG
 from utils.audio.sound_file import UnusableSound
-from utils.features import tagger
+from utils.features import hearing
+from utils.features.hearing import Hearing
 from utils.features.tagger import Tagger, clip_batches, clip_units, tag_windows
 from utils.runtime import pools
 from utils.settings.loading import load_config
@@ -32,7 +34,7 @@ def clips(tmp_path):
 
 def test_a_clip_gets_the_mean_over_its_windows(clips):
     found = {}
-    for positions, rows in clip_batches(clips, [[11], [0], [4]], tag, **SETTINGS):
+    for positions, rows, _ in clip_batches(clips, [[11], [0], [4]], tag, **SETTINGS):
         found.update(zip(positions, rows, strict=True))
     assert set(found) == {0, 4, 11}
     for i, row in found.items():
@@ -49,12 +51,12 @@ def test_decoding_stays_a_bounded_number_of_clips_ahead(clips, monkeypatch):
     decoded = []
     lock = threading.Lock()
 
-    def counting(path, *, sample_rate):
+    def counting(path, **_):
         with lock:
             decoded.append(path)
         yield np.zeros(20, np.float32)
 
-    monkeypatch.setattr(tagger, "mono_blocks", counting)
+    monkeypatch.setattr(hearing, "mono_blocks", counting)
     batches = clip_batches(clips * 10, clip_units(120), tag, **SETTINGS)
     next(batches)
     assert len(decoded) <= pools._DECODED_AHEAD + 1
@@ -65,7 +67,7 @@ def test_a_clip_that_cannot_be_used_is_reported_and_the_others_are_computed(clip
     clips[4].write_bytes(b"no sound")
     soundfile.write(clips[11], np.append(np.zeros(10**6), np.nan), 1000, subtype="FLOAT")
     units = [[11], [4], [0]]
-    found = {p: rows for (p,), rows in clip_batches(clips, units, tag, **SETTINGS)}
+    found = {p: rows for (p,), rows, *_ in clip_batches(clips, units, tag, **SETTINGS)}
     assert found[11] == "holds NaN or infinite samples"  # found long after the first window
     assert found[4].startswith("cannot be read as sound (")
     assert found[0].shape == (1, 3)
@@ -96,16 +98,32 @@ def test_windows_are_tagged_alike_from_any_of_them_on(tmp_path, first):
 def test_windows_come_while_a_clip_is_still_decoded(clips, monkeypatch):
     decoded = 0
 
-    def endless(path, *, sample_rate):
+    def endless(path, **_):
         nonlocal decoded
         while True:
             decoded += 1
             yield np.zeros(25, np.float32)  # a hop
 
-    monkeypatch.setattr(tagger, "mono_blocks", endless)
+    monkeypatch.setattr(hearing, "mono_blocks", endless)
     (batches,) = tag_windows(clips[:1], tag, **SETTINGS)
     for number, _ in zip(range(1000), batches, strict=False):
         assert decoded <= 3 * number + 20 + 100 // 25
+
+
+def test_windows_count_by_their_share_of_real_sound_if_they_are_heard(clips):
+    samples, _ = soundfile.read(clips[3], dtype="float32")
+    assert len(samples) == 110  # one window and 0.4 of a hop
+
+    def logits(windows):
+        return windows.mean(dim=1, keepdim=True).expand(-1, CLASSES)
+
+    def mean(*options):
+        ((_, row, _),) = clip_batches(clips, [[3]], logits, hearing=Hearing(*options), **SETTINGS)
+        return row[0, 0]
+
+    first, later = samples[:100].mean(), np.append(samples[25:], samples[-2:-17:-1]).mean()
+    assert mean("mean", "heard") == pytest.approx((first + 0.4 * later) / 1.4, abs=1e-6)
+    assert mean("mean", "published") != pytest.approx(mean("mean", "heard"), abs=1e-3)
 
 
 def test_the_batch_size_changes_the_numbers_only_by_rounding(small_demo):
@@ -116,7 +134,7 @@ def test_the_batch_size_changes_the_numbers_only_by_rounding(small_demo):
     for batch_size in (1, 2, 5):
         cutting = {**demo.cutting, "batch_size": batch_size}
         batches = clip_batches(paths, clip_units(len(paths)), demo.load(), **cutting)
-        rows.append(np.concatenate([row for _, row in batches]))
+        rows.append(np.concatenate([row for _, row, _ in batches]))
     assert rows[0].shape == (10, 527 + 144)
     assert not np.array_equal(rows[0][0], rows[0][1])
     for other in rows[1:]:

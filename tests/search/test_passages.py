@@ -57,6 +57,22 @@ def test_a_sound_is_cut_alike_from_any_of_its_passages_on(windows):
         np.testing.assert_array_equal(np.concatenate([some for _, some in found]), rows[first:])
 
 
+def test_windows_of_a_passage_count_by_their_share_of_the_sound():
+    outputs = np.random.default_rng(0).standard_normal((21, 600)).astype(np.float32)
+    duration = 51.0  # the window at 47.5 s has 1.5 s mirrored, that at 50 s 4 s
+    cut = cut_passages(
+        "s", [outputs], tags=527, duration=duration, hop_seconds=HOP, window_seconds=10.0
+    )
+    rows = np.concatenate([rows[:, :600] for _, rows in cut])
+    for row, windows, weights in (
+        (rows[0], outputs[:8], [0, 0, 1, 1, 1, 1, 1, 1]),
+        (rows[1], outputs[8:16], np.ones(8)),
+        (rows[2], outputs[16:], [1, 1, 1, 0.4, 0]),
+    ):
+        expected = np.average(windows, axis=0, weights=weights)
+        np.testing.assert_allclose(row, expected, atol=1e-5)
+
+
 def test_passages_come_while_a_sound_is_still_read():
     def batches():
         for number in range(14_400):  # ten hours
