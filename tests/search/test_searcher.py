@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-import soundfile
 
 import utils.search
 from tests.support import DEMO_CONFIG, load_script, options, read_audio, settings_for
