@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 _CANCELS = -9.0  # dB: the energy of the mean against the mean energy of the channels
 _OPPOSED = 0.5  # of the energy of a sum of unrelated channels; below it, channels cancel
+_AS_STRONG = 0.99  # of the energy: rounding does not choose between equal channels
 _QUIETEST = 1e-14  # of the power at full scale; below it, all is silence
 
 # An ambisonic file holds the whole sphere in its first channel (W), and three dipoles after it,
@@ -95,7 +96,8 @@ class Channels:
         if _decibels(covariance.sum() / count**2, energies.mean()) > _CANCELS:
             return None
         if covariance.sum() < _OPPOSED * energies.sum():
-            return _only(int(energies.argmax()), count, "its channels cancel in the mean")
+            strongest = int(np.argmax(energies >= _AS_STRONG * energies.max()))
+            return _only(strongest, count, "its channels cancel in the mean")
         weight = math.sqrt(energies.max() / covariance.sum())
         return Downmix(
             np.full(count, weight, np.float32),
