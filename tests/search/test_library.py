@@ -200,9 +200,10 @@ def test_progress_is_shown_in_seconds_of_sound_while_a_sound_is_tagged(folder):
     assert folder.library.failed == {"nan.wav": "holds NaN or infinite samples"}
 
 
-@pytest.mark.parametrize("stopped_at", [1, 13, 14, 100, 237])
+@pytest.mark.parametrize("stopped_at", [1, 14, 237])
 def test_an_interrupted_sound_is_resumed_within_a_minute_to_the_same_bits(folder, stopped_at):
     folder.sound("long.wav", 0.5, seconds=600)
+    (folder.path.parent / "other").mkdir()
     other = Folder(folder.path.parent / "other")
     other.sound("long.wav", 0.5, seconds=600)
     other.update()

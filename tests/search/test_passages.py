@@ -35,7 +35,7 @@ def test_passages_cover_the_sound_without_gaps(windows):
     assert len(passages) == len(rows) == (1 if windows <= 13 else round(windows / 8))
     assert all(passage.is_part == (windows > 13) for passage in passages)
     if windows > 13:
-        assert all(10 <= passage.end - passage.start <= 30 for passage in passages)
+        assert all(7.5 < passage.end - passage.start <= 30 for passage in passages)
     edges = [8 * number for number in range(len(passages))] + [windows]
     for row, (first, end) in zip(rows, itertools.pairwise(edges), strict=True):
         np.testing.assert_array_equal(row[:5], outputs[first:end].mean(axis=0))
