@@ -36,7 +36,7 @@ def make_library(passages_of_sounds, *, gone=0, seed=0):
     return Library(None, sounds, table, peaks, rows, sound_of_row, passages, {}, None)
 
 
-def make_engine(library, *, features="logits", with_tags=True):
+def make_engine(library, *, features="logits", with_tags=True, silent=()):
     generator = torch.Generator().manual_seed(0)
     part = {"logits": slice(0, 4), "scene": slice(4, None), "both": slice(None)}[features]
     table = torch.from_numpy(library.table)
@@ -53,6 +53,7 @@ def make_engine(library, *, features="logits", with_tags=True):
         SimpleNamespace(network=network, features=lambda rows: rows[:, part], tags=TAGS),
         nearest=ExactSearch(embeddings.numpy()),
         columns=library.peaks.T.astype(np.float32),
+        silent=silent,
     )
     return engine, embeddings.numpy()
 
@@ -184,6 +185,28 @@ def test_a_search_by_example_obeys_filters():
             (embeddings[rows] @ queries.T).max(axis=0).mean(), abs=1e-5
         )
     assert engine.search(queries, filters=[Filter("Dog", True, 1.0)], itself=4) == []
+
+
+@pytest.mark.parametrize("filters", [[], [Filter("Dog", True, 0.0)]])
+@pytest.mark.parametrize("by_example", [True, False])
+def test_silence_comes_last_whatever_is_searched_for(filters, by_example):
+    library = make_library([1, 3, 1, 2, 1], gone=1)
+    silent = [1, 3, 6, 7]  # sound 0, a part of sound 1, sound 3
+    engine, embeddings = make_engine(library, silent=silent)
+    query = embeddings[1]  # most like silence
+    query = query[None] if by_example else query
+    hits = engine.search(query, top=5, filters=filters)
+    assert {hit.sound for hit in hits[:3]} == {1, 2, 4}
+    assert [hit.sound for hit in hits[3:]] == [0, 3]
+    assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
+    assert len(engine.search(query, top=4, filters=filters)) == 4
+    (part,) = [hit for hit in hits if hit.sound == 1]
+    assert part.start != 20
+    assert sorted(len(engine.vectors_of(sound)) for sound in range(5)) == [1, 1, 1, 2, 2]
+    best = engine.search(engine.vectors_of(3), filters=filters, itself=3)[0]
+    assert (best.sound, best.score) == (3, 1.0)
+    best = engine.search(engine.vectors_of(1), filters=filters, itself=1)[0]
+    assert (best.sound, best.score) == (1, 1.0)
 
 
 def test_a_hit_prints_what_a_reader_wants_to_know():

@@ -165,3 +165,25 @@ def heard_mean(rows: Tensor, weights: Tensor) -> Tensor:
     weights = weights.to(rows)
     weights = torch.where(rows[:, SILENCE] == _CERTAIN, _BESIDE_SOUND * weights, weights)
     return weights @ rows / weights.sum()
+
+
+def find_silence(peaks: NDArray[np.float16], silence: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Find the parts of sounds whose windows are all silent.
+
+    Parameters
+    ----------
+    peaks : ndarray, shape (R, K)
+        The largest logits in any window of each part.
+    silence : ndarray, shape (R,)
+        Those of "Silence", which can be read faster than all of `peaks`.
+
+    Returns
+    -------
+    ndarray, int64
+        Rows, in increasing order.
+
+    """
+    certain = np.float16(_CERTAIN)
+    rows = np.flatnonzero(silence == certain)
+    others = np.delete(peaks[rows], SILENCE, axis=1)
+    return rows[(others == -certain).all(axis=1)]

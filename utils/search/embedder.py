@@ -16,15 +16,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.architectures import CLASSES
+from models.architectures import CLASSES, SILENCE
 from utils.audio.sound_file import UnusableSound, check_sound_file, read_header
 from utils.checkpoints.trained_model import TrainedModel, newest_run, open_model
 from utils.datasets import audioset
-from utils.features.hearing import HeardSound, Hearing
+from utils.features.hearing import HeardSound, Hearing, find_silence
 from utils.features.sentences import TextEncoder
 from utils.features.tagger import Tagger, tag_windows
 from utils.runtime.errors import InputError
-from utils.search.passages import cut_passages
+from utils.search.passages import cut_passages, split_rows
 from utils.settings.config import DEFAULT_CONFIG, Config, to_plain
 from utils.settings.loading import load_config, parse_config
 
@@ -174,6 +174,8 @@ class Embedder:
     def embed_passages(self, file: Path) -> NDArray[np.float32]:
         """Embed each passage of a sound file as those of a library: unit vectors, shape (Q, D).
 
+        Silent passages are left out, unless all are.
+
         Raises
         ------
         UnusableSound
@@ -185,7 +187,10 @@ class Embedder:
         (batches,) = self.tag([file])
         cut = cut_passages("", batches, duration=frames / rate, **self.cutting)
         rows = np.concatenate([rows for _, rows in cut])
-        return self.embed_rows(rows[:, : sum(self.tagger.widths)])
+        width, tags = sum(self.tagger.widths), len(self.tags)
+        means, peaks = split_rows(rows, width=width, tags=tags)
+        silent = find_silence(peaks, peaks[:, SILENCE])
+        return self.embed_rows(means if len(silent) == len(rows) else np.delete(means, silent, 0))
 
     def tag(
         self,

@@ -122,6 +122,9 @@ class Engine:
     nearest : ExactSearch or ApproximateSearch
         Over the embeddings of all R rows of the library.
     columns : TagColumns
+    silent : sequence of int
+        Rows of digital silence. The network says nothing about them, so that they could be found
+        for anything: sounds that have no other passage to find come last.
 
     """
 
@@ -132,12 +135,16 @@ class Engine:
         *,
         nearest: ExactSearch | ApproximateSearch,
         columns: TagColumns,
+        silent: Sequence[int] | NDArray[np.int64] = (),
     ) -> None:
         self.library = library
         self.tags = embedder.tags
         self._embedder = embedder
         self._nearest = nearest
         self._columns = columns
+        self._silent = np.array(silent, np.int64)
+        self._sounding = library.sound_of_row.copy()  # -1 for silent rows, too
+        self._sounding[self._silent] = -1
         # If few rows are of sounds that are gone, it is faster to skip them among the results.
         self._mostly_there = 2 * len(library.rows) > len(library.table)
 
@@ -168,25 +175,42 @@ class Engine:
             Best first. A sound of several passages appears once, with the best of them.
 
         """
-        among = None if self._mostly_there and not filters else self._passing(filters)
-        if query.ndim == 1:
-            found = self._by_text(query[None], top, among)
-        else:
-            sounds = self.library.sound_of_row
-            found = best_groups(self._nearest, query, sounds, top, among=among, itself=itself)
+        passing = None if self._mostly_there and not filters else self._passing(filters)
+
+        def find(passing: NDArray[np.int64] | None, sounds: NDArray[np.int64]) -> list[Match]:
+            among = None if passing is None else passing[sounds[passing] >= 0]
+            if query.ndim == 1:
+                return self._by_text(query[None], top, among, sounds)
+            return best_groups(self._nearest, query, sounds, top, among=among, itself=itself)
+
+        sounds = self._sounding
+        if itself is not None and not (sounds == itself).any():  # like silence
+            sounds = np.where(self.library.sound_of_row == itself, itself, sounds)
+        found = find(passing, sounds)
+        if len(found) < top and len(self._silent):
+            silent = self._silent if passing is None else np.intersect1d(passing, self._silent)
+            seen = {match.group for match in found}
+            last = find(silent, self.library.sound_of_row)
+            found += [match for match in last if match.group not in seen][: top - len(found)]
         return self._explain(np.atleast_2d(query), found) if found else []
 
     def vectors_of(self, sound: int, start: float | None = None) -> NDArray[np.float32]:
         """Return the embeddings of a sound's passages, shape (Q, D), to search by.
 
-        With `start` only the passage that starts there, if there is one.
+        With `start` only the passage that starts there, if there is one. Silent passages are left
+        out, unless all are.
         """
         rows = np.flatnonzero(self.library.sound_of_row == sound)
         there = [row for row in rows if self.library.passages[row].start == start]
-        return np.array(self._nearest.vectors[there or rows])
+        sounding = rows[self._sounding[rows] >= 0]
+        return np.array(self._nearest.vectors[there or (sounding if len(sounding) else rows)])
 
     def _by_text(
-        self, query: NDArray[np.float32], top: int, among: NDArray[np.int64] | None
+        self,
+        query: NDArray[np.float32],
+        top: int,
+        among: NDArray[np.int64] | None,
+        sounds: NDArray[np.int64],
     ) -> list[Match]:
         available = len(self.library.table) if among is None else len(among)
         best: dict[int, Match] = {}  # by sound
@@ -198,7 +222,7 @@ class Engine:
             best.clear()
             (scores,), (rows,) = self._nearest.search(query, count, among=among)
             for score, row in zip(scores.tolist(), rows.tolist(), strict=True):
-                sound = int(self.library.sound_of_row[row])
+                sound = int(sounds[row])
                 if sound >= 0:  # not gone
                     best.setdefault(sound, Match(sound, score, row, np.array([row])))
             if len(best) >= top or count == available:

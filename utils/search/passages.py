@@ -167,8 +167,15 @@ def read_passages(journal: Path, *, width: int, tags: int) -> PassageRows:
             of_sound.append(row)
             if passage.is_last:
                 complete[passage.source] = begun.pop(passage.source)
-    peaks = table[:, width:].view("<f2")[:, :tags]
-    return PassageRows(passages, table[:, :width], peaks, complete, begun)
+    means, peaks = split_rows(table, width=width, tags=tags)
+    return PassageRows(passages, means, peaks, complete, begun)
+
+
+def split_rows(
+    rows: NDArray[np.float32], *, width: int, tags: int
+) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
+    """View the means, shape (R, D), and the peaks, shape (R, K), of rows."""
+    return rows[:, :width], rows[:, width:].view("<f2")[:, :tags]
 
 
 def _passage(source: str, number: int, hop_seconds: float) -> Passage:

@@ -13,9 +13,10 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from models.architectures import SILENCE
 from utils.audio.sound_file import check_sound_file
 from utils.checkpoints.trained_model import TrainedModel
-from utils.features.hearing import HeardSound
+from utils.features.hearing import HeardSound, find_silence
 from utils.files.reading import sha256
 from utils.files.tensors import digest_of
 from utils.runtime.errors import InputError
@@ -227,6 +228,7 @@ class Searcher(Embedder):
                 progress=partial(progress, description="indexing", unit="steps"),
             ),
             columns=columns,
+            silent=find_silence(self.library.peaks, columns[SILENCE]),
         )
 
     def _note(self, sound: HeardSound) -> None:
