@@ -46,7 +46,8 @@ def best_groups(
     """Find the k best groups for the queries together, best first.
 
     With an `ExactSearch` all groups are scored. With an `ApproximateSearch` those are whose rows
-    are the nearest to some of the queries, or to their mean, which finds groups of one row.
+    are nearest to the mean of the queries, or, approximately, to some of them. So only groups of
+    several rows can be missed: the score of a group of one row is its product with the mean.
 
     Parameters
     ----------
@@ -128,14 +129,18 @@ def _nearby_groups(
     k: int,
     among: NDArray[np.int64] | None,
 ) -> NDArray[np.int64]:
-    """Return the groups of the rows that are nearest to some queries and to their mean."""
+    """Return the groups of the rows that are nearest to the mean of the queries or to some."""
     spread = np.linspace(0, len(queries) - 1, min(_PROBES, len(queries))).round().astype(int)
-    probes = np.concatenate([queries[spread], queries.mean(axis=0, keepdims=True)])
+    exact = ExactSearch(nearest.vectors)  # an index is not tuned for means
+    mean = queries.mean(axis=0, keepdims=True)
     available = len(nearest.vectors) if among is None else len(among)
     count = max(_LEAST_ROWS, 2 * k)
     while True:
         count = min(count, available)
-        groups = np.unique(group_of_row[nearest.search(probes, count, among=among)[1]])
+        rows = nearest.search(queries[spread], count, among=among)[1]
+        if len(queries) > 1:
+            rows = np.concatenate([rows, exact.search(mean, count, among=among)[1]])
+        groups = np.unique(group_of_row[rows])
         groups = groups[groups >= 0]
         if len(groups) >= 2 * k or count == available:
             return groups
