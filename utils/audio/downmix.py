@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-_CANCELS = -9.0  # dB: the energy of the mean against the mean energy of the channels
+# In dB: the energy of the mean against the mean energy of the channels, and against the strongest.
+_CANCELS, _FAINT = -9.0, -12.0
 _OPPOSED = 0.5  # of the energy of a sum of unrelated channels; below it, channels cancel
 _AS_STRONG = 0.99  # of the energy: rounding does not choose between equal channels
 _QUIETEST = 1e-14  # of the power at full scale; below it, all is silence
@@ -80,10 +81,11 @@ class Channels:
     def safe_downmix(self) -> Downmix | None:
         """Choose a downmix that keeps the sound; None: the mean over the channels does.
 
-        The mean is left if its energy is 9 dB or more below the mean energy of the channels. Then
-        channels cancel, and the strongest one is taken; or there are many unrelated channels, and
-        their sum is taken at the level of the strongest. Of an ambisonic file (ACN, SN3D) the first
-        channel is taken, because the mean hears one side of it alone.
+        The mean is left if its energy is 9 dB or more below the mean energy of the channels, or
+        12 dB below the strongest channel. Then channels cancel, and the strongest one is taken; or
+        most are empty or unrelated, and their sum is taken at the level of the strongest. Of an
+        ambisonic file (ACN, SN3D) the first channel is taken, because the mean hears one side of it
+        alone.
         """
         if (count := self.count) < 2:
             return None
@@ -93,7 +95,9 @@ class Channels:
             return None
         if _is_ambisonic(energies):
             return _only(0, count, "it is ambisonic")
-        if _decibels(covariance.sum() / count**2, energies.mean()) > _CANCELS:
+        mean = covariance.sum() / count**2
+        cancels = _decibels(mean, energies.mean()) <= _CANCELS
+        if not cancels and _decibels(mean, energies.max()) > _FAINT:
             return None
         if covariance.sum() < _OPPOSED * energies.sum():
             strongest = int(np.argmax(energies >= _AS_STRONG * energies.max()))
