@@ -124,6 +124,7 @@ def tag_clips(
     hop: int,
     shortest: int,
     batch_size: int,
+    accept_truncated: bool = False,
 ) -> Iterator[Tensor | UnusableSound]:
     """Decode clips ahead of the network and yield its output for all windows of each, in order.
 
@@ -137,6 +138,8 @@ def tag_clips(
         Of the windows, in Hz and samples; see `utils.audio.windows.cut_windows`.
     batch_size : int
         Windows per call of `tag`.
+    accept_truncated : bool
+        Use truncated files as far as they go.
 
     Yields
     ------
@@ -147,7 +150,7 @@ def tag_clips(
     at_once = batch_size * max(1, _WINDOWS_PER_PART // batch_size)
 
     def begin(path: Path) -> Iterator[NDArray[np.float32]] | UnusableSound:
-        blocks = mono_blocks(path, sample_rate=sample_rate)
+        blocks = mono_blocks(path, sample_rate=sample_rate, accept_truncated=accept_truncated)
         parts = cut_windows(blocks, window=window, hop=hop, shortest=shortest, at_once=at_once)
         try:
             return itertools.chain([next(parts)], parts)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from utils.runtime import terminal
 from utils.runtime.errors import counted, shorten
+from utils.settings.options import add_accept_truncated_option
 
 if TYPE_CHECKING:
     from utils.search.searcher import Searcher
@@ -19,7 +20,7 @@ _DEMO_NOTE = (
 
 
 def add_options(target: argparse.ArgumentParser) -> None:
-    """Add --audio, --model and --index: what to search in, and with which model."""
+    """Add --audio, --model, --index and --accept-truncated: what to search in, and how."""
     target.add_argument(
         "--audio", type=Path, metavar="DIR", help="folder of sounds (default: the demo set)"
     )
@@ -31,6 +32,7 @@ def add_options(target: argparse.ArgumentParser) -> None:
         "finished run)",
     )
     target.add_argument("--index", type=Path, metavar="DIR", help="where to keep the index")
+    add_accept_truncated_option(target)
 
 
 def open_searcher(args: argparse.Namespace) -> "Searcher":
@@ -43,6 +45,7 @@ def open_searcher(args: argparse.Namespace) -> "Searcher":
         config=args.config,
         overrides=args.overrides,
         index=args.index,
+        accept_truncated=args.accept_truncated,
         progress=partial(terminal.progress, leave=False),
     )
     library = searcher.library

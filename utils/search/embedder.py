@@ -98,6 +98,8 @@ class Embedder:
     tagger : Tagger
     tags : list of K str
         Display names.
+    accept_truncated : bool
+        Whether truncated sounds are used as far as they go.
 
     Raises
     ------
@@ -106,8 +108,9 @@ class Embedder:
 
     """
 
-    def __init__(self, model: TrainedModel) -> None:
+    def __init__(self, model: TrainedModel, *, accept_truncated: bool = False) -> None:
         self.config = model.config
+        self.accept_truncated = accept_truncated
         self.source = model.source
         self.network = model.network
         self.tagger = Tagger(self.config)
@@ -168,7 +171,12 @@ class Embedder:
 
     def tag(self, paths: Sequence[Path]) -> Iterator[NDArray[np.float32] | UnusableSound]:
         """Yield logits and scene embeddings of the windows of each sound, shape (W, K + S)."""
-        outputs = tag_clips(paths, self.tagger.load(), **self.tagger.cutting)
+        outputs = tag_clips(
+            paths,
+            self.tagger.load(),
+            **self.tagger.cutting,
+            accept_truncated=self.accept_truncated,
+        )
         for path, windows in zip(paths, outputs, strict=True):
             if isinstance(windows, UnusableSound):
                 yield windows

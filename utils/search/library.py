@@ -11,12 +11,14 @@ Shapes: P passages in the library, R rows in the journal, W windows of a sound, 
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.audio.sound import is_truncation
 from utils.audio.sound_file import UnusableSound, read_header
 from utils.files.journal import Journal, generation, has_origin
 from utils.files.locks import as_input_error
@@ -90,6 +92,7 @@ def update_library(
     hop_seconds: float,
     tag: TagSounds,
     progress: Callable[[int], Any],
+    accept_truncated: bool = False,
 ) -> tuple[Library, Changes]:
     """Look for new, changed and deleted sounds, tag what is new, and open the library.
 
@@ -112,6 +115,9 @@ def update_library(
     progress : callable
         Called with a number of sounds; returns a context manager whose ``update`` is called with 1
         after each.
+    accept_truncated : bool
+        Whether `tag` uses truncated sounds as far as they go. Those that were refused before are
+        tagged now.
 
     Raises
     ------
@@ -128,12 +134,15 @@ def update_library(
     with as_input_error(path):
         if not has_origin(path, dict(origin), width):
             raise InputError(
-                f"{path} was made with another PaSST, or in another precision. Name another "
-                "folder with --index, or remove this one: all sounds will be tagged again."
+                f"{path} was made with another PaSST, in another precision, or by an earlier "
+                "version that cut some sounds short. Name another folder with --index, or remove "
+                "this one: all sounds will be tagged again."
             )
         before = read_list(index / _FILES, folder)
         derived, held = _derived(path), read_passages(path, width)
     found, changes = scan_folder(folder, before)
+    if accept_truncated:
+        found = {name: _forgiven(file) for name, file in found.items()}
     # First one file of each new content; then, if some are unusable, their copies.
     for one_of_each in (True, False):
         if not _untagged(found, held):
@@ -145,7 +154,8 @@ def update_library(
                 names = list({found[name].source: name for name in reversed(names)}.values())[::-1]
             if names:
                 files = {name: found[name] for name in names}
-                found |= _tag(folder, files, journal, hop_seconds, tag, progress)
+                read_frames = partial(read_header, accept_truncated=accept_truncated)
+                found |= _tag(folder, files, journal, hop_seconds, tag, read_frames, progress)
         derived, held = _derived(path), read_passages(path, width)
     if names := _untagged(found, held):
         raise InputError(
@@ -155,6 +165,11 @@ def update_library(
     if found != before:
         write_list(index / _FILES, folder, found)
     return _open(folder, found, held, derived), changes
+
+
+def _forgiven(file: ListedFile) -> ListedFile:
+    """Forget that a file cannot be used because it is truncated."""
+    return file._replace(reason=None) if is_truncation(file.reason or "") else file
 
 
 def _untagged(found: Mapping[str, ListedFile], held: PassageRows) -> list[str]:
@@ -172,6 +187,7 @@ def _tag(
     journal: Journal,
     hop_seconds: float,
     tag: TagSounds,
+    read_frames: Callable[[Path], tuple[int, int]],
     progress: Callable[[int], Any],
 ) -> dict[str, ListedFile]:
     """Tag files and keep their rows; returns those that cannot be used."""
@@ -183,7 +199,7 @@ def _tag(
             try:
                 if isinstance(windows, UnusableSound):
                     raise windows
-                frames, rate = read_header(path)
+                frames, rate = read_frames(path)
                 if changed_since(path, file):
                     raise UnusableSound(path, "was changed while it was tagged")
             except UnusableSound as error:

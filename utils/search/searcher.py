@@ -24,6 +24,7 @@ from utils.search.tag_columns import TagColumns
 from utils.settings.config import Config
 
 _ORIGIN = ("model", "weights_sha256", "precision")  # what rows of an index depend on
+_DECODING = 2  # 1: mp3, Ogg and ADPCM by libsndfile, which cut some of them short
 _LONGEST_NAME = 60  # of a folder, in the name of its index
 
 # Called with a total, what is done, and its unit, as `utils.runtime.terminal.progress`; returns a
@@ -49,6 +50,8 @@ class Searcher(Embedder):
         ``<output_path>/indexes``.
     progress : callable
         See `Progress`.
+    accept_truncated : bool
+        Use truncated sounds as far as they go. They stay in the index.
 
     Attributes
     ----------
@@ -74,13 +77,20 @@ class Searcher(Embedder):
     """
 
     def __init__(
-        self, model: TrainedModel, folder: Path, *, index: Path | None, progress: Progress
+        self,
+        model: TrainedModel,
+        folder: Path,
+        *,
+        index: Path | None,
+        progress: Progress,
+        accept_truncated: bool = False,
     ) -> None:
         if not folder.is_dir():
             raise InputError(f"no folder {folder}. Give the folder of your sounds with --audio.")
-        super().__init__(model)
+        super().__init__(model, accept_truncated=accept_truncated)
         self.folder = folder.resolve()
         self._origin = {name: self.tagger.made_by[name] for name in _ORIGIN}
+        self._origin["decoding"] = _DECODING
         self.index = index or _index_folder(self.config, self.folder, self._origin)
         # Distinguishes the embeddings of this model from another's.
         weights = self.network.state_dict().values()
@@ -98,6 +108,7 @@ class Searcher(Embedder):
         overrides: Sequence[str] = (),
         index: str | Path | None = None,
         progress: Progress = quiet,
+        accept_truncated: bool = False,
     ) -> Self:
         """Open a trained model, and bring the index of a folder up to date.
 
@@ -109,13 +120,19 @@ class Searcher(Embedder):
             See `utils.search.embedder.Embedder.open`.
         folder : str or Path, optional
             By default ``train_data.dataset_path`` of the settings.
-        index, progress
+        index, progress, accept_truncated
             See `Searcher`.
 
         """
         trained, settings = read_model(model, config, overrides)
         folder = Path(folder or settings.train_data.dataset_path)
-        return cls(trained, folder, index=Path(index) if index else None, progress=progress)
+        return cls(
+            trained,
+            folder,
+            index=Path(index) if index else None,
+            progress=progress,
+            accept_truncated=accept_truncated,
+        )
 
     def search(
         self, query: str | Path | NDArray[np.float32], *, top: int = 10, filters: Sequence[str] = ()
@@ -158,6 +175,7 @@ class Searcher(Embedder):
             origin=self._origin,
             width=sum(self.tagger.widths),
             hop_seconds=self.tagger.made_by["hop_seconds"],
+            accept_truncated=self.accept_truncated,
             tag=self.tag,
             progress=partial(progress, description="tagging", unit="sounds"),
         )
@@ -192,7 +210,8 @@ class Searcher(Embedder):
         return self.config.passt.arch == "demo"
 
 
-def _index_folder(config: Config, folder: Path, origin: dict[str, str]) -> Path:
+def _index_folder(config: Config, folder: Path, origin: dict[str, Any]) -> Path:
     place = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
     network = f"{origin['model']}-{origin['weights_sha256'][:8]}-{origin['precision']}"
+    network += f"-{origin['decoding']}"  # sounds that were decoded otherwise are tagged again
     return config.output_path / "indexes" / f"{folder.name[:_LONGEST_NAME]}-{place}" / network
