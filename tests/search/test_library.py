@@ -22,6 +22,7 @@ class Folder:
         self.tagged = []
         self.stop_after = None
         self.bars = []
+        self.accept_truncated = False
         self.tag = self._tag
 
     def sound(self, name, level, seconds=1.0):
@@ -31,16 +32,17 @@ class Folder:
         return path
 
     def _tag(self, paths):
+        options = {"accept_truncated": self.accept_truncated}
         for path in paths:
             if self.stop_after is not None and len(self.tagged) >= self.stop_after:
                 raise KeyboardInterrupt
             self.tagged.append(path.relative_to(self.path).as_posix())
             try:
-                level = round(float(read_audio(path).mean()), 2)
+                level = round(float(read_audio(path, **options).mean()), 2)
             except UnusableSound as error:
                 yield error
                 continue
-            frames, rate = read_header(path)
+            frames, rate = read_header(path, **options)
             count = 1 if frames <= 10 * rate else int(frames / rate / HOP) + 1
             windows = np.full((count, WIDTH), level, np.float32)
             windows[:, 1] = np.arange(count)
@@ -56,6 +58,7 @@ class Folder:
             hop_seconds=HOP,
             tag=self.tag,
             progress=noting(self.bars),
+            accept_truncated=self.accept_truncated,
         )
         return {
             path: round(float(self.library.table[row][0]), 2)
@@ -173,16 +176,29 @@ def test_half_a_sound_in_the_journal_does_not_count(folder):
     assert sum(folder.library.table[folder.library.rows, 0] == 0.5) == 3
 
 
-@pytest.mark.parametrize("bad_names", [1, 3])
-def test_files_with_bad_names_do_not_affect_other_files_of_that_content(folder, bad_names):
+def test_names_that_are_not_utf_8_are_those_of_sounds_too(folder):
     good = folder.sound("z.wav", 0.5)
-    for number in range(bad_names):
-        shutil.copy(good, good.with_name(f"bad {number}\udcff.wav"))
-    assert folder.update()["z.wav"] == 0.5
-    assert set(folder.library.failed.values()) == {"has a name that is not UTF-8"}
-    assert len(folder.library.failed) == bad_names
+    shutil.copy(good, good.with_name("a \udcff.wav"))
+    found = folder.update()
+    assert found["z.wav"] == found["a \udcff.wav"] == 0.5
+    assert folder.tagged.count("a \udcff.wav") == 1
+    assert folder.library.failed == {}
+
+
+def test_a_truncated_sound_is_tagged_again_when_it_is_accepted(folder):
+    whole = folder.sound("cut.wav", 0.5, seconds=20)
+    whole.write_bytes(whole.read_bytes()[:80_044])
+    assert "cut.wav" not in folder.update()
+    assert folder.library.failed["cut.wav"].startswith("is truncated after")
     folder.update()
     assert folder.tagged == []
+    folder.accept_truncated = True
+    assert folder.update()["cut.wav"] == 0.5
+    assert folder.tagged == ["cut.wav"]
+    assert {s.paths: s.duration for s in folder.library.sounds}["cut.wav",] == 5.0
+    for folder.accept_truncated in (True, False):  # once it is in the index, it stays
+        assert folder.update()["cut.wav"] == 0.5
+        assert folder.tagged == []
 
 
 def test_an_index_that_loses_rows_while_it_is_updated_is_an_error(folder):
