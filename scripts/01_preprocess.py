@@ -11,7 +11,8 @@ Writes  train_data.input_path: audio_info.pkl, vocab_info.pkl, audio_sources.jso
 
 AudioCaps is read from audiocaps.dataset_path: {train,val,test}.csv and audio/{train,val,test}/.
 Many AudioCaps clips are gone from YouTube: clips without a file are skipped and listed.
-The exit status is 3 if sound files cannot be used; --strict stops at the first.
+The exit status is 3 if sound files cannot be used; --strict stops at the first. Truncated ones can
+be used as far as they go: give --accept-truncated to this script and to script 03.
 """
 
 from functools import partial
@@ -36,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         help="skip Clotho clips without a wav, instead of stopping",
     )
     options.add_strict_option(parser)
+    options.add_accept_truncated_option(parser)
     args = parser.parse_args(argv)
     distributed.refuse_team("scripts/01_preprocess.py")
     config = options.load_config(args)
@@ -46,13 +48,17 @@ def main(argv: list[str] | None = None) -> int:
     with only_run("01_preprocess", data.input_path):
         if args.subset == "audiocaps":
             preprocessed = audiocaps.preprocess_audiocaps(
-                data.dataset_path, strict=args.strict, progress=progress
+                data.dataset_path,
+                strict=args.strict,
+                accept_truncated=args.accept_truncated,
+                progress=progress,
             )
         else:
             preprocessed = clotho.preprocess_clotho(
                 data.dataset_path,
                 allow_missing=args.allow_missing,
                 strict=args.strict,
+                accept_truncated=args.accept_truncated,
                 progress=progress,
             )
         if preprocessed.missing:

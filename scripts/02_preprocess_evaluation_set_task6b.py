@@ -25,13 +25,17 @@ def main(argv: list[str] | None = None) -> int:
     distributed.refuse_team("scripts/02_preprocess_evaluation_set_task6b.py")
     parser = options.parser(__doc__)
     options.add_strict_option(parser)
+    options.add_accept_truncated_option(parser)
     args = parser.parse_args(argv)
     data = options.load_config(args).eval_data
     summary = terminal.Summary()
     summary.reads(data.audio_path, data.captions_file)
     with only_run("02_preprocess_evaluation_set_task6b", data.input_path):
         contents, failed = task6b.preprocess_task6b(
-            data.audio_path, data.captions_file, strict=args.strict
+            data.audio_path,
+            data.captions_file,
+            strict=args.strict,
+            accept_truncated=args.accept_truncated,
         )
         for name, content in contents.items():
             if writing.write_if_changed(data.input_path / name, content):

@@ -12,9 +12,10 @@ With --kind logmel or waveform it writes <input_path>/audio_<kind>.hdf5 instead,
 per clip under its fid: (frames, 64) log-mels at the sample rate of the file, or samples at 32 kHz.
 
 Sound files that cannot be used are skipped and listed in <input_path>/failed_files.csv, and the
-exit status is 3; --strict stops at the first. What is odd about others is listed in
-noted_files.csv: digital silence, a very low level, a DC offset, integers as floating-point samples,
-channels that cancel in the mean (see passt.mono).
+exit status is 3; --strict stops at the first. With --accept-truncated, truncated ones are used as
+far as they go. What is odd about others is listed in noted_files.csv: digital silence, a very low
+level, a DC offset, integers as floating-point samples, channels that cancel in the mean (see
+passt.mono).
 
 Stop it at any time: the same command resumes with the clips that are missing; log-mels and
 waveforms start again. Several processes can share PaSST's work, on one machine or on several that
@@ -25,11 +26,13 @@ see the same folders:
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import start
 
+from utils.audio.sound import is_truncation
 from utils.audio.sound_file import fingerprint
 from utils.datasets.corpus import corpus as corpus_of
 from utils.datasets.sound_checks import read_each, report_failed, report_noted
@@ -53,6 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         help="what to compute (default: passt)",
     )
     options.add_strict_option(parser)
+    options.add_accept_truncated_option(parser)
     args = parser.parse_args(argv)
     config = options.load_config(args)
     summary = terminal.Summary()
@@ -71,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
         fids.update(zip(clips.audio_ids, clips.clip_fids.tolist(), strict=True))
     sources, unusable = read_each(fingerprint, paths, root=corpus.folder, strict=args.strict)
     if args.kind == "passt":
-        done, update = tag(config, corpus.files, paths, sources, unusable, args.strict, summary)
+        done, update = tag(config, corpus.files, paths, sources, unusable, args, summary)
         failed = update.failed
     else:
         distributed.refuse_team(f"--kind {args.kind}")
@@ -82,7 +86,12 @@ def main(argv: list[str] | None = None) -> int:
         path = corpus.files.input_path / f"audio_{args.kind}.hdf5"
         with terminal.progress(len(clips), args.kind, "clips") as bar:
             update = write_clip_features(
-                path, clips, kind=args.kind, strict=args.strict, advance=bar.update
+                path,
+                clips,
+                kind=args.kind,
+                strict=args.strict,
+                accept_truncated=args.accept_truncated,
+                advance=bar.update,
             )
         if update.written:
             summary.writes(path)
@@ -106,7 +115,7 @@ def tag(
     paths: dict[str, Path],
     sources: dict[str, str],
     unusable: dict[str, str],
-    strict: bool,
+    args: argparse.Namespace,
     summary: terminal.Summary,
 ) -> tuple[str, Update]:
     """Bring logits and scene embeddings of clips up to date; returns what was done, in words."""
@@ -120,7 +129,12 @@ def tag(
     def start():
         tag_windows = tagger.load()
         return clip_units(len(paths)), lambda units: clip_batches(
-            list(paths.values()), units, tag_windows, **tagger.cutting, strict=strict
+            list(paths.values()),
+            units,
+            tag_windows,
+            **tagger.cutting,
+            strict=args.strict,
+            accept_truncated=args.accept_truncated,
         )
 
     logits_width, scene_width = tagger.widths
@@ -134,6 +148,7 @@ def tag(
             list(paths),
             columns={"sources": [sources.get(id, "") for id in paths]},
             unusable=unusable,
+            retried=lambda reason: args.accept_truncated and is_truncation(reason),
             start=start,
             team=distributed.team(),
             advance=bar.update,

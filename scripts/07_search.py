@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
     queries = [*args.like, *args.query, *(lines_of(args.queries) if args.queries else [])]
     for path in args.like:
         check_sound_file(path, root=path.parent)
-        read_header(path)
+        read_header(path, accept_truncated=args.accept_truncated)
     searcher = open_searcher(args)
     found = True
     for query in queries or (ask() if sys.stdin.isatty() else piped()):

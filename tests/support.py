@@ -131,9 +131,9 @@ def age(run: Path, *names: str) -> None:
     (run / "run.json").unlink()
 
 
-def read_audio(path: Path, *, sample_rate: int | None = None) -> np.ndarray:
+def read_audio(path: Path, **options) -> np.ndarray:
     """Decode a whole sound file, as `mono_blocks` does piece by piece."""
-    return np.concatenate(list(mono_blocks(path, sample_rate=sample_rate)))
+    return np.concatenate(list(mono_blocks(path, **options)))
 
 
 def write_captions(folder: Path, split: str, table: dict[str, list[str]]) -> None:

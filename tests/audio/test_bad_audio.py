@@ -73,7 +73,7 @@ BAD = {
 # Found only by decoding the whole file.
 BAD_INSIDE = {
     "NaN": (nan_late, "holds NaN or infinite samples"),
-    "truncated flac": (truncated_flac, "cannot be read as sound"),
+    "truncated flac": (truncated_flac, "is truncated or damaged after"),
 }
 
 

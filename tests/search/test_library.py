@@ -26,6 +26,7 @@ class Folder:
         self.stop_after = None  # sounds
         self.bars = []
         self.notes = []
+        self.accept_truncated = False
         self.tag = self._tag
 
     def sound(self, name, level, seconds=1.0):
@@ -42,8 +43,9 @@ class Folder:
             yield self._outputs(path, number)
 
     def _outputs(self, path, first):
-        level = round(float(read_audio(path).mean()), 2)
-        frames, rate = read_header(path)
+        options = {"accept_truncated": self.accept_truncated}
+        level = round(float(read_audio(path, **options).mean()), 2)
+        frames, rate = read_header(path, **options)
         count = 1 if frames <= 10 * rate else int(frames / rate / HOP) + 1
         windows = np.full((count, WIDTH), level, np.float32)
         windows[:, 1] = np.arange(count)
@@ -65,6 +67,7 @@ class Folder:
             tag=self.tag,
             progress=noting(self.bars),
             note=self.notes.append,
+            accept_truncated=self.accept_truncated,
         )
         return {
             path: round(float(self.library.table[row][0]), 2)
@@ -261,16 +264,29 @@ def test_a_lost_passage_is_computed_again(folder):
     np.testing.assert_array_equal(rows, expected)
 
 
-@pytest.mark.parametrize("bad_names", [1, 3])
-def test_files_with_bad_names_do_not_affect_other_files_of_that_content(folder, bad_names):
+def test_names_that_are_not_utf_8_are_those_of_sounds_too(folder):
     good = folder.sound("z.wav", 0.5)
-    for number in range(bad_names):
-        shutil.copy(good, good.with_name(f"bad {number}\udcff.wav"))
-    assert folder.update()["z.wav"] == 0.5
-    assert set(folder.library.failed.values()) == {"has a name that is not UTF-8"}
-    assert len(folder.library.failed) == bad_names
+    shutil.copy(good, good.with_name("a \udcff.wav"))
+    found = folder.update()
+    assert found["z.wav"] == found["a \udcff.wav"] == 0.5
+    assert folder.tagged.count("a \udcff.wav") == 1
+    assert folder.library.failed == {}
+
+
+def test_a_truncated_sound_is_tagged_again_when_it_is_accepted(folder):
+    whole = folder.sound("cut.wav", 0.5, seconds=20)
+    whole.write_bytes(whole.read_bytes()[:80_044])
+    assert "cut.wav" not in folder.update()
+    assert folder.library.failed["cut.wav"].startswith("is truncated after")
     folder.update()
     assert folder.tagged == []
+    folder.accept_truncated = True
+    assert folder.update()["cut.wav"] == 0.5
+    assert folder.tagged == ["cut.wav"]
+    assert {s.paths: s.duration for s in folder.library.sounds}["cut.wav",] == 5.0
+    for folder.accept_truncated in (True, False):  # once it is in the index, it stays
+        assert folder.update()["cut.wav"] == 0.5
+        assert folder.tagged == []
 
 
 def test_an_index_that_loses_rows_while_it_is_updated_is_an_error(folder):

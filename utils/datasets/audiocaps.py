@@ -34,7 +34,11 @@ _WANTED = ("a whole number", "11 letters, digits, - and _", "whole seconds", "a 
 
 
 def preprocess_audiocaps(
-    dataset_path: Path, *, strict: bool = False, progress: Progress | None = None
+    dataset_path: Path,
+    *,
+    strict: bool = False,
+    accept_truncated: bool = False,
+    progress: Progress | None = None,
 ) -> Preprocessed:
     """Read and check AudioCaps' captions and sound files, and number them.
 
@@ -66,7 +70,14 @@ def preprocess_audiocaps(
             f"Put the sound files into {audio_folder(dataset_path, '{split}')}. {SOURCE}."
         )
     return number(
-        clips, paths, captions, folder=dataset_path, extra=extra, strict=strict, progress=progress
+        clips,
+        paths,
+        captions,
+        folder=dataset_path,
+        extra=extra,
+        strict=strict,
+        accept_truncated=accept_truncated,
+        progress=progress,
     )
 
 

@@ -26,13 +26,15 @@ def preprocess_clotho(
     *,
     allow_missing: bool = False,
     strict: bool = False,
+    accept_truncated: bool = False,
     progress: Progress | None = None,
 ) -> Preprocessed:
     """Read and check Clotho's captions and wavs, and number them.
 
     Clips are numbered from 1 through the splits (fid), by sorted file name; captions as well, in
     the order of the CSV files (cid). The numbers of clips that are left out stay unused, so that
-    all others have the numbers that they have in the complete set.
+    all others have the numbers that they have in the complete set. With `accept_truncated`,
+    truncated wavs are used as far as they go.
 
     Raises
     ------
@@ -72,7 +74,14 @@ def preprocess_clotho(
         for split, table in tables.items()
     }
     return number(
-        clips, wavs, captions, folder=dataset_path, extra=extra, strict=strict, progress=progress
+        clips,
+        wavs,
+        captions,
+        folder=dataset_path,
+        extra=extra,
+        strict=strict,
+        accept_truncated=accept_truncated,
+        progress=progress,
     )
 
 

@@ -5,6 +5,7 @@ import json
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +96,7 @@ def number_clips(
     folder: Path,
     splits: Sequence[str],
     strict: bool = False,
+    accept_truncated: bool = False,
     progress: Progress | None = None,
 ) -> Clips:
     """Check sound files, and number their clips from 1 through the splits (fid).
@@ -110,6 +112,8 @@ def number_clips(
         The folder of the data set.
     strict, progress
         See `utils.datasets.sound_checks.read_each`.
+    accept_truncated : bool
+        Use truncated sound files as far as they go.
 
     Raises
     ------
@@ -117,7 +121,8 @@ def number_clips(
         If there are sound files and none of them can be used, or if `strict` and one cannot.
 
     """
-    sounds, failed = read_each(read_sound, paths, root=folder, strict=strict, progress=progress)
+    read = partial(read_sound, accept_truncated=accept_truncated)
+    sounds, failed = read_each(read, paths, root=folder, strict=strict, progress=progress)
     if failed and not sounds:
         reasons = [f"{name} {reason}" for name, reason in failed.items()]
         raise InputError(
@@ -147,6 +152,7 @@ def number(
     folder: Path,
     extra: list[str],
     strict: bool = False,
+    accept_truncated: bool = False,
     progress: Progress | None = None,
 ) -> Preprocessed:
     """Check sound files, and number clips (fid) and captions (cid) from 1 through the splits.
@@ -158,12 +164,18 @@ def number(
         no other caption gets their numbers.
     extra
         See `Preprocessed`.
-    clips, paths, folder, strict, progress
+    clips, paths, folder, strict, accept_truncated, progress
         See `number_clips`, also for what is raised.
 
     """
     numbered = number_clips(
-        clips, paths, folder=folder, splits=list(captions), strict=strict, progress=progress
+        clips,
+        paths,
+        folder=folder,
+        splits=list(captions),
+        strict=strict,
+        accept_truncated=accept_truncated,
+        progress=progress,
     )
     tables = _number_captions(captions, numbered.audio_info["audio_fids"])
     return Preprocessed(

@@ -26,7 +26,7 @@ Found = TypeVar("Found")
 
 @dataclass(frozen=True)
 class Sound:
-    """What is known of a sound file without decoding it."""
+    """What script 01 notes of a sound file."""
 
     duration: float  # in seconds
     source: str  # its `utils.audio.sound_file.fingerprint`
@@ -54,9 +54,9 @@ def list_wavs(folder: str | Path) -> list[str]:
         ) from error
 
 
-def read_sound(path: Path) -> Sound:
-    """Read duration and fingerprint of a sound file, without decoding it."""
-    frames, rate = read_header(path)
+def read_sound(path: Path, *, accept_truncated: bool = False) -> Sound:
+    """Read duration and fingerprint of a sound file, decoding it only if nothing else tells."""
+    frames, rate = read_header(path, accept_truncated=accept_truncated)
     return Sound(frames / rate, fingerprint(path))
 
 
@@ -68,7 +68,7 @@ def read_each(
     strict: bool = False,
     progress: Progress | None = None,
 ) -> tuple[dict[str, Found], dict[str, str]]:
-    """Check sound files and read something of each, without decoding them.
+    """Check sound files and read something of each.
 
     Parameters
     ----------

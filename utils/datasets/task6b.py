@@ -36,11 +36,12 @@ _AGAIN = "Run scripts/02_preprocess_evaluation_set_task6b.py again."
 
 
 def preprocess_task6b(
-    audio_path: Path, captions_path: Path, *, strict: bool = False
+    audio_path: Path, captions_path: Path, *, strict: bool = False, accept_truncated: bool = False
 ) -> tuple[dict[str, bytes], dict[str, str]]:
     """Number queries and clips, each by themselves.
 
-    With `strict`, the first wav that cannot be used is refused instead of being left out.
+    With `strict`, the first wav that cannot be used is refused instead of being left out. With
+    `accept_truncated`, truncated wavs are used as far as they go.
 
     Returns
     -------
@@ -73,6 +74,7 @@ def preprocess_task6b(
         folder=audio_path,
         splits=[SPLIT],
         strict=strict,
+        accept_truncated=accept_truncated,
     )
     table = pd.DataFrame(
         [(i, q, words.clean(q), words.tokens(q)) for i, q in enumerate(queries, start=1)],

@@ -8,6 +8,7 @@ file was made (``kind`` and parameters) and what each dataset was computed from:
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.audio import log_mel
-from utils.audio.sound_file import UnusableSound, mono_blocks, read_header
+from utils.audio.sound_file import UnusableSound, mono_blocks, open_sound
 from utils.features.updating import Update
 from utils.files.hdf5 import Contents, read_attributes
 from utils.files.locks import as_input_error
@@ -44,15 +45,17 @@ def write_clip_features(
     *,
     kind: str,
     strict: bool = False,
+    accept_truncated: bool = False,
     advance: Callable[[int], Any] = lambda count: None,
 ) -> Update:
     """Write 'logmel' or 'waveform' of clips, unless the file holds those of exactly these clips.
 
     Log-mels have shape (T, 64) and the sample rate of the sound file, see `log_mel`. Waveforms have
     shape (N,) at 32 kHz. Both are float32, of the mean over the channels. Clips that cannot be used
-    are left out, or raise if `strict`. An interrupted run leaves nothing behind. So that it can be
-    stopped at any moment, the numbers are collected in a nameless file first. `advance` is called
-    with the number of clips that were finished since the last call.
+    are left out, or raise if `strict`; with `accept_truncated`, truncated ones are used as far as
+    they go. An interrupted run leaves nothing behind. So that it can be stopped at any moment, the
+    numbers are collected in a nameless file first. `advance` is called with the number of clips
+    that were finished since the last call.
 
     Raises
     ------
@@ -72,7 +75,7 @@ def write_clip_features(
         for clip in clips:
             start = spool.tell()
             try:
-                attributes, pieces = _compute(clip, kind)
+                attributes, pieces = _compute(clip, kind, accept_truncated)
                 for piece in pieces:
                     spool.write(piece)
                 made.append((clip, attributes, (spool.tell() - start) // row.itemsize))
@@ -113,12 +116,16 @@ def _describe(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, tuple[st
     return attributes, {fid: (of.get("id"), of.get("source")) for fid, of in clips.items()}
 
 
-def _compute(clip: Clip, kind: str) -> tuple[dict[str, int], Iterator[NDArray[np.float32]]]:
+def _compute(
+    clip: Clip, kind: str, accept_truncated: bool
+) -> tuple[dict[str, int], Iterator[NDArray[np.float32]]]:
     """Return further attributes of a clip's dataset, and its features piece by piece."""
+    blocks = partial(mono_blocks, clip.path, accept_truncated=accept_truncated)
     if kind == "waveform":
-        return {}, mono_blocks(clip.path, sample_rate=WAVEFORM_RATE)
-    _, rate = read_header(clip.path)
+        return {}, blocks(sample_rate=WAVEFORM_RATE)
+    with open_sound(clip.path, accept_truncated=accept_truncated) as sound:
+        rate = sound.samplerate
     if rate < log_mel.LOWEST_RATE:
         bands = f"{log_mel.MELS} mel bands need {log_mel.LOWEST_RATE} Hz"
         raise UnusableSound(clip.path, f"has a sample rate of {rate} Hz, and {bands}")
-    return {"sample_rate": rate}, log_mel.log_mel(mono_blocks(clip.path), sample_rate=rate)
+    return {"sample_rate": rate}, log_mel.log_mel(blocks(), sample_rate=rate)

@@ -52,13 +52,24 @@ class HeardSound:
     hearing : Hearing
     sample_rate : int
         In Hz.
+    accept_truncated : bool
+        Use a truncated file as far as it goes.
     cutting
         Arguments of `utils.audio.windows.cut_windows`.
 
     """
 
-    def __init__(self, path: Path, hearing: Hearing, *, sample_rate: int, **cutting: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        hearing: Hearing,
+        *,
+        sample_rate: int,
+        accept_truncated: bool = False,
+        **cutting: int,
+    ) -> None:
         self.path, self._hearing = path, hearing
+        self._accept_truncated = accept_truncated
         self.samples = 0  # N at `sample_rate`, after the last part
         self._sample_rate, self._cutting = sample_rate, cutting
         self._weights: NDArray[np.float32] | None = None  # of the channels; None: their mean
@@ -139,7 +150,11 @@ class HeardSound:
             self._channels, self._levels = Channels(), Levels()
         measure = None if measured else self._measure
         yield from mono_blocks(
-            self.path, sample_rate=sample_rate, weights=self._weights, measure=measure
+            self.path,
+            sample_rate=sample_rate,
+            weights=self._weights,
+            measure=measure,
+            accept_truncated=self._accept_truncated,
         )
         self._read_to_end = True
 

@@ -152,7 +152,8 @@ def tag_windows(
     batch_size : int
         Windows per call of `tag`.
     cutting
-        `sample_rate`, `window`, `hop` and `shortest`; see `utils.features.hearing.HeardSound`.
+        `sample_rate`, `window`, `hop`, `shortest` and perhaps `accept_truncated`; see
+        `utils.features.hearing.HeardSound`.
 
     Yields
     ------

@@ -45,6 +45,7 @@ def update_vector_files(
     columns: Mapping[str, Sequence[str]],
     start: Start,
     unusable: Mapping[str, str] = MappingProxyType({}),
+    retried: Callable[[str], bool] = lambda reason: False,
     team: Team = ALONE,
     advance: Callable[[int], Any] = lambda count: None,
 ) -> Update:
@@ -66,6 +67,8 @@ def update_vector_files(
         called only if something is to be computed.
     unusable : mapping of str to str
         Ids of rows that are known not to be computable, and why.
+    retried : callable
+        For which reasons rows that could not be computed are tried again.
     advance : callable
         Called with the number of rows that were finished since the last call.
 
@@ -98,7 +101,7 @@ def update_vector_files(
     notes: Mapping[str, str] = {}
     current = finished = False
     if team.is_first:
-        known, failed, notes, current = _look_at(targets, keys, columns, failed)
+        known, failed, notes, current = _look_at(targets, keys, columns, failed, retried)
         # Journals beside up-to-date files: a run was stopped between its last two steps.
         finished = current and not work.path.is_dir() and not work.other_journals()
     current, finished, failed, notes = team.broadcast((current, finished, failed, notes))
@@ -126,6 +129,7 @@ def _look_at(
     keys: Sequence[str],
     columns: Mapping[str, Sequence[str]],
     failed: Mapping[str, str],
+    retried: Callable[[str], bool],
 ) -> tuple[Rows, dict[str, str], dict[str, str], bool]:
     """Return the rows that all files have, what failed, notes, and whether all are current."""
     files = [read_reusable(target.path, columns, target.attributes) for target in targets]
@@ -138,7 +142,7 @@ def _look_at(
         if all(key in table for table in tables)
     }
     reasons = {key: files[0].failed[key] for key in keys if all(key in f.failed for f in files)}
-    reasons |= failed
+    reasons = {key: why for key, why in reasons.items() if not retried(why)} | failed
     wanted = [key for key in keys if key not in reasons]
     current = all(file.keys == wanted and file.failed == reasons for file in files)
     notes = {key: note for key, note in files[0].notes.items() if key in known}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from utils.runtime import terminal
 from utils.runtime.errors import counted, shorten
+from utils.settings.options import add_accept_truncated_option
 
 if TYPE_CHECKING:
     from utils.search.searcher import Searcher
@@ -19,7 +20,7 @@ _DEMO_NOTE = (
 
 
 def add_options(target: argparse.ArgumentParser) -> None:
-    """Add --audio, --model, --index and --normalise: what to search in, and with which model."""
+    """Add options that say what to search in, with which model, and how sounds are read."""
     target.add_argument(
         "--audio", type=Path, metavar="DIR", help="folder of sounds (default: the demo set)"
     )
@@ -36,6 +37,7 @@ def add_options(target: argparse.ArgumentParser) -> None:
         action="store_true",
         help="bring each sound to the same loudness before it is tagged (search.normalise)",
     )
+    add_accept_truncated_option(target)
 
 
 def open_searcher(args: argparse.Namespace) -> "Searcher":
@@ -49,6 +51,7 @@ def open_searcher(args: argparse.Namespace) -> "Searcher":
         config=args.config,
         overrides=[*args.overrides, *normalise],
         index=args.index,
+        accept_truncated=args.accept_truncated,
         progress=partial(terminal.progress, leave=False),
         note=report,
     )

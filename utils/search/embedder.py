@@ -103,6 +103,8 @@ class Embedder:
     tagger : Tagger
     tags : list of K str
         Display names.
+    accept_truncated : bool
+        Whether truncated sounds are used as far as they go.
 
     Raises
     ------
@@ -111,8 +113,9 @@ class Embedder:
 
     """
 
-    def __init__(self, model: TrainedModel) -> None:
+    def __init__(self, model: TrainedModel, *, accept_truncated: bool = False) -> None:
         self.config = model.config
+        self.accept_truncated = accept_truncated
         self.source = model.source
         self.network = model.network
         self.tagger = Tagger(self.config, Hearing(**asdict(self.config.search)))
@@ -183,7 +186,7 @@ class Embedder:
 
         """
         check_sound_file(file, root=file.parent)
-        frames, rate = read_header(file)
+        frames, rate = read_header(file, accept_truncated=self.accept_truncated)
         (batches,) = self.tag([file])
         cut = cut_passages("", batches, duration=frames / rate, **self.cutting)
         rows = np.concatenate([rows for _, rows in cut])
@@ -206,7 +209,12 @@ class Embedder:
         UnusableSound is raised while a sound is read that cannot be used.
         """
         outputs = tag_windows(
-            paths, self.tagger.load(), first=first, ended=ended, **self.tagger.cutting
+            paths,
+            self.tagger.load(),
+            first=first,
+            ended=ended,
+            accept_truncated=self.accept_truncated,
+            **self.tagger.cutting,
         )
         for path, batches in zip(paths, outputs, strict=True):
             yield _as_arrays(path, batches)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.audio.sound import is_truncation
 from utils.files.journal import Journal, generation, has_origin
 from utils.files.locks import as_input_error
 from utils.runtime.errors import InputError, shorten
@@ -31,7 +32,8 @@ _FILES = "files.json"
 _ROWS = "passages"
 _DERIVED = "computed from generation "  # folders in the journal, named after its generation
 
-_FORMAT = 2  # of rows; before, they had no peaks, and sounds were tagged as published
+# Of rows. Before, they had no peaks, sounds were tagged as published, and some were cut short.
+_FORMAT = 2
 
 
 class Sound(NamedTuple):
@@ -98,6 +100,7 @@ def update_library(
     notes: Mapping[Path, str] = MappingProxyType({}),
     progress: Callable[[int], Any],
     note: Callable[[str], Any],
+    accept_truncated: bool = False,
 ) -> tuple[Library, Changes]:
     """Look for new, changed and deleted sounds, tag what is new, and open the library.
 
@@ -124,6 +127,9 @@ def update_library(
         called with seconds as they are done.
     note : callable
         Called with what the user should know before it is waited for.
+    accept_truncated : bool
+        Whether `tag` uses truncated sounds as far as they go. Those that were refused before are
+        tagged now.
 
     Raises
     ------
@@ -152,6 +158,8 @@ def update_library(
         before = read_list(index / _FILES, folder)
         derived, held = _derived(path), read()
     found, changes = scan_folder(folder, before)
+    if accept_truncated:
+        found = {name: _forgiven(file) for name, file in found.items()}
     # First one file of each new content; then, if some are unusable, their copies.
     for one_of_each in (True, False):
         if not _untagged(found, held):
@@ -174,6 +182,7 @@ def update_library(
                     window_seconds=window_seconds,
                     tag=tag,
                     notes=notes,
+                    accept_truncated=accept_truncated,
                     progress=progress,
                 )
         derived, held = _derived(path), read()
@@ -185,6 +194,11 @@ def update_library(
     if found != before:
         write_list(index / _FILES, folder, found)
     return _open(folder, found, held, derived), changes
+
+
+def _forgiven(file: ListedFile) -> ListedFile:
+    """Forget that a file cannot be used because it is truncated."""
+    return file._replace(reason=None) if is_truncation(file.reason or "") else file
 
 
 def _untagged(found: Mapping[str, ListedFile], held: PassageRows) -> list[str]:

@@ -61,6 +61,8 @@ class Searcher(Embedder):
         See `Progress`.
     note : callable
         Called with a text that the user should know before a long wait.
+    accept_truncated : bool
+        Use truncated sounds as far as they go. They stay in the index.
 
     Attributes
     ----------
@@ -93,10 +95,11 @@ class Searcher(Embedder):
         index: Path | None,
         progress: Progress,
         note: Callable[[str], Any] = silent,
+        accept_truncated: bool = False,
     ) -> None:
         if not folder.is_dir():
             raise InputError(f"no folder {folder}. Give the folder of your sounds with --audio.")
-        super().__init__(model)
+        super().__init__(model, accept_truncated=accept_truncated)
         self.folder = folder.resolve()
         self._origin = _origin(self.tagger.made_by, self.config.search)
         self._notes: dict[Path, str] = {}  # what is odd about sounds that were tagged
@@ -118,6 +121,7 @@ class Searcher(Embedder):
         index: str | Path | None = None,
         progress: Progress = quiet,
         note: Callable[[str], Any] = silent,
+        accept_truncated: bool = False,
     ) -> Self:
         """Open a trained model, and bring the index of a folder up to date.
 
@@ -129,14 +133,20 @@ class Searcher(Embedder):
             See `utils.search.embedder.Embedder.open`.
         folder : str or Path, optional
             By default ``train_data.dataset_path`` of the settings.
-        index, progress, note
+        index, progress, note, accept_truncated
             See `Searcher`.
 
         """
         trained, settings = read_model(model, config, overrides)
         folder = Path(folder or settings.train_data.dataset_path)
-        index = Path(index) if index else None
-        return cls(trained, folder, index=index, progress=progress, note=note)
+        return cls(
+            trained,
+            folder,
+            index=Path(index) if index else None,
+            progress=progress,
+            note=note,
+            accept_truncated=accept_truncated,
+        )
 
     def search(
         self, query: str | Path | NDArray[np.float32], *, top: int = 10, filters: Sequence[str] = ()
@@ -205,6 +215,7 @@ class Searcher(Embedder):
             notes=self._notes,
             progress=partial(progress, description="tagging", unit="s of sound"),
             note=note,
+            accept_truncated=self.accept_truncated,
         )
         derived = self.library.derived
         columns = TagColumns(

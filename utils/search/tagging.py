@@ -33,6 +33,7 @@ def tag_files(
     tag: TagSounds,
     notes: Mapping[Path, str],
     progress: Callable[[int], Any],
+    accept_truncated: bool = False,
 ) -> dict[str, ListedFile]:
     """Tag files and keep the rows of their passages.
 
@@ -52,6 +53,8 @@ def tag_files(
     progress : callable
         Called with the seconds of all sounds together; returns a context manager whose ``update``
         is called with seconds as they are done.
+    accept_truncated : bool
+        Whether `tag` uses truncated sounds as far as they go.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def tag_files(
 
     for name in files:
         try:
-            frames, rate = read_header(folder / name)
+            frames, rate = read_header(folder / name, accept_truncated=accept_truncated)
             durations[name] = frames / rate
         except UnusableSound as error:
             fail(name, error)

@@ -66,6 +66,15 @@ def add_strict_option(target: argparse.ArgumentParser) -> None:
     )
 
 
+def add_accept_truncated_option(target: argparse.ArgumentParser) -> None:
+    """Add --accept-truncated, which uses truncated and damaged sound files as far as they go."""
+    target.add_argument(
+        "--accept-truncated",
+        action="store_true",
+        help="use truncated or damaged sound files as far as they go, instead of skipping them",
+    )
+
+
 def load_config(
     args: argparse.Namespace,
     *,

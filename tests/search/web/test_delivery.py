@@ -137,10 +137,12 @@ def test_other_sounds_are_decoded(suffix, subtype, channels, tmp_path, monkeypat
     path = write(tmp_path / f"a.{suffix}", tone(channels=channels), subtype=subtype)
     data = client(path).get("/").content
     decoded, rate = soundfile.read(io.BytesIO(data), always_2d=True)
-    expected, _ = soundfile.read(path, always_2d=True)
+    expected, _ = soundfile.read(path, len(tone()), always_2d=True)  # MS ADPCM is padded
     assert rate == RATE
     assert soundfile.info(io.BytesIO(data)).subtype == "PCM_16"
-    np.testing.assert_allclose(decoded, expected, atol=2 / 32_768)
+    # FFmpeg and libsndfile round MS ADPCM differently.
+    atol = 0.005 if subtype == "MS_ADPCM" else 2 / 32_768
+    np.testing.assert_allclose(decoded, expected, atol=atol)
 
 
 def test_many_channels_become_one_loud_samples_are_clipped_and_nan_is_silence(tmp_path):
