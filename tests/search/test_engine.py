@@ -209,6 +209,18 @@ def test_silence_comes_last_whatever_is_searched_for(filters, by_example):
     assert (best.sound, best.score) == (1, 1.0)
 
 
+def test_silence_is_found_by_who_asks_for_it(monkeypatch):
+    library = make_library([1, 1, 1, 1])
+    monkeypatch.setitem(globals(), "TAGS", ["Dog", "Silence", "Rain", "Speech"])
+    engine, embeddings = make_engine(library, silent=[2])
+    query = embeddings[2]
+    names = np.stack([-query, query, -query, -query])
+    engine._embedder.embed_tags = lambda: names
+    assert engine.search(query)[0].sound == 2
+    engine._embedder.embed_tags = lambda: -names
+    assert engine.search(query)[-1].sound == 2
+
+
 def test_a_hit_prints_what_a_reader_wants_to_know():
     tags = [Reason("Dog", 0.934, 0.1), Reason("Bark", 0.61, 0.1)]
     whole = Hit(1, 0.61234, 0, ("a\n.wav", "copy.wav"), 7.46, 0, 7.46, False, tags, 0.5, 0.1, [])

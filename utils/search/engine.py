@@ -20,6 +20,7 @@ from utils.search.nearest.exact import ExactSearch
 from utils.search.nearest.groups import Match, best_groups
 from utils.search.tag_columns import TagColumns
 
+_SILENCE = "Silence"  # a tag
 _REASONS = 5  # tags that explain a hit
 _LIKELY = 0.1  # least probability of a tag that is named
 
@@ -124,7 +125,8 @@ class Engine:
     columns : TagColumns
     silent : sequence of int
         Rows of digital silence. The network says nothing about them, so that they could be found
-        for anything: sounds that have no other passage to find come last.
+        for anything: sounds that have no other passage to find come last, unless the query asks
+        for silence.
 
     """
 
@@ -183,7 +185,7 @@ class Engine:
                 return self._by_text(query[None], top, among, sounds)
             return best_groups(self._nearest, query, sounds, top, among=among, itself=itself)
 
-        sounds = self._sounding
+        sounds = self.library.sound_of_row if self._asks_for_silence(query) else self._sounding
         if itself is not None and not (sounds == itself).any():  # like silence
             sounds = np.where(self.library.sound_of_row == itself, itself, sounds)
         found = find(passing, sounds)
@@ -204,6 +206,12 @@ class Engine:
         there = [row for row in rows if self.library.passages[row].start == start]
         sounding = rows[self._sounding[rows] >= 0]
         return np.array(self._nearest.vectors[there or (sounding if len(sounding) else rows)])
+
+    def _asks_for_silence(self, query: NDArray[np.float32]) -> bool:
+        """Whether "Silence" is the tag that a text is most like."""
+        if query.ndim > 1 or not len(self._silent) or _SILENCE not in self.tags:
+            return False
+        return self.tags[int((self._embedder.embed_tags() @ query).argmax())] == _SILENCE
 
     def _by_text(
         self,
