@@ -126,6 +126,27 @@ def test_windows_count_by_their_share_of_real_sound_if_they_are_heard(clips):
     assert mean("mean", "published") != pytest.approx(mean("mean", "heard"), abs=1e-3)
 
 
+def test_logits_do_not_jump_where_a_clip_grows_beyond_one_window(tmp_path):
+    """Of a plucked string, which is another sound when it is mirrored, by the demo's tagger."""
+    time = np.arange(336_000) / 32_000
+    harmonics = sum(np.sin(2 * np.pi * 196 * n * time) / n for n in range(1, 9))
+    pluck = 0.2 * harmonics * np.exp(-1.2 * (time % 2.5))
+    paths = [tmp_path / f"{samples}.wav" for samples in (320_000, 320_001, 320_320, 336_000)]
+    for path in paths:
+        soundfile.write(path, pluck[: int(path.stem)], 32_000, subtype="FLOAT")
+    changes = {}
+    for windows in ("published", "heard"):
+        config = load_config(DEMO_CONFIG, ["precision=fp32", f"passt.windows={windows}"])
+        demo = Tagger(config)
+        batches = clip_batches(paths, clip_units(len(paths)), demo.load(), **demo.cutting)
+        logits = np.concatenate([row[:, :CLASSES] for _, row, _ in batches])
+        changes[windows] = np.abs(logits - logits[0]).mean(axis=1)
+    assert changes["published"][1:].min() > 0.1
+    assert changes["heard"][1] < 1e-3
+    assert changes["heard"][2] < 0.02
+    assert changes["heard"][3] < 0.5 * changes["published"][3]
+
+
 def test_the_batch_size_changes_the_numbers_only_by_rounding(small_demo):
     """Of the demo's tagger, in fp32, on clips of one to several windows."""
     demo = Tagger(load_config(DEMO_CONFIG, ["training.device=cpu", "precision=fp32"]))
