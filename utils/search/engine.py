@@ -5,6 +5,7 @@ Shapes: R rows of the library's table, D dimension of the shared space, K AudioS
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -211,7 +212,11 @@ class Engine:
         """Whether "Silence" is the tag that a text is most like."""
         if query.ndim > 1 or not len(self._silent) or _SILENCE not in self.tags:
             return False
-        return self.tags[int((self._embedder.embed_tags() @ query).argmax())] == _SILENCE
+        return self.tags[int((self._tag_texts @ query).argmax())] == _SILENCE
+
+    @cached_property
+    def _tag_texts(self) -> NDArray[np.float32]:
+        return self._embedder.embed_tags()
 
     def _by_text(
         self,
