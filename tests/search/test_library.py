@@ -180,7 +180,7 @@ def test_a_long_sound_has_passages(folder):
 
 
 def test_progress_is_shown_in_seconds_of_sound_while_a_sound_is_tagged(folder):
-    folder.sound("long.wav", 0.5, seconds=50.5)
+    folder.sound("long.wav", 0.5, seconds=51)
     soundfile.write(folder.path / "nan.wav", np.full(56_000, np.nan), 8000, subtype="FLOAT")
     shown = []
 

@@ -84,7 +84,7 @@ def tag_files(
     first = [len(begun.get(files[name].source, ())) for name in durations]
     windows = [WINDOWS_OF_A_PASSAGE * number for number in first]
     outputs = tag([folder / name for name in durations], windows)
-    with progress(sum(map(math.ceil, durations.values()))) as bar:
+    with progress(sum(map(_whole, durations.values()))) as bar:
         for name, number, batches in zip(durations, first, outputs, strict=True):
             sound = _Sound(bar, durations[name], hop_seconds)
             try:
@@ -109,13 +109,17 @@ def tag_files(
     return failed
 
 
+def _whole(duration: float) -> int:
+    """Round to seconds, at least one, so that each sound is seen."""
+    return max(1, round(duration))
+
+
 class _Sound:
     """Shows how much of a sound is done, in whole seconds."""
 
     def __init__(self, bar: Any, duration: float, hop_seconds: float) -> None:
         self._bar, self._hop_seconds = bar, hop_seconds
-        self._left = math.ceil(duration)
-        self._total = self._left
+        self._total = self._left = _whole(duration)
 
     def watched(
         self, batches: Iterator[NDArray[np.float32]], *, done: int
