@@ -2,6 +2,7 @@
 
 import io
 import struct
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -76,8 +77,10 @@ def by_ffmpeg(
     **codec_options: str,
 ) -> bytes:
     """Write the sound by FFmpeg, beside pictures if `film`; returns the content of the file."""
-    content = io.BytesIO()
-    with av.open(content, "w", format=muxer, container_options=options or {}) as container:
+    with (
+        tempfile.NamedTemporaryFile() as file,
+        av.open(file.name, "w", format=muxer, container_options=options or {}) as container,
+    ):
         if film:
             pictures = container.add_stream("mpeg4", rate=25, width=32, height=32)
         track = container.add_stream(codec, rate=rate, options=codec_options)
@@ -100,7 +103,8 @@ def by_ffmpeg(
             for converted in convert(frame):
                 container.mux(track.encode(converted))
         container.mux(track.encode(None))
-    return content.getvalue()
+        container.close()
+        return file.read()
 
 
 def add_pictures(container: av.container.OutputContainer, track: av.VideoStream) -> None:

@@ -39,11 +39,12 @@ _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "none"}
 # Formats whose length is an estimate, or was read from the last packets.
 _UNDECLARED = {
     "aac", "ac3", "ac4", "aiff", "amr", "amrnb", "amrwb", "dts", "eac3", "gsm", "loas", "mlp",
-    "mpeg", "mpegts", "ogg", "sbc", "truehd",
+    "mpeg", "mpegts", "sbc", "truehd",
 }  # fmt: skip
 _NAMES = {"mov": "mp4", "nistsphere": "nist"}
 _MISSING_SHARE = Fraction(1, 100)  # declared lengths are often a little off,
-_MISSING_SECONDS = Fraction(1, 5)  # and this much in any case: two blocks of wma
+_MISSING_SECONDS = Fraction(1, 10)  # and this much in any case: a matroska counts the padding
+_WMA_SECONDS = Fraction(1, 5)  # two blocks at most, which FFmpeg does not decode
 _BAD_SHARE = 0.01  # packets that cannot be decoded: there may be tags between and after them
 _PADDED_BLOCKS = 2  # by which the samples may go beyond a declared length
 _TICK = Fraction(1, 600)  # seconds; the coarsest unit in which an mp4 declares its length
@@ -182,7 +183,8 @@ class _Decoder:
     def fault(self) -> str | None:
         """Say what is missing when all is decoded."""
         missing = self._declared - self._done
-        if missing > max(_MISSING_SECONDS, _MISSING_SHARE * self._declared):
+        skipped = _WMA_SECONDS if self._track.codec_context.name.startswith("wma") else 0
+        if missing > max(_MISSING_SECONDS, _MISSING_SHARE * self._declared, skipped):
             return truncated(f"after {float(self._done):.1f} of {float(self._declared):.1f} s")
         if self._bad > max(1, _BAD_SHARE * self._packets):
             share = f"{self._bad} of {self._packets} packets cannot be decoded"

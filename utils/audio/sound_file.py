@@ -188,11 +188,12 @@ def _decoder(file: BinaryIO) -> Sound:
     try:
         return ffmpeg.FfmpegSound(file, ignore_length=sound is not None and sound.unfinished)
     except Undecodable as error:
-        if sound or problem or not libsndfile.may_open(head):
-            if sound:
-                return sound
-            raise problem or error from None
-    return libsndfile.SndfileSound(file)
+        if sound:
+            return sound
+        if problem is None and libsndfile.may_open(head):
+            with contextlib.suppress(Undecodable):
+                return libsndfile.SndfileSound(file)
+        raise problem or error from None
 
 
 def fingerprint(path: Path) -> str:
