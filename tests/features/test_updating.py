@@ -16,7 +16,7 @@ class Update:
         self.stop_after = None
         self.odd = set()
 
-    def __call__(self, ids, texts, *, model="m", unusable=None):
+    def __call__(self, ids, texts, *, model="m", unusable=None, **options):
         def compute(units):
             for (i,) in units:
                 if self.stop_after is not None and len(self.computed) >= self.stop_after:
@@ -37,6 +37,7 @@ class Update:
             columns={"texts": texts},
             unusable=unusable or {},
             start=lambda: (clip_units(len(ids)), compute),
+            **options,
         )
 
 
@@ -127,3 +128,16 @@ def test_journals_that_a_finished_run_could_not_remove_are_removed(update):
     update(["x", "y"], ["1", "22"])
     assert not left_over.exists()
     assert [path.stat().st_mtime_ns for path in update.paths] == before
+
+
+def test_rows_that_failed_for_some_reasons_are_tried_again_if_asked(update):
+    update.odd = {"x"}
+    unusable = {"y": "is a folder"}
+    update(["x", "y", "z"], ["1", "22", "333"], unusable=unusable)
+    update.computed.clear()
+    update.odd = set()
+    given = {"unusable": unusable, "retried": lambda reason: reason == "is odd"}
+    assert update(["x", "y", "z"], ["1", "22", "333"], **given).failed == unusable
+    assert update.computed == ["x"]
+    assert read_vectors(update.paths[0]).ids == ["x", "z"]
+    assert update(["x", "y", "z"], ["1", "22", "333"], **given).computed == 0

@@ -4,6 +4,7 @@ They are decoded from their beginning on, because positions in compressed files 
 Samples that an encoder added at the ends are removed if the file tells how many they are.
 """
 
+import contextlib
 import functools
 import sys
 from collections import deque
@@ -17,7 +18,7 @@ import soxr
 from numpy.typing import NDArray
 
 from utils.audio.parts import Part, Parts, find_mp3, find_ogg, leading_zeros
-from utils.audio.sound import Sound, Undecodable, truncated
+from utils.audio.sound import Sound, Undecodable, checked_rate, truncated
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -69,7 +70,7 @@ class FfmpegSound(Sound):
     def __init__(self, source: BinaryIO, *, ignore_length: bool = False) -> None:
         self._options = {**_OPTIONS, "ignore_length": str(int(ignore_length))}
         file = Part(source, leading_zeros(Part(source)))
-        with _opened(file, self._options) as container:
+        with _opened(file, self._options) as container, _errors():
             self.container = _name(container)
             self.codec = _track(container).codec_context.codec.canonical_name
             self._measured = self.container != "flac" or bool(_track(container).duration)
@@ -90,7 +91,7 @@ class FfmpegSound(Sound):
         return self.container != "mp3" or self._described[0] or self._has_constant_bit_rate()
 
     def _has_constant_bit_rate(self) -> bool:
-        with _opened(self._parts[0], self._options) as container:
+        with _opened(self._parts[0], self._options) as container, _errors():
             packets = container.demux(_track(container))
             return len({bytes(packet)[2] >> 4 for packet in packets if packet.size > 2}) == 1
 
@@ -160,7 +161,8 @@ class _Decoder:
                 self._limit = self._track.duration
             if self._track.codec_context.name.startswith("pcm_"):
                 # FFmpeg shortens the duration of a truncated caf.
-                self._declared = max(self._declared, Fraction(self._track.frames, self._track.rate))
+                frames = Fraction(self._track.frames, self._track.rate or 1)
+                self._declared = max(self._declared, frames)
         elif described and container.duration and len(container.streams) == 1:
             self._declared = Fraction(container.duration, av.time_base)
 
@@ -194,14 +196,15 @@ class _Decoder:
     def _frames(self) -> Iterator[Block]:
         for packet in self._demuxed():
             try:
-                frames = packet.decode()
-            except av.FFmpegError as error:
-                self._bad, self._problem = self._bad + 1, error.strerror
+                frames = [frame for frame in packet.decode() if frame.samples]
+                blocks = [(_samples(frame), checked_rate(frame.sample_rate)) for frame in frames]
+            except (av.FFmpegError, ValueError) as error:
+                self._bad += 1
+                self._problem = getattr(error, "strerror", None) or str(error)
                 continue
-            for frame in frames:
-                if frame.samples:
-                    self._done += Fraction(frame.samples, frame.sample_rate)
-                    yield _samples(frame), frame.sample_rate
+            for samples, rate in blocks:
+                self._done += Fraction(len(samples), rate)
+                yield samples, rate
 
     def _demuxed(self) -> Iterator["Packet"]:
         """Read packets up to the end, or to the place where the file is damaged."""
@@ -217,8 +220,14 @@ class _Decoder:
 
 def _opened(part: Part, options: dict[str, str]) -> "InputContainer":
     part.seek(0)
-    try:
+    with _errors():
         return av.open(part, container_options=options, metadata_errors="replace")
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
     except (av.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise Undecodable(f"cannot be read as sound ({reason})") from None
@@ -243,8 +252,8 @@ def _find_parts(file: Part, container: "InputContainer") -> Parts:
     if _name(container) == "ogg":
         return find_ogg(file)
     if _name(container) == "mp3":
-        packet = next(container.demux(_track(container)))
-        return find_mp3(file, packet.pos or 0)
+        packet = next(container.demux(_track(container)), None)
+        return find_mp3(file, packet.pos or 0 if packet else 0)
     return Parts([0], [_name(container) not in _UNDECLARED])
 
 
