@@ -43,12 +43,12 @@ _UNDECLARED = {
     "mpeg", "mpegts", "sbc", "truehd",
 }  # fmt: skip
 _NAMES = {"mov": "mp4", "nistsphere": "nist"}
-_MISSING_SHARE = Fraction(1, 100)  # declared lengths are often a little off,
-_MISSING_SECONDS = Fraction(1, 10)  # and this much in any case: a matroska counts the padding
-_WMA_SECONDS = Fraction(1, 5)  # two blocks at most, which FFmpeg does not decode
+_MISSING_SHARE = 0.01  # declared lengths are often a little off,
+_MISSING_SECONDS = 0.1  # and this much in any case: a matroska counts the padding
+_WMA_SECONDS = 0.2  # two blocks at most, which FFmpeg does not decode
 _BAD_SHARE = 0.01  # packets that cannot be decoded: there may be tags between and after them
 _PADDED_BLOCKS = 2  # by which the samples may go beyond a declared length
-_TICK = Fraction(1, 600)  # seconds; the coarsest unit in which an mp4 declares its length
+_TICK = 1 / 600  # seconds; the coarsest unit in which an mp4 declares its length
 _PLANES = 7  # PyAV reads one plane more than there are, which is safe up to here
 
 # Samples of a frame, shape (N, C), and their rate in Hz.
@@ -151,20 +151,20 @@ class _Decoder:
         self._container, self._track = container, _track(container)
         self._track.codec_context.thread_count = 1
         self._packets = self._bad = 0
-        self._problem = ""
+        self._problem = self._broken = ""
         self._end = 0  # of the last packet, in samples
-        self._done = Fraction(0)  # seconds
-        self._limit, self._declared = sys.maxsize, Fraction(0)  # in samples, if exact; in seconds
+        self._done = 0.0  # seconds
+        self._limit, self._declared = sys.maxsize, 0.0  # in samples, if exact; in seconds
         if described and self._track.duration:
-            self._declared = self._track.duration * self._track.time_base
+            self._declared = float(self._track.duration * self._track.time_base)
             if self._track.time_base == Fraction(1, self._track.rate or 1):
                 self._limit = self._track.duration
             if self._track.codec_context.name.startswith("pcm_"):
                 # FFmpeg shortens the duration of a truncated caf.
-                frames = Fraction(self._track.frames, self._track.rate or 1)
-                self._declared = max(self._declared, frames)
+                frames = self._track.frames
+                self._declared = max(self._declared, frames / (self._track.rate or 1))
         elif described and container.duration and len(container.streams) == 1:
-            self._declared = Fraction(container.duration, av.time_base)
+            self._declared = container.duration / av.time_base
 
     def blocks(self) -> Iterator[Block]:
         """Decode all but the padding: what goes a little beyond the declared length."""
@@ -184,10 +184,12 @@ class _Decoder:
 
     def fault(self) -> str | None:
         """Say what is missing when all is decoded."""
+        if self._broken:
+            return truncated(self._broken)
         missing = self._declared - self._done
         skipped = _WMA_SECONDS if self._track.codec_context.name.startswith("wma") else 0
         if missing > max(_MISSING_SECONDS, _MISSING_SHARE * self._declared, skipped):
-            return truncated(f"after {float(self._done):.1f} of {float(self._declared):.1f} s")
+            return truncated(f"after {self._done:.1f} of {self._declared:.1f} s")
         if self._bad > max(1, _BAD_SHARE * self._packets):
             share = f"{self._bad} of {self._packets} packets cannot be decoded"
             return truncated(f"or damaged: {share} ({self._problem})")
@@ -203,7 +205,7 @@ class _Decoder:
                 self._problem = getattr(error, "strerror", None) or str(error)
                 continue
             for samples, rate in blocks:
-                self._done += Fraction(len(samples), rate)
+                self._done += len(samples) / rate
                 yield samples, rate
 
     def _demuxed(self) -> Iterator["Packet"]:
@@ -215,7 +217,7 @@ class _Decoder:
                     self._end = packet.pts + packet.duration
                 yield packet
         except av.FFmpegError as error:
-            self._bad, self._problem = self._packets, error.strerror
+            self._broken = f"or damaged after {self._done:.1f} s ({error.strerror})"
 
 
 def _opened(part: Part, options: dict[str, str]) -> "InputContainer":
