@@ -16,7 +16,7 @@ class Update:
         self.stop_after = None
         self.odd = set()
 
-    def __call__(self, ids, texts, *, model="m", unusable=None):
+    def __call__(self, ids, texts, *, model="m", unusable=None, **options):
         def compute(units):
             for (i,) in units:
                 if self.stop_after is not None and len(self.computed) >= self.stop_after:
@@ -38,6 +38,7 @@ class Update:
             columns={"texts": texts},
             unusable=unusable or {},
             start=lambda: (clip_units(len(ids)), compute),
+            **options,
         )
 
 
@@ -138,3 +139,16 @@ def test_notes_stay_with_their_rows(update):
     assert (more.computed, more.notes) == (1, {"y": "has 2 letters", "z": "has 3 letters"})
     assert update(["y", "z"], ["2", "333"]).notes == {"z": "has 3 letters"}
     assert read_vectors(update.paths[0]).notes == read_vectors(update.paths[1]).notes != {}
+
+
+def test_rows_that_failed_for_some_reasons_are_tried_again_if_asked(update):
+    update.odd = {"x"}
+    unusable = {"y": "is a folder"}
+    update(["x", "y", "z"], ["1", "22", "333"], unusable=unusable)
+    update.computed.clear()
+    update.odd = set()
+    given = {"unusable": unusable, "retried": lambda reason: reason == "is odd"}
+    assert update(["x", "y", "z"], ["1", "22", "333"], **given).failed == unusable
+    assert update.computed == ["x"]
+    assert read_vectors(update.paths[0]).ids == ["x", "z"]
+    assert update(["x", "y", "z"], ["1", "22", "333"], **given).computed == 0

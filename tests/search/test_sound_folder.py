@@ -4,7 +4,6 @@ import os
 import pytest
 
 from utils.runtime.errors import InputError
-from utils.search import sound_folder
 from utils.search.sound_folder import Changes, ListedFile, read_list, scan_folder, write_list
 
 

@@ -4,6 +4,7 @@ They are decoded from their beginning on, because positions in compressed files 
 Samples that an encoder added at the ends are removed if the file tells how many they are.
 """
 
+import contextlib
 import functools
 import sys
 from collections import deque
@@ -17,7 +18,7 @@ import soxr
 from numpy.typing import NDArray
 
 from utils.audio.parts import Part, Parts, find_mp3, find_ogg, leading_zeros
-from utils.audio.sound import Sound, Undecodable, truncated
+from utils.audio.sound import Sound, Undecodable, checked_rate, truncated
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -39,14 +40,15 @@ _OPTIONS = {"format_whitelist": _FORMATS, "protocol_whitelist": "none"}
 # Formats whose length is an estimate, or was read from the last packets.
 _UNDECLARED = {
     "aac", "ac3", "ac4", "aiff", "amr", "amrnb", "amrwb", "dts", "eac3", "gsm", "loas", "mlp",
-    "mpeg", "mpegts", "ogg", "sbc", "truehd",
+    "mpeg", "mpegts", "sbc", "truehd",
 }  # fmt: skip
 _NAMES = {"mov": "mp4", "nistsphere": "nist"}
-_MISSING_SHARE = Fraction(1, 100)  # declared lengths are often a little off,
-_MISSING_SECONDS = Fraction(1, 5)  # and this much in any case: two blocks of wma
+_MISSING_SHARE = 0.01  # declared lengths are often a little off,
+_MISSING_SECONDS = 0.1  # and this much in any case: a matroska counts the padding
+_WMA_SECONDS = 0.2  # two blocks at most, which FFmpeg does not decode
 _BAD_SHARE = 0.01  # packets that cannot be decoded: there may be tags between and after them
 _PADDED_BLOCKS = 2  # by which the samples may go beyond a declared length
-_TICK = Fraction(1, 600)  # seconds; the coarsest unit in which an mp4 declares its length
+_TICK = 1 / 600  # seconds; the coarsest unit in which an mp4 declares its length
 _PLANES = 7  # PyAV reads one plane more than there are, which is safe up to here
 
 # Samples of a frame, shape (N, C), and their rate in Hz.
@@ -68,7 +70,7 @@ class FfmpegSound(Sound):
     def __init__(self, source: BinaryIO, *, ignore_length: bool = False) -> None:
         self._options = {**_OPTIONS, "ignore_length": str(int(ignore_length))}
         file = Part(source, leading_zeros(Part(source)))
-        with _opened(file, self._options) as container:
+        with _opened(file, self._options) as container, _errors():
             self.container = _name(container)
             self.codec = _track(container).codec_context.codec.canonical_name
             self._measured = self.container != "flac" or bool(_track(container).duration)
@@ -89,7 +91,7 @@ class FfmpegSound(Sound):
         return self.container != "mp3" or self._described[0] or self._has_constant_bit_rate()
 
     def _has_constant_bit_rate(self) -> bool:
-        with _opened(self._parts[0], self._options) as container:
+        with _opened(self._parts[0], self._options) as container, _errors():
             packets = container.demux(_track(container))
             return len({bytes(packet)[2] >> 4 for packet in packets if packet.size > 2}) == 1
 
@@ -149,19 +151,20 @@ class _Decoder:
         self._container, self._track = container, _track(container)
         self._track.codec_context.thread_count = 1
         self._packets = self._bad = 0
-        self._problem = ""
+        self._problem = self._broken = ""
         self._end = 0  # of the last packet, in samples
-        self._done = Fraction(0)  # seconds
-        self._limit, self._declared = sys.maxsize, Fraction(0)  # in samples, if exact; in seconds
+        self._done = 0.0  # seconds
+        self._limit, self._declared = sys.maxsize, 0.0  # in samples, if exact; in seconds
         if described and self._track.duration:
-            self._declared = self._track.duration * self._track.time_base
+            self._declared = float(self._track.duration * self._track.time_base)
             if self._track.time_base == Fraction(1, self._track.rate or 1):
                 self._limit = self._track.duration
             if self._track.codec_context.name.startswith("pcm_"):
                 # FFmpeg shortens the duration of a truncated caf.
-                self._declared = max(self._declared, Fraction(self._track.frames, self._track.rate))
+                frames = self._track.frames
+                self._declared = max(self._declared, frames / (self._track.rate or 1))
         elif described and container.duration and len(container.streams) == 1:
-            self._declared = Fraction(container.duration, av.time_base)
+            self._declared = container.duration / av.time_base
 
     def blocks(self) -> Iterator[Block]:
         """Decode all but the padding: what goes a little beyond the declared length."""
@@ -181,9 +184,12 @@ class _Decoder:
 
     def fault(self) -> str | None:
         """Say what is missing when all is decoded."""
+        if self._broken:
+            return truncated(self._broken)
         missing = self._declared - self._done
-        if missing > max(_MISSING_SECONDS, _MISSING_SHARE * self._declared):
-            return truncated(f"after {float(self._done):.1f} of {float(self._declared):.1f} s")
+        skipped = _WMA_SECONDS if self._track.codec_context.name.startswith("wma") else 0
+        if missing > max(_MISSING_SECONDS, _MISSING_SHARE * self._declared, skipped):
+            return truncated(f"after {self._done:.1f} of {self._declared:.1f} s")
         if self._bad > max(1, _BAD_SHARE * self._packets):
             share = f"{self._bad} of {self._packets} packets cannot be decoded"
             return truncated(f"or damaged: {share} ({self._problem})")
@@ -192,14 +198,15 @@ class _Decoder:
     def _frames(self) -> Iterator[Block]:
         for packet in self._demuxed():
             try:
-                frames = packet.decode()
-            except av.FFmpegError as error:
-                self._bad, self._problem = self._bad + 1, error.strerror
+                frames = [frame for frame in packet.decode() if frame.samples]
+                blocks = [(_samples(frame), checked_rate(frame.sample_rate)) for frame in frames]
+            except (av.FFmpegError, ValueError) as error:
+                self._bad += 1
+                self._problem = getattr(error, "strerror", None) or str(error)
                 continue
-            for frame in frames:
-                if frame.samples:
-                    self._done += Fraction(frame.samples, frame.sample_rate)
-                    yield _samples(frame), frame.sample_rate
+            for samples, rate in blocks:
+                self._done += len(samples) / rate
+                yield samples, rate
 
     def _demuxed(self) -> Iterator["Packet"]:
         """Read packets up to the end, or to the place where the file is damaged."""
@@ -210,13 +217,19 @@ class _Decoder:
                     self._end = packet.pts + packet.duration
                 yield packet
         except av.FFmpegError as error:
-            self._bad, self._problem = self._packets, error.strerror
+            self._broken = f"or damaged after {self._done:.1f} s ({error.strerror})"
 
 
 def _opened(part: Part, options: dict[str, str]) -> "InputContainer":
     part.seek(0)
-    try:
+    with _errors():
         return av.open(part, container_options=options, metadata_errors="replace")
+
+
+@contextlib.contextmanager
+def _errors() -> Iterator[None]:
+    try:
+        yield
     except (av.FFmpegError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise Undecodable(f"cannot be read as sound ({reason})") from None
@@ -241,8 +254,8 @@ def _find_parts(file: Part, container: "InputContainer") -> Parts:
     if _name(container) == "ogg":
         return find_ogg(file)
     if _name(container) == "mp3":
-        packet = next(container.demux(_track(container)))
-        return find_mp3(file, packet.pos or 0)
+        packet = next(container.demux(_track(container)), None)
+        return find_mp3(file, packet.pos or 0 if packet else 0)
     return Parts([0], [_name(container) not in _UNDECLARED])
 
 

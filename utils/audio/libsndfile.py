@@ -31,6 +31,8 @@ _RIFF = ("wav", "rf64")
 _MISSING = re.compile(
     r"^ *(?:data|SSND|BODY|riff|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE
 )
+_FACT = re.compile(r"^fact : 4\n *frames *: (\d+)$", re.MULTILINE)
+_LONGEST_BLOCK = 1000  # samples, of ADPCM
 _FRAMES = re.compile(r"^ *Frames *: (\d+)$", re.MULTILINE)
 _UNKNOWN_FRAMES = 2**62  # in a flac that was written to a pipe
 _UNKNOWN_SIZE = 0x7FFF0000  # programs that write to a pipe declare this much or more
@@ -69,7 +71,12 @@ class SndfileSound(Sound):
         self._source = source
         self._file = _opened(source)
         self.samplerate, self.channels = self._file.samplerate, self._file.channels
+        log = self._file.extra_info
         self.frames = self._file.frames
+        for told in map(int, _FACT.findall(log)):
+            if 0 < self.frames - told < _LONGEST_BLOCK:
+                self.frames = told  # the rest is padding
+        self._frames = self.frames  # `count` may find fewer
         self.container = _NAMES.get(self._file.format, self._file.format.lower())
         self.codec = "flac" if self.container == "flac" else self._file.subtype.lower()
         self.unfinished = (
@@ -78,7 +85,6 @@ class SndfileSound(Sound):
         is_empty = self.container in _RIFF and not self.unfinished
         known = 0 < self.frames < _UNKNOWN_FRAMES or is_empty
         self.exact = known and self._file.subtype in _PLAIN | _OTHERS
-        log = self._file.extra_info
         sizes = [(*sizes, "bytes") for sizes in _MISSING.findall(log)]
         sizes += [(declared, self.frames, "samples") for declared in _FRAMES.findall(log)]
         for declared, found, what in sizes:
@@ -103,7 +109,7 @@ class SndfileSound(Sound):
 
     @property
     def _left(self) -> int:
-        return self._file.frames - self._position
+        return self._frames - self._position
 
     def _seek(self, frame: int) -> int:
         try:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 _SCANNED_AT_ONCE = 2**20  # bytes
-_ZEROS = 4096
+_ZEROS, _MOST_ZEROS = 4096, 2**24
 _LONGEST_MATCH = 64  # bytes, of the patterns below
 # The first page of an Ogg stream. Streams that begin together, as of a film, are one file.
 _OGG_START = re.compile(rb"OggS\x00[\x02\x03\x06\x07]")
@@ -103,14 +103,11 @@ class Parts:
 
 
 def leading_zeros(file: Part) -> int:
-    """Return where a file begins, if it has thousands of zeros in front."""
+    """Return how many zeros are in front of a file, in thousands; the rest does no harm."""
     place = 0
-    while (block := file.read_at(place, _SCANNED_AT_ONCE)) and not any(block[:_ZEROS]):
-        rest = block.lstrip(b"\0")
-        place += len(block) - len(rest)
-        if rest:
-            return place
-    return place if block else 0
+    while place < _MOST_ZEROS and not any(block := file.read_at(place, _ZEROS)) and block:
+        place += len(block)
+    return place
 
 
 def find_ogg(file: Part) -> Parts:
@@ -122,7 +119,7 @@ def find_ogg(file: Part) -> Parts:
         end_of_page = _end_of_page(file, place)
     tail = max(0, file.size - _LONGEST_PAGE)
     last = tail + file.read_at(tail, _LONGEST_PAGE).rfind(b"OggS\x00")
-    return Parts(starts, [False] * len(starts), _end_of_page(file, last) <= file.size)
+    return Parts(starts, [True] * len(starts), _end_of_page(file, last) <= file.size)
 
 
 def find_mp3(file: Part, first_sound: int) -> Parts:

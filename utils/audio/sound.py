@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _TRUNCATED = "is truncated"
+_LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000  # Hz; beyond it, a header is damaged or a trick
 _SKIPPED_AT_ONCE = 2**18  # numbers, all channels together
 
 
@@ -22,6 +23,20 @@ def truncated(where: str) -> str:
 def is_truncation(reason: str) -> bool:
     """Return whether a file with this reason can be read if truncated files are accepted."""
     return reason.startswith(_TRUNCATED)
+
+
+def checked_rate(rate: int) -> int:
+    """Return a sample rate in Hz, if it is a possible one.
+
+    Raises
+    ------
+    Undecodable
+
+    """
+    if not _LOWEST_RATE <= rate <= _HIGHEST_RATE:
+        limits = f"from {_LOWEST_RATE} to {_HIGHEST_RATE} are read"
+        raise Undecodable(f"has an impossible sample rate ({rate} Hz; {limits})")
+    return rate
 
 
 class Sound(abc.ABC):
@@ -97,13 +112,15 @@ class Sound(abc.ABC):
             self._position = self._seek(frame)
             self._skip(frame - self._position)
 
-    def count(self) -> int:
-        """Decode all and return the number of frames; then the sound is at its beginning."""
+    def count(self, most: int | None = None) -> int:
+        """Decode all, or at most so many frames, and count them; then go to the beginning."""
         self.seek(0)
-        self._skip(None)
-        self.frames = self._position
+        self._skip(most)
+        counted = self._position
+        if counted != most:
+            self.frames = counted
         self.seek(0)
-        return self.frames
+        return counted
 
     def _skip(self, frames: int | None) -> None:
         """Read so many frames, or all that are left."""

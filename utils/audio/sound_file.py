@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from utils.audio.downmix import mix_down
 from utils.audio.parts import Part
-from utils.audio.sound import Sound, Undecodable
+from utils.audio.sound import Sound, Undecodable, checked_rate
 from utils.runtime.errors import InputError
 
 _HASHED_BYTES = 16_384
 _HEAD_BYTES = 4096  # that say which library decodes a file
 _BLOCK_NUMBERS = 2**19  # decoded at a time, all channels together; bounds the memory
-_LOWEST_RATE, _HIGHEST_RATE = 1_000, 1_000_000  # Hz; beyond it, a header is damaged or a trick
 
 
 class UnusableSound(InputError):
@@ -125,11 +124,14 @@ def mono_blocks(
             yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
 
 
-def read_header(path: Path, *, accept_truncated: bool = False) -> tuple[int, int]:
+def read_header(
+    path: Path, *, accept_truncated: bool = False, most_seconds: int | None = None
+) -> tuple[int, int]:
     """Read the number of samples per channel and the sample rate (in Hz) of a sound file.
 
     A file whose header does not tell its length exactly is decoded to count them, and so is every
-    file if `accept_truncated`, because a header counts what is missing, too.
+    file if `accept_truncated`, because a header counts what is missing, too. Counting stops at
+    `most_seconds`.
 
     Raises
     ------
@@ -139,7 +141,9 @@ def read_header(path: Path, *, accept_truncated: bool = False) -> tuple[int, int
 
     """
     with open_sound(path, accept_truncated=accept_truncated) as sound:
-        frames = sound.count() if accept_truncated or sound.frames is None else sound.frames
+        frames = sound.frames
+        if accept_truncated or frames is None:
+            frames = sound.count(most_seconds and most_seconds * sound.samplerate)
         if frames == 0:
             raise UnusableSound(path, "holds no samples")
         return frames, sound.samplerate
@@ -167,12 +171,7 @@ def open_sound(
             contextlib.nullcontext(source) if source else path.open("rb") as file,
             _decoder(file) as sound,
         ):
-            if not _LOWEST_RATE <= sound.samplerate <= _HIGHEST_RATE:
-                raise UnusableSound(
-                    path,
-                    f"has an impossible sample rate ({sound.samplerate} Hz; from {_LOWEST_RATE} to "
-                    f"{_HIGHEST_RATE} are read)",
-                )
+            checked_rate(sound.samplerate)
             sound.accept_truncated = accept_truncated
             if sound.fault and not accept_truncated:
                 raise UnusableSound(path, sound.fault)
@@ -201,11 +200,12 @@ def _decoder(file: BinaryIO) -> Sound:
     try:
         return ffmpeg.FfmpegSound(file, ignore_length=sound is not None and sound.unfinished)
     except Undecodable as error:
-        if sound or problem or not libsndfile.may_open(head):
-            if sound:
-                return sound
-            raise problem or error from None
-    return libsndfile.SndfileSound(file)
+        if sound:
+            return sound
+        if problem is None and libsndfile.may_open(head):
+            with contextlib.suppress(Undecodable):
+                return libsndfile.SndfileSound(file)
+        raise problem or error from None
 
 
 def fingerprint(path: Path) -> str:

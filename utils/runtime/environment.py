@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
-_PACKAGES = ("torch", "numpy", "h5py", "transformers", "hear21passt", "soxr", "soundfile")
+_PACKAGES = ("torch", "numpy", "h5py", "transformers", "hear21passt", "soxr", "soundfile", "av")
 _CPU_INFO = Path("/proc/cpuinfo")
 
 

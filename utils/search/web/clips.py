@@ -18,6 +18,7 @@ from utils.search.web.guard import Refusal
 MAX_BYTES = 50_000_000
 MAX_SECONDS = 300
 _HIGHEST_RATE = 192_000  # Hz; with MAX_SECONDS, bounds what a small file can expand to
+_COUNTED_SECONDS = MAX_SECONDS + 1  # of clips that are decoded to find their length
 _RECEIVED_AT_ONCE = 4  # clips
 _RECEIVED_WITHIN = 300  # seconds
 _KEPT = 2000  # embeddings; a clip has one for each passage
@@ -72,11 +73,11 @@ class Clips:
 
     def _take(self, path: Path) -> dict[str, Any]:
         try:
-            frames, rate = read_header(path)
+            frames, rate = read_header(path, most_seconds=_COUNTED_SECONDS)
             if frames > MAX_SECONDS * min(rate, _HIGHEST_RATE):
                 raise Refusal(
                     413,
-                    f"The clip has {frames / rate:.0f} s at {rate} Hz; the limits are "
+                    f"The clip has {_seconds(frames, rate)} at {rate} Hz; the limits are "
                     f"{MAX_SECONDS} s and {_HIGHEST_RATE} Hz. Cut out the part that matters.",
                 )
             vectors = self._embed(path)
@@ -85,6 +86,11 @@ class Clips:
         name = secrets.token_urlsafe(9)
         self._kept.get(name, lambda: vectors)
         return {"clip": name, "duration": frames / rate}
+
+
+def _seconds(frames: int, rate: int) -> str:
+    more = " or more" if frames == _COUNTED_SECONDS * rate else ""
+    return f"{frames / rate:.0f} s{more}"
 
 
 async def _save(body: AsyncIterator[bytes], file: Any) -> None:
