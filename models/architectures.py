@@ -9,6 +9,7 @@ from typing import Any
 
 SAMPLE_RATE = 32_000  # Hz
 CLASSES = 527  # AudioSet
+SILENCE = 500  # the class of that name
 HOP_SECONDS = 2.5  # between the windows of a long clip
 FRAME_HOP = 320  # samples between the frames of the spectrogram
 _PATCH = 16  # frames and mel bands

@@ -13,7 +13,9 @@ per clip under its fid: (frames, 64) log-mels at the sample rate of the file, or
 
 Sound files that cannot be used are skipped and listed in <input_path>/failed_files.csv, and the
 exit status is 3; --strict stops at the first. With --accept-truncated, truncated ones are used as
-far as they go.
+far as they go. What is odd about others is listed in noted_files.csv: digital silence, a very low
+level, a DC offset, integers as floating-point samples, channels that cancel in the mean (see
+passt.mono).
 
 Stop it at any time: the same command resumes with the clips that are missing; log-mels and
 waveforms start again. Several processes can share PaSST's work, on one machine or on several that
@@ -33,7 +35,7 @@ import start
 from utils.audio.sound import is_truncation
 from utils.audio.sound_file import fingerprint
 from utils.datasets.corpus import corpus as corpus_of
-from utils.datasets.sound_checks import read_each, report_failed
+from utils.datasets.sound_checks import read_each, report_failed, report_noted
 from utils.runtime import distributed, terminal
 from utils.settings import options
 from utils.settings.needed_files import require_files
@@ -95,9 +97,10 @@ def main(argv: list[str] | None = None) -> int:
             summary.writes(path)
         failed = {**unusable, **update.failed}
 
-    status = report_failed(
-        summary, corpus.files.input_path, f"03_audio_features {args.kind}", failed
-    )
+    step = f"03_audio_features {args.kind}"
+    if args.kind == "passt":
+        report_noted(summary, corpus.files.input_path, step, update.notes)
+    status = report_failed(summary, corpus.files.input_path, step, failed)
     up_to_date = len(paths) - len(failed) - update.computed
     summary.finish(
         f"{done.format(update.computed)}; {up_to_date} were up to date"

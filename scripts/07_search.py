@@ -147,6 +147,7 @@ def as_text(query: str, hits: list["Hit"], *, why: bool) -> str:
             f"{styled('2', hit.tag_list)}"
         )
         lines += [f"             also {printable(path)}" for path in hit.paths[1:]]
+        lines += [f"             {hit.notes}"] if hit.notes else []
         if why:
             reasons = ", ".join(
                 f"{reason.tag} {reason.contribution:+.3f}" for reason in hit.reasons

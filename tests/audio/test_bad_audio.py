@@ -94,8 +94,8 @@ def unlucky(small_demo, tmp_path_factory):
     return folder, kinds
 
 
-def reasons(folder, step):
-    rows = read_csv(folder / "processed/failed_files.csv")
+def reasons(folder, step, *, file="failed_files.csv"):
+    rows = read_csv(folder / "processed" / file)
     return {cells[1]: cells[2] for _, cells in rows if cells[0] == step}
 
 
@@ -135,6 +135,11 @@ def test_each_is_processed_or_reported_and_the_rest_is_processed(unlucky, capsys
     assert run("03_audio_features") == 3
     assert "tagged 0 clips" in (again := capsys.readouterr().out)
     assert all(name in again for name in inside)
+    noted = reasons(folder, "03_audio_features passt", file="noted_files.csv")
+    (silence,) = (name for name, kind in kinds.items() if kind == "silence")
+    kept = dict(zip(logits.ids, map(logits.notes.get, logits.keys), strict=True))
+    assert noted[silence] == kept[silence] == "is digital silence"
+    assert f"{silence} is digital silence" in again
 
     for kind in ("logmel", "waveform"):
         assert run("03_audio_features", "--kind", kind) == 3

@@ -6,7 +6,13 @@ import pytest
 import soundfile
 
 from utils.audio.sound_file import UnusableSound, fingerprint
-from utils.datasets.sound_checks import Sound, read_each, read_sound, report_failed
+from utils.datasets.sound_checks import (
+    Sound,
+    read_each,
+    read_sound,
+    report_failed,
+    report_noted,
+)
 from utils.files.tables import read_csv
 from utils.runtime.errors import InputError
 from utils.runtime.terminal import Summary
@@ -66,6 +72,15 @@ def test_each_step_has_its_rows_in_the_list(tmp_path, capsys):
     assert [cells[0] for _, cells in read_csv(path)] == ["step", "b"]
     assert report_failed(summary, tmp_path, "b", {}) == 0
     assert not path.exists()
+
+
+def test_what_is_odd_is_listed_in_a_file_of_its_own(tmp_path, capsys):
+    report_noted(Summary(), tmp_path, "a", {"s/x": "is digital silence"})
+    assert "used, but odd:\n  - s/x is digital silence\n" in capsys.readouterr().out
+    rows = [cells for _, cells in read_csv(tmp_path / "noted_files.csv")]
+    assert rows == [["step", "file", "note"], ["a", "s/x", "is digital silence"]]
+    report_noted(Summary(), tmp_path, "a", {})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_another_file_of_that_name_is_not_overwritten(tmp_path):

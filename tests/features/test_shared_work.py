@@ -34,6 +34,7 @@ class Table:
         self.fail_at = None
         self.values = {}
         self.refused = set()
+        self.odd = set()
 
     @property
     def size(self):
@@ -47,11 +48,12 @@ class Table:
                 yield unit, "is odd"
                 continue
             self.computed.append(tuple(unit))
-            yield unit, rows(*(self.values.get(i, 10 * (i + 1)) for i in unit))
+            note = [f"unit {unit[0]} is odd"] if self.odd.intersection(unit) else []
+            yield unit, rows(*(self.values.get(i, 10 * (i + 1)) for i in unit)), *note
 
     def __call__(self, *, team=ALONE, known=None, failed=None, origin=ORIGIN, path=None):
-        def finish(table, failed):
-            self.result, self.failed = table, failed
+        def finish(table, failed, notes):
+            self.result, self.failed, self.notes = table, failed, notes
 
         return compute_rows(
             Work(path or self.path, [f"k{i}" for i in range(self.size)], origin, 2),
@@ -270,3 +272,12 @@ def test_a_member_with_other_settings_is_refused(table):
     assert "precision is 'bf16' here and 'fp32' there" in str(error)
     assert "model" not in str(error)
     assert not beside(table.path, 1).exists()
+
+
+def test_notes_outlive_an_interruption_and_belong_to_rows(table):
+    table.odd, table.fail_at = {0, 2}, 1
+    with pytest.raises(PowerCut):
+        table()
+    table.fail_at, table.refused = None, {1}
+    assert table() == 1
+    assert table.notes == {"k0": "unit 0 is odd", "k2": "unit 2 is odd"}

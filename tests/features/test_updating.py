@@ -26,7 +26,8 @@ class Update:
                     yield [i], "is odd"
                     continue
                 size = len(texts[i])
-                yield [i], np.array([[size, size + 1, size + 2]], np.float32)
+                note = f"has {size} letters" if size > 1 else ""
+                yield [i], np.array([[size, size + 1, size + 2]], np.float32), note
 
         return update_vector_files(
             [
@@ -128,6 +129,16 @@ def test_journals_that_a_finished_run_could_not_remove_are_removed(update):
     update(["x", "y"], ["1", "22"])
     assert not left_over.exists()
     assert [path.stat().st_mtime_ns for path in update.paths] == before
+
+
+def test_notes_stay_with_their_rows(update):
+    assert update(["x", "y"], ["1", "22"]).notes == {"y": "has 2 letters"}
+    again = update(["x", "y"], ["1", "22"])
+    assert (again.computed, again.notes) == (0, {"y": "has 2 letters"})
+    more = update(["y", "z"], ["22", "333"])
+    assert (more.computed, more.notes) == (1, {"y": "has 2 letters", "z": "has 3 letters"})
+    assert update(["y", "z"], ["2", "333"]).notes == {"z": "has 3 letters"}
+    assert read_vectors(update.paths[0]).notes == read_vectors(update.paths[1]).notes != {}
 
 
 def test_rows_that_failed_for_some_reasons_are_tried_again_if_asked(update):

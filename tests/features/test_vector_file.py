@@ -189,6 +189,20 @@ def test_rows_that_could_not_be_computed_are_kept_with_their_reasons(tmp_path):
     assert file.failed_ids == {"s/z": "holds NaN"}
 
 
+def test_rows_keep_their_notes(tmp_path):
+    notes = {row_keys(IDS, TEXTS)[1]: "is very quiet (ü)"}
+    write_vectors(tmp_path / "f", IDS, VECTORS, attributes={}, columns=TEXTS, notes=notes)
+    file = read_vectors(tmp_path / "f")
+    assert (file.columns, file.failed, file.notes) == (TEXTS, {}, notes)
+
+
+def test_parameters_that_a_file_does_not_record_are_known(path):
+    known = {"mono": "mean"}
+    require(read_vectors(path), {**ATTRIBUTES, "mono": "mean"}, unrecorded=known)
+    with pytest.raises(InputError, match="mono is 'mean', the settings ask for 'safe'"):
+        require(read_vectors(path), {"mono": "safe"}, unrecorded=known)
+
+
 def test_what_this_program_did_not_write_is_not_overwritten(tmp_path):
     (tmp_path / "mine.hdf5").write_bytes(b"something of the user's")
     with pytest.raises(InputError, match=r"cannot read .*mine\.hdf5"):

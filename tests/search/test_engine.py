@@ -1,4 +1,3 @@
-import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,8 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from models.dual_encoder import DualEncoder
-from tests.support import Bar
-from utils.search.engine import Engine, Hit, Reason, clock, embed_library
+from utils.search.engine import Engine, Hit, Reason, clock
 from utils.search.filters import Filter
 from utils.search.library import Library, Sound
 from utils.search.nearest.exact import ExactSearch
@@ -24,20 +22,21 @@ def make_library(passages_of_sounds, *, gone=0, seed=0):
     rng = np.random.default_rng(seed)
     sound_of_row = np.repeat(np.arange(len(passages_of_sounds)), passages_of_sounds)
     sound_of_row = np.concatenate([np.full(gone, -1), sound_of_row])
-    passages = [Passage("gone", 0, 1, 0, 1, 1)] * gone
+    passages = [Passage("gone", 0, True, 0, 1)] * gone
     for number, count in enumerate(passages_of_sounds):
         passages += [
-            Passage(str(number), i, count, 20 * i, 20 * i + 20, 20 * count) for i in range(count)
+            Passage(str(number), i, i == count - 1, 20 * i, 20 * i + 20) for i in range(count)
         ]
     table = 2 * rng.standard_normal((len(sound_of_row), len(TAGS) + SCENE)).astype(np.float32)
     sounds = [
         Sound((f"{n}.wav",), 20 * count, str(n)) for n, count in enumerate(passages_of_sounds)
     ]
     rows = np.flatnonzero(sound_of_row >= 0)
-    return Library(None, sounds, table, rows, sound_of_row, passages, {}, None)
+    peaks = table[:, : len(TAGS)].astype(np.float16)
+    return Library(None, sounds, table, peaks, rows, sound_of_row, passages, {}, None)
 
 
-def make_engine(library, *, features="logits", with_tags=True):
+def make_engine(library, *, features="logits", with_tags=True, silent=()):
     generator = torch.Generator().manual_seed(0)
     part = {"logits": slice(0, 4), "scene": slice(4, None), "both": slice(None)}[features]
     table = torch.from_numpy(library.table)
@@ -53,7 +52,8 @@ def make_engine(library, *, features="logits", with_tags=True):
         library,
         SimpleNamespace(network=network, features=lambda rows: rows[:, part], tags=TAGS),
         nearest=ExactSearch(embeddings.numpy()),
-        columns=library.table.T,
+        columns=library.peaks.T.astype(np.float32),
+        silent=silent,
     )
     return engine, embeddings.numpy()
 
@@ -85,9 +85,9 @@ def test_hits_come_in_order_and_each_score_is_the_sum_of_its_parts(features, wit
         assert not hit.is_part
 
 
-def test_hits_have_their_probable_tags_most_probable_first():
+def test_hits_have_the_tags_of_their_loudest_windows_most_probable_first():
     library = make_library([1])
-    library.table[0, :4] = [3, -3, 5, 0]
+    library.peaks[0] = [3, -3, 5, 0]
     engine, _ = make_engine(library)
     (hit,) = engine.search(make_query())
     assert [tag.tag for tag in hit.tags] == ["Rain", "Dog", "Rain on surface"]
@@ -126,13 +126,98 @@ def test_the_passage_that_is_found_passes_the_filters():
     query = make_query()
     filters = [Filter("Dog", True, 0.7), Filter("Rain", False, 0.2)]
     hits = engine.search(query, top=500, filters=filters)
-    probabilities = 1 / (1 + np.exp(-library.table[:, :4]))
+    probabilities = 1 / (1 + np.exp(-library.peaks.astype(np.float64)))
     passing = (probabilities[:, 0] > 0.7) & (probabilities[:, 2] < 0.2)
     assert {hit.sound for hit in hits} == set(library.sound_of_row[passing])
     scores = np.where(passing, embeddings @ query, -np.inf)
     assert hits[0].score == pytest.approx(scores.max(), abs=1e-6)
     assert engine.search(query, filters=[Filter("Dog", True, 1.0)]) == []
     assert len(engine.search(query, top=500, filters=[Filter("Dog", True, 0.0)])) == 40
+
+
+def test_a_short_event_in_a_long_passage_passes_the_filters():
+    library = make_library([1] * 3)
+    library.table[:, 0] = -6  # the mean: a dog for 5 s of 28 s
+    library.peaks[:, 0] = [2, -6, -0.847]
+    engine, _ = make_engine(library)
+
+    def found(above, threshold):
+        hits = engine.search(make_query(), filters=[Filter("Dog", above, threshold)])
+        return sorted(hit.sound for hit in hits)
+
+    assert found(True, 0.5) == [0]
+    assert found(True, 0.3) == [0, 2]  # the limit is not rounded to 16 bits
+    assert found(True, 0.30008) == [0]
+    assert found(False, 0.1) == [1]
+
+
+@pytest.mark.parametrize("features", ["logits", "scene", "both"])
+@pytest.mark.parametrize("with_tags", [True, False])
+def test_a_sound_of_any_length_is_its_own_best_match(features, with_tags):
+    library = make_library([1, 2, 1, 60, 5], gone=2)
+    engine, embeddings = make_engine(library, features=features, with_tags=with_tags)
+    for sound in range(5):
+        queries = engine.vectors_of(sound)
+        hits = engine.search(queries, top=3, itself=sound)
+        assert (hits[0].sound, hits[0].score) == (sound, 1.0)
+        for hit in hits:
+            best = (embeddings[library.sound_of_row == hit.sound] @ queries.T).max(axis=0)
+            assert hit.score == pytest.approx(best.mean(), abs=1e-5)
+            assert hit.projection + hit.tag_branch == pytest.approx(hit.score, abs=1e-5)
+            total = sum(reason.contribution for reason in hit.reasons)
+            assert total == pytest.approx(hit.tag_branch, abs=1e-5)
+    (passage,) = engine.vectors_of(3, start=40)
+    np.testing.assert_array_equal(passage, embeddings[np.flatnonzero(library.sound_of_row == 3)[2]])
+    hit = engine.search(passage[None], top=1)[0]
+    assert (hit.sound, hit.start, hit.score) == (3, 40, 1.0)
+
+
+def test_a_search_by_example_obeys_filters():
+    library = make_library([5] * 20)
+    engine, embeddings = make_engine(library)
+    queries = engine.vectors_of(4)
+    hits = engine.search(queries, top=500, filters=[Filter("Dog", True, 0.9)], itself=4)
+    passing = 1 / (1 + np.exp(-library.peaks[:, 0].astype(np.float64))) > 0.9
+    assert {hit.sound for hit in hits} == set(library.sound_of_row[passing])
+    for hit in hits:
+        rows = passing & (library.sound_of_row == hit.sound)
+        assert hit.score == pytest.approx(
+            (embeddings[rows] @ queries.T).max(axis=0).mean(), abs=1e-5
+        )
+    assert engine.search(queries, filters=[Filter("Dog", True, 1.0)], itself=4) == []
+
+
+@pytest.mark.parametrize("filters", [[], [Filter("Dog", True, 0.0)]])
+@pytest.mark.parametrize("by_example", [True, False])
+def test_silence_comes_last_whatever_is_searched_for(filters, by_example):
+    library = make_library([1, 3, 1, 2, 1], gone=1)
+    silent = [1, 3, 6, 7]  # sound 0, a part of sound 1, sound 3
+    engine, embeddings = make_engine(library, silent=silent)
+    query = embeddings[1]  # most like silence
+    query = query[None] if by_example else query
+    hits = engine.search(query, top=5, filters=filters)
+    assert {hit.sound for hit in hits[:3]} == {1, 2, 4}
+    assert [hit.sound for hit in hits[3:]] == [0, 3]
+    assert [hit.rank for hit in hits] == [1, 2, 3, 4, 5]
+    assert len(engine.search(query, top=4, filters=filters)) == 4
+    (part,) = [hit for hit in hits if hit.sound == 1]
+    assert part.start != 20
+    assert sorted(len(engine.vectors_of(sound)) for sound in range(5)) == [1, 1, 1, 2, 2]
+    best = engine.search(engine.vectors_of(3), filters=filters, itself=3)[0]
+    assert (best.sound, best.score) == (3, 1.0)
+    best = engine.search(engine.vectors_of(1), filters=filters, itself=1)[0]
+    assert (best.sound, best.score) == (1, 1.0)
+
+
+def test_silence_is_found_by_who_asks_for_it(monkeypatch):
+    library = make_library([1, 1, 1, 1])
+    monkeypatch.setitem(globals(), "TAGS", ["Dog", "Silence", "Rain", "Speech"])
+    for most_like, place in (("Silence", 0), ("Rain", -1)):
+        engine, embeddings = make_engine(library, silent=[2])
+        query = embeddings[2]
+        texts = np.stack([query if tag == most_like else -query for tag in TAGS])
+        engine._embedder.embed_tags = lambda texts=texts: texts
+        assert engine.search(query)[place].sound == 2
 
 
 def test_a_hit_prints_what_a_reader_wants_to_know():
@@ -151,25 +236,3 @@ def test_a_hit_prints_what_a_reader_wants_to_know():
 )
 def test_times_are_written_as_on_a_clock(seconds, written):
     assert clock(seconds) == written
-
-
-def test_embeddings_are_computed_once_for_each_row(tmp_path):
-    library = make_library([1] * 5)
-    seen = []
-
-    def embed(rows):
-        seen.extend(rows[:, 0].tolist())
-        return rows[:, :2] + 1
-
-    path = tmp_path / "e.f32"
-    found = embed_library(library, path, embed, progress=Bar)
-    np.testing.assert_array_equal(found, library.table[:, :2] + 1)
-    table = np.concatenate([library.table, library.table[:2] + 9])
-    more = dataclasses.replace(library, table=table)
-    with path.open("ab") as file:
-        file.write(b"half")
-    seen.clear()
-    found = embed_library(more, path, embed, progress=Bar)
-    np.testing.assert_array_equal(found, more.table[:, :2] + 1)
-    assert seen == [more.table[0, 0], *more.table[5:, 0].tolist()]  # the first is for the width
-    assert not found.flags.writeable

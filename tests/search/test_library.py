@@ -5,11 +5,13 @@ import pytest
 import soundfile
 
 from tests.support import noting, read_audio
-from utils.audio.sound_file import UnusableSound, read_header
+from utils.audio.sound_file import read_header
+from utils.files.journal import Journal
 from utils.runtime.errors import InputError
 from utils.search.library import update_library
 
-WIDTH, HOP = 3, 2.5
+WIDTH, TAGS, HOP = 3, 2, 2.5
+BATCH = 2
 
 
 class Folder:
@@ -20,8 +22,10 @@ class Folder:
         self.path.mkdir()
         self.origin = {"model": "m"}
         self.tagged = []
-        self.stop_after = None
+        self.windows = []  # that were tagged: names and numbers
+        self.stop_after = None  # sounds
         self.bars = []
+        self.notes = []
         self.accept_truncated = False
         self.tag = self._tag
 
@@ -31,33 +35,38 @@ class Folder:
         soundfile.write(path, np.full(round(seconds * 8000), level), 8000)
         return path
 
-    def _tag(self, paths):
-        options = {"accept_truncated": self.accept_truncated}
-        for path in paths:
+    def _tag(self, paths, first):
+        for path, number in zip(paths, first, strict=True):
             if self.stop_after is not None and len(self.tagged) >= self.stop_after:
                 raise KeyboardInterrupt
             self.tagged.append(path.relative_to(self.path).as_posix())
-            try:
-                level = round(float(read_audio(path, **options).mean()), 2)
-            except UnusableSound as error:
-                yield error
-                continue
-            frames, rate = read_header(path, **options)
-            count = 1 if frames <= 10 * rate else int(frames / rate / HOP) + 1
-            windows = np.full((count, WIDTH), level, np.float32)
-            windows[:, 1] = np.arange(count)
-            yield windows
+            yield self._outputs(path, number)
+
+    def _outputs(self, path, first):
+        options = {"accept_truncated": self.accept_truncated}
+        level = round(float(read_audio(path, **options).mean()), 2)
+        frames, rate = read_header(path, **options)
+        count = 1 if frames <= 10 * rate else int(frames / rate / HOP) + 1
+        windows = np.full((count, WIDTH), level, np.float32)
+        windows[:, 1] = np.arange(count)
+        windows[:, 2] = np.random.default_rng(count).standard_normal(count)
+        for start in range(first, count, BATCH):
+            self.windows += [(path.name, n) for n in range(start, min(start + BATCH, count))]
+            yield windows[start : start + BATCH]
 
     def update(self):
         self.tagged.clear()
+        self.windows.clear()
         self.library, self.changes = update_library(
             self.path,
             self.index,
             origin=self.origin,
             width=WIDTH,
+            tags=TAGS,
             hop_seconds=HOP,
             tag=self.tag,
             progress=noting(self.bars),
+            note=self.notes.append,
             accept_truncated=self.accept_truncated,
         )
         return {
@@ -65,6 +74,13 @@ class Folder:
             for row in self.library.rows
             for path in self.library.sounds[self.library.sound_of_row[row]].paths
         }
+
+    def passages(self, name):
+        """The passages of a sound, their rows and their peaks."""
+        (number,) = [n for n, s in enumerate(self.library.sounds) if name in s.paths]
+        rows = np.flatnonzero(self.library.sound_of_row == number)
+        passages = [self.library.passages[row] for row in rows]
+        return passages, self.library.table[rows], self.library.peaks[rows]
 
 
 @pytest.fixture
@@ -156,24 +172,96 @@ def test_unusable_files_are_reported_and_not_tried_again(folder):
 def test_a_long_sound_has_passages(folder):
     folder.sound("long.wav", 0.5, seconds=50)
     folder.update()
-    rows = [r for r in folder.library.rows if folder.library.table[r][0] == 0.5]
-    passages = [folder.library.passages[row] for row in rows]
+    passages, rows, peaks = folder.passages("long.wav")
     assert [(p.start, p.end) for p in passages] == [(0, 20), (20, 40), (40, 50)]
-    np.testing.assert_allclose(folder.library.table[rows, 1], [3.5, 11.5, 18])
-    assert len({folder.library.sound_of_row[row] for row in rows}) == 1
+    np.testing.assert_allclose(rows[:, 1], [3.5, 11.5, 18])
+    np.testing.assert_allclose(peaks[:, 1], [7, 15, 20])  # the largest of each passage
+    assert folder.library.sounds[1].duration == 50
 
 
-def test_half_a_sound_in_the_journal_does_not_count(folder):
+def test_progress_is_shown_in_seconds_of_sound_while_a_sound_is_tagged(folder):
+    folder.sound("long.wav", 0.5, seconds=51)
+    soundfile.write(folder.path / "nan.wav", np.full(56_000, np.nan), 8000, subtype="FLOAT")
+    shown = []
+
+    def disturbed(paths, first):
+        for path, batches in zip(paths, folder._tag(paths, first), strict=True):
+            yield watched(path, batches)
+
+    def watched(path, batches):
+        for batch in batches:
+            yield batch
+            shown.append((path.name, folder.bars[0].done))
+
+    folder.tag = disturbed
+    folder.update()
+    # Two windows at a time, of 2.5 s each; what cannot be used is done, too.
+    assert [done for name, done in shown if name == "long.wav"] == [
+        1 + 5 * number for number in range(11)
+    ]
+    assert (folder.bars[0].total, folder.bars[0].done) == (61, 61)
+    assert folder.library.failed == {"nan.wav": "holds NaN or infinite samples"}
+
+
+@pytest.mark.parametrize("stopped_at", [1, 14, 237])
+def test_an_interrupted_sound_is_resumed_within_a_minute_to_the_same_bits(folder, stopped_at):
+    folder.sound("long.wav", 0.5, seconds=600)
+    (folder.path.parent / "other").mkdir()
+    other = Folder(folder.path.parent / "other")
+    other.sound("long.wav", 0.5, seconds=600)
+    other.update()
+
+    def stopping(paths, first):
+        for path, batches in zip(paths, folder._tag(paths, first), strict=True):
+            yield stopped(batches) if path.name == "long.wav" else batches
+
+    def stopped(batches):
+        for batch in batches:
+            if folder.windows[-1][1] > stopped_at:
+                raise KeyboardInterrupt
+            yield batch
+
+    folder.tag = stopping
+    with pytest.raises(KeyboardInterrupt):
+        folder.update()
+    folder.sound("before.wav", 0.7)  # tagged before what is resumed
+    folder.tag = folder._tag
+    assert folder.update()["before.wav"] == 0.7
+    first = min(number for name, number in folder.windows if name == "long.wav")
+    assert stopped_at - first <= 24  # a minute has so many windows
+    (passages, *found), (expected, *wanted) = (x.passages("long.wav") for x in (folder, other))
+    assert passages == expected
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours.tobytes() == theirs.tobytes()
+    assert len(folder.library.sounds) == 5
+    assert (folder.bars[-1].total, folder.bars[-1].done) == (603, 603)
+
+
+def test_an_index_of_an_earlier_version_is_computed_again_once(folder):
+    path = folder.index / "passages"
+    with Journal(path, origin=folder.origin, width=WIDTH) as journal:
+        journal.append(['["a", 0, 1, 0.0, 1.0, 1.0]'], np.zeros((1, WIDTH), np.float32))
+    assert len(folder.update()) == 3
+    assert len(folder.library.table) == len(folder.tagged) == 3
+    (note,) = folder.notes
+    assert note == f"{path} was made by an earlier version: all sounds are tagged again, once."
+    folder.update()
+    assert (folder.tagged, len(folder.notes)) == ([], 1)
+
+
+def test_a_lost_passage_is_computed_again(folder):
     folder.sound("long.wav", 0.5, seconds=50)
     folder.update()
+    _, expected, _ = folder.passages("long.wav")
     keys = folder.index / "passages/keys.jsonl"
     lines = keys.read_bytes().splitlines(keepends=True)
     assert len(lines) == 6
-    (last_of_long,) = [i for i, line in enumerate(lines) if b", 2, 3, " in line]
+    (last_of_long,) = [i for i, line in enumerate(lines) if b", 2, true, " in line]
     keys.write_bytes(b"".join(lines[:last_of_long]))
     assert folder.update()["long.wav"] == 0.5
-    assert "long.wav" in folder.tagged
-    assert sum(folder.library.table[folder.library.rows, 0] == 0.5) == 3
+    assert {number for name, number in folder.windows if name == "long.wav"} == {16, 17, 18, 19, 20}
+    _, rows, _ = folder.passages("long.wav")
+    np.testing.assert_array_equal(rows, expected)
 
 
 def test_names_that_are_not_utf_8_are_those_of_sounds_too(folder):
@@ -202,11 +290,11 @@ def test_a_truncated_sound_is_tagged_again_when_it_is_accepted(folder):
 
 
 def test_an_index_that_loses_rows_while_it_is_updated_is_an_error(folder):
-    def tag(paths):
-        for number, windows in enumerate(folder._tag(paths)):
+    def tag(paths, first):
+        for number, batches in enumerate(folder._tag(paths, first)):
             if number:
                 (folder.index / "passages/keys.jsonl").write_bytes(b"")
-            yield windows
+            yield batches
 
     folder.tag = tag
     with pytest.raises(InputError, match=r"(?s)passages changed while .*a\.wav.*Run the same"):
@@ -217,13 +305,14 @@ def test_files_that_go_or_change_while_they_are_tagged_are_tagged_next_time(fold
     path = folder.path / "sub/b.FLAC"
     away = folder.path.parent / "away"
 
-    def disturbed(paths):
-        for other, windows in zip(paths, folder._tag(paths), strict=True):
+    def disturbed(paths, first):
+        for other, batches in zip(paths, folder._tag(paths, first), strict=True):
+            batches = list(batches)
             if other == path and not away.exists():
                 path.rename(away)
             if other == folder.path / "a.wav":
                 folder.sound("a.wav", 0.7)
-            yield windows
+            yield iter(batches)
 
     folder.tag = disturbed
     assert folder.update().keys() == {"sub/deeper/ c, &amp;.ogg"}

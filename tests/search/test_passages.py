@@ -5,55 +5,130 @@ import pytest
 
 from utils.files.journal import Journal
 from utils.runtime.errors import InputError
-from utils.search.passages import Passage, cut_passages, read_passages
+from utils.search.passages import Passage, cut_passages, read_passages, row_width
 
 HOP = 2.5
+CUT = {"tags": 3, "hop_seconds": HOP}
 
 
-@pytest.mark.parametrize("windows", [1, 5, 13, 14, 19, 20, 21, 100])
+def cut(windows, **options):
+    """Cut windows that come in batches; returns all passages, and all rows."""
+    duration = HOP * (len(windows) - 1) + 1
+    batches = np.array_split(windows, range(2, len(windows), 2))
+    done = list(cut_passages("s", batches, duration=duration, **CUT, **options))
+    return [p for passages, _ in done for p in passages], np.concatenate([rows for _, rows in done])
+
+
+def outputs_of(count):
+    return np.random.default_rng(0).standard_normal((count, 5)).astype(np.float32)
+
+
+@pytest.mark.parametrize("windows", [1, 5, 13, 14, 19, 20, 21, 28, 29, 100])
 def test_passages_cover_the_sound_without_gaps(windows):
-    outputs = np.random.default_rng(0).standard_normal((windows, 2)).astype(np.float32)
-    duration = HOP * (windows - 1) + 1
-    passages, rows = cut_passages("s", outputs, duration, HOP)
+    outputs = outputs_of(windows)
+    passages, rows = cut(outputs)
     assert passages[0].start == 0
-    assert passages[-1].end == duration
+    assert passages[-1].end == HOP * (windows - 1) + 1
     assert all(one.end == other.start for one, other in itertools.pairwise(passages))
-    assert len(passages) == (1 if windows <= 13 else round(windows / 8))
-    if windows <= 13:
-        np.testing.assert_allclose(rows[0], outputs.mean(axis=0), rtol=1e-5)
-    else:
-        assert all(10 <= passage.end - passage.start <= 30 for passage in passages)
+    assert [passage.number for passage in passages] == list(range(len(passages)))
+    assert [passage.is_last for passage in passages] == [False] * (len(passages) - 1) + [True]
+    assert len(passages) == len(rows) == (1 if windows <= 13 else round(windows / 8))
+    assert all(passage.is_part == (windows > 13) for passage in passages)
+    if windows > 13:
+        assert all(7.5 < passage.end - passage.start <= 30 for passage in passages)
+    edges = [8 * number for number in range(len(passages))] + [windows]
+    for row, (first, end) in zip(rows, itertools.pairwise(edges), strict=True):
+        np.testing.assert_array_equal(row[:5], outputs[first:end].mean(axis=0))
+        peaks = row[5:].view(np.float16)
+        np.testing.assert_array_equal(peaks[:3], outputs[first:end, :3].max(axis=0).astype("<f2"))
+    assert rows.shape[1] == row_width(5, 3) == 7
+
+
+@pytest.mark.parametrize("windows", [14, 20, 21, 28, 29, 100])
+def test_a_sound_is_cut_alike_from_any_of_its_passages_on(windows):
+    outputs = outputs_of(windows)
+    passages, rows = cut(outputs)
+    for first in range(1, len(passages)):
+        later = cut_passages(
+            "s", [outputs[8 * first :]], first=first, duration=passages[-1].end, **CUT
+        )
+        found = list(later)
+        assert [p for some, _ in found for p in some] == passages[first:]
+        np.testing.assert_array_equal(np.concatenate([some for _, some in found]), rows[first:])
+
+
+def test_windows_of_a_passage_count_by_their_share_of_the_sound():
+    outputs = np.random.default_rng(0).standard_normal((21, 600)).astype(np.float32)
+    duration = 51.0  # the window at 47.5 s has 1.5 s mirrored, that at 50 s 4 s
+    cut = cut_passages(
+        "s", [outputs], tags=527, duration=duration, hop_seconds=HOP, window_seconds=10.0
+    )
+    rows = np.concatenate([rows[:, :600] for _, rows in cut])
+    for row, windows, weights in (
+        (rows[0], outputs[:8], [0, 0, 1, 1, 1, 1, 1, 1]),
+        (rows[1], outputs[8:16], np.ones(8)),
+        (rows[2], outputs[16:], [1, 1, 1, 0.4, 0]),
+    ):
+        expected = np.average(windows, axis=0, weights=weights)
+        np.testing.assert_allclose(row, expected, atol=1e-5)
+
+
+def test_passages_come_while_a_sound_is_still_read():
+    def batches():
+        for number in range(14_400):  # ten hours
+            yield np.full((1, 5), number, np.float32)
+            held.append(number)
+
+    held = []
+    for passages, _ in cut_passages("s", batches(), duration=36_000, **CUT):
+        assert len(passages) == 1
+        assert len(held) <= 8 * passages[0].number + 14 or passages[0].is_last
+
+
+def test_peaks_change_a_probability_by_a_ten_thousandth_at_most():
+    logits = np.linspace(-20, 20, 100_001).astype(np.float32)
+    _, row = next(
+        iter(cut_passages("s", [logits[None]], tags=len(logits), duration=1.0, hop_seconds=HOP))
+    )
+    peaks = row[0, len(logits) :].view(np.float16)[: len(logits)].astype(np.float64)
+    error = 1 / (1 + np.exp(-peaks)) - 1 / (1 + np.exp(-logits.astype(np.float64)))
+    assert np.abs(error).max() < 1.2e-4
 
 
 def written(path, *keys):
-    rows = np.arange(2 * len(keys), dtype=np.float32).reshape(-1, 2)
-    with Journal(path, origin={}, width=2) as journal:
+    rows = np.arange(5 * len(keys), dtype=np.float32).reshape(-1, 5)
+    rows[:, 3:] = np.arange(4 * len(keys), dtype=np.float16).reshape(-1, 4).view(np.float32)
+    with Journal(path, origin={}, width=5) as journal:
         journal.append(keys, rows)
-    return read_passages(path, 2)
+    return read_passages(path, width=3, tags=3)
 
 
 def test_passages_are_read_as_they_were_written(tmp_path):
-    one, other = Passage('s "1", [2]', 0, 1, 0.0, 9.5, 9.5), Passage("ü", 0, 1, 0.0, 1.0, 1.0)
+    one, other = Passage('s "1", [2]', 0, True, 0.0, 9.5), Passage("ü", 0, True, 0.0, 1.0)
     held = written(tmp_path / "journal", one.key, other.key)
     assert held.passages == [one, other]
     assert held.complete == {one.source: [0], "ü": [1]}
-    np.testing.assert_array_equal(held.table, [[0, 1], [2, 3]])
+    assert held.begun == {}
+    np.testing.assert_array_equal(held.means, [[0, 1, 2], [5, 6, 7]])
+    np.testing.assert_array_equal(held.peaks, [[0, 1, 2], [4, 5, 6]])
 
 
 def test_only_sounds_with_all_their_passages_count(tmp_path):
     def part(source, number, count):
-        return Passage(source, number, count, 20.0 * number, 20.0 * number + 20, 20.0 * count).key
+        return Passage(source, number, number == count - 1, 20.0 * number, 20.0 * number + 20).key
 
     held = written(
         tmp_path / "journal",
         *(part("begun", number, 3) for number in (0, 1)),
-        *(part("begun twice", number, 2) for number in (0, 0, 1)),
+        *(part("begun twice", number, 3) for number in (0, 1, 0)),
         part("whole", 0, 1),
+        part("begun twice", 2, 3),
     )
-    assert held.complete == {"begun twice": [3, 4], "whole": [5]}
+    assert held.complete == {"begun twice": [2, 3, 6], "whole": [5]}
+    assert held.begun == {"begun": [0, 1]}
 
 
-@pytest.mark.parametrize("key", ["", "no JSON", "[1, 2]", "1", '["s",0,1,0,1,1],["s",0,1,0,1,1]'])
+@pytest.mark.parametrize("key", ["", "no JSON", "[1, 2]", "1", '["s",0,true,0,1],["s",0,true,0,1]'])
 def test_a_journal_of_something_else_is_refused(tmp_path, key):
     message = r"journal does not contain passages .* Remove .*tagged again"
     with pytest.raises(InputError, match=message):

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 import utils.search
-from tests.support import DEMO_CONFIG, load_script, options, settings_for
+from tests.support import DEMO_CONFIG, load_script, options, read_audio, settings_for
 from utils.audio.sound_file import UnusableSound
 from utils.runtime.errors import InputError
 from utils.search import Searcher, embed_audio, embed_text
@@ -82,6 +83,39 @@ def test_embeddings_of_texts_and_sounds_are_those_of_the_search(searcher, traine
     assert searcher.embed_audio([]).shape == (0, texts.shape[1])
 
 
+@pytest.fixture(scope="module")
+def long_sounds(sounds, tmp_path_factory):
+    """A folder of a short sound, and one of 100 s that is made of others."""
+    folder = tmp_path_factory.mktemp("long") / "sounds"
+    folder.mkdir()
+    clips = sorted((sounds / "sub").iterdir())
+    shutil.copy(clips[0], folder / "short.wav")
+    pieces = [read_audio(clip, sample_rate=16_000) for clip in clips]
+    soundfile.write(folder / "long.wav", np.resize(np.concatenate(pieces), 1_600_000), 16_000)
+    return folder
+
+
+def test_a_sound_of_the_library_is_its_own_best_match_without_being_tagged(
+    long_sounds, trained, tmp_path, monkeypatch
+):
+    searcher = Searcher.open(
+        trained, long_sounds, config=DEMO_CONFIG, index=long_sounds.parent / "index"
+    )
+    assert searcher.library.sounds[0].duration == 100
+    embedded = searcher.embed_passages(long_sounds / "long.wav")
+    monkeypatch.setattr(searcher, "tag", None)
+    for name in ("long.wav", "short.wav"):
+        copy = tmp_path / f"copy of {name}"
+        shutil.copy(long_sounds / name, copy)
+        best, *_ = searcher.search(copy)
+        assert (best.name, best.score) == (name, 1.0)
+    vectors, number = searcher.embed_example(long_sounds / "long.wav")
+    assert (vectors.shape, number) == ((5, searcher.network.text_norm.normalized_shape[0]), 0)
+    np.testing.assert_allclose(vectors, embedded, atol=1e-5)
+    with pytest.raises(UnusableSound, match=r"gone\.wav is missing"):
+        searcher.search(long_sounds / "gone.wav")
+
+
 def test_what_cannot_be_embedded_or_searched_for_is_refused(searcher, sounds):
     with pytest.raises(UnusableSound, match=r"gone\.wav is missing"):
         searcher.embed_audio([file(searcher, 0), "gone.wav"])
@@ -108,3 +142,65 @@ def test_the_room_is_imported_when_it_is_needed():
     assert done.stdout == "False\n"
     assert {"Hit", "Searcher", "embed_audio", "embed_text"} <= set(dir(utils.search))
     assert not hasattr(utils.search, "nothing")
+
+
+@pytest.fixture(scope="module")
+def odd_sounds(small_demo, tmp_path_factory):
+    """Two clips of the demo, one of them with inverted right channel, silence and a quiet clip."""
+    folder = tmp_path_factory.mktemp("odd") / "sounds"
+    folder.mkdir()
+    one, other, *_ = sorted((small_demo / "clotho/evaluation").glob("*.wav"))
+    for name, path in (("one", one), ("other", other)):
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        mono = samples.mean(axis=1)
+        mono *= 0.5 / np.abs(mono).max()
+        soundfile.write(folder / f"{name}.wav", mono, rate, subtype="FLOAT")
+    soundfile.write(folder / "inverted.wav", np.stack([mono, -mono], axis=1), rate, subtype="FLOAT")
+    soundfile.write(folder / "quiet.wav", 0.015 * mono, rate, subtype="FLOAT")
+    soundfile.write(folder / "silence.wav", np.zeros(12 * rate), rate)
+    return folder
+
+
+NOTES = {
+    "inverted.wav": "is tagged from channel 1 of 2, because its channels cancel in the mean",
+    "silence.wav": "is digital silence",
+}
+
+
+def test_odd_sounds_are_found_as_they_sound_and_noted(trained, odd_sounds, capsys):
+    index = odd_sounds.parent / "index"
+    searcher = Searcher.open(trained, odd_sounds, config=DEMO_CONFIG, index=index)
+    hits = {hit.name: hit for hit in searcher.search("birds are singing")}
+    assert list(hits)[-1] == "silence.wav"
+    assert hits["inverted.wav"].score == pytest.approx(hits["other.wav"].score, abs=1e-4)
+    quiet = hits.pop("quiet.wav").notes
+    assert quiet == "is very quiet (peak -42 dBFS)"
+    assert {name: hit.notes for name, hit in hits.items() if hit.notes} == NOTES
+    assert searcher.library.noted == NOTES | {"quiet.wav": quiet}
+    assert [tag.tag for tag in hits["silence.wav"].tags] == ["Silence"]
+    assert searcher.search("silence")[0].name == "silence.wav"
+
+    place = ["--audio", str(odd_sounds), "--model", str(trained), "--index", str(index)]
+    load_script("07_search").main([*options([]), *place, "--json", "birds"])
+    printed, errors = capsys.readouterr()
+    answer = {hit["paths"][0]: hit["notes"] for hit in json.loads(printed)["hits"]}
+    assert answer["silence.wav"] == "is digital silence"
+    assert "searched, but odd:" in errors
+    assert f"inverted.wav {NOTES['inverted.wav']}\n" in errors
+
+
+def test_settings_of_a_search_have_an_index_of_their_own(trained, odd_sounds, tmp_path):
+    settings = settings_for(tmp_path)
+    scores = {}
+    for changed in ([], ["search.mono=mean"], ["search.normalise=True"]):
+        config = load_config(DEMO_CONFIG, [*settings, *changed])
+        searcher = Searcher.open(trained, odd_sounds, config=config)
+        scores[searcher.index.name] = {hit.name: hit.score for hit in searcher.search("birds")}
+        assert searcher.changes.added == 5
+    usual, mean, normalised = scores.values()
+    assert mean["inverted.wav"] != pytest.approx(mean["other.wav"], abs=0.01)
+    assert normalised["quiet.wav"] == pytest.approx(normalised["other.wav"], abs=0.01)
+    assert usual["quiet.wav"] != pytest.approx(usual["other.wav"], abs=0.01)
+    assert [name.partition("fp32")[2] for name in scores] == ["", "-mono-mean", "-normalise-true"]
+    with pytest.raises(InputError, match="with other settings of `search`"):
+        Searcher.open(trained, odd_sounds, config=config, index=odd_sounds.parent / "index")

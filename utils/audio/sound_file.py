@@ -1,16 +1,17 @@
-"""Sound files ─► mono float32 samples. Shape: N samples."""
+"""Sound files ─► mono float32 samples. Shapes: N samples, C channels."""
 
 import contextlib
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from utils.audio.downmix import mix_down
 from utils.audio.parts import Part
 from utils.audio.sound import Sound, Undecodable, checked_rate
 from utils.runtime.errors import InputError, out_of_memory
@@ -58,7 +59,12 @@ def check_sound_file(path: Path, *, root: Path) -> None:
 
 
 def mono_blocks(
-    path: Path, *, sample_rate: int | None = None, accept_truncated: bool = False
+    path: Path,
+    *,
+    sample_rate: int | None = None,
+    weights: NDArray[np.float32] | None = None,
+    measure: Callable[[NDArray[np.float32], NDArray[np.float32]], Any] | None = None,
+    accept_truncated: bool = False,
 ) -> Iterator[NDArray[np.float32]]:
     """Decode a sound file of any length piece by piece, mix its channels down and resample it.
 
@@ -68,13 +74,18 @@ def mono_blocks(
         In any format that FFmpeg or libsndfile reads (wav, flac, ogg, mp3, m4a, ...).
     sample_rate : int, optional
         Of the result, in Hz; as in the file if None.
+    weights : ndarray, shape (C,), optional
+        Of the channels in the result, which is their mean if None.
+    measure : callable, optional
+        Called with the samples of each piece as in the file, shape (N, C), and mixed down, shape
+        (N,).
     accept_truncated : bool
         Decode a truncated or damaged file as far as it goes.
 
     Yields
     ------
     ndarray, shape (N,), float32
-        A piece of the mean over the channels, which may be empty; full scale is [-1, 1].
+        A piece of the mixed channels, which may be empty; full scale is [-1, 1].
 
     Raises
     ------
@@ -103,7 +114,9 @@ def mono_blocks(
             empty = False
             if not np.isfinite(samples).all():
                 raise UnusableSound(path, "holds NaN or infinite samples")
-            mono = samples[:, 0] if sound.channels == 1 else samples.mean(axis=1)
+            mono = mix_down(samples, weights)
+            if measure:
+                measure(samples, mono)
             yield mono if resampler is None else resampler.resample_chunk(mono)
         if empty:
             raise UnusableSound(path, "holds no samples")

@@ -1,9 +1,11 @@
 """Blocks of samples ─► overlapping windows."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+_LEAST_WEIGHT = 1e-6
 
 
 def cut_windows(
@@ -70,3 +72,40 @@ def cut_windows(
     while len(held) >= window:
         yield cut(at_once)
         held = held[at_once * hop :]
+
+
+def heard_weights(
+    numbers: Sequence[int], *, window: float, hop: float, length: float
+) -> NDArray[np.float32]:
+    """Weigh windows of `cut_windows` by their share of sound that is not mirrored.
+
+    A window of sound alone weighs 1. The weight falls to nearly 0 where a whole hop is mirrored:
+    the window beside it then has all of that sound. So the mean over the windows hardly changes
+    when a clip grows beyond one window, because further windows come in gradually.
+
+    Parameters
+    ----------
+    numbers : sequence of W int
+        Which windows, from 0.
+    window, hop, length : float
+        Of the windows and of the clip, all in samples or all in seconds.
+
+    Returns
+    -------
+    ndarray, shape (W,), float32
+        Above 0, because all windows of a part of a clip may be mirrored.
+
+    Examples
+    --------
+    A clip of one window and half a hop:
+
+    >>> heard_weights(range(5), window=8, hop=2, length=9)
+    array([5.00e-07, 7.50e-07, 1.00e+00, 5.00e-01, 6.25e-07], dtype=float32)
+
+    """
+    if length <= window:
+        return np.ones(len(numbers), np.float32)
+    centres = hop * np.asarray(numbers)
+    heard = np.minimum(centres + window / 2, length) - np.maximum(centres - window / 2, 0)
+    weights = np.maximum(1 - (window - heard) / hop, _LEAST_WEIGHT * heard / window)
+    return weights.astype(np.float32)

@@ -15,8 +15,9 @@ from utils.runtime import terminal
 from utils.runtime.errors import InputError, raise_if_any, shorten
 
 FAILED_FILES = "failed_files.csv"
+NOTED_FILES = "noted_files.csv"
 WAV_SUFFIX = ".wav"
-_HEADER = ["step", "file", "reason"]
+_HEADERS = {FAILED_FILES: ["step", "file", "reason"], NOTED_FILES: ["step", "file", "note"]}
 # macOS adds such a file to each file that it unpacks; it is not a sound.
 _APPLE_DOUBLE_PREFIX = "._"
 
@@ -152,24 +153,46 @@ def report_failed(
         If the list cannot be written, or if a different file has its name.
 
     """
-    if not summary.silent:
-        path = folder / FAILED_FILES
-        (_, header), *rows = tables.read_csv(path) if path.exists() else [(1, _HEADER)]
-        if header != _HEADER or any(len(cells) != len(_HEADER) for _, cells in rows):
-            raise InputError(
-                f"{path} is not a list of failed files ({','.join(_HEADER)}) and would be "
-                "overwritten. Move it away."
-            )
-        kept = [cells for _, cells in rows if cells[0] != step]
-        kept += [[step, name, reason] for name, reason in sorted(failed.items())]
-        if kept:
-            text = io.StringIO()
-            tables.write_csv(text, [_HEADER, *kept])
-            writing.write_if_changed(path, text.getvalue().encode(errors="backslashreplace"))
-        else:
-            path.unlink(missing_ok=True)
-        if failed:
-            listing = shorten([f"{name} {reason}" for name, reason in failed.items()])
-            summary.notes(f"cannot be used, and left out:\n{listing}")
-            summary.writes(path)
+    _report(summary, folder / FAILED_FILES, step, failed, "cannot be used, and left out")
     return terminal.EXIT_SOME_FAILED if failed else 0
+
+
+def report_noted(
+    summary: terminal.Summary, folder: Path, step: str, notes: Mapping[str, str]
+) -> None:
+    """Print what is odd about sound files, and update ``noted_files.csv``, which lists it.
+
+    The parameters are those of `report_failed`; `notes` are by ``split/file name``.
+
+    Raises
+    ------
+    InputError
+        If the list cannot be written, or if a different file has its name.
+
+    """
+    _report(summary, folder / NOTED_FILES, step, notes, "used, but odd")
+
+
+def _report(
+    summary: terminal.Summary, path: Path, step: str, texts: Mapping[str, str], title: str
+) -> None:
+    if summary.silent:
+        return
+    header = _HEADERS[path.name]
+    (_, found), *rows = tables.read_csv(path) if path.exists() else [(1, header)]
+    if found != header or any(len(cells) != len(header) for _, cells in rows):
+        raise InputError(
+            f"{path} is not a list of {path.stem.replace('_', ' ')} ({','.join(header)}) and would "
+            "be overwritten. Move it away."
+        )
+    kept = [cells for _, cells in rows if cells[0] != step]
+    kept += [[step, name, text] for name, text in sorted(texts.items())]
+    if kept:
+        text = io.StringIO()
+        tables.write_csv(text, [header, *kept])
+        writing.write_if_changed(path, text.getvalue().encode(errors="backslashreplace"))
+    else:
+        path.unlink(missing_ok=True)
+    if texts:
+        summary.notes(f"{title}:\n{shorten([f'{name} {text}' for name, text in texts.items()])}")
+        summary.writes(path)

@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,11 +30,14 @@ from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError
 
 Units = Sequence[Sequence[int]]
-# Positions with their rows, or with the reason why they cannot be computed.
-Batches = Iterator[tuple[Sequence[int], NDArray[np.float32] | str]]
+# Positions with their rows, or with the reason why they cannot be computed; perhaps with a note.
+Batches = Iterator[
+    tuple[Sequence[int], NDArray[np.float32] | str]
+    | tuple[Sequence[int], NDArray[np.float32] | str, str]
+]
 Rows = Mapping[str, NDArray[np.float32]]
 Start = Callable[[], tuple[Units, Callable[[Units], Batches]]]
-Finish = Callable[[NDArray[np.float32], Mapping[str, str]], Any]
+Finish = Callable[[NDArray[np.float32], Mapping[str, str], Mapping[str, str]], Any]
 
 _BROKEN = "produces NaN or infinite numbers in the network (does precision: fp32 help?)"
 
@@ -79,9 +83,10 @@ def compute_rows(
     *,
     known: Rows,
     failed: Mapping[str, str],
+    notes: Mapping[str, str] = MappingProxyType({}),
     team: Team = ALONE,
     advance: Callable[[int], Any] = lambda count: None,
-) -> tuple[int, dict[str, str]]:
+) -> tuple[int, dict[str, str], dict[str, str]]:
     """Compute the rows that no journal holds, keep each batch at once, and pass all rows on.
 
     Parameters
@@ -91,15 +96,17 @@ def compute_rows(
     start : callable
         Loads the network; called only if something is missing. Returns the units (lists of
         positions in ``work.keys``, each in one list) and a function that takes some units and
-        yields (positions, rows), or (positions, reason) if they cannot be computed, in any order.
-        A unit with a missing row is computed as a whole.
+        yields (positions, rows), or (positions, reason) if they cannot be computed, in any order;
+        a note on them may be the third. A unit with a missing row is computed as a whole.
     finish : callable, or None if the result is written already
-        Called on rank 0 with the table, shape (N, D), and the reasons for keys without a row;
-        writes the result. The journals are removed after it.
+        Called on rank 0 with the table, shape (N, D), the reasons for keys without a row, and the
+        notes by key; writes the result. The journals are removed after it.
     known : mapping of str to ndarray of shape (D,)
         Rows that exist already, by key; used on rank 0.
     failed : mapping of str to str
         Keys that are known not to be computable, and why; used on rank 0.
+    notes : mapping of str to str
+        Notes on known rows, by key; used on rank 0.
     advance : callable
         Called with the number of rows that were finished since the last call: first those found,
         last those of other processes.
@@ -110,6 +117,8 @@ def compute_rows(
         Rows that no file or journal had.
     failed : dict of str to str
         Keys of the rows that cannot be computed, and why.
+    notes : dict of str to str
+        Notes on rows, by key.
 
     Raises
     ------
@@ -119,12 +128,12 @@ def compute_rows(
 
     """
     if team.is_first:
-        missing, reasons = _lead(work, start, finish, known, failed, team, advance)
+        missing, *texts = _lead(work, start, finish, known, failed, notes, team, advance)
     else:
-        missing, reasons = _follow(work, start, team), {}
+        missing, texts = _follow(work, start, team), []
     # No process leaves, and begins other work, before the result is written.
-    reasons = team.broadcast(reasons)
-    return sum(work.keys[i] not in reasons for i in missing), reasons
+    reasons, notes = team.broadcast(texts)
+    return sum(work.keys[i] not in reasons for i in missing), reasons, notes
 
 
 def _lead(
@@ -133,10 +142,11 @@ def _lead(
     finish: Finish | None,
     known: Rows,
     failed: Mapping[str, str],
+    notes: Mapping[str, str],
     team: Team,
     advance: Callable[[int], Any],
-) -> tuple[Sequence[int], dict[str, str]]:
-    """Do the part of rank 0; returns the positions that were missing, and why some still are."""
+) -> tuple[Sequence[int], dict[str, str], dict[str, str]]:
+    """Do the part of rank 0; returns the missing positions, why some still are, and all notes."""
     with work.journal(0) as own:
         rows = {**known, **own.rows}
         # Opened, not only read: a journal that is locked belongs to a run that is at work.
@@ -153,10 +163,12 @@ def _lead(
         with contextlib.ExitStack() as stack:
             ranks = work.other_journals(team.size)
             others = [stack.enter_context(work.journal(rank)) for rank in ranks]
-            reasons = dict(failed)
+            reasons, notes = dict(failed), dict(notes)
             for journal in (own, *others):
                 rows |= journal.rows
                 reasons |= journal.failed
+                notes |= journal.notes
+            notes = {key: notes[key] for key in work.keys if key in notes and key in rows}
             reasons = {key: reasons[key] for key in work.keys if key in reasons and key not in rows}
             lacking = sum(key not in rows and key not in reasons for key in work.keys)
             if lacking:
@@ -171,11 +183,11 @@ def _lead(
                 if key not in reasons:
                     table[i] = rows[key]
             if finish:
-                finish(table, reasons)
+                finish(table, reasons, notes)
             for journal in others:
                 journal.remove()
         own.remove()
-    return missing, reasons
+    return missing, reasons, notes
 
 
 def _follow(work: Work, start: Start, team: Team) -> Sequence[int]:
@@ -208,9 +220,11 @@ def _compute(
     units, compute = start()
     shares = [unit for unit in units if not wanted.isdisjoint(unit)]
     settled = 0
-    for positions, rows in compute(shares[team.rank :: team.size]):
+    for positions, rows, *note in compute(shares[team.rank :: team.size]):
         new = [n for n, i in enumerate(positions) if i in wanted]
         keys = [work.keys[positions[n]] for n in new]
+        for text in filter(None, note):
+            journal.note(keys, text)
         if isinstance(rows, str):
             journal.fail(keys, rows)
         else:

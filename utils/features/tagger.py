@@ -7,6 +7,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models import architectures
-from utils.audio.sound_file import UnusableSound, mono_blocks
-from utils.audio.windows import cut_windows
+from utils.audio.sound_file import UnusableSound
 from utils.features import weights
+from utils.features.hearing import PUBLISHED, HeardSound, Hearing, mark_silence
 from utils.features.shared_work import Batches, Units
 from utils.runtime.devices import autocast, choose_device, choose_precision, for_inference
 from utils.runtime.errors import InputError
@@ -34,6 +35,12 @@ _WINDOWS_PER_PART = 16
 class Tagger:
     """A PaSST on a device, in a precision.
 
+    Parameters
+    ----------
+    config : Config
+    hearing : Hearing, optional
+        What is done to sounds; by default what the settings have for data sets.
+
     Attributes
     ----------
     made_by : dict
@@ -41,7 +48,7 @@ class Tagger:
     widths : (int, int)
         Numbers per window: logits, and scene embedding.
     cutting : dict
-        How sounds are cut for it: arguments of `tag_clips`.
+        How sounds are cut for it: arguments of `tag_windows`.
 
     Raises
     ------
@@ -50,8 +57,9 @@ class Tagger:
 
     """
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, hearing: Hearing | None = None) -> None:
         self._arch = config.passt.arch
+        self.hearing = hearing or Hearing(config.passt.mono, config.passt.windows)
         if self._arch not in architectures.ARCHITECTURES:
             raise InputError(
                 f"the model needs the PaSST {self._arch!r}, which this version does not have. It "
@@ -73,9 +81,11 @@ class Tagger:
             "sample_rate": architectures.SAMPLE_RATE,
             "window_seconds": architecture.window_seconds,
             "hop_seconds": architectures.HOP_SECONDS,
+            **self.hearing.recorded,
         }
         self.widths = (architectures.CLASSES, architecture.embedding_size)
         self.cutting = {
+            "hearing": self.hearing,
             "sample_rate": architectures.SAMPLE_RATE,
             "window": round(architecture.window_seconds * architectures.SAMPLE_RATE),
             "hop": round(architectures.HOP_SECONDS * architectures.SAMPLE_RATE),
@@ -115,18 +125,17 @@ def make_tagger(
     return tag
 
 
-def tag_clips(
+def tag_windows(
     paths: Sequence[Path],
     tag: Callable[[Tensor], Tensor],
     *,
-    sample_rate: int,
-    window: int,
-    hop: int,
-    shortest: int,
+    first: Sequence[int] | None = None,
+    ended: Callable[[HeardSound], Any] = lambda sound: None,
+    hearing: Hearing = PUBLISHED,
     batch_size: int,
-    accept_truncated: bool = False,
-) -> Iterator[Tensor | UnusableSound]:
-    """Decode clips ahead of the network and yield its output for all windows of each, in order.
+    **cutting: int,
+) -> Iterator[Iterator[Tensor]]:
+    """Decode clips ahead of the network and yield its output for the windows of each, as it comes.
 
     However long the clips are, the memory holds the first parts of a few, and of one the current.
 
@@ -134,12 +143,72 @@ def tag_clips(
     ----------
     tag : callable
         Windows (B, S) ─► rows (B, D), on any device.
-    sample_rate, window, hop, shortest : int
-        Of the windows, in Hz and samples; see `utils.audio.windows.cut_windows`.
+    first : sequence of int, optional
+        For each path, the window to begin with; by default 0. The numbers are those that they would
+        be among all windows of the clip.
+    ended : callable
+        Called with each sound after its last window, when its length and notes are known.
+    hearing : Hearing
     batch_size : int
         Windows per call of `tag`.
-    accept_truncated : bool
-        Use truncated files as far as they go.
+    cutting
+        `sample_rate`, `window`, `hop`, `shortest` and perhaps `accept_truncated`; see
+        `utils.features.hearing.HeardSound`.
+
+    Yields
+    ------
+    iterator of Tensor, shape (some windows, D), on the device
+        For each path, in order. It raises UnusableSound if the clip cannot be used.
+
+    """
+    at_once = batch_size * max(1, _WINDOWS_PER_PART // batch_size)
+
+    def begin(path: Path) -> tuple[HeardSound, Iterator[NDArray[np.float32]] | UnusableSound]:
+        sound = HeardSound(path, hearing, at_once=at_once, **cutting)
+        parts = sound.parts()
+        try:
+            return sound, itertools.chain([next(parts)], parts)
+        except UnusableSound as error:
+            return sound, error
+
+    def tagged(
+        sound: HeardSound, parts: Iterator[NDArray[np.float32]] | UnusableSound, wanted: int
+    ) -> Iterator[Tensor]:
+        if isinstance(parts, UnusableSound):
+            raise parts
+        yield from _tag_parts(parts, tag, batch_size, wanted, hearing)
+        ended(sound)
+
+    wanted = first or [0] * len(paths)
+    for (_, (sound, parts)), number in zip(map_ahead(begin, paths), wanted, strict=True):
+        yield tagged(sound, parts, number)
+
+
+def _tag_parts(
+    parts: Iterator[NDArray[np.float32]],
+    tag: Callable[[Tensor], Tensor],
+    batch_size: int,
+    wanted: int,
+    hearing: Hearing,
+) -> Iterator[Tensor]:
+    """Tag the windows of a clip from a certain one on, in the batches of the whole clip."""
+    position = 0
+    for part in parts:
+        for start in range(0, len(part), batch_size):
+            windows = part[start : start + batch_size]
+            unwanted = max(0, wanted - position)
+            position += len(windows)
+            if unwanted < len(windows):
+                rows = tag(torch.from_numpy(windows.copy()))  # it is read-only
+                if hearing.windows == "heard":
+                    mark_silence(rows, windows)
+                yield rows[unwanted:]
+
+
+def tag_clips(
+    paths: Sequence[Path], tag: Callable[[Tensor], Tensor], **cutting: Any
+) -> Iterator[Tensor | UnusableSound]:
+    """Yield the network's output for all windows of each clip; arguments as for `tag_windows`.
 
     Yields
     ------
@@ -147,30 +216,11 @@ def tag_clips(
         For each path; the error if the clip cannot be used.
 
     """
-    at_once = batch_size * max(1, _WINDOWS_PER_PART // batch_size)
-
-    def begin(path: Path) -> Iterator[NDArray[np.float32]] | UnusableSound:
-        blocks = mono_blocks(path, sample_rate=sample_rate, accept_truncated=accept_truncated)
-        parts = cut_windows(blocks, window=window, hop=hop, shortest=shortest, at_once=at_once)
+    for batches in tag_windows(paths, tag, **cutting):
         try:
-            return itertools.chain([next(parts)], parts)
-        except UnusableSound as error:
-            return error
-
-    for _, parts in map_ahead(begin, paths):
-        if isinstance(parts, UnusableSound):
-            yield parts
-            continue
-        try:
-            rows = [
-                tag(torch.from_numpy(part[start : start + batch_size].copy()))  # it is read-only
-                for part in parts
-                for start in range(0, len(part), batch_size)
-            ]
+            yield torch.cat(list(batches))
         except UnusableSound as error:
             yield error
-        else:
-            yield torch.cat(rows)
 
 
 def clip_units(count: int) -> list[list[int]]:
@@ -188,23 +238,24 @@ def clip_batches(
     tag: Callable[[Tensor], Tensor],
     *,
     strict: bool = False,
-    **cutting: int,
+    hearing: Hearing = PUBLISHED,
+    **cutting: Any,
 ) -> Batches:
-    """Tag clips and yield the mean over the windows of each.
+    """Tag clips and yield the mean over the windows of each, and what is odd about its sound.
 
     Parameters
     ----------
     units : sequence of lists of int
         Positions of the clips to compute in `paths`, one in each: see `clip_units`.
-    tag, cutting
-        See `tag_clips`.
+    tag, hearing, cutting
+        See `tag_windows`.
     strict : bool
         Raise at the first clip that cannot be used.
 
     Yields
     ------
-    (positions, rows) : list of int and ndarray of shape (1, D)
-        Or, instead of the rows, a text: why the clip cannot be used.
+    (positions, rows, note) : list of int, ndarray of shape (1, D) and str
+        Or (positions, reason) if the clip cannot be used.
 
     Raises
     ------
@@ -212,18 +263,26 @@ def clip_batches(
         If `strict`.
 
     """
-    computed: list[tuple[Sequence[int], Tensor]] = []
-    clips = tag_clips([paths[position] for (position,) in units], tag, **cutting)
+    computed: list[tuple[Sequence[int], Tensor, str]] = []
+    heard: list[HeardSound] = []
+    clips = tag_clips(
+        [paths[position] for (position,) in units],
+        tag,
+        ended=heard.append,
+        hearing=hearing,
+        **cutting,
+    )
     for unit, rows in zip(units, clips, strict=True):
         if isinstance(rows, UnusableSound):
             if strict:
                 raise rows
             yield unit, rows.reason
             continue
-        computed.append((unit, rows.mean(dim=0, keepdim=True)))
+        sound = heard.pop()
+        computed.append((unit, sound.mean_over_windows(rows), "; ".join(sound.notes)))
         # A GPU gets the next clip before this one's numbers are waited for.
         if len(computed) > 1 or not rows.is_cuda:
-            unit, rows = computed.pop(0)
-            yield unit, rows.cpu().numpy()
-    for unit, rows in computed:
-        yield unit, rows.cpu().numpy()
+            unit, rows, note = computed.pop(0)
+            yield unit, rows.cpu().numpy(), note
+    for unit, rows, note in computed:
+        yield unit, rows.cpu().numpy(), note

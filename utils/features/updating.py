@@ -35,6 +35,7 @@ class Update:
     computed: int  # rows
     written: bool  # whether anything was
     failed: Mapping[str, str] = field(default_factory=dict)  # why rows cannot be computed, by id
+    notes: Mapping[str, str] = field(default_factory=dict)  # on rows, by id
 
 
 def update_vector_files(
@@ -51,7 +52,8 @@ def update_vector_files(
     """Bring vector files of the same rows up to date, computing only the rows they lack.
 
     Rows that cannot be computed are left out. The files keep the reasons, so that the same input is
-    not tried again. The processes of a team share the work: all call this with the same arguments.
+    not tried again, and notes on rows. The processes of a team share the work: all call this with
+    the same arguments.
 
     Parameters
     ----------
@@ -96,27 +98,30 @@ def update_vector_files(
     )
     known: Rows = {}
     failed = {key: unusable[id] for key, id in zip(keys, ids, strict=True) if id in unusable}
+    notes: Mapping[str, str] = {}
     current = finished = False
     if team.is_first:
-        known, failed, current = _look_at(targets, keys, columns, failed, retried)
+        known, failed, notes, current = _look_at(targets, keys, columns, failed, retried)
         # Journals beside up-to-date files: a run was stopped between its last two steps.
         finished = current and not work.path.is_dir() and not work.other_journals()
-    current, finished, failed = team.broadcast((current, finished, failed))
+    current, finished, failed, notes = team.broadcast((current, finished, failed, notes))
     if finished:
         computed = 0
         advance(len(ids))
     else:
-        computed, failed = compute_rows(
+        computed, failed, notes = compute_rows(
             work,
             start,
             None if current else partial(_write, targets, ids, keys, columns),
             known=known,
             failed=failed,
+            notes=notes,
             team=team,
             advance=advance,
         )
     id_of = dict(zip(keys, ids, strict=True))
-    return Update(computed, not current, {id_of[key]: reason for key, reason in failed.items()})
+    by_id = ({id_of[key]: text for key, text in texts.items()} for texts in (failed, notes))
+    return Update(computed, not current, *by_id)
 
 
 def _look_at(
@@ -125,11 +130,11 @@ def _look_at(
     columns: Mapping[str, Sequence[str]],
     failed: Mapping[str, str],
     retried: Callable[[str], bool],
-) -> tuple[Rows, dict[str, str], bool]:
-    """Return the rows that all files have, what cannot be computed, and whether all are current."""
+) -> tuple[Rows, dict[str, str], dict[str, str], bool]:
+    """Return the rows that all files have, what failed, notes, and whether all are current."""
     files = [read_reusable(target.path, columns, target.attributes) for target in targets]
     if any(file is None for file in files):
-        return {}, dict(failed), False
+        return {}, dict(failed), {}, False
     tables = [dict(zip(file.keys, file.vectors, strict=True)) for file in files]
     known = {
         key: np.concatenate([table[key] for table in tables])
@@ -140,7 +145,8 @@ def _look_at(
     reasons = {key: why for key, why in reasons.items() if not retried(why)} | failed
     wanted = [key for key in keys if key not in reasons]
     current = all(file.keys == wanted and file.failed == reasons for file in files)
-    return known, reasons, current
+    notes = {key: note for key, note in files[0].notes.items() if key in known}
+    return known, reasons, notes, current
 
 
 def _write(
@@ -150,6 +156,7 @@ def _write(
     columns: Mapping[str, Sequence[str]],
     table: NDArray[np.float32],
     failed: Mapping[str, str],
+    notes: Mapping[str, str],
 ) -> None:
     """Cut a table, shape (N, D), into the files, without the rows that failed."""
     rows = [i for i, key in enumerate(keys) if key not in failed]
@@ -170,5 +177,6 @@ def _write(
             attributes=target.attributes,
             columns=kept,
             failed=failed,
+            notes=notes,
         )
         left += target.width

@@ -25,7 +25,7 @@ from utils.runtime import environment
 from utils.runtime.errors import InputError
 
 _VOLATILE = ("created", "versions")  # attributes that do not make a file another one
-_FAILED = ("failed_keys", "failed_reasons")  # datasets
+_FAILED, _NOTED = ("failed_keys", "failed_reasons"), ("noted_keys", "notes")  # datasets
 _SHOWN = 5
 
 # What vector files say they hold, so that one cannot be taken for another.
@@ -54,6 +54,7 @@ class VectorFile:
     attributes: dict[str, Any] = field(default_factory=dict)  # what, model, precision, ...
     original_layout: bool = False
     failed: dict[str, str] = field(default_factory=dict)  # `row_keys` without a row, and why
+    notes: dict[str, str] = field(default_factory=dict)  # on rows, by `row_keys`
 
     @property
     def keys(self) -> list[str]:
@@ -85,6 +86,7 @@ def write_vectors(
     attributes: Mapping[str, str | int | float],
     columns: Mapping[str, Sequence[str]] = MappingProxyType({}),
     failed: Mapping[str, str] = MappingProxyType({}),
+    notes: Mapping[str, str] = MappingProxyType({}),
 ) -> None:
     """Write a vector file; the older file stays until the new one is complete.
 
@@ -98,6 +100,8 @@ def write_vectors(
         Texts or sources of the rows.
     failed : mapping of str to str
         `row_keys` of further rows that could not be computed, and why.
+    notes : mapping of str to str
+        `row_keys` of rows, and remarks on them.
 
     Raises
     ------
@@ -114,9 +118,10 @@ def write_vectors(
         file.create_dataset("vectors", data=np.asarray(vectors, dtype=np.float32))
         for name, values in {"ids": ids, **columns}.items():
             file.create_dataset(name, data=list(values), shape=(len(ids),), dtype=utf8)
-        if failed:
-            for name, values in zip(_FAILED, (failed, failed.values()), strict=True):
-                file.create_dataset(name, data=list(values), dtype=utf8)
+        for names, texts in ((_FAILED, failed), (_NOTED, notes)):
+            for name, values in zip(names, (texts, texts.values()), strict=True):
+                if texts:
+                    file.create_dataset(name, data=list(values), dtype=utf8)
         file.attrs.update(attributes)
         file.attrs["created"] = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         file.attrs["versions"] = json.dumps(environment.packages())
@@ -221,10 +226,16 @@ def select(
     return file.vectors[rows]
 
 
-def require(file: VectorFile, expected: Mapping[str, Any]) -> None:
+def require(
+    file: VectorFile,
+    expected: Mapping[str, Any],
+    *,
+    unrecorded: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
     """Refuse a file that was made with other parameters than those in the settings.
 
-    Files in the original layout record no parameters, and are accepted.
+    Files in the original layout record no parameters, and are accepted. `unrecorded` holds the
+    parameters of files that do not record them.
 
     Raises
     ------
@@ -234,10 +245,11 @@ def require(file: VectorFile, expected: Mapping[str, Any]) -> None:
     """
     if file.original_layout:
         return
+    found = {**unrecorded, **file.attributes}
     differing = [
-        f"{name} is {file.attributes.get(name)!r}, the settings ask for {value!r}"
+        f"{name} is {found.get(name)!r}, the settings ask for {value!r}"
         for name, value in expected.items()
-        if file.attributes.get(name) != value
+        if found.get(name) != value
     ]
     if differing:
         raise InputError(f"{file.path} does not fit the settings: {'; '.join(differing)}.")
@@ -247,13 +259,17 @@ def _read_ours(path: Path, file: h5py.File) -> VectorFile:
     contents = Contents(file)
     vectors = contents.numbers("vectors", dimensions=2)
     columns = {name: contents.texts(name) for name in ("ids", *file) if name != "vectors"}
-    failed = dict(zip(*(columns.pop(name, []) for name in _FAILED), strict=True))
+    failed, notes = (
+        dict(zip(*(columns.pop(name, []) for name in names), strict=True))
+        for names in (_FAILED, _NOTED)
+    )
     ids = columns.pop("ids")
     if any(len(column) != len(vectors) for column in (ids, *columns.values())):
         raise ValueError(f"vectors have shape {vectors.shape}, but there are {len(ids)} ids")
     if len(set(ids)) < len(ids):
         raise ValueError("an id occurs twice")
-    return VectorFile(path, ids, _finite(vectors), columns, read_attributes(file), failed=failed)
+    attributes = read_attributes(file)
+    return VectorFile(path, ids, _finite(vectors), columns, attributes, failed=failed, notes=notes)
 
 
 def _read_original(path: Path, file: h5py.File) -> VectorFile:

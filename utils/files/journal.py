@@ -21,15 +21,15 @@ from numpy.typing import NDArray
 from utils.files.locks import FolderLock, as_input_error
 from utils.files.raw_rows import map_rows
 
-_ROWS, _KEYS, _FAILED = "rows.f32", "keys.jsonl", "failed.jsonl"
+_ROWS, _KEYS, _FAILED, _NOTES = "rows.f32", "keys.jsonl", "failed.jsonl", "notes.jsonl"
 _ORIGIN, _GENERATION = "origin.json", "generation"
 
 
 class Journal(FolderLock):
     """Append-only rows of `width` float32 numbers, each under a text key.
 
-    `rows` has the rows by key, and `failed` why others cannot be computed. A journal is removed
-    after its rows have been written to their final file.
+    `rows` has the rows by key, `failed` why others cannot be computed, and `notes` remarks on rows.
+    A journal is removed after its rows have been written to their final file.
 
     Parameters
     ----------
@@ -50,18 +50,14 @@ class Journal(FolderLock):
 
     def __init__(self, path: Path, *, origin: dict[str, Any], width: int) -> None:
         super().__init__(path)
-        self.failed: dict[str, str] = {}
         with as_input_error(path):
             if _content(path / _ORIGIN) != _described(origin, width):
-                for name in (_ORIGIN, _ROWS, _KEYS, _FAILED):
+                for name in (_ORIGIN, _ROWS, _KEYS, _FAILED, _NOTES):
                     (path / name).unlink(missing_ok=True)
                 self._renew()
                 (path / _ORIGIN).write_bytes(_described(origin, width))
             self.rows = self._read_complete_rows(width)
-            for line in _lines(path / _FAILED):
-                match _parsed(line):
-                    case [str(key), str(reason)]:
-                        self.failed[key] = reason
+            self.failed, self.notes = _remarks(path / _FAILED), _remarks(path / _NOTES)
 
     def append(self, keys: Sequence[str], rows: NDArray[np.float32]) -> None:
         """Add rows, shape (len(keys), width); they are on disk when this returns."""
@@ -74,12 +70,19 @@ class Journal(FolderLock):
 
     def fail(self, keys: Sequence[str], reason: str) -> None:
         """Note why rows cannot be computed; it is on disk when this returns."""
+        self._remark(_FAILED, self.failed, keys, reason)
+
+    def note(self, keys: Sequence[str], text: str) -> None:
+        """Remark on rows before they are appended; it is on disk when this returns."""
+        self._remark(_NOTES, self.notes, keys, text)
+
+    def _remark(self, name: str, held: dict[str, str], keys: Sequence[str], text: str) -> None:
         if not keys:
             return
-        lines = "".join(json.dumps([key, reason]) + "\n" for key in keys)
+        lines = "".join(json.dumps([key, text]) + "\n" for key in keys)
         with as_input_error(self.path):
-            _append(self.path / _FAILED, lines.encode())
-        self.failed.update(dict.fromkeys(keys, reason))
+            _append(self.path / name, lines.encode())
+        held.update(dict.fromkeys(keys, text))
 
     def _read_complete_rows(self, width: int) -> dict[str, NDArray[np.float32]]:
         """Read the rows that are in both files, and cut off what is in one of them alone."""
@@ -123,6 +126,16 @@ def read_rows(path: Path, width: int) -> tuple[list[str], NDArray[np.float32]]:
 
 def _described(origin: dict[str, Any], width: int) -> bytes:
     return json.dumps({"width": width, **origin}, sort_keys=True).encode()
+
+
+def _remarks(path: Path) -> dict[str, str]:
+    """Read a file of keys and texts; of several texts for a key the last one counts."""
+    found = {}
+    for line in _lines(path):
+        match _parsed(line):
+            case [str(key), str(text)]:
+                found[key] = text
+    return found
 
 
 def _texts(lines: list[bytes]) -> list[str]:

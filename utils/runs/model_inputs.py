@@ -16,6 +16,7 @@ from models.dual_encoder import DualEncoder
 from utils.checkpoints.provenance import TrainedWith
 from utils.datasets.corpus import AUDIO, SENTENCES, TAGS, Corpus
 from utils.datasets.splits import QuerySplit, Split, without_clips
+from utils.features.hearing import PUBLISHED
 from utils.features.vector_file import (
     CAPTIONS,
     LOGITS,
@@ -147,7 +148,8 @@ def read_inputs(
     """
     model, weights = config.model, config.passt.weights
     computed = {} if config.precision == "auto" else {"precision": config.precision}
-    passt = {"model": config.passt.arch, **computed}
+    heard = {"mono": config.passt.mono, "windows": config.passt.windows}
+    passt = {"model": config.passt.arch, **heard, **computed}
     if weights and weights.is_file():
         passt["weights_sha256"] = sha256(weights)
     mpnet = {"weights_sha256": config.sentence_model.sha256, **computed}
@@ -163,7 +165,7 @@ def read_inputs(
         if name in needed:
             with of.advising(kind):
                 files[name] = read_vectors(path)
-                require(files[name], attributes)
+                require(files[name], attributes, unrecorded=PUBLISHED._asdict())
     projected = ("logits", "scene") if model.audio_features == "both" else (model.audio_features,)
     inputs = Inputs(
         of,

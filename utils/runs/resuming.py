@@ -34,6 +34,7 @@ _WITHOUT_EFFECT = (
     "wandb_mode",
     "output_path",
     "experiment",
+    "search",
 )
 
 

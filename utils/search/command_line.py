@@ -20,7 +20,7 @@ _DEMO_NOTE = (
 
 
 def add_options(target: argparse.ArgumentParser) -> None:
-    """Add --audio, --model, --index and --accept-truncated: what to search in, and how."""
+    """Add options that say what to search in, with which model, and how sounds are read."""
     target.add_argument(
         "--audio", type=Path, metavar="DIR", help="folder of sounds (default: the demo set)"
     )
@@ -32,6 +32,11 @@ def add_options(target: argparse.ArgumentParser) -> None:
         "finished run)",
     )
     target.add_argument("--index", type=Path, metavar="DIR", help="where to keep the index")
+    target.add_argument(
+        "--normalise",
+        action="store_true",
+        help="bring each sound to the same loudness before it is tagged (search.normalise)",
+    )
     add_accept_truncated_option(target)
 
 
@@ -39,14 +44,16 @@ def open_searcher(args: argparse.Namespace) -> "Searcher":
     """Load the model and bring the index of the folder up to date; reports on stderr."""
     from utils.search.searcher import Searcher  # takes seconds to import
 
+    normalise = ["search.normalise=True"] if args.normalise else []
     searcher = Searcher.open(
         args.model,
         args.audio,
         config=args.config,
-        overrides=args.overrides,
+        overrides=[*args.overrides, *normalise],
         index=args.index,
         accept_truncated=args.accept_truncated,
         progress=partial(terminal.progress, leave=False),
+        note=report,
     )
     library = searcher.library
     sounds = f"{counted(len(library.sounds), 'sound')} in {terminal.shown(searcher.folder)}"
@@ -55,6 +62,8 @@ def open_searcher(args: argparse.Namespace) -> "Searcher":
     if library.failed:
         reasons = [f"{name} {reason}" for name, reason in library.failed.items()]
         report(f"cannot be used, and skipped:\n{shorten(reasons)}")
+    if noted := library.noted:
+        report(f"searched, but odd:\n{shorten([f'{name} {why}' for name, why in noted.items()])}")
     if searcher.knows_only_the_demo:
         report(f"note: {_DEMO_NOTE}")
     return searcher

@@ -1,25 +1,30 @@
 """A trained model and the networks before it: sounds and texts ─► one space.
 
-Shapes: N sounds or texts, D dimension of the shared space, R rows, W windows of a sound.
+Shapes: N sounds or texts, D dimension of the shared space, R rows, Q passages of a sound, K tags,
+S numbers of a scene embedding.
 """
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from models.architectures import CLASSES
-from utils.audio.sound_file import UnusableSound, check_sound_file
+from models.architectures import CLASSES, SILENCE
+from utils.audio.sound_file import UnusableSound, check_sound_file, read_header
 from utils.checkpoints.trained_model import TrainedModel, newest_run, open_model
 from utils.datasets import audioset
+from utils.features.hearing import HeardSound, Hearing, find_silence
 from utils.features.sentences import TextEncoder
-from utils.features.tagger import Tagger, tag_clips
+from utils.features.tagger import Tagger, tag_windows
 from utils.runtime.errors import InputError
+from utils.search.passages import cut_passages, split_rows
 from utils.settings.config import DEFAULT_CONFIG, Config, to_plain
 from utils.settings.loading import load_config, parse_config
 
@@ -113,7 +118,7 @@ class Embedder:
         self.accept_truncated = accept_truncated
         self.source = model.source
         self.network = model.network
-        self.tagger = Tagger(self.config)
+        self.tagger = Tagger(self.config, Hearing(**asdict(self.config.search)))
         self.tags = audioset.read_labels()
         model.require_networks(passt=self.tagger.made_by)
 
@@ -163,27 +168,56 @@ class Embedder:
         for path in paths:
             check_sound_file(path, root=path.parent)
         rows = np.empty((len(paths), sum(self.tagger.widths)), np.float32)
-        for row, windows in zip(rows, self.tag(paths), strict=True):
-            if isinstance(windows, UnusableSound):
-                raise windows
-            row[:] = windows.mean(axis=0)
+        heard: list[HeardSound] = []
+        for row, batches in zip(rows, self.tag(paths, ended=heard.append), strict=True):
+            windows = torch.from_numpy(np.concatenate(list(batches)))
+            row[:] = heard.pop().mean_over_windows(windows)[0]
         return self.embed_rows(rows)
 
-    def tag(self, paths: Sequence[Path]) -> Iterator[NDArray[np.float32] | UnusableSound]:
-        """Yield logits and scene embeddings of the windows of each sound, shape (W, K + S)."""
-        outputs = tag_clips(
+    def embed_passages(self, file: Path) -> NDArray[np.float32]:
+        """Embed each passage of a sound file as those of a library: unit vectors, shape (Q, D).
+
+        Silent passages are left out, unless all are.
+
+        Raises
+        ------
+        UnusableSound
+            If the file cannot be used.
+
+        """
+        check_sound_file(file, root=file.parent)
+        frames, rate = read_header(file, accept_truncated=self.accept_truncated)
+        (batches,) = self.tag([file])
+        cut = cut_passages("", batches, duration=frames / rate, **self.cutting)
+        rows = np.concatenate([rows for _, rows in cut])
+        width, tags = sum(self.tagger.widths), len(self.tags)
+        means, peaks = split_rows(rows, width=width, tags=tags)
+        silent = find_silence(peaks, peaks[:, SILENCE])
+        return self.embed_rows(means if len(silent) == len(rows) else np.delete(means, silent, 0))
+
+    def tag(
+        self,
+        paths: Sequence[Path],
+        first: Sequence[int] | None = None,
+        *,
+        ended: Callable[[HeardSound], Any] = lambda sound: None,
+    ) -> Iterator[Iterator[NDArray[np.float32]]]:
+        """Yield for each sound its logits and scene embeddings, some windows at a time.
+
+        Their shape is (some windows, K + S). `first` holds the windows to begin with, and `ended`
+        is called after the last window of a sound: see `utils.features.tagger.tag_windows`. An
+        UnusableSound is raised while a sound is read that cannot be used.
+        """
+        outputs = tag_windows(
             paths,
             self.tagger.load(),
-            **self.tagger.cutting,
+            first=first,
+            ended=ended,
             accept_truncated=self.accept_truncated,
+            **self.tagger.cutting,
         )
-        for path, windows in zip(paths, outputs, strict=True):
-            if isinstance(windows, UnusableSound):
-                yield windows
-            elif not windows.isfinite().all():
-                yield UnusableSound(path, "produces NaN in the network")
-            else:
-                yield windows.cpu().numpy()
+        for path, batches in zip(paths, outputs, strict=True):
+            yield _as_arrays(path, batches)
 
     @torch.inference_mode()
     def embed_rows(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -205,19 +239,42 @@ class Embedder:
         parts = {"logits": slice(0, CLASSES), "scene": slice(CLASSES, None), "both": slice(None)}
         return rows[:, parts[self.config.model.audio_features]]
 
+    @property
+    def cutting(self) -> dict[str, Any]:
+        """How sounds are cut into passages: arguments of `utils.search.passages.cut_passages`."""
+        made_by = self.tagger.made_by
+        heard = self.tagger.hearing.windows == "heard"
+        return {
+            "tags": len(self.tags),
+            "hop_seconds": made_by["hop_seconds"],
+            "window_seconds": made_by["window_seconds"] if heard else None,
+        }
+
     @cached_property
     def _sentences(self) -> TextEncoder:
         return TextEncoder(self.config)
 
 
+def _as_arrays(path: Path, batches: Iterator[Tensor]) -> Iterator[NDArray[np.float32]]:
+    # A GPU gets the next batch before this one's numbers are waited for.
+    for rows, _ in itertools.pairwise(itertools.chain(batches, [None])):
+        if not rows.isfinite().all():
+            raise UnusableSound(path, "produces NaN in the network")
+        yield rows.cpu().numpy()
+
+
 def read_model(
     model: str | Path | None, config: str | Path | Config | None, overrides: Sequence[str]
 ) -> tuple[TrainedModel, Config]:
-    """Read a trained model and the settings here; arguments as those of `Embedder.open`."""
+    """Read a trained model and the settings here; arguments as those of `Embedder.open`.
+
+    How sounds are searched is set here, and not where the model was trained.
+    """
     if isinstance(config, Config):
         plain = to_plain(config)
         config = parse_config(plain, overrides, base=Path.cwd(), source="the settings")
     else:
         config = load_config(config or DEFAULT_CONFIG, overrides)
     path = Path(model) if model else newest_run(config)
-    return open_model(path, here=config, overrides=overrides), config
+    trained = open_model(path, here=config, overrides=overrides)
+    return replace(trained, config=replace(trained.config, search=config.search)), config

@@ -3,33 +3,36 @@
 Shapes: R rows of the library's table, D dimension of the shared space, K AudioSet classes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from utils.files.raw_rows import append_missing, map_rows
 from utils.runtime.errors import printable
 from utils.search.embedder import Embedder
 from utils.search.filters import Filter
 from utils.search.library import Library
 from utils.search.nearest.approximate import ApproximateSearch
 from utils.search.nearest.exact import ExactSearch
+from utils.search.nearest.groups import Match, best_groups
 from utils.search.tag_columns import TagColumns
 
-_EMBEDDED_AT_ONCE = 16_384  # rows
+_SILENCE = "Silence"  # a tag
 _REASONS = 5  # tags that explain a hit
 _LIKELY = 0.1  # least probability of a tag that is named
 
 
 @dataclass(frozen=True)
 class Reason:
-    """A tag, the probability that a passage contains it, and what it adds to the score."""
+    """A tag, its largest probability in a passage, and what it adds to the score.
+
+    The probability is that of one window of the network, 10 s long; what it adds is computed from
+    the mean over the windows, as in training.
+    """
 
     tag: str
     probability: float
@@ -45,7 +48,8 @@ class Hit:
     rank : int
         From 1.
     score : float
-        Of its best passage: projection + tags.
+        projection + tag_branch. By text, that of its best passage; by example, see
+        `utils.search.nearest.groups`.
     sound : int
         Index in the library.
     paths : tuple of str
@@ -60,6 +64,8 @@ class Hit:
         What the two branches of the model add to the score.
     reasons : list of Reason
         The tags that add most to it.
+    notes : str
+        What is odd about the sound.
 
     """
 
@@ -75,6 +81,7 @@ class Hit:
     projection: float
     tag_branch: float
     reasons: list[Reason]
+    notes: str = ""
 
     @property
     def name(self) -> str:
@@ -106,46 +113,6 @@ def clock(seconds: float) -> str:
     return f"{tenths // 600}:{tenths % 600 // 10:02}.{tenths % 10}"
 
 
-def embed_library(
-    library: Library,
-    path: Path,
-    embed: Callable[[NDArray[np.float32]], NDArray[np.float32]],
-    *,
-    progress: Callable[[int], Any],
-) -> NDArray[np.float32]:
-    """Bring a file of embeddings, one per row of a library's table, up to date.
-
-    Parameters
-    ----------
-    path : Path
-        Raw float32 numbers, of one model alone; only missing rows are added.
-    embed : callable
-        Rows of the table (B, ...) ─► embeddings (B, D).
-    progress : callable
-        See `utils.files.raw_rows.append_missing`.
-
-    Returns
-    -------
-    ndarray, shape (R, D), float32
-        Read-only, memory-mapped.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be written, or another process is writing it.
-
-    """
-    rows = len(library.table)
-    width = embed(library.table[:1]).shape[1]
-
-    def embedded(first: int) -> Iterator[NDArray[np.float32]]:
-        for start in range(first, rows, _EMBEDDED_AT_ONCE):
-            yield embed(library.table[start : start + _EMBEDDED_AT_ONCE])
-
-    append_missing(path, count=rows, width=width, compute=embedded, progress=progress)
-    return map_rows(path, rows, width)
-
-
 class Engine:
     """Finds passages of a library by their embeddings.
 
@@ -157,6 +124,10 @@ class Engine:
     nearest : ExactSearch or ApproximateSearch
         Over the embeddings of all R rows of the library.
     columns : TagColumns
+    silent : sequence of int
+        Rows of digital silence. The network says nothing about them, so that they could be found
+        for anything: sounds that have no other passage to find come last, unless the query asks
+        for silence.
 
     """
 
@@ -167,28 +138,39 @@ class Engine:
         *,
         nearest: ExactSearch | ApproximateSearch,
         columns: TagColumns,
+        silent: Sequence[int] | NDArray[np.int64] = (),
     ) -> None:
         self.library = library
         self.tags = embedder.tags
         self._embedder = embedder
         self._nearest = nearest
         self._columns = columns
+        self._silent = np.array(silent, np.int64)
+        self._sounding = library.sound_of_row.copy()  # -1 for silent rows, too
+        self._sounding[self._silent] = -1
         # If few rows are of sounds that are gone, it is faster to skip them among the results.
         self._mostly_there = 2 * len(library.rows) > len(library.table)
 
     def search(
-        self, query: NDArray[np.float32], *, top: int = 10, filters: Sequence[Filter] = ()
+        self,
+        query: NDArray[np.float32],
+        *,
+        top: int = 10,
+        filters: Sequence[Filter] = (),
+        itself: int | None = None,
     ) -> list[Hit]:
         """Find the best sounds for a query.
 
         Parameters
         ----------
-        query : ndarray, shape (D,)
-            The embedding of a text or a sound.
+        query : ndarray, shape (D,) or (Q, D)
+            The embedding of a text, or those of the passages of an example.
         top : int
             At most so many sounds.
         filters : sequence of Filter
             Passages must pass all.
+        itself : int, optional
+            The sound of the library that the example is: first among equal scores.
 
         Returns
         -------
@@ -196,26 +178,72 @@ class Engine:
             Best first. A sound of several passages appears once, with the best of them.
 
         """
-        among = None if self._mostly_there and not filters else self._passing(filters)
+        passing = None if self._mostly_there and not filters else self._passing(filters)
+
+        def find(passing: NDArray[np.int64] | None, sounds: NDArray[np.int64]) -> list[Match]:
+            among = None if passing is None else passing[sounds[passing] >= 0]
+            if query.ndim == 1:
+                return self._by_text(query[None], top, among, sounds)
+            return best_groups(self._nearest, query, sounds, top, among=among, itself=itself)
+
+        sounds = self.library.sound_of_row if self._asks_for_silence(query) else self._sounding
+        if itself is not None and not (sounds == itself).any():  # like silence
+            sounds = np.where(self.library.sound_of_row == itself, itself, sounds)
+        found = find(passing, sounds)
+        if len(found) < top and len(self._silent):
+            silent = self._silent if passing is None else np.intersect1d(passing, self._silent)
+            seen = {match.group for match in found}
+            last = find(silent, self.library.sound_of_row)
+            found += [match for match in last if match.group not in seen][: top - len(found)]
+        return self._explain(np.atleast_2d(query), found) if found else []
+
+    def vectors_of(self, sound: int, start: float | None = None) -> NDArray[np.float32]:
+        """Return the embeddings of a sound's passages, shape (Q, D), to search by.
+
+        With `start` only the passage that starts there, if there is one. Silent passages are left
+        out, unless all are.
+        """
+        rows = np.flatnonzero(self.library.sound_of_row == sound)
+        there = [row for row in rows if self.library.passages[row].start == start]
+        sounding = rows[self._sounding[rows] >= 0]
+        return np.array(self._nearest.vectors[there or (sounding if len(sounding) else rows)])
+
+    def _asks_for_silence(self, query: NDArray[np.float32]) -> bool:
+        """Whether "Silence" is the tag that a text is most like."""
+        if query.ndim > 1 or not len(self._silent) or _SILENCE not in self.tags:
+            return False
+        return self.tags[int((self._tag_texts @ query).argmax())] == _SILENCE
+
+    @cached_property
+    def _tag_texts(self) -> NDArray[np.float32]:
+        return self._embedder.embed_tags()
+
+    def _by_text(
+        self,
+        query: NDArray[np.float32],
+        top: int,
+        among: NDArray[np.int64] | None,
+        sounds: NDArray[np.int64],
+    ) -> list[Match]:
         available = len(self.library.table) if among is None else len(among)
-        best: dict[int, tuple[float, int]] = {}  # by sound: score and row of its best passage
+        best: dict[int, Match] = {}  # by sound
         count = top
         # Long sounds have many passages, and some sounds are gone: ask for more passages until
         # there are enough sounds.
         while available:
             count = min(2 * count, available)
             best.clear()
-            (scores,), (rows,) = self._nearest.search(query[None], count, among=among)
+            (scores,), (rows,) = self._nearest.search(query, count, among=among)
             for score, row in zip(scores.tolist(), rows.tolist(), strict=True):
-                sound = int(self.library.sound_of_row[row])
+                sound = int(sounds[row])
                 if sound >= 0:  # not gone
-                    best.setdefault(sound, (score, row))
+                    best.setdefault(sound, Match(sound, score, row, np.array([row])))
             if len(best) >= top or count == available:
                 break
-        found = [(sound, score, row) for sound, (score, row) in best.items()]
-        return self._explain(query, found[:top]) if found else []
+        return list(best.values())[:top]
 
     def _passing(self, filters: Sequence[Filter]) -> NDArray[np.int64]:
+        """List the rows whose peaks pass, so that a short bark in a long rain is a bark."""
         rows = self.library.rows
         for wanted in filters:
             logits = self._columns[self.tags.index(wanted.tag)][rows]
@@ -223,46 +251,84 @@ class Engine:
             rows = rows[logits > limit if wanted.above else logits < limit]
         return rows
 
+    def _explain(self, queries: NDArray[np.float32], found: Sequence[Match]) -> list[Hit]:
+        # Of an example, each hit may have thousands of rows.
+        at_once = len(found) if len(queries) == 1 else 1
+        parts = [
+            part
+            for first in range(0, len(found), at_once)
+            for part in self._parts(queries, found[first : first + at_once])
+        ]
+        peaks = self.library.peaks[[match.row for match in found]].astype(np.float32)
+        probabilities = torch.from_numpy(peaks).sigmoid()
+        return [
+            self._hit(rank, *hit)
+            for rank, hit in enumerate(zip(found, parts, probabilities, strict=True), start=1)
+        ]
+
     @torch.inference_mode()
-    def _explain(
-        self, query: NDArray[np.float32], found: Sequence[tuple[int, float, int]]
-    ) -> list[Hit]:
-        table = torch.from_numpy(self.library.table[[row for _, _, row in found]])
+    def _parts(
+        self, queries: NDArray[np.float32], found: Sequence[Match]
+    ) -> list[tuple[float, float, Tensor | None]]:
+        """Split scores into projection, tag branch, and what each tag adds, shape (K,)."""
+        rows, asked, hits = [], [], []
+        for hit, match in enumerate(found):
+            distinct, which = np.unique(match.rows, return_inverse=True)
+            rows.append(distinct)
+            asked.append(np.zeros((len(distinct), queries.shape[1]), np.float32))
+            np.add.at(asked[-1], which, queries / len(queries))
+            hits += len(distinct) * [hit]
+        table = torch.from_numpy(self.library.table[np.concatenate(rows)])
         logits = table[:, : len(self.tags)]
-        asked = torch.from_numpy(query)
+        wanted, of = torch.from_numpy(np.concatenate(asked)), torch.tensor(hits)
         network = self._embedder.network
         with_tags = network.tag_table is not None
         projection, tags, shares = network.explain_audio(
             self._embedder.features(table), logits if with_tags else None
         )
-        by_projection = (projection @ asked).tolist()
-        by_tags, added = [0.0] * len(found), torch.zeros_like(logits)
-        if with_tags:
-            by_tags, added = (tags @ asked).tolist(), shares * (network.tag_table @ asked)
-        probabilities = logits.sigmoid()
 
-        def named(hit: int, order: Tensor) -> list[Reason]:
+        def summed(values: Tensor) -> Tensor:
+            return values.new_zeros(len(found), *values.shape[1:]).index_add(0, of, values)
+
+        by_projection = summed((projection * wanted).sum(dim=1)).tolist()
+        if not with_tags:
+            return [(share, 0.0, None) for share in by_projection]
+        by_tags = summed((tags * wanted).sum(dim=1)).tolist()
+        added = summed(shares * (wanted @ network.tag_table.T))
+        return list(zip(by_projection, by_tags, added, strict=True))
+
+    def _hit(
+        self,
+        rank: int,
+        match: Match,
+        parts: tuple[float, float, Tensor | None],
+        probabilities: Tensor,
+    ) -> Hit:
+        projection, tag_branch, added = parts
+        passage, sound = self.library.passages[match.row], self.library.sounds[match.group]
+
+        def named(values: Tensor) -> list[Reason]:
             return [
-                Reason(self.tags[tag], probabilities[hit, tag].item(), added[hit, tag].item())
-                for tag in order[:_REASONS].tolist()
+                Reason(
+                    self.tags[tag],
+                    probabilities[tag].item(),
+                    0.0 if added is None else added[tag].item(),
+                )
+                for tag in values.argsort(descending=True)[:_REASONS].tolist()
             ]
 
-        def explained(i: int, sound: int, score: float, row: int) -> Hit:
-            passage, content = self.library.passages[row], self.library.sounds[sound]
-            likely = named(i, probabilities[i].argsort(descending=True))
-            return Hit(
-                rank=i + 1,
-                score=score,
-                sound=sound,
-                paths=content.paths,
-                duration=content.duration,
-                start=passage.start,
-                end=passage.end,
-                is_part=passage.count > 1,
-                tags=[tag for tag in likely if tag.probability >= _LIKELY],
-                projection=by_projection[i],
-                tag_branch=by_tags[i],
-                reasons=named(i, added[i].argsort(descending=True)) if with_tags else [],
-            )
-
-        return [explained(i, *hit) for i, hit in enumerate(found)]
+        return Hit(
+            rank=rank,
+            score=match.score,
+            sound=match.group,
+            paths=sound.paths,
+            duration=sound.duration,
+            start=passage.start,
+            end=passage.end,
+            is_part=passage.is_part,
+            tags=[tag for tag in named(probabilities) if tag.probability >= _LIKELY],
+            projection=projection,
+            tag_branch=tag_branch,
+            reasons=[] if added is None else named(added),
+            notes=sound.notes,
+        )

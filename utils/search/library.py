@@ -3,42 +3,37 @@
 An index folder keeps what is computed: ``passages/`` is a journal (`utils.files.journal`) with one
 row per passage of each content that was ever tagged, and ``files.json`` says which content each
 file of the folder has. So after sounds are added, changed, renamed or deleted, only new contents
-are tagged, each once.
+are tagged, each once. Passages are kept as they come, so that a long sound is resumed where its
+tagging was interrupted.
 
-Shapes: P passages in the library, R rows in the journal, W windows of a sound, D numbers each.
+Shapes: P passages in the library, R rows in the journal, D numbers per window, K of them logits.
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from utils.audio.sound import is_truncation
-from utils.audio.sound_file import UnusableSound, read_header
 from utils.files.journal import Journal, generation, has_origin
 from utils.files.locks import as_input_error
 from utils.runtime.errors import InputError, shorten
-from utils.search.passages import Passage, PassageRows, cut_passages, read_passages
-from utils.search.sound_folder import (
-    Changes,
-    ListedFile,
-    changed_since,
-    read_list,
-    scan_folder,
-    write_list,
-)
+from utils.search.passages import Passage, PassageRows, read_passages, row_width
+from utils.search.sound_folder import Changes, ListedFile, read_list, scan_folder, write_list
+from utils.search.tagging import TagSounds, tag_files
 
 _FILES = "files.json"
 _ROWS = "passages"
 _DERIVED = "computed from generation "  # folders in the journal, named after its generation
 
-# Paths ─► for each, in order, the network's output for its windows, shape (W, D), or the error.
-TagSounds = Callable[[Sequence[Path]], Iterator[NDArray[np.float32] | UnusableSound]]
+# Of rows. Before, they had no peaks, sounds were tagged as published, and some were cut short.
+_FORMAT = 2
 
 
 class Sound(NamedTuple):
@@ -47,6 +42,7 @@ class Sound(NamedTuple):
     paths: tuple[str, ...]  # all files with this content, relative to the folder, sorted
     duration: float  # in seconds
     source: str  # SHA-256 of the content
+    notes: str = ""  # what is odd about it
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +56,9 @@ class Library:
     sounds : list of Sound
         By their first path.
     table : ndarray, shape (R, D), float32
-        All rows of the journal, memory-mapped.
+        Of all rows of the journal the means over the windows, memory-mapped.
+    peaks : ndarray, shape (R, K), float16
+        Their largest logits in any window, memory-mapped.
     rows : ndarray, shape (P,), int64
         The rows of `table` that are passages of sounds in the folder, in increasing order.
     sound_of_row : ndarray, shape (R,), int64
@@ -76,11 +74,17 @@ class Library:
     folder: Path
     sounds: list[Sound]
     table: NDArray[np.float32]
+    peaks: NDArray[np.float16]
     rows: NDArray[np.int64]
     sound_of_row: NDArray[np.int64]
     passages: list[Passage]
     failed: dict[str, str]
     derived: Path
+
+    @property
+    def noted(self) -> dict[str, str]:
+        """What is odd about sounds, by their first path."""
+        return {sound.paths[0]: sound.notes for sound in self.sounds if sound.notes}
 
 
 def update_library(
@@ -89,14 +93,18 @@ def update_library(
     *,
     origin: Mapping[str, Any],
     width: int,
+    tags: int,
     hop_seconds: float,
+    window_seconds: float | None = None,
     tag: TagSounds,
+    notes: Mapping[Path, str] = MappingProxyType({}),
     progress: Callable[[int], Any],
+    note: Callable[[str], Any],
     accept_truncated: bool = False,
 ) -> tuple[Library, Changes]:
     """Look for new, changed and deleted sounds, tag what is new, and open the library.
 
-    It can be stopped at any time; finished sounds are kept.
+    It can be stopped at any time; finished passages are kept.
 
     Parameters
     ----------
@@ -105,16 +113,20 @@ def update_library(
     index : Path
         Where the index is kept; made if missing. For this folder and this network alone.
     origin : mapping
-        How rows are computed (JSON-serialisable).
-    width : int
-        D, numbers per row.
-    hop_seconds : float
-        Between windows.
+        How windows are computed (JSON-serialisable).
+    width, tags : int
+        D and K.
+    hop_seconds, window_seconds : float
+        Of the windows; see `utils.search.passages.cut_passages`.
     tag : callable
         See `TagSounds`; called only if there is something to tag.
+    notes : mapping of Path to str
+        See `utils.search.tagging.tag_files`.
     progress : callable
-        Called with a number of sounds; returns a context manager whose ``update`` is called with 1
-        after each.
+        Called with the seconds of sound to tag; returns a context manager whose ``update`` is
+        called with seconds as they are done.
+    note : callable
+        Called with what the user should know before it is waited for.
     accept_truncated : bool
         Whether `tag` uses truncated sounds as far as they go. Those that were refused before are
         tagged now.
@@ -131,15 +143,20 @@ def update_library(
     if index.exists() and not index.is_dir():
         raise InputError(f"--index {index} is a file. Name a folder.")
     path = index / _ROWS
+    kind = {"origin": {**origin, "format": _FORMAT}, "width": row_width(width, tags)}
+    read = partial(read_passages, path, width=width, tags=tags)
     with as_input_error(path):
-        if not has_origin(path, dict(origin), width):
-            raise InputError(
-                f"{path} was made with another PaSST, in another precision, or by an earlier "
-                "version that cut some sounds short. Name another folder with --index, or move "
-                "this one away: all sounds will be tagged again."
-            )
+        if not has_origin(path, **kind):
+            if not has_origin(path, dict(origin), width):
+                raise InputError(
+                    f"{path} was made with another PaSST, in another precision, with other settings "
+                    "of `search`, or by a version that cut some sounds short. Name another folder "
+                    "with --index, or move this one away: all sounds will be tagged again."
+                )
+            note(f"{path} was made by an earlier version: all sounds are tagged again, once.")
+            Journal(path, **kind).release()  # empties it
         before = read_list(index / _FILES, folder)
-        derived, held = _derived(path), read_passages(path, width)
+        derived, held = _derived(path), read()
     found, changes = scan_folder(folder, before)
     if accept_truncated:
         found = {name: _forgiven(file) for name, file in found.items()}
@@ -147,16 +164,28 @@ def update_library(
     for one_of_each in (True, False):
         if not _untagged(found, held):
             break
-        with Journal(path, origin=dict(origin), width=width) as journal:
+        with Journal(path, **kind) as journal:
             # Read again: another process may have finished before this one had the lock.
-            names = _untagged(found, read_passages(path, width))
+            held = read()
+            names = _untagged(found, held)
             if one_of_each:
                 names = list({found[name].source: name for name in reversed(names)}.values())[::-1]
             if names:
                 files = {name: found[name] for name in names}
-                read_frames = partial(read_header, accept_truncated=accept_truncated)
-                found |= _tag(folder, files, journal, hop_seconds, tag, read_frames, progress)
-        derived, held = _derived(path), read_passages(path, width)
+                found |= tag_files(
+                    folder,
+                    files,
+                    journal,
+                    begun=held.begun,
+                    tags=tags,
+                    hop_seconds=hop_seconds,
+                    window_seconds=window_seconds,
+                    tag=tag,
+                    notes=notes,
+                    accept_truncated=accept_truncated,
+                    progress=progress,
+                )
+        derived, held = _derived(path), read()
     if names := _untagged(found, held):
         raise InputError(
             f"{path} changed while it was updated. It has no rows for\n{shorten(names)}\n"
@@ -181,38 +210,6 @@ def _untagged(found: Mapping[str, ListedFile], held: PassageRows) -> list[str]:
     ]
 
 
-def _tag(
-    folder: Path,
-    files: Mapping[str, ListedFile],
-    journal: Journal,
-    hop_seconds: float,
-    tag: TagSounds,
-    read_frames: Callable[[Path], tuple[int, int]],
-    progress: Callable[[int], Any],
-) -> dict[str, ListedFile]:
-    """Tag files and keep their rows; returns those that cannot be used."""
-    failed = {}
-    with progress(len(files)) as bar:
-        outputs = tag([folder / name for name in files])
-        for (name, file), windows in zip(files.items(), outputs, strict=True):
-            path = folder / name
-            try:
-                if isinstance(windows, UnusableSound):
-                    raise windows
-                frames, rate = read_frames(path)
-                if changed_since(path, file):
-                    raise UnusableSound(path, "was changed while it was tagged")
-            except UnusableSound as error:
-                # If it changed, its content may not be at fault: read it again next time.
-                source = None if changed_since(path, file) else file.source
-                failed[name] = file._replace(reason=error.reason, source=source)
-            else:
-                passages, rows = cut_passages(file.source, windows, frames / rate, hop_seconds)
-                journal.append([passage.key for passage in passages], rows)
-            bar.update(1)
-    return failed
-
-
 def _derived(journal: Path) -> Path:
     """Return the folder for what is computed from a journal, and delete outdated ones."""
     folder = journal / f"{_DERIVED}{generation(journal)}"
@@ -232,14 +229,16 @@ def _open(
     sounds, sound_of_row = [], [-1] * len(held.passages)
     for number, (source, of_content) in enumerate(names.items()):
         rows = held.complete[source]
-        sounds.append(Sound(tuple(of_content), held.passages[rows[0]].duration, source))
+        last = held.passages[rows[-1]]
+        sounds.append(Sound(tuple(of_content), last.end, source, last.notes))
         for row in rows:
             sound_of_row[row] = number
     sound_of_row = np.array(sound_of_row, dtype=np.int64)
     return Library(
         folder=folder,
         sounds=sounds,
-        table=held.table,
+        table=held.means,
+        peaks=held.peaks,
         rows=np.flatnonzero(sound_of_row >= 0),
         sound_of_row=sound_of_row,
         passages=held.passages,

@@ -3,23 +3,32 @@
 A sound of at most 30 s is one passage, like a clip of Clotho; a longer one is cut into passages of
 about 20 s. A journal (`utils.files.journal`) keeps the rows, under `Passage.key`.
 
-Shapes: R rows in the journal, W windows of a sound, D numbers each.
+A row is the mean over the windows of its passage, then the largest logit of each tag in any one
+window: the mean is what models are trained on, and the largest logits do not lose a short event in
+a long passage. They are kept in 16 bits, two in the place of one number of the row, which changes a
+probability by 0.0001 at most.
+
+Shapes: R rows in the journal, W windows of a sound, D numbers each, K of them logits.
 """
 
 import itertools
 import json
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
+from utils.audio.windows import heard_weights
+from utils.features.hearing import heard_mean
 from utils.files.journal import read_rows
 from utils.runtime.errors import InputError
 
 # In windows, one every 2.5 s: 30 s are 13, and 20 s are 8.
 _WINDOWS_OF_A_WHOLE = 13
-_WINDOWS_OF_A_PASSAGE = 8
+WINDOWS_OF_A_PASSAGE = 8
 
 
 class Passage(NamedTuple):
@@ -27,10 +36,15 @@ class Passage(NamedTuple):
 
     source: str  # SHA-256 of the content of the sound file
     number: int  # in the sound, from 0
-    count: int  # of passages in the sound
+    is_last: bool  # of the sound
     start: float  # in seconds
     end: float
-    duration: float  # of the whole sound
+    notes: str = ""  # of the last passage: what is odd about the sound
+
+    @property
+    def is_part(self) -> bool:
+        """Whether the sound has other passages."""
+        return self.number > 0 or not self.is_last
 
     @property
     def key(self) -> str:
@@ -42,44 +56,92 @@ class PassageRows(NamedTuple):
     """The passages in a journal."""
 
     passages: list[Passage]  # R
-    table: NDArray[np.float32]  # (R, D), memory-mapped
+    means: NDArray[np.float32]  # (R, D), memory-mapped
+    peaks: NDArray[np.float16]  # (R, K), memory-mapped: the largest logits
     complete: dict[str, list[int]]  # by source: the rows of contents that have all their passages
+    begun: dict[str, list[int]]  # the rows of those that have the first of their passages
+
+
+def row_width(width: int, tags: int) -> int:
+    """Return the numbers of a journal's row: D = `width` means and K = `tags` peaks."""
+    return width + (tags + 1) // 2
 
 
 def cut_passages(
-    source: str, windows: NDArray[np.float32], duration: float, hop_seconds: float
-) -> tuple[list[Passage], NDArray[np.float32]]:
-    """Average the network's output over the windows of each passage of a sound.
+    source: str,
+    batches: Iterable[NDArray[np.float32]],
+    *,
+    tags: int,
+    duration: float,
+    hop_seconds: float,
+    window_seconds: float | None = None,
+    first: int = 0,
+) -> Iterator[tuple[list[Passage], NDArray[np.float32]]]:
+    """Cut a sound into passages while the network's output for its windows arrives.
+
+    At most a passage and a half, and a batch, are in memory.
 
     Parameters
     ----------
-    windows : ndarray, shape (W, D)
-        Of a long sound, one centred on every hop.
+    source : str
+        See `Passage`.
+    batches : iterable of ndarray, shape (some windows, D)
+        Of a long sound, one window is centred on every hop.
+    tags : int
+        K.
     duration : float
         Of the sound, in seconds.
+    hop_seconds, window_seconds : float
+        Of the windows. With `window_seconds`, windows are weighed by their share of the sound (see
+        `utils.features.hearing.heard_mean`); without, they count alike.
+    first : int
+        Number of the passage that the windows begin with, if those before it are done.
 
-    Returns
-    -------
+    Yields
+    ------
     passages : list of Passage
-    rows : ndarray, shape (number of passages, D)
+        The next ones, as soon as they are complete.
+    rows : ndarray, shape (number of passages, `row_width`)
 
     """
-    count = 1
-    if len(windows) > _WINDOWS_OF_A_WHOLE:
-        # The last passage is from half a passage to one and a half long.
-        count = max(1, round(len(windows) / _WINDOWS_OF_A_PASSAGE))
-    edges = [number * _WINDOWS_OF_A_PASSAGE for number in range(count)] + [len(windows)]
-    times = [round(edge * hop_seconds, 3) for edge in edges[:-1]] + [round(duration, 3)]
-    passages = [
-        Passage(source, number, count, start, end, times[-1])
-        for number, (start, end) in enumerate(itertools.pairwise(times))
-    ]
-    rows = [windows[a:b].mean(axis=0, dtype=np.float32) for a, b in itertools.pairwise(edges)]
-    return passages, np.stack(rows)
+    number, held = first, []
+
+    def cut(edges: list[int]) -> tuple[list[Passage], NDArray[np.float32]]:
+        passages = [_passage(source, number + i, hop_seconds) for i in range(len(edges) - 1)]
+        start = WINDOWS_OF_A_PASSAGE * number
+        rows = [
+            _row(np.stack(held[a:b]), tags, weights(range(start + a, start + b)))
+            for a, b in itertools.pairwise(edges)
+        ]
+        return passages, np.stack(rows)
+
+    def weights(numbers: range) -> NDArray[np.float32] | None:
+        sizes = {"window": window_seconds, "hop": hop_seconds, "length": duration}
+        return heard_weights(numbers, **sizes) if window_seconds else None
+
+    for windows in batches:
+        held += list(windows)
+        # As many as are complete, however long the sound is.
+        full = -((_WINDOWS_OF_A_WHOLE - len(held)) // WINDOWS_OF_A_PASSAGE)
+        if full > 0:
+            edges = [WINDOWS_OF_A_PASSAGE * i for i in range(full + 1)]
+            yield cut(edges)
+            number, held = number + full, held[edges[-1] :]
+    # The last passage of a long sound is from half a passage to one and a half long.
+    in_all = number + len(held) / WINDOWS_OF_A_PASSAGE
+    split = [WINDOWS_OF_A_PASSAGE] if number and round(in_all) - number > 1 else []
+    passages, rows = cut([0, *split, len(held)])
+    passages[-1] = passages[-1]._replace(is_last=True, end=round(duration, 3))
+    yield passages, rows
 
 
-def read_passages(journal: Path, width: int) -> PassageRows:
-    """Read the passages of a journal of D = `width`, even while another process appends to it.
+def read_passages(journal: Path, *, width: int, tags: int) -> PassageRows:
+    """Read the passages of a journal, even while another process appends to it.
+
+    Parameters
+    ----------
+    width, tags : int
+        D and K.
 
     Raises
     ------
@@ -87,7 +149,7 @@ def read_passages(journal: Path, width: int) -> PassageRows:
         If it contains something else.
 
     """
-    keys, table = read_rows(journal, width)
+    keys, table = read_rows(journal, row_width(width, tags))
     try:
         passages = [Passage(*fields) for fields in json.loads(f"[{','.join(keys)}]")]
         if len(passages) != len(keys):
@@ -97,15 +159,40 @@ def read_passages(journal: Path, width: int) -> PassageRows:
             f"{journal} does not contain passages ({error}). Move it away: the sounds will be "
             "tagged again."
         ) from None
-    rows: dict[str, list[int]] = {}
+    complete: dict[str, list[int]] = {}
+    begun: dict[str, list[int]] = {}
     for row, passage in enumerate(passages):
-        if passage.number == 0:  # an earlier attempt may have been interrupted
-            rows[passage.source] = [row]
-        else:
-            rows.setdefault(passage.source, []).append(row)
-    complete = {
-        source: of_sound
-        for source, of_sound in rows.items()
-        if len(of_sound) == passages[of_sound[0]].count
-    }
-    return PassageRows(passages, table, complete)
+        of_sound = begun.setdefault(passage.source, [])
+        if passage.number == len(of_sound):
+            of_sound.append(row)
+            if passage.is_last:
+                complete[passage.source] = begun.pop(passage.source)
+    means, peaks = split_rows(table, width=width, tags=tags)
+    return PassageRows(passages, means, peaks, complete, begun)
+
+
+def split_rows(
+    rows: NDArray[np.float32], *, width: int, tags: int
+) -> tuple[NDArray[np.float32], NDArray[np.float16]]:
+    """View the means, shape (R, D), and the peaks, shape (R, K), of rows."""
+    return rows[:, :width], rows[:, width:].view("<f2")[:, :tags]
+
+
+def _passage(source: str, number: int, hop_seconds: float) -> Passage:
+    seconds = WINDOWS_OF_A_PASSAGE * hop_seconds
+    return Passage(
+        source, number, False, round(number * seconds, 3), round((number + 1) * seconds, 3)
+    )
+
+
+def _row(
+    windows: NDArray[np.float32], tags: int, weights: NDArray[np.float32] | None
+) -> NDArray[np.float32]:
+    """Summarise the windows of a passage: (W, D) ─► (`row_width`,)."""
+    peaks = np.zeros(tags + tags % 2, "<f2")
+    peaks[:tags] = windows[:, :tags].max(axis=0)
+    if weights is None:
+        mean = windows.mean(axis=0, dtype=np.float32)
+    else:
+        mean = heard_mean(torch.from_numpy(windows), torch.from_numpy(weights)).numpy()
+    return np.concatenate([mean, peaks.view("<f4")])

@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -12,19 +13,23 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from models.architectures import SILENCE
+from utils.audio.sound_file import check_sound_file
 from utils.checkpoints.trained_model import TrainedModel
+from utils.features.hearing import HeardSound, find_silence
+from utils.files.reading import sha256
 from utils.files.tensors import digest_of
 from utils.runtime.errors import InputError
 from utils.search.embedder import Embedder, check_query, read_model
-from utils.search.engine import Engine, Hit, embed_library
+from utils.search.embedding_file import embed_library
+from utils.search.engine import Engine, Hit
 from utils.search.filters import parse_filter
 from utils.search.library import update_library
 from utils.search.nearest.approximate import nearest
 from utils.search.tag_columns import TagColumns
-from utils.settings.config import Config
+from utils.settings.config import Config, Search
 
-_ORIGIN = ("model", "weights_sha256", "precision")  # what rows of an index depend on
-_DECODING = 2  # 1: mp3, Ogg and ADPCM by libsndfile, which cut some of them short
+_ORIGIN = ("model", "weights_sha256", "precision")  # what rows of an index depend on, see `_origin`
 _LONGEST_NAME = 60  # of a folder, in the name of its index
 
 # Called with a total, what is done, and its unit, as `utils.runtime.terminal.progress`; returns a
@@ -35,6 +40,10 @@ Progress = Callable[[int, str, str], Any]
 def quiet(total: int, description: str, unit: str) -> tqdm:
     """Show no progress."""
     return tqdm(disable=True)
+
+
+def silent(text: str) -> None:
+    """Print no note."""
 
 
 class Searcher(Embedder):
@@ -50,6 +59,8 @@ class Searcher(Embedder):
         ``<output_path>/indexes``.
     progress : callable
         See `Progress`.
+    note : callable
+        Called with a text that the user should know before a long wait.
     accept_truncated : bool
         Use truncated sounds as far as they go. They stay in the index.
 
@@ -83,20 +94,21 @@ class Searcher(Embedder):
         *,
         index: Path | None,
         progress: Progress,
+        note: Callable[[str], Any] = silent,
         accept_truncated: bool = False,
     ) -> None:
         if not folder.is_dir():
             raise InputError(f"no folder {folder}. Give the folder of your sounds with --audio.")
         super().__init__(model, accept_truncated=accept_truncated)
         self.folder = folder.resolve()
-        self._origin = {name: self.tagger.made_by[name] for name in _ORIGIN}
-        self._origin["decoding"] = _DECODING
+        self._origin = _origin(self.tagger.made_by, self.config.search)
+        self._notes: dict[Path, str] = {}  # what is odd about sounds that were tagged
         self.index = index or _index_folder(self.config, self.folder, self._origin)
         # Distinguishes the embeddings of this model from another's.
         weights = self.network.state_dict().values()
         self._digest = digest_of([torch.tensor(self.network.ratio), *weights])[:16]
         self.embed_text(self.tags[:1])  # fails here, not after hours of tagging
-        self.update(progress)
+        self.update(progress, note)
 
     @classmethod
     def open(
@@ -108,6 +120,7 @@ class Searcher(Embedder):
         overrides: Sequence[str] = (),
         index: str | Path | None = None,
         progress: Progress = quiet,
+        note: Callable[[str], Any] = silent,
         accept_truncated: bool = False,
     ) -> Self:
         """Open a trained model, and bring the index of a folder up to date.
@@ -120,7 +133,7 @@ class Searcher(Embedder):
             See `utils.search.embedder.Embedder.open`.
         folder : str or Path, optional
             By default ``train_data.dataset_path`` of the settings.
-        index, progress, accept_truncated
+        index, progress, note, accept_truncated
             See `Searcher`.
 
         """
@@ -131,6 +144,7 @@ class Searcher(Embedder):
             folder,
             index=Path(index) if index else None,
             progress=progress,
+            note=note,
             accept_truncated=accept_truncated,
         )
 
@@ -141,8 +155,10 @@ class Searcher(Embedder):
 
         Parameters
         ----------
-        query : str, Path or ndarray of shape (D,)
-            A text, the path of a sound file, or an embedding.
+        query : str, Path, or ndarray of shape (D,) or (Q, D)
+            A text, the path of a sound file, or the embedding of a text or of the Q passages of a
+            sound. By example, the score is how much of the example a sound has: see
+            `utils.search.nearest.groups`.
         top : int
             At most so many sounds.
         filters : sequence of str
@@ -160,30 +176,51 @@ class Searcher(Embedder):
 
         """
         parsed = [parse_filter(text, self.tags) for text in filters]
+        itself = None
         if isinstance(query, str):
             check_query(query)
             (query,) = self.embed_text([query])
         elif isinstance(query, Path):
-            (query,) = self.embed_audio([query])
-        return self.engine.search(query, top=top, filters=parsed)
+            query, itself = self.embed_example(query)
+        return self.engine.search(query, top=top, filters=parsed, itself=itself)
 
-    def update(self, progress: Progress = quiet) -> None:
+    def embed_example(self, file: Path) -> tuple[NDArray[np.float32], int | None]:
+        """Embed each passage of a sound file: unit vectors, shape (Q, D).
+
+        If the library has a file of this content, nothing is tagged; then its sound is returned
+        too.
+
+        Raises
+        ------
+        UnusableSound
+            If the file cannot be used.
+
+        """
+        check_sound_file(file, root=file.parent)
+        engine, source = self.engine, sha256(file)
+        for number, sound in enumerate(engine.library.sounds):
+            if sound.source == source:
+                return engine.vectors_of(number), number
+        return self.embed_passages(file), None
+
+    def update(self, progress: Progress = quiet, note: Callable[[str], Any] = silent) -> None:
         """Look for changes in the folder, tag what is new, and search the result from now on."""
         self.library, self.changes = update_library(
             self.folder,
             self.index,
             origin=self._origin,
             width=sum(self.tagger.widths),
-            hop_seconds=self.tagger.made_by["hop_seconds"],
+            **self.cutting,
+            tag=partial(self.tag, ended=self._note),
+            notes=self._notes,
+            progress=partial(progress, description="tagging", unit="s of sound"),
+            note=note,
             accept_truncated=self.accept_truncated,
-            tag=self.tag,
-            progress=partial(progress, description="tagging", unit="sounds"),
         )
         derived = self.library.derived
         columns = TagColumns(
-            self.library.table,
-            len(self.tags),
-            derived / "tags.f32",
+            self.library.peaks,
+            derived / "tags.f16",
             progress=partial(progress, description="sorting by tag", unit="blocks"),
         )
         embeddings = embed_library(
@@ -202,7 +239,11 @@ class Searcher(Embedder):
                 progress=partial(progress, description="indexing", unit="steps"),
             ),
             columns=columns,
+            silent=find_silence(self.library.peaks, columns[SILENCE]),
         )
+
+    def _note(self, sound: HeardSound) -> None:
+        self._notes[sound.path] = "; ".join(sound.notes)
 
     @property
     def knows_only_the_demo(self) -> bool:
@@ -210,8 +251,16 @@ class Searcher(Embedder):
         return self.config.passt.arch == "demo"
 
 
-def _index_folder(config: Config, folder: Path, origin: dict[str, Any]) -> Path:
+def _origin(made_by: Mapping[str, Any], search: Search) -> dict[str, Any]:
+    """Describe what the rows of an index depend on: the network, and unusual settings."""
+    usual = asdict(Search())
+    unusual = {name: value for name, value in asdict(search).items() if value != usual[name]}
+    return {**{name: made_by[name] for name in _ORIGIN}, **unusual}
+
+
+def _index_folder(config: Config, folder: Path, origin: Mapping[str, Any]) -> Path:
     place = hashlib.sha256(os.fsencode(folder)).hexdigest()[:8]
     network = f"{origin['model']}-{origin['weights_sha256'][:8]}-{origin['precision']}"
-    network += f"-{origin['decoding']}"  # sounds that were decoded otherwise are tagged again
+    for name in sorted(origin.keys() - set(_ORIGIN)):
+        network += f"-{name}-{origin[name]}".lower()
     return config.output_path / "indexes" / f"{folder.name[:_LONGEST_NAME]}-{place}" / network

@@ -147,6 +147,8 @@ class Passt:
     arch: Literal["demo", "passt_s_swa_p16_128_ap476", "passt_20sec", "passt_30sec"] = "demo"
     weights: FilePath | None = None
     batch_size: Annotated[Integer, Field(ge=1, le=10_000)] | None = None
+    mono: Literal["mean", "safe"] = "mean"
+    windows: Literal["published", "heard"] = "published"
 
 
 @section
@@ -196,6 +198,15 @@ class Training:
 
 
 @section
+class Search:
+    """How sounds are tagged for a search."""
+
+    mono: Literal["mean", "safe"] = "safe"
+    windows: Literal["published", "heard"] = "heard"
+    normalise: StrictBool = False
+
+
+@section
 class Config:
     """All settings of a run, checked, with absolute paths."""
 
@@ -214,6 +225,7 @@ class Config:
     sentence_model: SentenceModel = SentenceModel()
     model: Model = Model()
     training: Training = Training()
+    search: Search = Search()
 
     @property
     def tag_embeddings(self) -> Path:

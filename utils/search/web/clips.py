@@ -21,29 +21,29 @@ _HIGHEST_RATE = 192_000  # Hz; with MAX_SECONDS, bounds what a small file can ex
 _COUNTED_SECONDS = MAX_SECONDS + 1  # of clips that are decoded to find their length
 _RECEIVED_AT_ONCE = 4  # clips
 _RECEIVED_WITHIN = 300  # seconds
-_KEPT = 200  # embeddings
+_KEPT = 2000  # embeddings; a clip has one for each passage
 
 
 class Clips:
     """Receives clips and keeps the embeddings of the last ones; the clips themselves are deleted.
 
-    `embed` turns paths of N sound files into vectors, shape (N, D).
+    `embed` turns a sound file into the vectors of its passages, shape (Q, D).
     """
 
-    def __init__(self, embed: Callable[[list[Path]], NDArray[np.float32]]) -> None:
+    def __init__(self, embed: Callable[[Path], NDArray[np.float32]]) -> None:
         self._embed = embed
-        self._kept = LruCache(_KEPT)  # of arrays with one row, whose length is 1
+        self._kept = LruCache(_KEPT)
         self._receiving = 0
         # One at a time, so that only the windows of one clip are in memory.
         self._embedding = anyio.CapacityLimiter(1)
 
-    def vector(self, name: str) -> NDArray[np.float32]:
-        """Return the embedding of a clip that was received; a `Refusal` if it is forgotten."""
+    def vectors(self, name: str) -> NDArray[np.float32]:
+        """Return the embeddings of a clip that was received; a `Refusal` if it is forgotten."""
 
         def missing() -> NDArray[np.float32]:
             raise Refusal(410, "The server has forgotten this clip. Choose it again.")
 
-        return self._kept.get(name, missing)[0]
+        return self._kept.get(name, missing)
 
     async def receive(self, body: AsyncIterator[bytes]) -> dict[str, Any]:
         """Receive a clip, and return the name under which its embedding is kept, and its duration.
@@ -80,7 +80,7 @@ class Clips:
                     f"The clip has {_seconds(frames, rate)} at {rate} Hz; the limits are "
                     f"{MAX_SECONDS} s and {_HIGHEST_RATE} Hz. Cut out the part that matters.",
                 )
-            vectors = self._embed([path])
+            vectors = self._embed(path)
         except UnusableSound as error:  # without the name of the temporary file
             raise Refusal(415, f"The clip {error.reason}. Choose another.") from None
         name = secrets.token_urlsafe(9)

@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from utils.audio import spectrogram
 from utils.audio.sound_file import open_sound
 from utils.runtime.errors import counted
@@ -41,7 +38,7 @@ class Service:
         self._searcher = searcher
         self._state = _State(searcher.engine, token_of(searcher.engine.library))
         self._pictures = LruCache(_CACHED)
-        self.clips = Clips(searcher.embed_audio)
+        self.clips = Clips(lambda path: searcher.embed_example(path)[0])
         self.updates = Updates(self._update)
 
     @property
@@ -90,7 +87,7 @@ class Service:
         like : int, optional
             Index of a sound; not among the hits.
         start : float, optional
-            Which passage of that sound, by its start in seconds; by default all of it.
+            Which passage of that sound, by its start in seconds; by default all of them.
         library : str, optional
             Token of the state of the library that `like` belongs to.
 
@@ -105,13 +102,14 @@ class Service:
         if text is not None:
             (vector,) = self._searcher.embed_text([text])
         elif clip is not None:
-            vector = self.clips.vector(clip)
+            vector = self.clips.vectors(clip)
         else:
             self._expect(state, library, like)
-            vector = self._embed_known(state.engine.library, like, start)
+            vector = state.engine.vectors_of(like, start)
             sound = state.engine.library.sounds[like]
             answer["like"] = {"name": as_utf8(sound.paths[0]), "duration": sound.duration}
-        hits = state.engine.search(vector, top=top + (like is not None), filters=filters)
+        count = top + (like is not None)
+        hits = state.engine.search(vector, top=count, filters=filters, itself=like)
         hits = [hit for hit in hits if hit.sound != like][:top]
         answer["hits"] = [_plain(hit, rank) for rank, hit in enumerate(hits, start=1)]
         return answer
@@ -147,14 +145,6 @@ class Service:
 
         with file:
             return self._pictures.get((name, version_of(file)), compute)
-
-    def _embed_known(
-        self, library: Library, sound: int, start: float | None
-    ) -> NDArray[np.float32]:
-        rows = np.flatnonzero(library.sound_of_row == sound)
-        passage = [row for row in rows if library.passages[row].start == start]
-        mean = library.table[passage or rows].mean(axis=0, keepdims=True)
-        return self._searcher.embed_rows(mean)[0]
 
     def _expect(self, state: _State, library: str | None, sound: int) -> None:
         if library != state.token:

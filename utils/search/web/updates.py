@@ -47,7 +47,7 @@ class Updates:
             self._thread.start()
 
     def stop(self) -> None:
-        """Stop after the current sound; finished sounds are kept."""
+        """Stop after the current windows; finished passages are kept."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join(_STOPS_WITHIN)

@@ -1,0 +1,137 @@
+"""Tag sound files, and keep each passage as soon as it is complete.
+
+Shapes: D numbers per window, K of them logits.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from utils.audio.sound_file import UnusableSound, read_header
+from utils.files.journal import Journal
+from utils.search.passages import WINDOWS_OF_A_PASSAGE, cut_passages
+from utils.search.sound_folder import ListedFile, changed_since
+
+# Paths, and the window of each to begin with ─► for each, in order, the network's output for its
+# windows, shape (some, D) at a time, or an UnusableSound that is raised.
+TagSounds = Callable[[Sequence[Path], Sequence[int]], Iterator[Iterator[NDArray[np.float32]]]]
+
+
+def tag_files(
+    folder: Path,
+    files: Mapping[str, ListedFile],
+    journal: Journal,
+    *,
+    begun: Mapping[str, Sequence[int]],
+    tags: int,
+    hop_seconds: float,
+    window_seconds: float | None,
+    tag: TagSounds,
+    notes: Mapping[Path, str],
+    progress: Callable[[int], Any],
+    accept_truncated: bool = False,
+) -> dict[str, ListedFile]:
+    """Tag files and keep the rows of their passages.
+
+    Parameters
+    ----------
+    files : mapping of str to ListedFile
+        By path relative to the folder, each of another content.
+    begun : mapping of str to sequence of int
+        The first passages of contents whose tagging was interrupted; see
+        `utils.search.passages.PassageRows`.
+    tags, hop_seconds, window_seconds
+        See `utils.search.passages.cut_passages`.
+    tag : callable
+        See `TagSounds`.
+    notes : mapping of Path to str
+        What is odd about sounds; `tag` adds it when it has read one.
+    progress : callable
+        Called with the seconds of all sounds together; returns a context manager whose ``update``
+        is called with seconds as they are done.
+    accept_truncated : bool
+        Whether `tag` uses truncated sounds as far as they go.
+
+    Returns
+    -------
+    dict of str to ListedFile
+        The files that cannot be used, with the reason.
+
+    Raises
+    ------
+    InputError
+        If the journal cannot be written.
+
+    """
+    failed: dict[str, ListedFile] = {}
+    durations: dict[str, float] = {}
+
+    def fail(name: str, error: UnusableSound) -> None:
+        # If it changed, its content may not be at fault: read it again next time.
+        source = None if changed_since(folder / name, files[name]) else files[name].source
+        failed[name] = files[name]._replace(reason=error.reason, source=source)
+
+    for name in files:
+        try:
+            frames, rate = read_header(folder / name, accept_truncated=accept_truncated)
+            durations[name] = frames / rate
+        except UnusableSound as error:
+            fail(name, error)
+    first = [len(begun.get(files[name].source, ())) for name in durations]
+    windows = [WINDOWS_OF_A_PASSAGE * number for number in first]
+    outputs = tag([folder / name for name in durations], windows)
+    with progress(sum(map(_whole, durations.values()))) as bar:
+        for name, number, batches in zip(durations, first, outputs, strict=True):
+            sound = _Sound(bar, durations[name], hop_seconds)
+            try:
+                for passages, rows in cut_passages(
+                    files[name].source,
+                    sound.watched(batches, done=WINDOWS_OF_A_PASSAGE * number),
+                    first=number,
+                    duration=durations[name],
+                    tags=tags,
+                    hop_seconds=hop_seconds,
+                    window_seconds=window_seconds,
+                ):
+                    if passages[-1].is_last:
+                        noted = notes.get(folder / name, "")
+                        passages[-1] = passages[-1]._replace(notes=noted)
+                    if changed_since(folder / name, files[name]):
+                        raise UnusableSound(folder / name, "was changed while it was tagged")
+                    journal.append([passage.key for passage in passages], rows)
+            except UnusableSound as error:
+                fail(name, error)
+            sound.show(math.inf)
+    return failed
+
+
+def _whole(duration: float) -> int:
+    """Round to seconds, at least one, so that each sound is seen."""
+    return max(1, round(duration))
+
+
+class _Sound:
+    """Shows how much of a sound is done, in whole seconds."""
+
+    def __init__(self, bar: Any, duration: float, hop_seconds: float) -> None:
+        self._bar, self._hop_seconds = bar, hop_seconds
+        self._total = self._left = _whole(duration)
+
+    def watched(
+        self, batches: Iterator[NDArray[np.float32]], *, done: int
+    ) -> Iterator[NDArray[np.float32]]:
+        """Pass windows on, and show those before them, beginning with `done`."""
+        for windows in batches:
+            self.show(done * self._hop_seconds)
+            yield windows
+            done += len(windows)
+
+    def show(self, seconds: float) -> None:
+        """Show that so much of the sound is done."""
+        left = self._total - int(min(seconds, self._total))
+        self._bar.update(self._left - left)
+        self._left = left
