@@ -12,12 +12,12 @@ CD = {"rate": 44_100, "channels": 2, "indexed": True}
         ("wav", "pcm_u8", "audio/wav"),
         ("flac", "flac", "audio/flac"),
         ("mp3", "mp3", "audio/mpeg"),
-        ("ogg", "vorbis", "audio/ogg"),
         ("ogg", "opus", "audio/ogg"),
-        ("mp4", "aac", "audio/mp4"),
         ("wav", "pcm_24", None),
         ("wav", "mp3", None),
         ("ogg", "flac", None),
+        ("ogg", "vorbis", None),
+        ("mp4", "aac", None),
         ("aiff", "pcm_16", None),
         ("mp3", "mp2", None),
     ],
@@ -27,10 +27,15 @@ def test_containers_and_codecs_that_every_browser_plays_are_sent(container, code
 
 
 @pytest.mark.parametrize(
-    "unusual", [{"indexed": False}, {"channels": 3}, {"rate": 2_999}, {"rate": 384_001}]
+    "unusual", [{"indexed": False}, {"channels": 3}, {"rate": 24_000}, {"rate": 384_001}]
 )
 def test_sounds_that_browsers_would_not_play_from_the_right_place_are_decoded(unusual):
     assert media_type("mp3", "mp3", **CD | unusual) is None
+
+
+def test_low_rates_of_what_has_no_delay_are_sent():
+    assert media_type("wav", "pcm_16", **CD | {"rate": 3_000}) == "audio/wav"
+    assert media_type("wav", "pcm_16", **CD | {"rate": 2_999}) is None
 
 
 def test_rates_that_browsers_do_not_play_are_replaced():
