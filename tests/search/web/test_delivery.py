@@ -14,7 +14,8 @@ from starlette.datastructures import Headers
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from utils.audio.sound_file import UnusableSound
+from tests.audio.forms import FORMS
+from utils.audio.sound_file import UnusableSound, open_sound
 from utils.search.web import delivery, wav
 from utils.search.web.delivery import Delivery, as_utf8, open_below
 from utils.search.web.guard import Refusal
@@ -121,6 +122,25 @@ def test_what_browsers_play_is_sent_as_it_is(suffix, options, media_type, tmp_pa
     answer = client(path).get("/")
     assert answer.headers["content-type"] == media_type
     assert answer.content == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("info.mp3", "audio/mpeg"),
+        ("no index.mp3", "audio/mpeg"),
+        *((name, "audio/wav") for name in ("vbr.mp3", "vbr no index.mp3", "joined.mp3")),
+        *((name, "audio/wav") for name in ("mp3.wav", "vorbis.ogg", "chained.opus", "pipe.flac")),
+    ],
+)
+def test_compressed_sounds_are_sent_if_browsers_find_every_position(name, media_type, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(FORMS[name].make())
+    answer = client(path).get("/")
+    assert answer.headers["content-type"] == media_type
+    if media_type == "audio/wav":
+        with open_sound(path) as sound:
+            assert len(answer.content) == 44 + 2 * sound.channels * sound.count()
 
 
 @pytest.mark.parametrize(
