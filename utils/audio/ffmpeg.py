@@ -88,7 +88,8 @@ class FfmpegSound(Sound):
         """Whether another player of the file finds its length and every position in it."""
         if len(self._parts) > 1 or not self._complete or not self._measured:
             return False
-        return self.container != "mp3" or self._described[0] or self._has_constant_bit_rate()
+        # The index of an mp3 of variable bit rate is too coarse: players are up to 0.5 s off.
+        return self.container != "mp3" or self._has_constant_bit_rate()
 
     def _has_constant_bit_rate(self) -> bool:
         with _opened(self._parts[0], self._options) as container, _errors():

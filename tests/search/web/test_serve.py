@@ -353,7 +353,7 @@ def silence(seconds, rate=RATE, **options):
         (lambda: b"", 415, "^The clip cannot be read as sound"),
         (lambda: b"<html>", 415, "^The clip cannot be read as sound"),
         (lambda: silence(400, format="WAV"), 413, r"^The clip has 400 s at 8000 Hz; .* are 300 s"),
-        (lambda: silence(400, format="MP3"), 413, r"^The clip has more than 3\d\d s at 8000 Hz"),
+        (lambda: silence(400, format="MP3"), 413, "^The clip has 301 s or more at 8000 Hz"),
         (  # packs well: little to send, much to hear
             lambda: silence(90, 655_350, format="FLAC"),
             413,
