@@ -69,11 +69,15 @@ class FfmpegSound(Sound):
 
     def __init__(self, source: BinaryIO, *, ignore_length: bool = False) -> None:
         self._options = {**_OPTIONS, "ignore_length": str(int(ignore_length))}
-        file = Part(source, leading_zeros(Part(source)))
+        zeros = leading_zeros(Part(source))
+        file = Part(source, zeros)
         with _opened(file, self._options) as container, _errors():
             self.container = _name(container)
             self.codec = _track(container).codec_context.codec.canonical_name
-            self._measured = self.container != "flac" or bool(_track(container).duration)
+            # Players count zeros before the sound, too.
+            self._measured = not zeros and (
+                self.container != "flac" or bool(_track(container).duration)
+            )
             found = _find_parts(file, container)
         places = zip(found.starts, [*found.starts[1:], file.size], strict=True)
         self._parts = [file.part(*place) for place in places]

@@ -22,9 +22,10 @@ MADE = {name: form.make for name, form in FORMS.items()} | {
     "22 kHz.mp3": partial(by_ffmpeg, "mp3", "libmp3lame", rate=22_050),
     "fragmented.m4a": partial(by_ffmpeg, "mp4", "aac", options={"movflags": "+frag_keyframe"}),
 }
-AS_IT_IS = """
-16.wav  8.wav  3000 Hz.wav  384 kHz.wav
-"""
+AS_IT_IS = {
+    "8.wav", "16.wav", "3000 Hz.wav", "384 kHz.wav", "flac.flac", "24.flac", "tagged.flac",
+    "opus.opus", "info.mp3", "no index.mp3", "cover.mp3",
+}  # fmt: skip
 # In a mixture of channels no tone is the loudest, and one-bit noise has none.
 UNCLEAR = {name for name, form in FORMS.items() if form.channels > 2} | {"dsf.dsf"}
 
