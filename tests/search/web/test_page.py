@@ -120,7 +120,7 @@ def test_names_are_always_text(page):
     assert page.driver.title == "anything – Sound search"
     assert page.run("getComputedStyle(document.querySelector('.name')).unicodeBidi") == "isolate"
     page.one("#failed summary").click()
-    broken = "broken.flac cannot be read as sound (Format not recognised.)"
+    broken = "broken.flac cannot be read as sound (Invalid data found when processing input)"
     assert page.one("#failed li").text == broken
 
 
