@@ -70,11 +70,15 @@ class FfmpegSound(Sound):
 
     def __init__(self, source: BinaryIO, *, ignore_length: bool = False) -> None:
         self._options = {**_OPTIONS, "ignore_length": str(int(ignore_length))}
-        file = Part(source, leading_zeros(Part(source)))
+        zeros = leading_zeros(Part(source))
+        file = Part(source, zeros)
         with _opened(file, self._options) as container, _errors():
             self.container = _name(container)
             self.codec = _track(container).codec_context.codec.canonical_name
-            self._measured = self.container != "flac" or bool(_track(container).duration)
+            # Players count zeros before the sound, too.
+            self._measured = not zeros and (
+                self.container != "flac" or bool(_track(container).duration)
+            )
             found = _find_parts(file, container)
         places = zip(found.starts, [*found.starts[1:], file.size], strict=True)
         self._parts = [file.part(*place) for place in places]
@@ -89,7 +93,8 @@ class FfmpegSound(Sound):
         """Whether another player of the file finds its length and every position in it."""
         if len(self._parts) > 1 or not self._complete or not self._measured:
             return False
-        return self.container != "mp3" or self._described[0] or self._has_constant_bit_rate()
+        # The index of an mp3 of variable bit rate is too coarse: players are up to 0.5 s off.
+        return self.container != "mp3" or self._has_constant_bit_rate()
 
     def _has_constant_bit_rate(self) -> bool:
         with _opened(self._parts[0], self._options) as container, _errors():

@@ -13,7 +13,7 @@ SUFFIXES = {
     ".htk", ".ircam", ".m4a", ".m4b", ".m4r", ".mat4", ".mat5", ".mka", ".mp1", ".mp2", ".mp3",
     ".mpa", ".mpc", ".mpc2k", ".mpga", ".nist", ".oga", ".ogg", ".opus", ".paf", ".pvf", ".qcp",
     ".ra", ".rf64", ".sd2", ".sds", ".sf", ".snd", ".sph", ".spx", ".svx", ".tak", ".tta", ".voc",
-    ".w64", ".wav", ".wave", ".wavex", ".weba", ".wma", ".wv", ".wve", ".xi",
+    ".sox", ".w64", ".wav", ".wave", ".wavex", ".weba", ".wma", ".wv", ".wve", ".xi",
 }  # fmt: skip
 # Films, which are sounds if they have a sound track.
 _FILMS = {

@@ -120,7 +120,7 @@ def test_names_are_always_text(page):
     assert page.driver.title == "anything – Sound search"
     assert page.run("getComputedStyle(document.querySelector('.name')).unicodeBidi") == "isolate"
     page.one("#failed summary").click()
-    broken = "broken.flac cannot be read as sound (Format not recognised.)"
+    broken = "broken.flac cannot be read as sound (Invalid data found when processing input)"
     assert page.one("#failed li").text == broken
 
 
@@ -175,8 +175,62 @@ def test_a_missing_file_is_reported_when_it_is_played(page, sounds):
     try:
         page.row(ODD[4]).find_element(By.CSS_SELECTOR, ".play").click()
         assert page.alert() == f"{ODD[4]} is missing. Look for new sounds."
+        page.row(LONG).find_element(By.CSS_SELECTOR, ".play").click()
+        page.hear()
+        assert not page.one("#alert").is_displayed()
     finally:
         (sounds.parent / "elsewhere.wav").rename(gone)
+
+
+def test_the_page_asks_again_if_the_server_is_busy(page):
+    page.open()
+    page.run(
+        """(() => {
+            const real = fetch, refused = new Set();
+            window.fetch = async (address, options) => {
+                const busy = new Response('{}', { status: 503, headers: { 'Retry-After': '0.1' } });
+                if (refused.has(address)) return real(address, options);
+                refused.add(address);
+                return busy;
+            };
+            player.addEventListener('loadstart', () => {
+                if (!refused.has(new URL(player.src).pathname)) {
+                    player.dispatchEvent(new Event('error'));
+                }
+            });
+        })()"""
+    )
+    page.search("anything")
+    page.one(".hit .play").click()
+    page.hear()
+    assert page.run("player.currentSrc").endswith("/audio")
+    assert not page.one("#alert").is_displayed()
+
+
+def test_a_long_query_is_not_cut_and_notes_are_shown(page):
+    page.open()
+    page.run(
+        """(() => {
+            const real = fetch;
+            window.fetch = async (address, options) => {
+                const answer = await (await real(address, options)).json();
+                answer.notes = ['Only the first 384 word pieces were read.'];
+                answer.hits[0].notes = ['very quiet', 'channels cancel'];
+                return new Response(JSON.stringify(answer));
+            };
+        })()"""
+    )
+    field = page.one("#query")
+    text = 300 * "a dog "
+    page.run("(arguments[0].value = arguments[1])", field, text)
+    page.after(lambda: field.send_keys(Keys.ENTER))
+    assert page.run("new URLSearchParams(location.search).get('q')") == text.strip()
+    assert page.one("#notes").text == "Only the first 384 word pieces were read."
+    assert page.one(".hit .remarks").text == "very quiet · channels cancel"
+    assert not page.all(".hit .remarks")[1].is_displayed()
+    page.run("(arguments[0].value = arguments[1])", field, 4001 * "a")
+    field.send_keys(Keys.ENTER)
+    assert page.alert() == "The query has 4001 characters, more than 4000. Shorten it."
 
 
 def test_a_recording_finds_itself(page, sounds):

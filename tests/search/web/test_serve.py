@@ -1,5 +1,6 @@
 """The addresses of the page, with an engine that finds all sounds in order."""
 
+import errno
 import io
 import os
 import re
@@ -218,7 +219,7 @@ def test_more_like_a_passage_takes_that_passage(page, searcher, token):
         ("", "^Give one of q"),
         ("q=%20%0a", "^The query is empty: describe a sound"),
         ("q=a&like=1", "Give one of"),
-        ("q=" + 501 * "a", "The query has 501 characters, more than 500"),
+        ("q=" + 4001 * "a", "The query has 4001 characters, more than 4000. Shorten it"),
         ("q=a&top=0", "top='0': give a whole number from 1 to 200"),
         ("q=a&top=201", "from 1 to 200"),
         ("q=a&top=" + 5000 * "9", "top='99"),
@@ -284,6 +285,23 @@ def test_a_copy_replaces_a_missing_file(tmp_path):
     assert sent == (library.folder / "b.wav").read_bytes()
 
 
+def test_without_descriptors_a_request_is_told_when_to_come_back(page, token, monkeypatch, caplog):
+    def full(*arguments, **options):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    addresses = [f"/sounds/{token}/0/audio", f"/sounds/{token}/1/spectrogram.png", "/style.css"]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
+        patch.setattr(Path, "read_bytes", full)
+        answers = [page.get(address) for address in addresses]
+    for answer in answers:
+        refused(answer, 503, "^The server is busy")
+        assert (answer.headers["retry-after"], answer.headers["connection"]) == ("1", "close")
+    assert len(caplog.messages) <= 1
+    for address in addresses:
+        assert page.get(address).status_code == 200
+
+
 @pytest.fixture(autouse=True)
 def _no_clip_stays(tmp_path_factory, monkeypatch):
     folder = tmp_path_factory.mktemp("temporary")
@@ -333,6 +351,7 @@ def silence(seconds, rate=RATE, **options):
         (lambda: b"", 415, "^The clip cannot be read as sound"),
         (lambda: b"<html>", 415, "^The clip cannot be read as sound"),
         (lambda: silence(400, format="WAV"), 413, r"^The clip has 400 s at 8000 Hz; .* are 300 s"),
+        (lambda: silence(400, format="MP3"), 413, "^The clip has 301 s or more at 8000 Hz"),
         (  # packs well: little to send, much to hear
             lambda: silence(90, 655_350, format="FLAC"),
             413,

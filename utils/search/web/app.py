@@ -10,6 +10,7 @@ import anyio
 from anyio import to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -17,9 +18,10 @@ from starlette.types import ASGIApp
 
 from utils.runtime.errors import InputError
 from utils.search.filters import parse_filter
+from utils.search.web.busy import BUSY_HEADERS, Bounded, busy, is_shortage, most_at_once
 from utils.search.web.delivery import Delivery
 from utils.search.web.guard import Guard, Refusal
-from utils.search.web.service import MAX_FILTERS, MAX_QUERY, MAX_TOP, Service
+from utils.search.web.service import MAX_FILTER, MAX_FILTERS, MAX_QUERY, MAX_TOP, Service
 
 _PAGE = Path(__file__).parent / "page"
 _TYPES = {
@@ -37,6 +39,7 @@ def create_app(service: Service, *, host: str) -> ASGIApp:
     """Make the application that serves the page; `host` is what the server listens on."""
     handlers = _Handlers(service)
     sound = "/sounds/{library}/{sound}"
+    bounded = Middleware(Bounded, at_once=most_at_once())
     app = Starlette(
         routes=[
             *(Route(_address(path), partial(_send_file, path)) for path in _PAGE.iterdir()),
@@ -45,10 +48,16 @@ def create_app(service: Service, *, host: str) -> ASGIApp:
             Route("/api/clips", handlers.receive_clip, methods=["POST"]),
             Route("/api/update", handlers.update_state),
             Route("/api/update", handlers.start_update, methods=["POST"]),
-            Route(f"{sound}/audio", handlers.audio),
+            Route(f"{sound}/audio", handlers.audio, middleware=[bounded]),
             Route(f"{sound}/spectrogram.png", handlers.picture),
         ],
-        exception_handlers={InputError: _refuse, HTTPException: _no_such_address, Exception: _fail},
+        exception_handlers={
+            InputError: _refuse,
+            HTTPException: _no_such_address,
+            OSError: _postpone,
+            MemoryError: _postpone,
+            Exception: _fail,
+        },
     )
     return Guard(app, host=host)
 
@@ -71,7 +80,15 @@ class _Json(JSONResponse):
 
 
 def _refuse(request: Request, error: Exception) -> Response:
-    return _Json({"error": str(error)}, getattr(error, "status", 400))
+    status = getattr(error, "status", 400)
+    return _Json({"error": str(error)}, status, BUSY_HEADERS if status == 503 else None)
+
+
+def _postpone(request: Request, error: Exception) -> Response:
+    """Let the browser ask again if descriptors or memory have run out."""
+    if not is_shortage(error):
+        raise error
+    return _refuse(request, busy(error))
 
 
 def _no_such_address(request: Request, error: HTTPException) -> Response:
@@ -91,6 +108,7 @@ class _Handlers:
         self._service = service
         self._delivery = Delivery()
         self._drawing = anyio.CapacityLimiter(_DRAWN_AT_ONCE)
+        self._delivering = anyio.CapacityLimiter(most_at_once())
 
     def about(self, request: Request) -> Response:
         return _Json(self._service.about())
@@ -111,10 +129,14 @@ class _Handlers:
         self._service.updates.start()
         return _Json(self._service.updates.state, 202)
 
-    def audio(self, request: Request) -> Response:
-        file, name = self._service.open_sound(*_sound(request))
-        decode = request.query_params.get("as") == "wav"
-        return self._delivery.respond(file, name, request.headers, decode=decode)
+    async def audio(self, request: Request) -> Response:
+        sound, decode = _sound(request), request.query_params.get("as") == "wav"
+
+        def respond() -> Response:
+            file, name = self._service.open_sound(*sound)
+            return self._delivery.respond(file, name, request.headers, decode=decode)
+
+        return await to_thread.run_sync(respond, limiter=self._delivering)
 
     async def picture(self, request: Request) -> Response:
         draw, sound = self._service.picture, _sound(request)
@@ -136,12 +158,13 @@ def _query(request: Request, tags: list[str]) -> dict[str, Any]:
     if text is not None and not text.strip():
         raise Refusal(400, "The query is empty: describe a sound.")
     if text is not None and len(text) > MAX_QUERY:
-        raise Refusal(400, f"The query has {len(text)} characters, more than {MAX_QUERY}.")
+        text = f"The query has {len(text)} characters, more than {MAX_QUERY}. Shorten it."
+        raise Refusal(400, text)
     filters = given.getlist("tag")
     if len(filters) > MAX_FILTERS:
         raise Refusal(400, f"There are {len(filters)} tag filters, more than {MAX_FILTERS}.")
-    if (longest := max(map(len, filters), default=0)) > MAX_QUERY:
-        raise Refusal(400, f"A tag filter has {longest} characters, more than {MAX_QUERY}.")
+    if (longest := max(map(len, filters), default=0)) > MAX_FILTER:
+        raise Refusal(400, f"A tag filter has {longest} characters, more than {MAX_FILTER}.")
     like, start = given.get("like"), given.get("start")
     return {
         "text": text,

@@ -1,40 +1,42 @@
 """Sounds of a library for the browser: opened safely, decoded if needed, sent in ranges."""
 
-import logging
+import contextlib
 import os
 import stat
 import tempfile
 import threading
-import wave
-import weakref
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-import numpy as np
+from anyio import to_thread
 from starlette.datastructures import Headers
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from utils.audio.sound import Sound
-from utils.audio.sound_file import UnusableSound, open_sound
+from utils.audio.sound_file import open_sound
+from utils.search.web.busy import busy, is_shortage
 from utils.search.web.cache import LruCache
 from utils.search.web.guard import Refusal
+from utils.search.web.playable import media_type
+from utils.search.web.wav import Content, FileContent, TooLong, WavCopy, WavView, fits_as_it_is
 
-_log = logging.getLogger(__name__)
-
-_BLOCK_NUMBERS = 2**18  # decoded at a time, all channels together; bounds the memory
-_WAV_HEADER = 44  # bytes
-_LARGEST_WAV = 2**32 - 1  # bytes
 _COPIES = 2**32  # bytes of decoded copies on the disk
-# What every browser plays: by container, codecs and media type.
-_PLAYABLE = {
-    "wav": ({"pcm_16", "pcm_u8"}, "audio/wav"),
-    "mp3": ({"mp3"}, "audio/mpeg"),
-    "ogg": ({"vorbis", "opus"}, "audio/ogg"),
-    "flac": ({"flac"}, "audio/flac"),
-}
-_PLAYABLE_CHANNELS = 2
+_DECODED_AT_ONCE = 2  # sounds, to copies
+_WAYS = 30_000  # fields of the ways that sounds are sent
+
+Opened = Callable[[], AbstractContextManager[Sound]]
+
+
+class _Way(NamedTuple):
+    """How a sound is sent: as it is, or as a wav file that is decoded in parts or copied."""
+
+    media_type: str
+    is_decoded: bool
+    is_copied: bool
 
 
 def open_below(folder: Path, name: str) -> BinaryIO:
@@ -53,7 +55,9 @@ def open_below(folder: Path, name: str) -> BinaryIO:
         return _descend(folder, place.parts)
     except (FileNotFoundError, NotADirectoryError):
         raise Refusal(410, f"{as_utf8(name)} is missing. Look for new sounds.") from None
-    except (OSError, RuntimeError, ValueError):  # unreadable, a loop of links, out of the folder
+    except (OSError, RuntimeError, ValueError) as error:  # unreadable, a loop, out of the folder
+        if is_shortage(error):
+            raise busy(error) from None
         text = f"{as_utf8(name)} can no longer be opened as a file of this folder."
         raise Refusal(404, text) from None
 
@@ -87,15 +91,17 @@ def version_of(file: BinaryIO) -> str:
 
 
 class Delivery:
-    """Sends sounds as they are if browsers play them, else as 16-bit wav copies.
+    """Sends sounds as they are if browsers play them, else as 16-bit wav files.
 
-    A copy is decoded once, to a temporary file without a name, which disappears with the process.
-    If all copies exceed 4 GB, the least recently used are deleted.
+    The wav file of a sound that cannot be sought in is decoded once, to a temporary file without a
+    name, which disappears with the process. If all these copies exceed 4 GB, the least recently
+    used are deleted, once they have been sent.
     """
 
     def __init__(self) -> None:
+        self._ways = LruCache(_WAYS)
         self._copies = LruCache(_COPIES)
-        self._lock = threading.Lock()
+        self._decoding = threading.Semaphore(_DECODED_AT_ONCE)
 
     def respond(
         self, file: BinaryIO, name: str, request: Headers, *, decode: bool = False
@@ -110,105 +116,103 @@ class Delivery:
             Of the file, in the folder of sounds.
         request : Headers
         decode : bool
-            Send a copy even if browsers should be able to play the file.
+            Send a wav file even if browsers should be able to play the sound.
 
         Raises
         ------
         UnusableSound
             If the file is not a sound any more.
         Refusal
-            507 if there is not enough room for a copy.
+            507 if there is not enough room for a copy, 413 if the sound is too long for one.
 
         """
-        with file:
-            sent, version = file, version_of(file)
-            with open_sound(Path(as_utf8(name)), source=file, accept_truncated=True) as sound:
-                codecs, media_type = _PLAYABLE.get(sound.container, (set(), ""))
-                playable = sound.codec in codecs and sound.channels <= _PLAYABLE_CHANNELS
-                if not playable or not sound.indexed:
-                    decode = True
-                if decode:
-                    with self._lock:
-                        copy = self._copies.get((name, version), lambda: _WavCopy(sound))
-            if decode:
-                sent, media_type = copy.decoded(file, name), "audio/wav"
-                version += "-decoded"
-            headers = {"cache-control": "private, no-cache", "etag": f'"{version}"'}
-            if request.get("if-none-match") == headers["etag"] and "range" not in request:
+        with contextlib.ExitStack() as held:
+            held.callback(file.close)
+            version = version_of(file)
+            opened = partial(open_sound, Path(as_utf8(name)), source=file, accept_truncated=True)
+            way = self._ways.get((name, version, decode), lambda: _way(opened, decode))
+            content: Content = FileContent(file)
+            if way.is_copied:
+                content = self._copy(opened, name, version)
+            elif way.is_decoded:
+                content = WavView(held.enter_context(opened()))
+            etag = f'"{version}{"-decoded" * way.is_decoded}"'
+            headers = {"cache-control": "private, no-cache", "etag": etag}
+            if request.get("if-none-match") == etag and "range" not in request:
                 return Response(status_code=304, headers=headers)
-            return _OpenFileResponse(sent, headers, media_type)
+            status = os.fstat(file.fileno())
+            status = os.stat_result((*status[:6], content.size, *status[7:10]))
+            needed = contextlib.ExitStack() if way.is_copied else held.pop_all()
+            return _ContentResponse(content, headers, way.media_type, status, needed)
 
-
-class _OpenFileResponse(FileResponse):
-    """Sends an open file, because its name may lead to another by now."""
-
-    def __init__(self, file: BinaryIO, headers: dict[str, str], media_type: str) -> None:
-        self._file = os.fdopen(os.dup(file.fileno()), "rb")
-        place, status = f"/proc/self/fd/{self._file.fileno()}", os.fstat(file.fileno())
-        super().__init__(place, headers=headers, media_type=media_type, stat_result=status)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the response."""
-        with self._file:
-            await super().__call__(scope, receive, send)
-
-
-class _WavCopy:
-    """A sound as a 16-bit wav file, decoded when it is first needed.
-
-    Of more than two channels the mean is taken, because browsers differ in what they do with them.
-    What does not fit into a wav file (4 GB) is left out.
-    """
-
-    def __init__(self, sound: Sound) -> None:
-        self._rate = sound.samplerate
-        self._channels = sound.channels if sound.channels <= _PLAYABLE_CHANNELS else 1
-        frames = sound.count() if sound.frames is None else sound.frames
-        self._frames = min(frames, (_LARGEST_WAV - _WAV_HEADER) // (2 * self._channels))
-        self._lock = threading.Lock()
-        self._file: BinaryIO | None = None
-
-    def __len__(self) -> int:
-        """Return the size in bytes."""
-        return _WAV_HEADER + 2 * self._channels * self._frames
-
-    def decoded(self, source: BinaryIO, name: str) -> BinaryIO:
-        """Return the file; other requests for it wait while it is decoded."""
-        with self._lock:
-            if self._file is None:
+    def _copy(self, opened: Opened, name: str, version: str) -> WavCopy:
+        def decode() -> WavCopy:
+            with self._decoding, opened() as sound:
                 try:
-                    self._file = self._decode(source, name)
+                    return WavCopy(sound)
+                except TooLong:
+                    raise Refusal(413, f"{as_utf8(name)} is too long to be played here.") from None
                 except OSError as error:
+                    if is_shortage(error):
+                        raise busy(error) from None
                     text = f"cannot decode {as_utf8(name)}: {error.strerror}. Free some space in "
                     raise Refusal(507, f"{text}{tempfile.gettempdir()}.") from None
-                weakref.finalize(self, self._file.close)
-            return self._file
 
-    def _decode(self, source: BinaryIO, name: str) -> BinaryIO:
-        with tempfile.TemporaryFile(prefix="decoded-") as file:
-            with wave.open(file, "wb") as wav:
-                wav.setparams((self._channels, 2, self._rate, self._frames, "NONE", ""))
-                for block in self._blocks(source, name):
-                    wav.writeframesraw(block)
-            file.flush()
-            return os.fdopen(os.dup(file.fileno()), "rb")
+        return self._copies.get((name, version), decode)
 
-    def _blocks(self, source: BinaryIO, name: str) -> Iterator[bytes]:
-        left = self._frames
-        path = Path(as_utf8(name))
-        try:
-            with open_sound(path, source=source, accept_truncated=True) as sound:
-                most = max(1, _BLOCK_NUMBERS // sound.channels)
-                while len(samples := sound.read(min(left, most))):
-                    left -= len(samples)
-                    if sound.channels != self._channels:
-                        samples = samples.mean(axis=1, keepdims=True)
-                    # What is louder than full scale is clipped, and NaN becomes silence.
-                    samples = np.clip(np.nan_to_num(samples), -1, 1)
-                    yield (samples * 32_767).round().astype("<i2").tobytes()
-        except UnusableSound as error:
-            _log.warning("while it was decoded: %s", error)
-        while left:  # the rest of a damaged file is silence
-            count = min(left, _BLOCK_NUMBERS)
-            left -= count
-            yield bytes(2 * self._channels * count)
+
+def _way(opened: Opened, decode: bool) -> _Way:
+    """Choose how to send a sound."""
+    with opened() as sound:
+        sent = media_type(
+            sound.container,
+            sound.codec,
+            rate=sound.samplerate,
+            channels=sound.channels,
+            indexed=sound.indexed and not sound.fault,
+        )
+        if sent and not decode:
+            return _Way(sent, is_decoded=False, is_copied=False)
+        in_place = sound.seekable and not sound.fault and fits_as_it_is(sound)
+        return _Way("audio/wav", is_decoded=True, is_copied=not in_place)
+
+
+class _ContentResponse(FileResponse):
+    """Sends bytes that are no file, or one whose name may lead to another by now."""
+
+    def __init__(
+        self,
+        content: Content,
+        headers: dict[str, str],
+        media_type: str,
+        status: os.stat_result,
+        held: contextlib.ExitStack,
+    ) -> None:
+        self._content, self._held = content, held
+        super().__init__("", headers=headers, media_type=media_type, stat_result=status)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the response, and close what it was made of."""
+        with self._held:
+            await super().__call__(scope, receive, send)
+        del self._content  # a copy that is no longer kept goes now
+
+    @contextlib.asynccontextmanager
+    async def _open_file(self) -> AsyncIterator["_Reader"]:
+        yield _Reader(self._content)
+
+
+class _Reader:
+    """What `FileResponse` reads: a content with a position."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+        self._position = 0
+
+    async def seek(self, position: int) -> None:
+        self._position = position
+
+    async def read(self, count: int) -> bytes:
+        read = await to_thread.run_sync(self._content.read_at, self._position, count)
+        self._position += len(read)
+        return read

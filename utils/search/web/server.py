@@ -1,16 +1,20 @@
 """The server: takes an address, and answers requests until Ctrl-C."""
 
+import asyncio
 import logging
 import socket
 import threading
 import webbrowser
 from collections.abc import Callable
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from utils.runtime.errors import InputError
+from utils.search.web.busy import busy, is_shortage
 
+_WAITING = 128  # connections that are not yet accepted; asyncio tries to accept so many at once
 _GRACE = 1  # seconds for answers that are being sent when the server is stopped
 
 
@@ -57,6 +61,7 @@ def serve(app: ASGIApp, listener: socket.socket, *, ready: Callable[[], None]) -
         log_config=None,
         log_level="error",
         access_log=False,
+        backlog=_WAITING,
         lifespan="off",
         server_header=False,
         ws="none",
@@ -75,6 +80,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to answer, and call back."""
+        asyncio.get_running_loop().set_exception_handler(_report)
         await super().startup(sockets)
         self._ready()
 
@@ -82,3 +88,12 @@ class _Server(uvicorn.Server):
         """Stop answering. Cutting off sounds that are being played is not an error."""
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         await super().shutdown(sockets)
+
+
+def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report an error outside requests: without a traceback if no connection can be accepted."""
+    error = context.get("exception")
+    if is_shortage(error):
+        busy(error)
+    else:
+        loop.default_exception_handler(context)

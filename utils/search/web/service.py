@@ -20,7 +20,8 @@ from utils.search.web.guard import Refusal
 from utils.search.web.updates import Updates
 
 MAX_TOP = 200
-MAX_QUERY = 500  # characters
+MAX_QUERY = 4000  # characters; more than the sentence model reads, and short enough for an address
+MAX_FILTER = 500  # characters
 MAX_FILTERS = 20
 _CACHED = 32_000_000  # bytes of pictures
 _LISTED = 50  # files that cannot be used

@@ -7,19 +7,41 @@ export class Failure extends Error {
   }
 }
 
-export async function ask(path, options = {}) {
-  let response;
+const TRIES = 8; // while the server is busy
+
+async function request(path, options) {
   try {
-    response = await fetch(path, options);
+    return await fetch(path, options);
   } catch (error) {
     if (error.name === 'AbortError') throw error;
     throw new Failure('The server does not answer. Is it still running?', 0);
   }
-  const content = await response.json().catch(() => ({}));
-  if (!response.ok) {
+}
+
+// Ask until the server is not busy; returns the answer, and how often it had to be asked.
+async function patiently(path, options) {
+  for (let tries = 1; ; tries += 1) {
+    const response = await request(path, options);
+    const pause = response.headers.get('Retry-After'); // in seconds
+    if (pause && tries < TRIES) {
+      await new Promise((resolve) => setTimeout(resolve, 1000 * pause * (0.5 + Math.random())));
+      continue;
+    }
+    const content = await response.json().catch(() => ({}));
+    if (response.ok) return { content, tries };
     throw new Failure(content.error || `The server answered with ${response.status}.`, response.status);
   }
-  return content;
+}
+
+export async function ask(path, options = {}) {
+  return (await patiently(path, options)).content;
+}
+
+// Elements do not say why they could not load something. Wait until the server can send it, and
+// return whether it was busy; a Failure if it cannot.
+export async function wasBusy(address) {
+  const { tries } = await patiently(address, { headers: { Range: 'bytes=0-0' } });
+  return tries > 1;
 }
 
 // A search: {q | clip, name | like, start, library} and tags, top; all are strings.

@@ -11,7 +11,7 @@ const PAGE = 20; // hits
 const byId = (id) => document.getElementById(id);
 const query = byId('query');
 const results = byId('results');
-const player = new Player(byId('player'), playingFailed);
+const player = new Player(byId('player'), { failed: playingFailed, heard: () => byId('alert').dataset.sound && showError() });
 const filters = new Filters({ list: byId('filters'), field: byId('tag'), options: byId('tags'), changed: () => go({ ...search, tags: filters.texts, top: undefined }) });
 const recordings = new Map(); // clip => address of the recording, while the page is open
 let about;
@@ -63,6 +63,19 @@ function clear() {
   byId('more').hidden = true;
   byId('status').textContent = '';
   byId('example').hidden = true;
+  showNotes();
+}
+
+// What the server notes about the query.
+function showNotes(notes = []) {
+  byId('notes').hidden = !notes.length;
+  byId('notes').replaceChildren(
+    ...notes.map((note) => {
+      const item = document.createElement('li');
+      item.textContent = note;
+      return item;
+    }),
+  );
 }
 
 function draw(answer, milliseconds) {
@@ -70,6 +83,7 @@ function draw(answer, milliseconds) {
   const inside = results.contains(document.activeElement);
   player.clear();
   showExample(answer.like);
+  showNotes(answer.notes);
   drawHits(results, answer, { player, filters, like });
   if (inside && hits.length) results.firstElementChild.focus({ preventScroll: true });
   const found = hits.length === 1 ? '1 sound' : `${hits.length} sounds`;
@@ -80,25 +94,18 @@ function draw(answer, milliseconds) {
   byId('more').hidden = hits.length < top || top >= about.limits.top;
 }
 
-// Show what went wrong, or hide the last error.
-function showError(error) {
+// Show what went wrong, perhaps with playing a sound, or hide the last error.
+function showError(error, sound = '') {
   const box = byId('alert');
   box.hidden = !error;
+  box.dataset.sound = sound;
   box.querySelector('p').textContent = error ? error.message : '';
   box.querySelector('button').hidden = !error || ![0, 409, 503].includes(error.status);
 }
 
-async function playingFailed(message, track) {
-  // The player does not say why; the server does if it is asked for one byte.
-  if (track && track.address.startsWith('/')) {
-    try {
-      await ask(track.address, { headers: { Range: 'bytes=0-0' } });
-    } catch (error) {
-      showError(error);
-      return;
-    }
-  }
-  showError(new Failure(message, 400));
+function playingFailed(error, { name }) {
+  const text = error.message.includes(name) ? error.message : `${name}: ${error.message}`;
+  showError(new Failure(text, error.status), name);
 }
 
 function like(hit, library) {
@@ -125,7 +132,7 @@ function showExample(sound) {
   };
   show(null);
   const fallback = search.clip ? null : audioAddress(search.library, search.like, { decoded: true });
-  const track = { address, fallback, start: Number(search.start || 0), duration: Infinity, show };
+  const track = { name, address, fallback, start: Number(search.start || 0), duration: Infinity, show };
   button.onclick = () => player.toggle(track);
 }
 
@@ -152,7 +159,11 @@ function dragging(on) {
 function connect() {
   byId('search').addEventListener('submit', (event) => {
     event.preventDefault();
-    if (query.value.trim()) go({ q: query.value.trim(), tags: filters.texts });
+    const text = query.value.trim();
+    const { length } = [...text];
+    const { query: most } = about.limits;
+    if (length > most) showError(new Failure(`The query has ${length} characters, more than ${most}. Shorten it.`, 400));
+    else if (text) go({ q: text, tags: filters.texts });
   });
   byId('file').addEventListener('change', ({ target }) => {
     if (target.files[0]) searchByRecording(target.files[0]);
@@ -187,7 +198,6 @@ function introduce() {
   const { folder, sounds, demo, failed, failed_count: count } = about;
   byId('library-name').textContent = `${sounds.toLocaleString('en')} sounds in ${folder}`;
   byId('demo').hidden = !demo;
-  query.maxLength = about.limits.query;
   filters.tags = about.tags;
   const box = byId('failed');
   box.hidden = !count;

@@ -1,15 +1,19 @@
-// The only player of the page. It plays tracks: {address, fallback, start, duration, show}.
+// The only player of the page. It plays tracks: {name, address, fallback, start, duration, show}.
 // `show` is called with {playing, time, duration}, and with null when another track takes over.
 
+import { wasBusy } from './api.js';
+
 export class Player {
-  constructor(element, fail) {
+  // `failed` is called with an error and the track, `heard` when a track is being played.
+  constructor(element, { failed, heard }) {
     this.element = element;
-    this.fail = fail;
+    this.failed = failed;
     this.track = null;
     for (const event of ['play', 'pause', 'seeked', 'timeupdate', 'loadedmetadata']) {
       element.addEventListener(event, () => this.notify());
     }
     element.addEventListener('play', () => this.follow());
+    element.addEventListener('playing', heard);
     element.addEventListener('error', () => this.recover());
   }
 
@@ -53,28 +57,38 @@ export class Player {
     if (this.track && this.track !== track) this.track.show(null);
     this.track = track;
     this.address = address;
+    this.wanted = time;
     this.element.src = address;
     this.element.currentTime = time; // set before loading: where to start
   }
 
   play() {
+    const { track } = this;
     this.element.play().catch((error) => {
       // Otherwise another track has taken over, or `recover` reports the error.
-      if (!['AbortError', 'NotSupportedError'].includes(error.name)) this.fail(error.message);
+      if (!['AbortError', 'NotSupportedError'].includes(error.name)) this.failed(error, track);
     });
   }
 
-  // The server decodes what this browser cannot play.
-  recover() {
-    const { track } = this;
+  // A sound did not load. The server may be busy; else it decodes what this browser cannot play.
+  async recover() {
+    const { track, address } = this;
     if (!track) return;
-    if (track.fallback && this.address !== track.fallback) {
-      this.load(track, this.element.currentTime || track.start, track.fallback);
-      this.play();
-      return;
+    const time = this.element.currentTime || this.wanted;
+    const left = () => this.track !== track || this.address !== address;
+    try {
+      const again = address.startsWith('/') && (await wasBusy(address));
+      if (left()) return;
+      const next = again ? address : track.fallback;
+      if (!next || (next === address && !again)) throw new Error('This browser cannot play it.');
+      const { paused } = this.element;
+      this.load(track, time, next);
+      if (!paused) this.play();
+    } catch (error) {
+      if (left()) return;
+      this.clear();
+      this.failed(error, track);
     }
-    this.clear();
-    this.fail('This sound cannot be played.', track);
   }
 
   notify() {

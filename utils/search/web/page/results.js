@@ -1,6 +1,6 @@
 // The list of results. Names from the library are set as text, never parsed as HTML.
 
-import { audioAddress, clock, pictureAddress } from './api.js';
+import { audioAddress, clock, pictureAddress, wasBusy } from './api.js';
 
 const template = document.getElementById('hit');
 const percent = (share) => `${(100 * share).toFixed(1)}%`;
@@ -17,12 +17,23 @@ const near = new IntersectionObserver(
         target.style.maskImage = `url("${picture.src}")`;
         target.classList.add('drawn');
       };
-      picture.onerror = () => target.classList.add('missing');
+      picture.onerror = () => drawLater(picture, target);
       picture.src = target.dataset.picture;
     }
   },
   { rootMargin: '300px' },
 );
+
+// A picture did not load, perhaps because the server was busy.
+async function drawLater(picture, target) {
+  picture.onerror = () => target.classList.add('missing');
+  try {
+    await wasBusy(picture.src);
+    picture.src = target.dataset.picture;
+  } catch {
+    picture.onerror();
+  }
+}
 
 // Rows act through `page`: {player, filters, like}.
 export function drawHits(list, answer, page) {
@@ -55,6 +66,8 @@ function drawHit(hit, library, page) {
 
   at('.chips').append(...hit.tags.map((tag) => drawChip(tag, page)));
   drawCopies(hit, row);
+  at('.remarks').hidden = !hit.notes?.length;
+  at('.remarks').textContent = (hit.notes || []).join(' · ');
   at('.why').addEventListener('click', () => {
     if (!at('.reasons tbody').children.length) drawReasons(hit, row);
     open(at('.why'), at('.reasons'));
@@ -90,6 +103,7 @@ function track(hit, library, path, row) {
   };
   show(null);
   return {
+    name: path,
     address: audioAddress(library, hit.sound),
     fallback: audioAddress(library, hit.sound, { decoded: true }),
     start: hit.is_part ? hit.start : 0,
