@@ -149,9 +149,9 @@ def update_library(
         if not has_origin(path, **kind):
             if not has_origin(path, dict(origin), width):
                 raise InputError(
-                    f"{path} was made with another PaSST, in another precision, with other "
-                    "settings of `search`, or by a version that cut some sounds short. Name "
-                    "another folder with --index, or move this one away: all sounds are tagged again."
+                    f"{path} was made with another PaSST, precision or settings of `search`, "
+                    "or by a version that cut some sounds short. Name another folder with "
+                    "--index, or move this one away: all sounds are tagged again."
                 )
             note(f"{path} was made by an earlier version: all sounds are tagged again, once.")
             Journal(path, **kind).release()  # empties it
