@@ -130,12 +130,14 @@ def train(args: argparse.Namespace) -> None:
     from utils.runs.run_folder import plan_of
     from utils.runs.training_run import train_run
     from utils.runtime.devices import choose_device
+    from utils.settings.relocation import relocated
 
     summary = terminal.Summary()
     folder, trained_on = args.resume, args.trained_on
     if folder:
         trained_on = plan_of(folder)
         config = options.load_config(args, default=folder / "conf.yaml", check=destructive)
+        config = relocated(config, folder)
     else:
         config = options.load_config(args)
     require_files(files_of_run(config, PLANS[trained_on], begins=not folder))
@@ -191,7 +193,7 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
     from utils.evaluation import score_text
     from utils.evaluation.evaluate import evaluate
     from utils.evaluation.relevance import read_relevant_csv
-    from utils.features.sentences import TextEncoder
+    from utils.features.sentences import TextEncoder, report_unread
     from utils.runs.data import leave_out_failed
     from utils.runs.scorer import load_scorer
 
@@ -206,8 +208,9 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
         relevant = read_relevant_csv(args.relevant, split.clip_names)
         summary.reads(args.relevant)
         split = leave_out_failed(split, scorer.inputs, summary)
-        queries = list(relevant)
-        found = scorer.find(split, TextEncoder(config)(queries))
+        queries, encoder = list(relevant), TextEncoder(config)
+        report_unread(queries, encoder.read(queries), unit="queries", summary=summary)
+        found = scorer.find(split, encoder(queries))
         scores = score_text.score_queries(
             queries, found, relevant, divide_by=args.divide_ap_by, seed=config.seed
         )
@@ -313,7 +316,7 @@ def export(args: argparse.Namespace) -> None:
     card = model_card(
         model.exported_config,
         read_json(metrics) if metrics.is_file() else None,
-        sources_of(model.config, model.trained_on),
+        sources_of(model.settings or model.config, model.trained_on),
     )
     export_model(args.output, model, card=card)
     summary.writes(args.output)
