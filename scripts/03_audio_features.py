@@ -12,7 +12,7 @@ With --kind logmel or waveform it writes <input_path>/audio_<kind>.hdf5 instead,
 per clip under its fid: (frames, 64) log-mels at the sample rate of the file, or samples at 32 kHz.
 
 Sound files that cannot be used are skipped and listed in <input_path>/failed_files.csv, and the
-exit status is 3; --strict stops at the first.
+exit status is 3; --strict stops at the first, --list-skipped lists them all in the terminal too.
 
 Stop it at any time: the same command resumes with the clips that are missing; log-mels and
 waveforms start again. Several processes can share PaSST's work, on one machine or on several that
@@ -51,6 +51,7 @@ def main(argv: list[str] | None = None) -> int:
         help="what to compute (default: passt)",
     )
     options.add_strict_option(parser)
+    options.add_list_skipped_option(parser)
     args = parser.parse_args(argv)
     config = options.load_config(args)
     summary = terminal.Summary()
@@ -87,7 +88,11 @@ def main(argv: list[str] | None = None) -> int:
         failed = {**unusable, **update.failed}
 
     status = report_failed(
-        summary, corpus.files.input_path, f"03_audio_features {args.kind}", failed
+        summary,
+        corpus.files.input_path,
+        f"03_audio_features {args.kind}",
+        failed,
+        list_all=args.list_skipped,
     )
     up_to_date = len(paths) - len(failed) - update.computed
     summary.finish(

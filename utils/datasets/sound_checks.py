@@ -1,9 +1,10 @@
 """Sound files of a data set: which ones can be used, and a list of those that cannot."""
 
 import io
+import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import TypeVar
 
 from utils.audio.sound_file import UnusableSound, check_sound_file, fingerprint, read_header
 from utils.files import tables, writing
+from utils.files.left_out import kind_of, other_files, unusable_files
 from utils.runtime import terminal
-from utils.runtime.errors import InputError, raise_if_any, shorten
+from utils.runtime.errors import SHOWN, InputError, raise_if_any, shorten
 
 FAILED_FILES = "failed_files.csv"
 WAV_SUFFIX = ".wav"
@@ -126,7 +128,12 @@ def read_each(
 
 
 def report_failed(
-    summary: terminal.Summary, folder: Path, step: str, failed: Mapping[str, str]
+    summary: terminal.Summary,
+    folder: Path,
+    step: str,
+    failed: Mapping[str, str],
+    *,
+    list_all: bool = False,
 ) -> int:
     """Print which sound files a step cannot use, and update ``failed_files.csv``, which lists them.
 
@@ -134,6 +141,32 @@ def report_failed(
     ----------
     summary : Summary
         Of one process that prints, or of others, which only return the status.
+    folder, step, failed
+        See `write_failed`.
+    list_all : bool
+        Print all of them instead of ten.
+
+    Returns
+    -------
+    int
+        The exit status of the step: 0 if nothing failed.
+
+    """
+    if not summary.silent:
+        path = write_failed(folder, step, failed)
+        if path:
+            reasons = [f"{name} {reason}" for name, reason in failed.items()]
+            listing = shorten(reasons, most=None if list_all else SHOWN)
+            summary.notes(f"{unusable_files(failed)}; left out:\n{listing}")
+            summary.writes(path)
+    return terminal.EXIT_SOME_FAILED if failed else 0
+
+
+def write_failed(folder: Path, step: str, failed: Mapping[str, str]) -> Path | None:
+    """Update ``failed_files.csv``, the list of sound files that cannot be used.
+
+    Parameters
+    ----------
     folder : Path
         Where the list is. A list without rows is removed.
     step : str
@@ -143,8 +176,8 @@ def report_failed(
 
     Returns
     -------
-    int
-        The exit status of the step: 0 if nothing failed.
+    Path or None
+        Of the list, if this step has rows in it.
 
     Raises
     ------
@@ -152,24 +185,50 @@ def report_failed(
         If the list cannot be written, or if a different file has its name.
 
     """
-    if not summary.silent:
-        path = folder / FAILED_FILES
-        (_, header), *rows = tables.read_csv(path) if path.exists() else [(1, _HEADER)]
-        if header != _HEADER or any(len(cells) != len(_HEADER) for _, cells in rows):
-            raise InputError(
-                f"{path} is not a list of failed files ({','.join(_HEADER)}) and would be "
-                "overwritten. Move it away."
-            )
-        kept = [cells for _, cells in rows if cells[0] != step]
-        kept += [[step, name, reason] for name, reason in sorted(failed.items())]
-        if kept:
-            text = io.StringIO()
-            tables.write_csv(text, [_HEADER, *kept])
-            writing.write_if_changed(path, text.getvalue().encode(errors="backslashreplace"))
-        else:
-            path.unlink(missing_ok=True)
-        if failed:
-            listing = shorten([f"{name} {reason}" for name, reason in failed.items()])
-            summary.notes(f"cannot be used, and left out:\n{listing}")
-            summary.writes(path)
-    return terminal.EXIT_SOME_FAILED if failed else 0
+    path = folder / FAILED_FILES
+    (_, header), *rows = tables.read_csv(path) if path.exists() else [(1, _HEADER)]
+    if header != _HEADER or any(len(cells) != len(_HEADER) for _, cells in rows):
+        raise InputError(
+            f"{path} is not a list of failed files ({','.join(_HEADER)}) and would be "
+            "overwritten. Move it away."
+        )
+    kept = [cells for _, cells in rows if cells[0] != step]
+    kept += [[step, name, reason] for name, reason in sorted(failed.items())]
+    if kept:
+        text = io.StringIO()
+        tables.write_csv(text, [_HEADER, *kept])
+        writing.write_if_changed(path, text.getvalue().encode(errors="backslashreplace"))
+    else:
+        path.unlink(missing_ok=True)
+    return path if failed else None
+
+
+def report_others(
+    summary: terminal.Summary,
+    folders: Mapping[str, Path],
+    sounds_in: Callable[[Path], Collection[str]],
+    *,
+    list_all: bool = False,
+) -> None:
+    """Print what there is in folders beside their sound files.
+
+    Parameters
+    ----------
+    folders : mapping of str to Path
+        By split; missing ones are empty.
+    sounds_in : callable
+        Names the sound files of a folder.
+    list_all : bool
+        Print the names, too.
+
+    """
+    others: dict[str, str] = {}
+    for split, folder in folders.items():
+        if folder.is_dir():
+            sounds = set(sounds_in(folder))
+            with os.scandir(folder) as entries:
+                left = sorted((e for e in entries if e.name not in sounds), key=lambda e: e.name)
+            others |= {f"{split}/{entry.name}": kind_of(entry) for entry in left}
+    if others:
+        how = f":\n{shorten(list(others), most=None)}" if list_all else " (--list-skipped: which)"
+        summary.notes(f"{other_files(others)}; skipped{how}")

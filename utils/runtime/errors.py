@@ -3,7 +3,7 @@
 import reprlib
 from collections.abc import Sequence
 
-_SHOWN = 10  # lines of a listing
+SHOWN = 10  # lines of a listing
 _MAX_BITS = 256  # of a whole number that is written out
 
 
@@ -15,11 +15,11 @@ class InputError(Exception):
     """
 
 
-def shorten(lines: Sequence[str]) -> str:
-    """Write the first ten lines as a list, and count the rest."""
-    shown = [f"  - {printable(line)}" for line in lines[:_SHOWN]]
-    if len(lines) > _SHOWN:
-        shown.append(f"  ... and {len(lines) - _SHOWN} more")
+def shorten(lines: Sequence[str], *, most: int | None = SHOWN) -> str:
+    """Write the first ten lines as a list, and count the rest; all of them if `most` is None."""
+    shown = [f"  - {printable(line)}" for line in lines[:most]]
+    if len(lines) > len(shown):
+        shown.append(f"  ... and {len(lines) - len(shown)} more")
     return "\n".join(shown)
 
 
