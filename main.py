@@ -135,12 +135,14 @@ def train(args: argparse.Namespace) -> None:
     from utils.runs.run_folder import plan_of
     from utils.runs.training_run import train_run
     from utils.runtime.devices import choose_device
+    from utils.settings.relocation import relocated
 
     summary = terminal.Summary()
     folder, trained_on = args.resume, args.trained_on
     if folder:
         trained_on = plan_of(folder)
         config = options.load_config(args, default=folder / "conf.yaml", check=destructive)
+        config = relocated(config, folder)
     else:
         config = options.load_config(args)
     require_files(files_of_run(config, PLANS[trained_on], begins=not folder))
@@ -196,7 +198,7 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
     from utils.evaluation import score_text
     from utils.evaluation.evaluate import evaluate
     from utils.evaluation.relevance import read_relevant_csv
-    from utils.features.sentences import TextEncoder
+    from utils.features.sentences import TextEncoder, report_unread
     from utils.runs.data import leave_out_failed
     from utils.runs.scorer import load_scorer
 
@@ -216,8 +218,9 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
         relevant = read_relevant_csv(args.relevant, split.clip_names)
         summary.reads(args.relevant)
         split = leave_out_failed(split, scorer.inputs, summary)
-        texts = list(dict.fromkeys(relevant.queries))
-        found = dict(zip(texts, scorer.find(split, TextEncoder(config)(texts)), strict=True))
+        texts, encoder = list(dict.fromkeys(relevant.queries)), TextEncoder(config)
+        report_unread(texts, encoder.read(texts), unit="queries", summary=summary)
+        found = dict(zip(texts, scorer.find(split, encoder(texts)), strict=True))
         scores = score_text.score_queries(
             [found[query] for query in relevant.queries],
             relevant.clips,
@@ -330,7 +333,7 @@ def export(args: argparse.Namespace) -> None:
     card = model_card(
         model.exported_config,
         read_json(metrics) if metrics.is_file() else None,
-        sources_of(model.config, model.trained_on),
+        sources_of(model.settings or model.config, model.trained_on),
     )
     export_model(args.output, model, card=card)
     summary.writes(args.output)

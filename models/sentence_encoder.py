@@ -7,14 +7,27 @@ Shapes: B texts of a batch, L tokens, D = 768 dimensions.
 """
 
 import contextlib
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import transformers
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 MAX_TOKENS = 384  # as in training; longer texts are truncated
+# Categories of Unicode: spaces, controls and marks on other characters.
+_INVISIBLE = {"Zs", "Zl", "Zp", "Cc", "Cf", "Mn", "Me"}
+
+
+class Reading(NamedTuple):
+    """What the model reads of a text."""
+
+    has_words: bool  # whether it reads any letter or digit
+    unread: tuple[str, ...]  # parts without a word piece of their own, in their order
+    pieces: int  # word pieces of the whole text
+    most: int  # so many are read, the rest is cut
 
 
 class SentenceEncoder(nn.Module):
@@ -58,8 +71,40 @@ class SentenceEncoder(nn.Module):
             raise ValueError(f"the tokenizer has a token {tokens}, the network {rows} tokens")
 
     def tokenize(self, texts: list[str]) -> list[list[int]]:
-        """Turn texts into token ids, each list truncated to `MAX_TOKENS`."""
-        return self.tokenizer(texts, truncation=True, max_length=MAX_TOKENS)["input_ids"]
+        """Turn texts into token ids, each list truncated to `MAX_TOKENS`.
+
+        Names of special tokens in a text, such as <mask>, are text.
+        """
+        if not texts:
+            return []
+        return self.tokenizer(
+            texts, truncation=True, max_length=MAX_TOKENS, split_special_tokens=True
+        )["input_ids"]
+
+    def read(self, texts: list[str]) -> list[Reading]:
+        """Tell what `tokenize` keeps of each text."""
+        if not texts:
+            return []
+        encoded = self.tokenizer(
+            texts,
+            add_special_tokens=False,
+            split_special_tokens=True,
+            return_offsets_mapping=True,
+            verbose=False,
+        )
+        unknown = self.tokenizer.unk_token_id
+        most = MAX_TOKENS - self.tokenizer.num_special_tokens_to_add()
+        readings = []
+        for text, ids, places in zip(
+            texts, encoded["input_ids"], encoded["offset_mapping"], strict=True
+        ):
+            known = [place for id, place in zip(ids, places, strict=True) if id != unknown]
+            has_words = any(
+                id != unknown and any(map(str.isalnum, text[start:end]))
+                for id, (start, end) in zip(ids[:most], places, strict=False)
+            )
+            readings.append(Reading(has_words, _between(text, known), len(ids), most))
+        return readings
 
     def forward(self, tokens: list[list[int]]) -> Tensor:
         """Embed tokenised texts.
@@ -81,6 +126,15 @@ class SentenceEncoder(nn.Module):
         mask = batch["attention_mask"].unsqueeze(-1).float()
         mean = (hidden * mask).sum(dim=1) / mask.sum(dim=1)
         return F.normalize(mean, dim=-1)
+
+
+def _between(text: str, places: Sequence[tuple[int, int]]) -> tuple[str, ...]:
+    """List what can be seen of a text outside some places in it."""
+    rest = list(text)
+    for start, end in places:
+        rest[start:end] = " " * (end - start)
+    seen = (" " if unicodedata.category(char) in _INVISIBLE else char for char in rest)
+    return tuple("".join(seen).split())
 
 
 @contextlib.contextmanager

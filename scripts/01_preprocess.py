@@ -10,7 +10,8 @@ Writes  train_data.input_path: audio_info.pkl, vocab_info.pkl, audio_sources.jso
     python scripts/01_preprocess.py --subset audiocaps    # audiocaps instead of train_data
 
 AudioCaps is read from audiocaps.dataset_path: {train,val,test}.csv and audio/{train,val,test}/.
-Many AudioCaps clips are gone from YouTube: clips without a file are skipped and listed.
+Many AudioCaps clips are gone from YouTube: clips without a file are skipped and listed. Other files
+in the folders of the sounds are counted; --list-skipped lists everything that is skipped.
 The exit status is 3 if sound files cannot be used; --strict stops at the first. Truncated ones can
 be used as far as they go: give --accept-truncated to this script and to script 03.
 """
@@ -20,10 +21,11 @@ from functools import partial
 import start
 
 from utils.datasets import audiocaps, clotho, numbering
+from utils.datasets.corpus import corpus
 from utils.datasets.sound_checks import report_failed
 from utils.files.locks import only_run
 from utils.runtime import distributed, terminal
-from utils.runtime.errors import shorten
+from utils.runtime.errors import SHOWN, shorten
 from utils.settings import options
 
 
@@ -38,6 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     options.add_strict_option(parser)
     options.add_accept_truncated_option(parser)
+    options.add_list_skipped_option(parser)
     args = parser.parse_args(argv)
     distributed.refuse_team("scripts/01_preprocess.py")
     config = options.load_config(args)
@@ -62,14 +65,22 @@ def main(argv: list[str] | None = None) -> int:
                 accept_truncated=args.accept_truncated,
                 progress=progress,
             )
+        most = None if args.list_skipped else SHOWN
         if preprocessed.missing:
-            print(f"missing, and left out:\n{shorten(preprocessed.missing)}")
+            print(f"missing, and left out:\n{shorten(preprocessed.missing, most=most)}")
         if preprocessed.extra:
-            print(f"without captions:\n{shorten(preprocessed.extra)}")
+            print(f"without captions:\n{shorten(preprocessed.extra, most=most)}")
         if preprocessed.respelt:
-            print(f"under another spelling:\n{shorten(preprocessed.respelt)}")
+            print(f"under another spelling:\n{shorten(preprocessed.respelt, most=most)}")
+        corpus(config, args.subset).report_others(summary, list_all=args.list_skipped)
         summary.writes(*numbering.write_preprocessed(data.input_path, preprocessed))
-        status = report_failed(summary, data.input_path, "01_preprocess", preprocessed.failed)
+        status = report_failed(
+            summary,
+            data.input_path,
+            "01_preprocess",
+            preprocessed.failed,
+            list_all=args.list_skipped,
+        )
     summary.finish(preprocessed.summary())
     return status
 

@@ -13,6 +13,7 @@ Which clip a caption belongs to is not published, and is not in these files eith
 import start
 
 from utils.datasets import task6b
+from utils.datasets.corpus import TASK6B, corpus
 from utils.datasets.sound_checks import report_failed
 from utils.files import writing
 from utils.files.locks import only_run
@@ -26,8 +27,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = options.parser(__doc__)
     options.add_strict_option(parser)
     options.add_accept_truncated_option(parser)
+    options.add_list_skipped_option(parser)
     args = parser.parse_args(argv)
-    data = options.load_config(args).eval_data
+    config = options.load_config(args)
+    data = config.eval_data
     summary = terminal.Summary()
     summary.reads(data.audio_path, data.captions_file)
     with only_run("02_preprocess_evaluation_set_task6b", data.input_path):
@@ -40,8 +43,13 @@ def main(argv: list[str] | None = None) -> int:
         for name, content in contents.items():
             if writing.write_if_changed(data.input_path / name, content):
                 summary.writes(data.input_path / name)
+        corpus(config, TASK6B).report_others(summary, list_all=args.list_skipped)
         status = report_failed(
-            summary, data.input_path, "02_preprocess_evaluation_set_task6b", failed
+            summary,
+            data.input_path,
+            "02_preprocess_evaluation_set_task6b",
+            failed,
+            list_all=args.list_skipped,
         )
     queries = task6b.load_queries(data.input_path)
     summary.finish(f"{len(queries.captions)} queries, {len(queries.clip_names)} clips")

@@ -12,10 +12,10 @@ With --kind logmel or waveform it writes <input_path>/audio_<kind>.hdf5 instead,
 per clip under its fid: (frames, 64) log-mels at the sample rate of the file, or samples at 32 kHz.
 
 Sound files that cannot be used are skipped and listed in <input_path>/failed_files.csv, and the
-exit status is 3; --strict stops at the first. With --accept-truncated, truncated ones are used as
-far as they go. What is odd about others is listed in noted_files.csv: digital silence, a very low
-level, a DC offset, integers as floating-point samples, channels that cancel in the mean (see
-passt.mono).
+exit status is 3; --strict stops at the first, --list-skipped lists them all in the terminal too.
+With --accept-truncated, truncated ones are used as far as they go. What is odd about others is
+listed in noted_files.csv: digital silence, a very low level, a DC offset, integers as
+floating-point samples, channels that cancel in the mean (see passt.mono).
 
 Stop it at any time: the same command resumes with the clips that are missing; log-mels and
 waveforms start again. Several processes can share PaSST's work, on one machine or on several that
@@ -57,6 +57,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     options.add_strict_option(parser)
     options.add_accept_truncated_option(parser)
+    options.add_list_skipped_option(parser)
     args = parser.parse_args(argv)
     config = options.load_config(args)
     summary = terminal.Summary()
@@ -99,8 +100,12 @@ def main(argv: list[str] | None = None) -> int:
 
     step = f"03_audio_features {args.kind}"
     if args.kind == "passt":
-        report_noted(summary, corpus.files.input_path, step, update.notes)
-    status = report_failed(summary, corpus.files.input_path, step, failed)
+        report_noted(
+            summary, corpus.files.input_path, step, update.notes, list_all=args.list_skipped
+        )
+    status = report_failed(
+        summary, corpus.files.input_path, step, failed, list_all=args.list_skipped
+    )
     up_to_date = len(paths) - len(failed) - update.computed
     summary.finish(
         f"{done.format(update.computed)}; {up_to_date} were up to date"

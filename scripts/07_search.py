@@ -1,7 +1,8 @@
 """Search a folder of sounds with a trained model.
 
 Reads   a folder of sounds (--audio; any format, sub-folders too), a model (--model)
-Writes  an index of the folder: <output_path>/indexes/, or --index DIR
+Writes  an index of the folder: <output_path>/indexes/, or --index DIR; in it failed_files.csv, if
+        sound files cannot be used
 
     python scripts/07_search.py --audio my_sounds/ "rain on a tin roof"
     python scripts/07_search.py --audio my_sounds/ "a dog" "a door" --top 3 --why
@@ -12,30 +13,31 @@ Writes  an index of the folder: <output_path>/indexes/, or --index DIR
 
 The first search tags all sounds of the folder, later ones only new or changed sounds. Without
 --audio the demo set is searched; without --model, the newest run of the experiment in conf.yaml is
-used. Exit status: 0 if every query found something, 1 if one did not, 2 for bad input.
+used. A query that the sentence model cannot read is reported, and does not stop the others.
+
+Exit status: 0 if every query found something and every sound file can be used; 2 for bad input,
+also in one of several queries; else 1 if a query found nothing; else 3 if sound files are skipped
+because they cannot be used.
 """
 
 import argparse
-import dataclasses
-import json
-import os
+import codecs
+import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import start
 
-from utils.files.reading import read_text
-from utils.runtime import distributed
-from utils.runtime.errors import InputError, printable
+from utils.files.reading import read_bytes
+from utils.runtime import distributed, terminal
+from utils.runtime.errors import InputError
+from utils.search.answers import EXIT_NOTHING_FOUND, Query, answer
 from utils.search.command_line import add_options, open_searcher, report
 from utils.settings import options
 
-if TYPE_CHECKING:
-    from utils.search.engine import Hit
-
-EXIT_NOTHING_FOUND = 1
+# Which of several statuses counts.
+_FIRST = (terminal.EXIT_BAD_INPUT, EXIT_NOTHING_FOUND, terminal.EXIT_SOME_FAILED, 0)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -45,27 +47,32 @@ def main(argv: list[str] | None = None) -> int:
     # These take seconds to import, so that --help and the checks above do without them.
     from utils.audio.sound_file import check_sound_file, read_header
     from utils.datasets.audioset import read_labels
-    from utils.search.embedder import check_query
     from utils.search.filters import parse_filter
+    from utils.search.queries import check_query
 
     # Report invalid arguments before a folder is tagged.
     for text in args.tag:
         parse_filter(text, read_labels())
     for text in args.query:
         check_query(text)
-    queries = [*args.like, *args.query, *(lines_of(args.queries) if args.queries else [])]
+    queries = [Query(given) for given in (*args.like, *args.query)]
+    if args.queries:
+        queries += lines_of(args.queries)
     for path in args.like:
         check_sound_file(path, root=path.parent)
         read_header(path, accept_truncated=args.accept_truncated)
     searcher = open_searcher(args)
-    found = True
+    statuses = {terminal.EXIT_SOME_FAILED} if searcher.inventory.failed else set()
     for query in queries or (ask() if sys.stdin.isatty() else piped()):
-        hits = searcher.search(query, top=args.top, filters=args.tag)
-        found &= bool(hits)
-        label = f"like {query}" if isinstance(query, Path) else query
-        answer = as_json(label, hits) if args.json else as_text(label, hits, why=args.why)
-        print(answer, flush=True)
-    return 0 if found else EXIT_NOTHING_FOUND
+        found = answer(query, searcher, top=args.top, filters=args.tag)
+        if found.error:
+            report(f"error: {found.error}")
+        if args.json:
+            print(found.as_json(searcher.inventory.counts()), flush=True)
+        elif not found.error:
+            print(found.as_text(why=args.why), flush=True)
+        statuses.add(found.status)
+    return next(status for status in _FIRST if status in statuses | {0})
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -102,23 +109,30 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return args
 
 
-def piped() -> Iterator[str]:
+def piped() -> Iterator[Query]:
     """Read queries from the standard input, one per line."""
-    try:
-        yield from filter(None, map(str.strip, sys.stdin))
-    except UnicodeDecodeError as error:
-        raise InputError(f"the standard input is not UTF-8 ({error.reason}).") from None
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # to report a line that is not UTF-8
+    return numbered(sys.stdin, "standard input")
 
 
-def lines_of(path: Path) -> list[str]:
+def lines_of(path: Path) -> list[Query]:
     """Read a file of queries, one per line."""
-    lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
-    if not lines:
+    text = read_bytes(path).removeprefix(codecs.BOM_UTF8).decode(errors="surrogateescape")
+    queries = list(numbered(text.splitlines(), str(path)))
+    if not queries:
         raise InputError(f"--queries {path}: the file is empty. Write one query per line.")
-    return lines
+    return queries
 
 
-def ask() -> Iterator[str]:
+def numbered(lines: Iterable[str], source: str) -> Iterator[Query]:
+    """Make queries of all lines that are not empty."""
+    for number, line in enumerate(lines, start=1):
+        if text := line.strip():
+            yield Query(text, f"{source}, line {number}: ")
+
+
+def ask() -> Iterator[Query]:
     """Ask for queries until an empty line."""
     report("Describe the sound you are looking for. An empty line ends.")
     while True:
@@ -128,41 +142,7 @@ def ask() -> Iterator[str]:
             return
         if not text:
             return
-        yield text
-
-
-def as_json(query: str, hits: list["Hit"]) -> str:
-    """Write a query and its hits in one line; escapes file names that are not UTF-8."""
-    answer = {"query": query, "hits": [dataclasses.asdict(hit) for hit in hits]}
-    line = json.dumps(answer, ensure_ascii=False)
-    return line if printable(line) == line else json.dumps(answer)
-
-
-def as_text(query: str, hits: list["Hit"], *, why: bool) -> str:
-    """Write a query and its hits for people."""
-    lines = [styled("1", query)]
-    for hit in hits:
-        lines.append(
-            f"{hit.rank:3}. {hit.score:6.3f}  {styled('36', hit.name)}  {hit.place}  "
-            f"{styled('2', hit.tag_list)}"
-        )
-        lines += [f"             also {printable(path)}" for path in hit.paths[1:]]
-        lines += [f"             {hit.notes}"] if hit.notes else []
-        if why:
-            reasons = ", ".join(
-                f"{reason.tag} {reason.contribution:+.3f}" for reason in hit.reasons
-            )
-            lines.append(
-                f"             {hit.projection:.3f} learned projection "
-                f"{hit.tag_branch:+.3f} tags" + (f" ({reasons}, ...)" if reasons else "")
-            )
-    return "\n".join([*lines, ""] if hits else [*lines, "  nothing found", ""])
-
-
-def styled(code: str, text: str) -> str:
-    """Colour a text if standard output is a terminal."""
-    plain = "NO_COLOR" in os.environ or not sys.stdout.isatty()
-    return text if plain else f"\033[{code}m{text}\033[0m"
+        yield Query(text)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Search a folder of sounds in the browser: serves a page until Ctrl-C.
 
 Reads   a folder of sounds (--audio; any format, sub-folders too), a model (--model)
-Writes  an index of the folder: <output_path>/indexes/, or --index DIR; shared with script 07
+Writes  an index of the folder: <output_path>/indexes/, or --index DIR; shared with script 07; in it
+        failed_files.csv, if sound files cannot be used
 
     python scripts/08_serve.py --audio my_sounds/ --open
     python scripts/08_serve.py --audio my_sounds/ --port 9000

@@ -193,10 +193,11 @@ def random_retrieval(*, clips: int, with_logits: bool = True):
 
 
 def folder_to_search(small_demo: Path, folder: Path) -> Path:
-    """Make a folder of ten sounds, one of them twice under an odd name, and a broken file."""
+    """Make a folder of ten sounds, one of them twice under an odd name, and other files."""
     shutil.copytree(small_demo / "clotho/evaluation", folder / "sub")
     shutil.copy(min((folder / "sub").iterdir()), folder / "a <b> & 'c'.wav")
-    (folder / "broken.flac").write_bytes(b"no sound")
+    for name in ("broken.flac", "read me.txt", "notes.TXT", ".hidden.flac"):
+        (folder / name).write_bytes(b"no sound")
     return folder
 
 

@@ -8,10 +8,12 @@ import soundfile
 from utils.audio.sound_file import UnusableSound, fingerprint
 from utils.datasets.sound_checks import (
     Sound,
+    list_wavs,
     read_each,
     read_sound,
     report_failed,
     report_noted,
+    report_others,
 )
 from utils.files.tables import read_csv
 from utils.runtime.errors import InputError
@@ -60,7 +62,9 @@ def test_each_step_has_its_rows_in_the_list(tmp_path, capsys):
     assert not path.exists()
     failed = {"s/y": "is odd", 's/"x,\udcff': "is\nodder"}
     assert report_failed(summary, tmp_path, "a", failed) == 3
-    assert 'left out:\n  - s/y is odd\n  - s/"x,\\udcff is\\nodder\n' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert printed.startswith("2 files cannot be used: 1 is odd, 1 is\\nodder; left out:\n")
+    assert 'left out:\n  - s/y is odd\n  - s/"x,\\udcff is\\nodder\n' in printed
     assert report_failed(summary, tmp_path, "b", {"s/z": "is gone"}) == 3
     assert [cells for _, cells in read_csv(path)] == [
         ["step", "file", "reason"],
@@ -81,6 +85,29 @@ def test_what_is_odd_is_listed_in_a_file_of_its_own(tmp_path, capsys):
     assert rows == [["step", "file", "note"], ["a", "s/x", "is digital silence"]]
     report_noted(Summary(), tmp_path, "a", {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_unusable_files_are_named_up_to_ten_or_all(tmp_path, capsys):
+    failed = {f"s/{number:02}": "is odd" for number in range(12)}
+    report_failed(Summary(), tmp_path, "a", failed)
+    assert capsys.readouterr().out.count(" is odd\n") == 10
+    report_failed(Summary(), tmp_path, "a", failed, list_all=True)
+    assert capsys.readouterr().out.count(" is odd\n") == 12
+
+
+def test_other_files_are_counted_or_listed(tmp_path, capsys):
+    folders = {split: tmp_path / split for split in ("s", "t", "missing")}
+    for name in ("s/a.wav", "s/b.wav", "s/b.txt", "s/._a.wav", "t/c.txt", "t/sub/d.wav"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    report_others(Summary(), folders, list_wavs)
+    counts = "4 other files: 2 .txt, 1 hidden, 1 folder; skipped"
+    assert capsys.readouterr().out == f"{counts} (--list-skipped: which)\n"
+    report_others(Summary(), folders, list_wavs, list_all=True)
+    names = "".join(f"  - {name}\n" for name in ("s/._a.wav", "s/b.txt", "t/c.txt", "t/sub"))
+    assert capsys.readouterr().out == f"{counts}:\n{names}"
+    report_others(Summary(), {}, list_wavs)
+    assert capsys.readouterr().out == ""
 
 
 def test_another_file_of_that_name_is_not_overwritten(tmp_path):

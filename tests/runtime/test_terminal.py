@@ -1,5 +1,6 @@
 import contextlib
 import errno
+import os
 import subprocess
 import sys
 
@@ -84,6 +85,39 @@ def test_a_broken_pipe_is_neither_success_nor_a_traceback(tmp_path):
     )
     assert result.stdout.split() == ["0", "141"]
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"PYTHONIOENCODING": "latin-1"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+)
+def test_characters_that_the_output_does_not_have_are_escaped(environment):
+    script = PROJECT_ROOT / "scripts/03_audio_features.py"
+    result = subprocess.run(
+        [sys.executable, script, "--help"],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "wavs \\u2500\\u25ba logits" in result.stdout
+
+
+def test_progress_without_a_terminal_is_a_line_at_intervals(monkeypatch, capsys):
+    with terminal.progress(4, "tagging", "sounds") as bar:
+        bar.update(1)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(terminal, "_LINE_EVERY", 0)
+    with terminal.progress(4, "tagging", "sounds") as bar:
+        bar.update(1)
+        bar.update(2)
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith("tagging:  25% 1/4 [")
+    assert second.startswith("tagging:  75% 3/4 [")
+    assert second.endswith(" sounds/s]")
 
 
 def test_options_before_and_after_a_subcommand_count_together(tmp_path):

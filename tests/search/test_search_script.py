@@ -1,5 +1,7 @@
 import io
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +12,10 @@ from utils.runtime.errors import InputError
 
 @pytest.fixture
 def search(trained, sounds, capsys):
-    """Run the script; returns its status, standard output and standard error."""
+    """Run the script; returns its status, standard output and standard error.
+
+    A file of the folder is broken, so that the best status is 3.
+    """
     index = sounds.parent / "index"
 
     def run(*arguments):
@@ -25,7 +30,7 @@ def search(trained, sounds, capsys):
 def test_captions_find_their_sounds(search, small_demo):
     split = load_captions(small_demo / "processed", "evaluation")
     status, printed, errors = search("--json", "--top", "3", *split.captions)
-    assert status == 0
+    assert status == 3
     answers = [json.loads(line) for line in printed.splitlines()]
     assert [answer["query"] for answer in answers] == split.captions
     ranks = []
@@ -38,8 +43,60 @@ def test_captions_find_their_sounds(search, small_demo):
     assert sum(ranks) > 0.7 * len(ranks)
     assert "10 sounds in" in errors
     assert "1 duplicate;" in errors
-    assert "broken.flac cannot be read as sound" in errors
+    counts = {"files": 11, "sounds": 10, "duplicates": 1, "other": {".txt": 2, "hidden": 1}}
+    assert answers[0]["library"] == {**counts, "unusable": {"cannot be read as sound": 1}}
+    assert "1 file cannot be used: 1 cannot be read as sound; skipped:\n  - broken.flac" in errors
+    assert "3 other files: 2 .txt, 1 hidden; skipped (--list-skipped: which)" in errors
     assert "only knows the demo's synthetic sounds" in errors
+
+
+def test_all_that_is_skipped_is_listed(search, sounds):
+    _, _, errors = search("rain", "--list-skipped")
+    assert "skipped:\n  - .hidden.flac (hidden)\n  - notes.TXT (.txt)\n  - read me.txt (" in errors
+    (place,) = [line for line in errors.splitlines() if line.startswith("all of them are in ")]
+    listed = Path(place.removeprefix("all of them are in ")).read_text()
+    assert listed.startswith("step,file,reason\nsearch,broken.flac,cannot be read as sound (")
+
+
+def test_ten_unusable_files_are_named_and_the_others_counted(search, sounds, tmp_path):
+    folder = tmp_path / "sounds"
+    shutil.copytree(sounds / "sub", folder)
+    for number in range(130):
+        (folder / f"bad {number:03}.wav").write_bytes(b"%d" % number)
+    place = ["--audio", str(folder), "--index", str(tmp_path / "index")]
+    status, _, errors = search("rain", *place)
+    assert status == 3
+    assert "130 files cannot be used: 130 cannot be read as sound; skipped:\n" in errors
+    assert "  - bad 009.wav cannot be read as sound" in errors
+    assert "  ... and 120 more\n" in errors
+    rows = (tmp_path / "index/failed_files.csv").read_text().splitlines()
+    assert len(rows) == 131
+    assert "bad 129.wav" in search("rain", *place, "--list-skipped")[2]
+    for path in folder.glob("bad *"):
+        path.unlink()
+    status, _, errors = search("rain", *place)
+    assert (status, "cannot be used" in errors) == (0, False)
+    assert not (tmp_path / "index/failed_files.csv").exists()
+
+
+def test_queries_that_are_not_read_do_not_stop_the_others(search, tmp_path):
+    path = tmp_path / "queries.txt"
+    path.write_bytes("\ufeffrain\n雷雨声\n\n.\ncaf".encode() + b"\xe9\n" + "a dog 狗叫".encode())
+    status, printed, errors = search("--queries", str(path), "--json")
+    assert status == 2
+    rain, thunder, stop, cafe, dog = map(json.loads, printed.splitlines())
+    assert len(rain["hits"]) == len(dog["hits"]) == 10
+    assert rain["notes"] == []
+    assert dog["notes"] == ["not read by the sentence model, and left out: '狗叫'"]
+    for number, answer in ((2, thunder), (4, stop), (5, cafe)):
+        assert answer["hits"] == []
+        assert answer["error"].startswith(f"{path}, line {number}: ")
+        assert f"error: {answer['error']}" in errors
+    assert "the sentence model reads no word of '雷雨声'" in thunder["error"]
+    assert "is not UTF-8" in cafe["error"]
+    status, printed, errors = search("🐕", "rain")
+    assert (status, printed.startswith("rain\n  1. ")) == (2, True)
+    assert "error: the sentence model reads no word of '🐕'. Describe" in errors
 
 
 def test_answers_are_printed_and_nothing_is_tagged_again(search):
@@ -110,8 +167,8 @@ def test_a_model_folder_searches_as_its_checkpoint_does(search, trained, tmp_pat
     folder = tmp_path / "shared"
     export = ["export", "--checkpoint", str(trained), "--output", str(folder)]
     load_script("main").main([*export, *settings])
-    _, expected, _ = search("--json", "rain", "a dog barks")
     fixed = [*options(["precision=fp32"]), "--model"]
+    _, expected, _ = search("--json", "rain", "a dog barks", *fixed, str(trained))
     for place in (folder, trained.parent):
         _, found, _ = search("--json", "rain", "a dog barks", *fixed, str(place))
         assert list(map(json.loads, found.splitlines())) == list(

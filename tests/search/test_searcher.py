@@ -23,7 +23,8 @@ TEXTS = ["rain on a tin roof", "a dog barks"]
 
 @pytest.fixture(scope="module")
 def searcher(trained, sounds):
-    return Searcher.open(trained, sounds, config=DEMO_CONFIG, index=sounds.parent / "index")
+    index, overrides = sounds.parent / "index", ["precision=fp32"]
+    return Searcher.open(trained, sounds, config=DEMO_CONFIG, overrides=overrides, index=index)
 
 
 def file(searcher, sound):
@@ -47,7 +48,7 @@ def test_searching_in_python_finds_what_the_script_finds(searcher, trained, soun
     place = ["--audio", str(sounds), "--model", str(trained), "--index", str(searcher.index)]
     clip = file(searcher, 3)
     arguments = ["--json", "--top", "3", "--tag", "Music < 0.9", "--like", str(clip), *TEXTS]
-    load_script("07_search").main([*options([]), *place, *arguments])
+    load_script("07_search").main([*options(["precision=fp32"]), *place, *arguments])
     answers = [json.loads(line)["hits"] for line in capsys.readouterr().out.splitlines()]
     for query, expected in zip([clip, *TEXTS], answers, strict=True):
         hits = searcher.search(query, top=3, filters=["Music < 0.9"])
@@ -123,6 +124,11 @@ def test_what_cannot_be_embedded_or_searched_for_is_refused(searcher, sounds):
         searcher.search(sounds / "broken.flac")
     with pytest.raises(InputError, match="the query is empty"):
         searcher.search(" ")
+    for text in ("雷雨声", "🐕", "."):
+        with pytest.raises(InputError, match="the sentence model reads no word of"):
+            searcher.search(text)
+        with pytest.raises(InputError, match="the sentence model reads no word of"):
+            searcher.embed_text(["rain", text])
     with pytest.raises(InputError, match="AudioSet has no tag 'Dgo'"):
         searcher.search("a dog", filters=["Dgo"])
     for embed, single in ((searcher.embed_text, "a dog"), (searcher.embed_audio, "a.wav")):

@@ -18,10 +18,19 @@ def test_a_folders_files_come_before_those_of_its_sub_folders_each_sorted(tmp_pa
     make(tmp_path, "z.wav", "a/b.wav", "a/a/c.wav", "a.WAV", "B/d.wav", ".hidden/e.wav", ".f.wav")
     make(tmp_path, "no suffix", "text.txt", "folder.wav/g.wav")
     (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "a/link.wav").symlink_to(tmp_path, target_is_directory=True)
     found, changes = scan_folder(tmp_path, {})
     names = ["a.WAV", "z.wav", "B/d.wav", "a/b.wav", "a/a/c.wav", "folder.wav/g.wav"]
     assert list(found) == names
-    assert changes == Changes(added=6, gone=0, duplicates=0)
+    others = {
+        ".f.wav": "hidden",
+        ".hidden": "hidden",
+        "a/link.wav": "symlinked folder",
+        "link": "symlinked folder",
+        "no suffix": "without an ending",
+        "text.txt": ".txt",
+    }
+    assert changes == Changes(added=6, gone=0, duplicates=0, others=others)
 
 
 def test_only_files_of_another_size_or_time_are_read(tmp_path):
@@ -80,7 +89,9 @@ def test_an_unreadable_sub_folder_is_listed_among_the_files(tmp_path, monkeypatc
 
 
 def test_a_folder_without_sounds_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"no sounds in .*: no file there ends in \.wav"):
+    make(tmp_path, "a.txt", "sub/b.txt", ".wav")
+    message = r"no sounds in .*: no file there ends in \.wav.* holds 3 other files: 2 \.txt, 1 hid"
+    with pytest.raises(InputError, match=message):
         scan_folder(tmp_path, {})
 
 

@@ -22,6 +22,7 @@ from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError, out_of_memory, shown
 from utils.settings.config import Config, differing_settings, to_plain
 from utils.settings.loading import parse_config
+from utils.settings.relocation import relocated
 
 FORMAT, OLDER_FORMAT = 2, 1
 _ENTRY = "checkpoint"  # of the metadata
@@ -35,6 +36,8 @@ class Checkpoint:
 
     Attributes
     ----------
+    settings : Config
+        With the present paths of a run that was moved.
     trained_with : TrainedWith
         The networks before the model, as far as they are recorded.
     trained_on : {'clotho', 'audiocaps'}
@@ -153,6 +156,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
     stored = parse_plain(_Stored, content, what, advice)
     best = stored.weights if stored.trainer is None else stored.trainer.get("best_state", {})
     settings = parse_config(stored.settings, base=Path(), source=str(path))
+    settings = relocated(settings, path.parent)
     return Checkpoint(
         settings, stored.trained_with, stored.trained_on, best, stored.trainer, stored.begun_with
     )

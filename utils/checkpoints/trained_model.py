@@ -22,12 +22,17 @@ class TrainedModel:
 
     Attributes
     ----------
+    config : Config
+        What belongs to the model is as it was trained; paths, device, precision and batch sizes
+        are those of this machine.
     source : Path
         Where it was read.
     trained_with : TrainedWith
         As far as it is recorded.
     trained_on : {'clotho', 'audiocaps'}
         The plan of `utils.runs.plans`.
+    settings : Config or None
+        Those of its training; a model folder does not record them.
 
     """
 
@@ -36,6 +41,7 @@ class TrainedModel:
     source: Path
     trained_with: TrainedWith
     trained_on: str
+    settings: Config | None = None
 
     @property
     def exported_config(self) -> model_folder.ExportedConfig:
@@ -71,9 +77,9 @@ def open_model(path: Path, *, here: Config, overrides: Sequence[str] = ()) -> Tr
     path : Path
         A checkpoint, the folder of a run, or a model folder.
     here : Config
-        The settings of this machine: a model folder names no files.
+        The settings of this machine, overrides included.
     overrides : sequence of str
-        ``key=value`` settings, over those that a checkpoint was trained with.
+        ``key=value`` settings, which may not change those that a model depends on.
 
     Raises
     ------
@@ -92,15 +98,41 @@ def open_model(path: Path, *, here: Config, overrides: Sequence[str] = ()) -> Tr
     if path.is_dir():
         path = find_checkpoint(path, "best")
     checkpoint = load_checkpoint(path)
-    config = parse_config(
+    settings = parse_config(
         to_plain(checkpoint.settings), overrides, base=Path.cwd(), source=str(path)
     )
-    checkpoint.require_settings(config, path, only=["model"])
+    checkpoint.require_settings(settings, path, only=["model", "passt.arch"])
     try:
-        network = DualEncoder.from_state(checkpoint.best_weights(), ratio=config.model.ratio_embed1)
+        network = DualEncoder.from_state(
+            checkpoint.best_weights(), ratio=settings.model.ratio_embed1
+        )
     except (AttributeError, KeyError, RuntimeError, ValueError) as error:
         raise InputError(f"the weights in {path} are not those of a model: {error}") from None
-    return TrainedModel(network, config, path, checkpoint.trained_with, checkpoint.trained_on)
+    return TrainedModel(
+        network,
+        _on_this_machine(settings, here),
+        path,
+        checkpoint.trained_with,
+        checkpoint.trained_on,
+        settings,
+    )
+
+
+def _on_this_machine(trained: Config, here: Config) -> Config:
+    """Take what a model depends on from the settings of its training, and the rest from here."""
+    passt, sentence_model = here.passt, here.sentence_model
+    # The user's own weights are part of the model; they may be elsewhere on this machine.
+    weights = trained.passt.weights
+    if not (weights and weights.is_file()):
+        weights = passt.weights if passt.arch == trained.passt.arch else None
+    if sentence_model.sha256 != trained.sentence_model.sha256:
+        sentence_model = replace(trained.sentence_model, batch_size=sentence_model.batch_size)
+    return replace(
+        here,
+        model=trained.model,
+        passt=replace(passt, arch=trained.passt.arch, weights=weights),
+        sentence_model=sentence_model,
+    )
 
 
 def newest_run(config: Config) -> Path:

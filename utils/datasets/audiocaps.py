@@ -151,6 +151,11 @@ def find_audio(folder: Path) -> dict[str, str]:
     return found
 
 
+def sounds_in(folder: Path) -> list[str]:
+    """List the names of the sound files of a folder; see `find_audio`."""
+    return list(find_audio(folder).values())
+
+
 def read_for_audit(
     dataset_path: str | Path,
 ) -> tuple[dict[str, dict[str, list[str]]], dict[str, dict[str, str]]]:

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from utils.datasets import audiocaps, clotho, splits, task6b
+from utils.datasets.sound_checks import list_wavs, report_others
 from utils.datasets.splits import QuerySplit
+from utils.runtime import terminal
 from utils.runtime.errors import InputError, UnreadableError
 from utils.settings.needed_files import Needed
 
@@ -80,6 +82,11 @@ class Corpus:
         """Find the sound files of clips, every one of them."""
         require = audiocaps.require_audio if self.subset == AUDIOCAPS else clotho.require_audio
         return require(self.audio_folders[split], names)
+
+    def report_others(self, summary: terminal.Summary, *, list_all: bool) -> None:
+        """Print what is in the folders of its sound files beside those."""
+        sounds_in = audiocaps.sounds_in if self.subset == AUDIOCAPS else list_wavs
+        report_others(summary, self.audio_folders, sounds_in, list_all=list_all)
 
     def script(self, kind: str) -> str:
         """Return the command that writes PREPROCESSED, AUDIO, SENTENCES or TAGS."""

@@ -1,9 +1,10 @@
 """Sound files of a data set: which ones can be used, and a list of those that cannot."""
 
 import io
+import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import TypeVar
 
 from utils.audio.sound_file import UnusableSound, check_sound_file, fingerprint, read_header
 from utils.files import tables, writing
+from utils.files.left_out import kind_of, other_files, unusable_files
 from utils.runtime import terminal
-from utils.runtime.errors import InputError, raise_if_any, shorten
+from utils.runtime.errors import SHOWN, InputError, raise_if_any, shorten
 
 FAILED_FILES = "failed_files.csv"
 NOTED_FILES = "noted_files.csv"
@@ -127,7 +129,12 @@ def read_each(
 
 
 def report_failed(
-    summary: terminal.Summary, folder: Path, step: str, failed: Mapping[str, str]
+    summary: terminal.Summary,
+    folder: Path,
+    step: str,
+    failed: Mapping[str, str],
+    *,
+    list_all: bool = False,
 ) -> int:
     """Print which sound files a step cannot use, and update ``failed_files.csv``, which lists them.
 
@@ -135,30 +142,30 @@ def report_failed(
     ----------
     summary : Summary
         Of one process that prints, or of others, which only return the status.
-    folder : Path
-        Where the list is. A list without rows is removed.
-    step : str
-        What failed; rows of other steps stay.
-    failed : mapping of str to str
-        Reasons by ``split/file name``.
+    folder, step, failed
+        See `write_failed`.
+    list_all : bool
+        Print all of them instead of ten.
 
     Returns
     -------
     int
         The exit status of the step: 0 if nothing failed.
 
-    Raises
-    ------
-    InputError
-        If the list cannot be written, or if a different file has its name.
-
     """
-    _report(summary, folder / FAILED_FILES, step, failed, "cannot be used, and left out")
+    if not summary.silent:
+        path = write_failed(folder, step, failed)
+        _report(summary, path, f"{unusable_files(failed)}; left out", failed, list_all=list_all)
     return terminal.EXIT_SOME_FAILED if failed else 0
 
 
 def report_noted(
-    summary: terminal.Summary, folder: Path, step: str, notes: Mapping[str, str]
+    summary: terminal.Summary,
+    folder: Path,
+    step: str,
+    notes: Mapping[str, str],
+    *,
+    list_all: bool = False,
 ) -> None:
     """Print what is odd about sound files, and update ``noted_files.csv``, which lists it.
 
@@ -170,14 +177,52 @@ def report_noted(
         If the list cannot be written, or if a different file has its name.
 
     """
-    _report(summary, folder / NOTED_FILES, step, notes, "used, but odd")
+    if not summary.silent:
+        path = _write_list(folder / NOTED_FILES, step, notes)
+        _report(summary, path, "used, but odd", notes, list_all=list_all)
 
 
 def _report(
-    summary: terminal.Summary, path: Path, step: str, texts: Mapping[str, str], title: str
+    summary: terminal.Summary,
+    path: Path | None,
+    title: str,
+    texts: Mapping[str, str],
+    *,
+    list_all: bool,
 ) -> None:
-    if summary.silent:
-        return
+    if path:
+        lines = [f"{name} {text}" for name, text in texts.items()]
+        summary.notes(f"{title}:\n{shorten(lines, most=None if list_all else SHOWN)}")
+        summary.writes(path)
+
+
+def write_failed(folder: Path, step: str, failed: Mapping[str, str]) -> Path | None:
+    """Update ``failed_files.csv``, the list of sound files that cannot be used.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the list is. A list without rows is removed.
+    step : str
+        What failed; rows of other steps stay.
+    failed : mapping of str to str
+        Reasons by ``split/file name``.
+
+    Returns
+    -------
+    Path or None
+        Of the list, if this step has rows in it.
+
+    Raises
+    ------
+    InputError
+        If the list cannot be written, or if a different file has its name.
+
+    """
+    return _write_list(folder / FAILED_FILES, step, failed)
+
+
+def _write_list(path: Path, step: str, texts: Mapping[str, str]) -> Path | None:
     header = _HEADERS[path.name]
     (_, found), *rows = tables.read_csv(path) if path.exists() else [(1, header)]
     if found != header or any(len(cells) != len(header) for _, cells in rows):
@@ -193,6 +238,35 @@ def _report(
         writing.write_if_changed(path, text.getvalue().encode(errors="backslashreplace"))
     else:
         path.unlink(missing_ok=True)
-    if texts:
-        summary.notes(f"{title}:\n{shorten([f'{name} {text}' for name, text in texts.items()])}")
-        summary.writes(path)
+    return path if texts else None
+
+
+def report_others(
+    summary: terminal.Summary,
+    folders: Mapping[str, Path],
+    sounds_in: Callable[[Path], Collection[str]],
+    *,
+    list_all: bool = False,
+) -> None:
+    """Print what there is in folders beside their sound files.
+
+    Parameters
+    ----------
+    folders : mapping of str to Path
+        By split; missing ones are empty.
+    sounds_in : callable
+        Names the sound files of a folder.
+    list_all : bool
+        Print the names, too.
+
+    """
+    others: dict[str, str] = {}
+    for split, folder in folders.items():
+        if folder.is_dir():
+            sounds = set(sounds_in(folder))
+            with os.scandir(folder) as entries:
+                left = sorted((e for e in entries if e.name not in sounds), key=lambda e: e.name)
+            others |= {f"{split}/{entry.name}": kind_of(entry) for entry in left}
+    if others:
+        how = f":\n{shorten(list(others), most=None)}" if list_all else " (--list-skipped: which)"
+        summary.notes(f"{other_files(others)}; skipped{how}")

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,8 +14,11 @@ from utils.features.shared_work import Batches, Units
 from utils.features.updating import Target, update_vector_files
 from utils.runtime import distributed, terminal
 from utils.runtime.devices import autocast, choose_device, choose_precision, for_inference
-from utils.runtime.errors import InputError, shorten
+from utils.runtime.errors import InputError, shorten, shown
 from utils.settings.config import Config
+
+if TYPE_CHECKING:  # takes seconds to import
+    from models.sentence_encoder import Reading
 
 
 def embed(
@@ -36,9 +39,11 @@ def embed(
     model = config.sentence_model
     folder, device, precision = _find(config)
     summary.reads(folder)
+    readings: list[Reading] = []
 
     def start() -> tuple[Units, Callable[[Units], Batches]]:
         encoder = for_inference(weights.load_sentence_model(folder), device, precision)
+        readings.extend(encoder.read(list(texts)))
         return text_work(encoder, texts, device, precision, model.batch_size)
 
     attributes = {
@@ -61,12 +66,32 @@ def embed(
             f"{len(update.failed)} of {len(ids)} {unit} cannot be embedded:\n"
             f"{shorten([f'{id} {reason}' for id, reason in update.failed.items()])}"
         )
+    if readings:
+        report_unread(ids, readings, unit=unit, summary=summary)
     if update.written:
         summary.writes(path)
     summary.finish(
         f"embedded {update.computed} {unit} with {model.name} ({device.type}, {precision}); "
         f"{len(ids) - update.computed} were up to date"
     )
+
+
+def report_unread(
+    ids: Sequence[str], readings: Sequence["Reading"], *, unit: str, summary: terminal.Summary
+) -> None:
+    """Print which texts the sentence model reads only in part, or not at all."""
+    cut, unread = [], []
+    for id, reading in zip(ids, readings, strict=True):
+        if reading.pieces > reading.most:
+            cut.append(f"{id} ({reading.pieces})")
+        if reading.unread or not reading.has_words:
+            parts = ", ".join(map(shown, reading.unread))
+            unread.append(f"{id} {parts}" if reading.has_words else f"{id} no word of it")
+    if cut:
+        most = readings[0].most
+        summary.notes(f"longer than {most} word pieces, and cut there ({unit}):\n{shorten(cut)}")
+    if unread:
+        summary.notes(f"not read by the sentence model ({unit}):\n{shorten(unread)}")
 
 
 class TextEncoder:
@@ -91,6 +116,11 @@ class TextEncoder:
             for positions, rows in batches(units):
                 vectors[positions] = rows
         return vectors
+
+    def read(self, texts: Sequence[str]) -> list["Reading"]:
+        """Tell how much of each text is read."""
+        with self._lock:
+            return self._encoder.read(list(texts))
 
 
 def text_work(

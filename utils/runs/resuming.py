@@ -16,6 +16,7 @@ from utils.runtime import terminal
 from utils.runtime.errors import InputError, UnreadableError
 from utils.settings.config import Config, differing_settings
 from utils.settings.loading import load_config
+from utils.settings.relocation import relocated
 from utils.training.trainer import Trainer
 
 # Settings that decide the shapes and the meaning of a model's weights.
@@ -25,8 +26,16 @@ _WEIGHT_SETTINGS = (
     "passt.arch",
     "sentence_model.sha256",
 )
-# Settings that change neither what is trained nor where it ends.
+# Settings that change neither what is trained nor where it ends. Digests tell data apart, wherever
+# they are.
 _WITHOUT_EFFECT = (
+    "train_data",
+    "eval_data",
+    "audiocaps",
+    "passt.weights",
+    "passt.batch_size",
+    "sentence_model.path",
+    "sentence_model.batch_size",
     "training.device",
     "wandb",
     "wandb_project",
@@ -101,7 +110,8 @@ def begin_or_resume(
     ):
         raise InputError(
             f"{run.folder} began with other settings: {'; '.join(differing)}. Only "
-            "training.epochs, training.device and wandb may change; start a new run for the rest."
+            "training.epochs, training.device, wandb and the paths of the data may change; start a "
+            "new run for the rest."
         )
     # Runs of older versions have their digests in the checkpoint, or none.
     begun = run.read_begun_with() or checkpoint.begun_with or begun_with
@@ -171,7 +181,7 @@ def _newest_first(config: Config, trained_on: str) -> Iterator[Path]:
 def _begun_alike(run: Run, begun_with: Mapping[str, str], note: Callable[[str], Any]) -> bool:
     """Whether a run began with the same settings and data, as far as it came."""
     if run.settings.exists() and differing_settings(
-        run.config, load_config(run.settings), but=_WITHOUT_EFFECT
+        run.config, relocated(load_config(run.settings), run.folder), but=_WITHOUT_EFFECT
     ):
         return False
     begun = run.read_begun_with()

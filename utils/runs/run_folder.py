@@ -26,6 +26,7 @@ from utils.files.writing import atomic_write, write_if_changed
 from utils.runtime.errors import InputError
 from utils.settings.config import Config, to_plain
 from utils.settings.loading import load_config
+from utils.settings.relocation import relocated
 from utils.training.trainer import SELECTED_BY
 
 
@@ -92,7 +93,7 @@ class Run:
                 "the folder that main.py named; python main.py train --resume FOLDER finishes an "
                 "interrupted run."
             )
-        config = load_config(folder / "conf.yaml", check=lambda _: [])
+        config = relocated(load_config(folder / "conf.yaml", check=lambda _: []), folder)
         return cls(folder, config, trained_on=read_json(folder / "metrics.json")["trained_on"])
 
     @property

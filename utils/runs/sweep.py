@@ -29,6 +29,7 @@ from utils.settings.config import Config, to_plain
 from utils.settings.consistency import destructive
 from utils.settings.loading import parse_config
 from utils.settings.needed_files import Needed
+from utils.settings.relocation import relocated
 from utils.settings.safe_yaml import read_yaml
 
 _PLAN = "sweep.yaml"
@@ -52,6 +53,7 @@ class Sweep:
     def __init__(self, folder: Path, plan: SweepPlan) -> None:
         self.folder = folder
         self.plan = plan
+        self._names: dict[Config, str] = {}
         self.table, self.markdown = folder / "table.csv", folder / "table.md"
 
     @classmethod
@@ -94,10 +96,7 @@ class Sweep:
 
     def run(self, config: Config) -> Run:
         """Name a run after its settings: questions that share them share the run."""
-        settings = {**to_plain(config), "seed": None}
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
-        folder = self.folder / "runs" / f"{digest[:12]}_seed{config.seed}"
-        return Run(folder, config, quiet=True)
+        return Run(self.folder / "runs" / self._names[config], config, quiet=True)
 
     def needed_files(self, configs: Iterable[Config]) -> list[Needed]:
         """List the files that runs read; new runs may also start from other weights."""
@@ -142,13 +141,23 @@ class Sweep:
 
     def _config(self, question: Question, combination: Mapping[str, Any], seed: int) -> Config:
         settings = {**question.set, **combination, "seed": seed}
-        return parse_config(
+        planned = parse_config(
             self.plan.settings,
             [f"{key}={json.dumps(value, ensure_ascii=False)}" for key, value in settings.items()],
             base=Path(self.plan.base),
             source=f"the question {shown(question.question)}, {label(combination)}",
             check=destructive,
         )
+        config = relocated(planned, self.folder)
+        # As the run was named first, if the sweep was moved since.
+        self._names[config] = _name(planned)
+        return config
+
+
+def _name(config: Config) -> str:
+    settings = {**to_plain(config), "seed": None}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    return f"{digest[:12]}_seed{config.seed}"
 
 
 def load_data_of_runs(

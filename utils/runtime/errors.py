@@ -4,7 +4,7 @@ import errno
 import reprlib
 from collections.abc import Iterator, Sequence
 
-_SHOWN = 10  # lines of a listing
+SHOWN = 10  # lines of a listing
 _MAX_BITS = 256  # of a whole number that is written out
 # What libraries say when there is no memory left, in lower case: PyTorch, HDF5 and the system;
 # libsndfile; C++; oneDNN and cuBLAS; CUDA; the dynamic linker; Python.
@@ -35,11 +35,11 @@ class UnreadableError(InputError):
     """
 
 
-def shorten(lines: Sequence[str]) -> str:
-    """Write the first ten lines as a list, and count the rest."""
-    shown = [f"  - {printable(line)}" for line in lines[:_SHOWN]]
-    if len(lines) > _SHOWN:
-        shown.append(f"  ... and {len(lines) - _SHOWN} more")
+def shorten(lines: Sequence[str], *, most: int | None = SHOWN) -> str:
+    """Write the first ten lines as a list, and count the rest; all of them if `most` is None."""
+    shown = [f"  - {printable(line)}" for line in lines[:most]]
+    if len(lines) > len(shown):
+        shown.append(f"  ... and {len(lines) - len(shown)} more")
     return "\n".join(shown)
 
 

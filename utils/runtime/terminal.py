@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from utils.runtime import distributed, errors, interrupts
 from utils.runtime.errors import InputError
 
-if TYPE_CHECKING:  # its import takes a moment, which --help need not wait for
-    from tqdm import tqdm
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
 
 EXIT_BAD_INPUT = 2
 EXIT_SOME_FAILED = 3  # everything else is done
@@ -24,27 +26,53 @@ EXIT_INTERRUPTED = 130  # as shells report SIGINT
 EXIT_BROKEN_PIPE = 141  # as shells report SIGPIPE
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_LINE_EVERY = 60.0  # seconds, where no terminal shows a bar
 
 
 def progress(
     total: int, description: str, unit: str, *, leave: bool = True, scaled: bool = False
-) -> tqdm:
-    """Show a progress bar with rate and time left, if stderr is a terminal.
+) -> AbstractContextManager[Any]:
+    """Show progress on stderr with rate and time left: a bar, or a line a minute in a log file.
 
-    Only rank 0 shows one. With `leave` the finished bar stays on the screen. `scaled` writes 1.2G
-    for 1200000000. A total of 0 is unknown.
+    Only rank 0 shows it. With `leave` the finished bar stays on the screen. `scaled` writes 1.2G
+    for 1200000000. A total of 0 is unknown. ``update`` of what this returns is called with numbers
+    of what is done.
     """
-    from tqdm import tqdm
+    from tqdm import tqdm  # its import takes a moment, which --help need not wait for
 
+    options = {"total": total or None, "unit": f" {unit}", "unit_scale": scaled}
+    if distributed.team().is_first and not sys.stderr.isatty():
+        return _Lines(partial(tqdm.format_meter, prefix=description, **options))
     return tqdm(
-        total=total or None,
         desc=description,
-        unit=f" {unit}",
-        unit_scale=scaled,
-        disable=None if distributed.team().is_first else True,
+        disable=not distributed.team().is_first,
         dynamic_ncols=True,
         leave=leave,
+        **options,
     )
+
+
+class _Lines:
+    """Progress as lines, the first after a minute; `write` words a number of what is done."""
+
+    def __init__(self, write: Callable[..., str]) -> None:
+        self._write = write
+        self._done = 0
+        self._began = self._shown = time.monotonic()
+
+    def __enter__(self) -> _Lines:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, count: int = 1) -> None:
+        self._done += count
+        now = time.monotonic()
+        if now - self._shown >= _LINE_EVERY:
+            self._shown = now
+            line = self._write(self._done, elapsed=now - self._began, ncols=0)
+            print(line, file=sys.stderr, flush=True)
 
 
 def shown(path: Path) -> str:
@@ -109,6 +137,7 @@ def run(
 
     """
     interrupts.raise_when_asked_to_stop()
+    _escape_unknown_characters()
     try:
         return main() or 0
     except InputError as error:
@@ -144,6 +173,15 @@ def no_memory(reason: str, after_interrupt: str) -> str:
         "passt.batch_size, sentence_model.batch_size or training.batch_size; "
         f"{after_interrupt}."
     )
+
+
+def _escape_unknown_characters() -> None:
+    """Print characters that the output cannot encode as escapes, instead of raising an error."""
+    for stream in (sys.stdout, sys.stderr):
+        # Others, such as replace, raise none.
+        raises = getattr(stream, "errors", None) in ("strict", "surrogateescape")
+        if isinstance(stream, io.TextIOWrapper) and raises:
+            stream.reconfigure(errors="backslashreplace")
 
 
 def fail(message: str) -> int:

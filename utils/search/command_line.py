@@ -6,9 +6,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from utils.files.left_out import other_files, unusable_files
 from utils.runtime import terminal
-from utils.runtime.errors import counted, shorten
-from utils.settings.options import add_accept_truncated_option
+from utils.runtime.errors import SHOWN, counted, shorten
+from utils.settings import options
 
 if TYPE_CHECKING:
     from utils.search.searcher import Searcher
@@ -37,7 +38,8 @@ def add_options(target: argparse.ArgumentParser) -> None:
         action="store_true",
         help="bring each sound to the same loudness before it is tagged (search.normalise)",
     )
-    add_accept_truncated_option(target)
+    options.add_accept_truncated_option(target)
+    options.add_list_skipped_option(target)
 
 
 def open_searcher(args: argparse.Namespace) -> "Searcher":
@@ -59,14 +61,28 @@ def open_searcher(args: argparse.Namespace) -> "Searcher":
     sounds = f"{counted(len(library.sounds), 'sound')} in {terminal.shown(searcher.folder)}"
     changes = f", {searcher.changes}" if str(searcher.changes) else ""
     report(f"{sounds}{changes}; model {terminal.shown(searcher.source)}")
-    if library.failed:
-        reasons = [f"{name} {reason}" for name, reason in library.failed.items()]
-        report(f"cannot be used, and skipped:\n{shorten(reasons)}")
+    report_skipped(searcher, list_all=args.list_skipped)
     if noted := library.noted:
-        report(f"searched, but odd:\n{shorten([f'{name} {why}' for name, why in noted.items()])}")
+        most = None if args.list_skipped else SHOWN
+        odd = shorten([f"{name} {why}" for name, why in noted.items()], most=most)
+        report(f"searched, but odd:\n{odd}")
     if searcher.knows_only_the_demo:
         report(f"note: {_DEMO_NOTE}")
     return searcher
+
+
+def report_skipped(searcher: "Searcher", *, list_all: bool) -> None:
+    """Print which files of the folder are not searched, and why."""
+    failed, others = searcher.inventory.failed, searcher.inventory.others
+    if failed:
+        most = None if list_all else SHOWN
+        listing = shorten([f"{name} {reason}" for name, reason in failed.items()], most=most)
+        report(f"{unusable_files(failed)}; skipped:\n{listing}")
+        report(f"all of them are in {terminal.shown(searcher.failed_files)}")
+    if others:
+        kinds = [f"{name} ({kind})" for name, kind in others.items()]
+        how = f":\n{shorten(kinds, most=None)}" if list_all else " (--list-skipped: which)"
+        report(f"{other_files(others)}; skipped{how}")
 
 
 def report(text: str) -> None:

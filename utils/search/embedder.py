@@ -23,8 +23,8 @@ from utils.datasets import audioset
 from utils.features.hearing import HeardSound, Hearing, find_silence
 from utils.features.sentences import TextEncoder
 from utils.features.tagger import Tagger, tag_windows
-from utils.runtime.errors import InputError
 from utils.search.passages import cut_passages, split_rows
+from utils.search.queries import notes_on, require_words
 from utils.settings.config import DEFAULT_CONFIG, Config, to_plain
 from utils.settings.loading import load_config, parse_config
 
@@ -72,23 +72,6 @@ def embed_text(
 ) -> NDArray[np.float32]:
     """Embed texts with a trained model; arguments and result as those of `embed_audio`."""
     return Embedder.open(model, config=config).embed_text(texts)
-
-
-def check_query(text: str) -> None:
-    """Refuse a text that cannot be searched for.
-
-    Raises
-    ------
-    InputError
-        If it is empty or not UTF-8.
-
-    """
-    if not text.strip():
-        raise InputError("the query is empty: describe a sound.")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"the query {text!a} is not UTF-8. Fix its encoding.") from None
 
 
 class Embedder:
@@ -148,10 +131,23 @@ class Embedder:
 
     @torch.inference_mode()
     def embed_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Embed N texts: unit vectors, shape (N, D)."""
+        """Embed N texts: unit vectors, shape (N, D).
+
+        Raises
+        ------
+        InvalidQuery
+            If the sentence model reads no word of a text.
+
+        """
         if isinstance(texts, str):
             raise TypeError("give a list of texts")
+        require_words(texts, self._sentences.read(texts))
         return self.network.encode_text(torch.from_numpy(self._sentences(texts))).numpy()
+
+    def notes_on(self, text: str) -> list[str]:
+        """Say which parts of a text do not count in its embedding: they are unknown, or cut."""
+        (reading,) = self._sentences.read([text])
+        return notes_on(reading)
 
     def embed_audio(self, files: Sequence[str | Path]) -> NDArray[np.float32]:
         """Embed N sound files: unit vectors, shape (N, D).

@@ -16,16 +16,19 @@ from tqdm import tqdm
 from models.architectures import SILENCE
 from utils.audio.sound_file import check_sound_file
 from utils.checkpoints.trained_model import TrainedModel
+from utils.datasets.sound_checks import write_failed
 from utils.features.hearing import HeardSound, find_silence
 from utils.files.reading import sha256
 from utils.files.tensors import digest_of
 from utils.runtime.errors import InputError
-from utils.search.embedder import Embedder, check_query, read_model
+from utils.search.embedder import Embedder, read_model
 from utils.search.embedding_file import embed_library
 from utils.search.engine import Engine, Hit
 from utils.search.filters import parse_filter
+from utils.search.inventory import Inventory
 from utils.search.library import update_library
 from utils.search.nearest.approximate import nearest
+from utils.search.queries import check_query
 from utils.search.tag_columns import TagColumns
 from utils.settings.config import Config, Search
 
@@ -71,6 +74,10 @@ class Searcher(Embedder):
     library : Library
     changes : Changes
         What the last update found.
+    inventory : Inventory
+        What became of each file of the folder.
+    failed_files : Path or None
+        Where the files are listed that cannot be used, if there are any.
 
     Raises
     ------
@@ -172,7 +179,8 @@ class Searcher(Embedder):
         Raises
         ------
         InputError
-            If the text is empty, the file cannot be used, or a filter is invalid.
+            If the text is empty or no word of it is read, the file cannot be used, or a filter is
+            invalid.
 
         """
         parsed = [parse_filter(text, self.tags) for text in filters]
@@ -217,6 +225,8 @@ class Searcher(Embedder):
             note=note,
             accept_truncated=self.accept_truncated,
         )
+        self.inventory = Inventory.of(self.library, self.changes)
+        self.failed_files = write_failed(self.index, "search", self.library.failed)
         derived = self.library.derived
         columns = TagColumns(
             self.library.peaks,

@@ -5,13 +5,14 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from utils.audio.sniffing import is_sound
 from utils.audio.sound_file import UnusableSound, check_sound_file
 from utils.files import reading, writing
+from utils.files.left_out import kind_of, other_files
 from utils.runtime.errors import InputError, counted
 
 _FORMAT = 1
@@ -31,11 +32,12 @@ class ListedFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Changes:
-    """What a scan found: numbers of files."""
+    """What a scan found: numbers of files, and what each of those is that are not sounds."""
 
     added: int
     gone: int
     duplicates: int
+    others: Mapping[str, str] = field(default_factory=dict)  # kinds of files, by path
 
     def __str__(self) -> str:
         """Write what is not zero."""
@@ -107,8 +109,9 @@ def scan_folder(
 
     """
     found: dict[str, ListedFile] = {}
+    others: dict[str, str] = {}
     added = 0
-    for name, listed in _walk(folder):
+    for name, listed in _walk(folder, others):
         known = before.get(name)
         size = mtime_ns = 0
         try:
@@ -132,11 +135,12 @@ def scan_folder(
     if not found:
         raise InputError(
             f"no sounds in {folder}: no file there ends in .wav, .flac, .mp3 and so on, or can be "
-            "decoded as sound; symlinked folders are skipped. Give another folder with --audio."
+            f"decoded as sound; symlinked folders are skipped. It holds {other_files(others)}. "
+            "Give another folder with --audio."
         )
     sources = [file.source for file in found.values() if file.source]
     gone = len(before.keys() - found.keys())
-    return found, Changes(added, gone, len(sources) - len(set(sources)))
+    return found, Changes(added, gone, len(sources) - len(set(sources)), others)
 
 
 def changed_since(path: Path, file: ListedFile) -> bool:
@@ -148,26 +152,31 @@ def changed_since(path: Path, file: ListedFile) -> bool:
     return (status.st_size, status.st_mtime_ns) != file[:2]
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, os.DirEntry | OSError]]:
-    """Yield the files that are sounds, a folder's before its sub-folders'."""
+def _is_symlinked_folder(entry: os.DirEntry) -> bool:
+    return entry.is_symlink() and Path(entry).is_dir()
+
+
+def _walk(folder: Path, others: dict[str, str]) -> Iterator[tuple[str, os.DirEntry | OSError]]:
+    """Yield the files that are sounds, a folder's before its sub-folders', and note all others."""
     pending = [""]
     while pending:
         top = pending.pop()
         try:
             with os.scandir(folder / top) as entries:
-                listed = [entry for entry in entries if not entry.name.startswith(".")]
+                listed = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
             if top:
                 yield top, error
                 continue
             raise InputError(f"cannot list the sounds of {folder}: {error.strerror}.") from None
-        listed.sort(key=lambda entry: entry.name)
         below = []
         for entry in listed:
-            if entry.is_dir(follow_symlinks=False):
+            hidden = entry.name.startswith(".")
+            # Symlinked folders are not followed, because they may form a loop.
+            if not hidden and entry.is_dir(follow_symlinks=False):
                 below.append(f"{top}{entry.name}/")
-            elif entry.is_symlink() and Path(entry).is_dir():
-                continue  # these may form a loop
-            elif is_sound(Path(entry)):
+            elif hidden or _is_symlinked_folder(entry) or not is_sound(Path(entry)):
+                others[top + entry.name] = kind_of(entry)
+            else:
                 yield top + entry.name, entry
         pending += reversed(below)

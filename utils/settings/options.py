@@ -75,6 +75,15 @@ def add_accept_truncated_option(target: argparse.ArgumentParser) -> None:
     )
 
 
+def add_list_skipped_option(target: argparse.ArgumentParser) -> None:
+    """Add --list-skipped, which lists all skipped files."""
+    target.add_argument(
+        "--list-skipped",
+        action="store_true",
+        help="list every file that is skipped, instead of ten or of their number",
+    )
+
+
 def load_config(
     args: argparse.Namespace,
     *,

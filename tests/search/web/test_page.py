@@ -43,6 +43,8 @@ def sounds(small_demo, tmp_path_factory):
         shutil.copy(clip, folder / name)
     shutil.copy(clips[0], folder / "copy of the first.wav")
     (folder / "broken.flac").write_bytes(b"no sound")
+    (folder / "score.pdf").write_bytes(b"no sound")
+    (folder / ".hidden.wav").write_bytes(b"no sound")
     heard = [read_audio(clip, sample_rate=32_000) for clip in clips]
     soundfile.write(folder / LONG, np.concatenate(heard), 32_000)
     return folder
@@ -88,7 +90,8 @@ def page(driver, address):
 def names_of(sounds):
     first = min(path.name for path in (sounds / "sub").iterdir())
     usable = {str(path.relative_to(sounds)) for path in sounds.rglob("*.*") if path.is_file()}
-    return usable - {"broken.flac", f"sub/{first}"}  # whose copy comes first
+    others = {"broken.flac", "score.pdf", ".hidden.wav"}
+    return usable - others - {f"sub/{first}"}  # whose copy comes first
 
 
 def test_words_find_sounds_and_the_address_holds_the_search(page, sounds):
@@ -122,6 +125,24 @@ def test_names_are_always_text(page):
     page.one("#failed summary").click()
     broken = "broken.flac cannot be read as sound (Invalid data found when processing input)"
     assert page.one("#failed li").text == broken
+    assert page.one("#failed p").text == "1 cannot be read as sound"
+    assert page.one("#taken").text == (
+        "17 files: 16 sounds, 1 duplicate. 2 other files skipped: 1 .pdf, 1 hidden."
+    )
+
+
+def test_more_unusable_files_than_are_listed_are_counted(page, sounds, trained):
+    folder = sounds.parent / "many"
+    shutil.copytree(sounds / "sub", folder)
+    for number in range(60):
+        (folder / f"{number:02}.wav").write_bytes(b"no sound %d" % number)
+    with serving(folder, trained, "--index", sounds.parent / "many index") as (address, _):
+        page.driver.get(address)
+        page.wait(lambda: page.all("#failed li"))
+        page.one("#failed summary").click()
+        *listed, more = page.all("#failed li")
+        assert len(listed) == 50
+        assert more.text.startswith("… and 10 more: failed_files.csv in the folder of the index")
 
 
 def test_pictures_are_drawn_and_a_sound_is_played(page):

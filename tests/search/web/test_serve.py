@@ -88,7 +88,7 @@ class FakeSearcher:
 
     def __init__(self, library):
         self.engine = FakeEngine(library)
-        self.changes = Changes(0, 0, 0)
+        self.changes = Changes(0, 0, 0, {"a.txt": ".txt", ".b": "hidden"})
         self.heard = []
 
     def embed_text(self, texts):
@@ -97,6 +97,9 @@ class FakeSearcher:
     def embed_example(self, path):
         self.heard.append(path)
         return np.array([[soundfile.info(path).duration]], np.float32), None
+
+    def notes_on(self, text):
+        return ["cut"] if len(text) > 4 else []
 
     def update(self, progress):
         with progress(2, "tagging", "s of sound") as bar:
@@ -160,7 +163,25 @@ def test_the_library_is_described(page):
     about = page.get("/api/library").json()
     assert (about["sounds"], about["folder"], about["demo"]) == (8, "sounds", True)
     assert about["failed"] == [{"name": "broken \\udcff.wav", "reason": "cannot be read as sound"}]
+    assert about["unusable"] == {"cannot be read as sound": 1}
+    assert about["other"] == {".txt": 1, "hidden": 1}
+    assert (about["files"], about["duplicates"]) == (8, 0)
     assert len(about["tags"]) == 527
+
+
+def test_fifty_unusable_files_are_listed_and_all_are_counted(page, searcher):
+    failed = {f"{number}.wav": f"holds {number} samples" for number in range(130)}
+    searcher.engine.library.failed.update(failed)
+    about = page.get("/api/library").json()
+    assert len(about["failed"]) == 50
+    assert about["failed_count"] == 131
+    assert about["unusable"] == {"holds … samples": 130, "cannot be read as sound": 1}
+    assert about["failed_list"] == "failed_files.csv"
+
+
+def test_what_of_a_query_does_not_count_is_noted(page):
+    assert page.get("/api/search?q=rain").json()["notes"] == []
+    assert page.get("/api/search?q=thunder").json()["notes"] == ["cut"]
 
 
 def test_messages_may_hold_what_is_not_utf8(page, searcher):

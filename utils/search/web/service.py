@@ -2,15 +2,18 @@
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from utils.audio import spectrogram
 from utils.audio.sound_file import open_sound
+from utils.datasets.sound_checks import FAILED_FILES
 from utils.runtime.errors import counted
 from utils.search.engine import Engine, Hit
 from utils.search.filters import Filter
+from utils.search.inventory import Inventory
 from utils.search.library import Library
 from utils.search.searcher import Progress, Searcher
 from utils.search.web.cache import LruCache
@@ -30,6 +33,13 @@ _LISTED = 50  # files that cannot be used
 class _State(NamedTuple):
     engine: Engine
     token: str  # distinguishes the engine's library from others
+    inventory: Inventory
+
+    @classmethod
+    def of(cls, searcher: Searcher) -> "_State":
+        engine = searcher.engine
+        inventory = Inventory.of(engine.library, searcher.changes)
+        return cls(engine, token_of(engine.library), inventory)
 
 
 class Service:
@@ -37,7 +47,7 @@ class Service:
 
     def __init__(self, searcher: Searcher) -> None:
         self._searcher = searcher
-        self._state = _State(searcher.engine, token_of(searcher.engine.library))
+        self._state = _State.of(searcher)
         self._pictures = LruCache(_CACHED)
         self.clips = Clips(lambda path: searcher.embed_example(path)[0])
         self.updates = Updates(self._update)
@@ -49,14 +59,15 @@ class Service:
 
     def about(self) -> dict[str, Any]:
         """Describe the library, the tags and the limits."""
-        library = self._state.engine.library
-        failed = [{"name": as_utf8(name), "reason": why} for name, why in library.failed.items()]
+        engine, token, inventory = self._state
+        failed = [*itertools.islice(inventory.failed.items(), _LISTED)]
         return {
-            "library": self._state.token,
-            "folder": as_utf8(library.folder.name),
-            "sounds": len(library.sounds),
-            "failed": failed[:_LISTED],
-            "failed_count": len(failed),
+            "library": token,
+            "folder": as_utf8(engine.library.folder.name),
+            **inventory.counts(),
+            "failed": [{"name": as_utf8(name), "reason": reason} for name, reason in failed],
+            "failed_count": len(inventory.failed),
+            "failed_list": FAILED_FILES,
             "tags": self.tags,
             "demo": self._searcher.knows_only_the_demo,
             "limits": {
@@ -95,13 +106,14 @@ class Service:
         Returns
         -------
         dict
-            The hits, and the sound that was searched by, if any.
+            The hits, the sound that was searched by, if any, and what of a text does not count.
 
         """
         state = self._state  # an update may replace it meanwhile
         answer: dict[str, Any] = {"library": state.token}
         if text is not None:
             (vector,) = self._searcher.embed_text([text])
+            answer["notes"] = self._searcher.notes_on(text)
         elif clip is not None:
             vector = self.clips.vectors(clip)
         else:
@@ -156,12 +168,11 @@ class Service:
     def _update(self, progress: Progress) -> str:
         before = self._state
         self._searcher.update(progress)
-        engine = self._searcher.engine
-        self._state = _State(engine, token_of(engine.library))
+        self._state = _State.of(self._searcher)
         changes = self._searcher.changes
         if self._state.token == before.token and not (changes.added or changes.gone):
             return "Nothing has changed."
-        return f"{counted(len(engine.library.sounds), 'sound')} now: {changes}."
+        return f"{counted(self._state.inventory.sounds, 'sound')} now: {changes}."
 
 
 def token_of(library: Library) -> str:

@@ -5,6 +5,7 @@ import { Filters } from './filters.js';
 import * as keys from './keys.js';
 import { Player } from './player.js';
 import { drawHits } from './results.js';
+import { drawSummary } from './summary.js';
 import { watchUpdates } from './updates.js';
 
 const PAGE = 20; // hits
@@ -195,22 +196,11 @@ function connect() {
 }
 
 function introduce() {
-  const { folder, sounds, demo, failed, failed_count: count } = about;
+  const { folder, sounds, demo } = about;
   byId('library-name').textContent = `${sounds.toLocaleString('en')} sounds in ${folder}`;
   byId('demo').hidden = !demo;
   filters.tags = about.tags;
-  const box = byId('failed');
-  box.hidden = !count;
-  box.querySelector('summary').textContent = count === 1 ? '1 file cannot be used' : `${count} files cannot be used`;
-  box.querySelector('ul').replaceChildren(
-    ...failed.map(({ name, reason }) => {
-      const item = document.createElement('li');
-      const path = document.createElement('bdi');
-      path.textContent = name;
-      item.append(path, ` ${reason}`);
-      return item;
-    }),
-  );
+  drawSummary(about);
 }
 
 async function begin() {

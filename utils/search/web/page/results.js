@@ -66,8 +66,8 @@ function drawHit(hit, library, page) {
 
   at('.chips').append(...hit.tags.map((tag) => drawChip(tag, page)));
   drawCopies(hit, row);
-  at('.remarks').hidden = !hit.notes?.length;
-  at('.remarks').textContent = (hit.notes || []).join(' · ');
+  at('.remarks').hidden = !hit.notes;
+  at('.remarks').textContent = hit.notes;
   at('.why').addEventListener('click', () => {
     if (!at('.reasons tbody').children.length) drawReasons(hit, row);
     open(at('.why'), at('.reasons'));
