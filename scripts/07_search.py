@@ -4,6 +4,7 @@ Reads   a folder of sounds (--audio; any format, sub-folders too), a model (--mo
 Writes  an index of the folder: <output_path>/indexes/, or --index DIR
 
     python scripts/07_search.py --audio my_sounds/ "rain on a tin roof"
+    python scripts/07_search.py --audio my_sounds/ "rain on a tin roof" --model tags  # untrained
     python scripts/07_search.py --audio my_sounds/ "a dog" "a door" --top 3 --why
     python scripts/07_search.py --audio my_sounds/ --tag "Dog > 0.3" --tag "Speech < 0.1" barking
     python scripts/07_search.py --audio my_sounds/ --like clip.wav

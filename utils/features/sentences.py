@@ -1,5 +1,6 @@
 """Texts ─► sentence vectors, in a file or in memory. Shapes: N texts, B batch, D numbers."""
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -91,6 +92,12 @@ class TextEncoder:
             for positions, rows in batches(units):
                 vectors[positions] = rows
         return vectors
+
+
+@functools.lru_cache(maxsize=1)
+def text_encoder(config: Config) -> TextEncoder:
+    """Load the sentence model of the settings, or return it if it was loaded last."""
+    return TextEncoder(config)
 
 
 def text_work(
