@@ -10,6 +10,7 @@ Writes  outputs/<experiment>/<run>/: conf.yaml, run.json, checkpoints, history.c
     python main.py train-audiocaps              train on AudioCaps, for training.init_checkpoint
     python main.py sweep --recipe FILE          train a grid of settings and seeds, one table
     python main.py evaluate --checkpoint FILE   score a checkpoint
+    python main.py evaluate --model tags        score AudioSet tags alone, untrained
     python main.py report RUN_FOLDER            write the report of a finished run again
     python main.py export --checkpoint FILE --output DIR    write a model folder to share
     python main.py score RESULTS.csv            score any table of results
@@ -83,7 +84,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="N", help="default: 1 2 3"
     )
     grid.add_argument("--resume", type=Path, metavar="FOLDER", help="resume this sweep")
-    scoring = add("evaluate", evaluate_checkpoint, "score a checkpoint")
+    scoring = add("evaluate", evaluate_model, "score a checkpoint, or the untrained model")
     reporting = add("report", report_run, "write the report of a finished run again")
     reporting.add_argument("run", type=Path, metavar="RUN_FOLDER")
     table = add("score", score_results, "score a table of results: caption,file_name_1,...")
@@ -112,7 +113,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     exporting.add_argument("--output", type=Path, required=True, metavar="DIR")
     submitting = add("submit", submit, "rank the Task 6b clips for each query")
     submitting.add_argument("--output", type=Path, metavar="DIR", help="default: the checkpoint's")
-    for command in (scoring, exporting, submitting):
+    either = scoring.add_mutually_exclusive_group(required=True)
+    either.add_argument(
+        "--model",
+        choices=["tags"],
+        help="tags: AudioSet tags alone, untrained",
+    )
+    either.add_argument("--checkpoint", type=Path, metavar="FILE")
+    for command in (exporting, submitting):
         command.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
     checking = add("check-submission", check_submission, "validate a submission")
     checking.add_argument("submission", type=Path, metavar="FILE")
@@ -193,25 +201,27 @@ def changed_by(args: argparse.Namespace) -> Callable[[Config], Config]:
     return lambda trained: options.load_config(args, default=trained)
 
 
-def evaluate_checkpoint(args: argparse.Namespace) -> None:
-    """Score a checkpoint on one split, by its captions or by queries of the user's own."""
+def evaluate_model(args: argparse.Namespace) -> None:
+    """Score a model on one split, by its captions or by queries of the user's own."""
     from utils.evaluation import score_text
     from utils.evaluation.evaluate import evaluate
     from utils.evaluation.relevance import read_relevant_csv
     from utils.features.sentences import TextEncoder, report_unread
     from utils.runs.data import leave_out_failed
-    from utils.runs.scorer import load_scorer
+    from utils.runs.scorer import load_scorer, untrained_scorer
 
     summary = terminal.Summary()
     name = args.split or PLANS[args.subset].test[1]
-    scorer = load_scorer(
-        args.checkpoint,
-        changed=changed_by(args),
-        subset=args.subset,
-        split=name,
-        sentences=not args.relevant,
-        summary=summary,
-    )
+    what = {
+        "subset": args.subset,
+        "split": name,
+        "sentences": not args.relevant,
+        "summary": summary,
+    }
+    if args.model:
+        scorer = untrained_scorer(options.load_config(args), **what)
+    else:
+        scorer = load_scorer(args.checkpoint, changed=changed_by(args), **what)
     config = scorer.config
     split = load_split_to_score(config, args.subset, name, summary)
     if args.relevant:
@@ -236,7 +246,7 @@ def evaluate_checkpoint(args: argparse.Namespace) -> None:
     evaluation = evaluate(scorer.model, scorer.pairs(split), both_ways=True)
     scores = evaluation.means()
     intervals = evaluation.intervals(seed=config.seed)
-    print(score_text.score_table({args.checkpoint.stem: scores}, intervals))
+    print(score_text.score_table({args.model or args.checkpoint.stem: scores}, intervals))
     print(score_text.audio_to_text_line(evaluation.audio_to_text_means()))
     if note := corpus(config, args.subset).synthetic_note:
         print(note)

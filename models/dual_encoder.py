@@ -178,6 +178,30 @@ class DualEncoder(nn.Module):
         projection, tags = (part / length for part in parts)
         return projection, tags, (1 - self.ratio) / length * shares
 
+    def explain_scores(
+        self, features: Tensor, logits: Tensor | None, queries: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Split the score of each clip for its query into what it is a sum of.
+
+        Parameters
+        ----------
+        features, logits
+            See `explain_audio`.
+        queries : Tensor, shape (B, D)
+            From `encode_text` or `encode_audio`.
+
+        Returns
+        -------
+        projection : Tensor, shape (B,)
+            What the learned projection adds.
+        tags : Tensor, shape (B, K), or None
+            What each tag adds.
+
+        """
+        projection, _, shares = self.explain_audio(features, logits)
+        scores = (projection * queries).sum(dim=-1)
+        return scores, None if shares is None else shares * (queries @ self.tag_table.T)
+
     def tags_alone(self) -> "DualEncoder":
         """Make the model whose audio embedding is the tag embedding alone (r = 0)."""
         alone = DualEncoder(

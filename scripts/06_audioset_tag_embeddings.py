@@ -5,9 +5,9 @@ Writes  train_data.tag_embeddings (HDF5, one row per tag, in the order of AudioS
 
     python scripts/06_audioset_tag_embeddings.py --config conf.yaml
 
-model.audioset_info chooses the text of a tag: its name (tags), its name and the first sentence of
-its description (sent_tags), or that sentence alone (sent_notags). Several processes can share the
-work: see script 04.
+model.audioset_info chooses the text of a tag: its name (tags), "the sound of" and its name
+(sounds), its name and the first sentence of its description (sent_tags), or that sentence alone
+(sent_notags). Several processes can share the work: see script 04.
 """
 
 import start
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     from utils.features import sentences, vector_file  # takes seconds
 
     summary.reads(audioset.LABELS_CSV)
-    if info != "tags":
+    if info.startswith("sent_"):
         summary.reads(audioset.ONTOLOGY_JSON)
     texts = audioset.tag_texts(info, audioset.read_labels())
     sentences.embed(

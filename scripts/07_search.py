@@ -5,6 +5,7 @@ Writes  an index of the folder: <output_path>/indexes/, or --index DIR; in it fa
         sound files cannot be used
 
     python scripts/07_search.py --audio my_sounds/ "rain on a tin roof"
+    python scripts/07_search.py --audio my_sounds/ "rain on a tin roof" --model tags  # untrained
     python scripts/07_search.py --audio my_sounds/ "a dog" "a door" --top 3 --why
     python scripts/07_search.py --audio my_sounds/ --tag "Dog > 0.3" --tag "Speech < 0.1" barking
     python scripts/07_search.py --audio my_sounds/ --like clip.wav

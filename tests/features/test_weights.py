@@ -9,6 +9,7 @@ import safetensors.torch
 import torch
 from huggingface_hub import constants
 
+from tests.site import serving
 from utils.features import weights
 from utils.runtime.errors import InputError
 
@@ -43,12 +44,14 @@ def hashed(path):
 
 
 @pytest.fixture
-def published(tmp_path):
-    """A file of weights where it is published, its address and its hash."""
-    path = tmp_path / "release/net.pt"
-    path.parent.mkdir()
+def published(tmp_path, monkeypatch):
+    """A site with a file of weights, the address of the file and its hash."""
+    monkeypatch.setattr("utils.files.download._BACKOFF", 0.0)
+    path = tmp_path / "release.pt"
     torch.save({"w": torch.ones(3)}, path)
-    return path, path.as_uri(), hashed(path)
+    with serving() as site:
+        site.files["net.pt"] = path.read_bytes()
+        yield site, site.address("net.pt"), hashed(path)
 
 
 def test_a_given_file_comes_first_and_may_be_any(tmp_path, hub):
@@ -61,23 +64,34 @@ def test_a_given_file_comes_first_and_may_be_any(tmp_path, hub):
 
 
 @pytest.mark.parametrize("known", [True, False])
-def test_weights_are_downloaded_once_and_then_found(tmp_path, hub, published, known):
-    path, url, sha256 = published
+def test_weights_are_downloaded_once_and_then_found(tmp_path, hub, published, known, capsys):
+    site, url, sha256 = published
     expected = sha256 if known else None
     for _ in range(2):
         assert find(None, tmp_path, url=url, expected=expected) == (hub / "net.pt", sha256)
-        path.unlink(missing_ok=True)
+    assert len(site.asked) == 1
     assert [p.name for p in hub.iterdir()] == ["net.pt"]
+    assert capsys.readouterr().err.startswith(f"downloading {url} to {hub}")
 
 
-def test_a_failed_or_wrong_download_says_where_to_put_the_file_and_is_not_kept(hub, published):
-    path, url, _ = published
-    with pytest.raises(InputError, match=r"cannot download .*invalid hash value .*put it at .*net"):
-        find(None, path.parent, url=url, expected="0" * 64)
-    path.unlink()
-    with pytest.raises(InputError, match=r"No such file.*put it at .*net\.pt"):
-        find(None, path.parent, url=url)
+def test_a_download_that_broke_off_is_resumed(tmp_path, hub, published):
+    site, url, sha256 = published
+    hub.mkdir(parents=True)
+    (hub / "net.pt.partial").write_bytes(site.files["net.pt"][:100])
+    assert find(None, tmp_path, url=url, expected=sha256) == (hub / "net.pt", sha256)
+    assert site.asked == [("net.pt", "bytes=100-")]
+
+
+def test_a_failed_or_wrong_download_says_where_to_put_the_file_and_is_not_kept(
+    tmp_path, hub, published
+):
+    site, url, _ = published
+    with pytest.raises(InputError, match=r"does not have the published checksum .*put it at .*net"):
+        find(None, tmp_path, url=url, expected="0" * 64)
     assert list(hub.iterdir()) == []
+    site.files.clear()
+    with pytest.raises(InputError, match=r"cannot download .*404.*put it at .*net\.pt"):
+        find(None, tmp_path, url=url)
 
 
 def test_a_cached_file_that_is_not_the_expected_one_is_refused(tmp_path, hub):

@@ -81,6 +81,11 @@ def test_rows_are_lined_up_with_clips_and_captions(files):
     assert (inputs.audio_size, inputs.text_size) == (3, 4)
 
 
+def test_tag_vectors_may_be_taken_without_their_mean(files):
+    inputs = read(files, "model.tag_embedding=centred")
+    np.testing.assert_allclose(inputs.tag_table()[:, 0], [0, 4, -4], atol=1e-5)
+
+
 def test_both_features_are_concatenated(files):
     inputs = read(files, "model.audio_features=both")
     np.testing.assert_array_equal(

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from models.dual_encoder import DualEncoder
+from tests.support import load_script, options, settings_for
 from utils.datasets.corpus import CLOTHO, corpus
 from utils.datasets.splits import QuerySplit
 from utils.evaluation.score_text import score_queries
@@ -73,3 +74,17 @@ def test_a_split_that_is_not_there_or_empty_is_refused(tmp_path):
         InputError, match=r"the evaluation split in .* has no captions: nothing can"
     ):
         load_split_to_score(config, "clotho", "evaluation", terminal.Summary())
+
+
+def test_the_untrained_model_is_scored_on_a_split(small_demo, capsys):
+    settings = options(settings_for(small_demo))
+    load_script("main").main(["evaluate", "--model", "tags", *settings])
+    header, scores = (
+        line.split()
+        for line in capsys.readouterr().out.splitlines()
+        if line.split()[:1] in (["R@1"], ["tags"])
+    )
+    assert header == ["R@1", "R@5", "R@10", "mAP@10"]
+    assert float(scores[-1]) > 0.8
+    with pytest.raises(SystemExit):
+        load_script("main").main(["evaluate", "--model", "tags", "--checkpoint", "x", *settings])

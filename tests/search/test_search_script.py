@@ -162,6 +162,30 @@ def test_invalid_arguments_are_refused_before_a_sound_is_tagged(
     assert not (tmp_path / "index").exists()
 
 
+def test_tags_alone_need_no_trained_model(sounds, small_demo, tmp_path, capsys):
+    split = load_captions(small_demo / "processed", "evaluation")
+    settings = options(settings_for(small_demo, outputs=tmp_path))
+    place = ["--audio", str(sounds), "--index", str(sounds.parent / "index"), "--model", "tags"]
+    load_script("07_search").main([*settings, *place, "--json", "--top", "3", *split.captions])
+    printed, errors = capsys.readouterr()
+    found = []
+    for line, clip in zip(printed.splitlines(), split.clip_of_caption, strict=True):
+        hits = json.loads(line)["hits"]
+        found.append(any(f"sub/{split.clip_names[clip]}" in hit["paths"] for hit in hits))
+        for hit in hits:
+            assert hit["projection"] == 0
+            assert hit["tag_branch"] == pytest.approx(hit["score"], abs=1e-5)
+            assert hit["reasons"][0]["contribution"] > hit["reasons"][-1]["contribution"]
+    assert sum(found) > 0.7 * len(found)
+    assert "model tags" in errors
+    assert "only knows the demo's synthetic sounds" in errors
+    clip = min((sounds / "sub").iterdir())
+    load_script("07_search").main([*settings, *place, "--json", "--like", str(clip)])
+    best = json.loads(capsys.readouterr().out)["hits"][0]
+    assert best["paths"][0].endswith(clip.name) or len(best["paths"]) > 1
+    assert best["score"] == pytest.approx(1, abs=1e-3)
+
+
 def test_a_model_folder_searches_as_its_checkpoint_does(search, trained, tmp_path, small_demo):
     settings = options(settings_for(small_demo))
     folder = tmp_path / "shared"

@@ -138,7 +138,7 @@ def test_what_cannot_be_embedded_or_searched_for_is_refused(searcher, sounds):
 
 def test_without_a_model_the_error_says_what_to_do(tmp_path):
     settings = load_config(DEMO_CONFIG, [f"output_path={tmp_path}"])
-    with pytest.raises(InputError, match=r"no finished run in .*demo\. Train first"):
+    with pytest.raises(InputError, match=r"no finished run in .*demo\. Search with --model tags"):
         Searcher.open(config=settings)
 
 

@@ -54,6 +54,10 @@ def test_sensible_settings_pass(path, overrides):
         ),
         (["model.ratio_embed1=0"], r"model\.ratio_embed1: it is 0: .* nothing is left to train"),
         (
+            ["model.tag_embedding=centred", "model.audioset_info=none"],
+            r"model\.tag_embedding: it is centred, but .* there are no tag vectors",
+        ),
+        (
             ["training.learnable_temperature=True"],
             r"learnable_temperature: it is True, but TripletRankingLoss has no temperature",
         ),

@@ -29,7 +29,7 @@ class TrainedModel:
         Where it was read.
     trained_with : TrainedWith
         As far as it is recorded.
-    trained_on : {'clotho', 'audiocaps'}
+    trained_on : {'clotho', 'audiocaps', 'nothing'}
         The plan of `utils.runs.plans`.
     settings : Config or None
         Those of its training; a model folder does not record them.
@@ -141,7 +141,8 @@ def newest_run(config: Config) -> Path:
     finished = sorted(path.parent for path in folder.glob("*/metrics.json"))
     if not finished:
         raise InputError(
-            f"no finished run in {folder}. Train first (`make demo`, or python main.py), or name a "
-            "model with --model."
+            f"no finished run in {folder}. Search with --model tags, which needs no training (for "
+            "real sounds; downloads PaSST's weights once, 330 MB), train first (`make demo`, or "
+            "python main.py), or name a model with --model."
         )
     return finished[-1]

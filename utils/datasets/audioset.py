@@ -12,7 +12,7 @@ NUM_TAGS = 527
 LABELS_CSV = PROJECT_ROOT / "data" / "audioset" / "class_labels_indices.csv"
 ONTOLOGY_JSON = PROJECT_ROOT / "data" / "audioset" / "audioset_ontology.json"
 ONTOLOGY_URL = "https://raw.githubusercontent.com/audioset/ontology/master/ontology.json"
-TAG_INFOS = ("tags", "sent_tags", "sent_notags")
+TAG_INFOS = ("tags", "sounds", "sent_tags", "sent_notags")
 
 _HEADER = ["index", "mid", "display_name"]
 _SENTENCE_END = re.compile(r"""[.!?]["')\]]*(?=\s+["'(\[]*[A-Z0-9])""")
@@ -49,14 +49,15 @@ def tag_texts(
     Parameters
     ----------
     info : str
-        "tags": the display name. "sent_notags": the first sentence of the tag's description in
-        the AudioSet ontology, in lower case, without parentheses (what they enclose stays).
-        "sent_tags": display name, comma, that sentence. Where a description is empty the text is
-        the display name, in lower case in "sent_notags".
+        "tags": the display name. "sounds": "the sound of" and the name, in lower case.
+        "sent_notags": the first sentence of the tag's description in the AudioSet ontology, in
+        lower case, without parentheses (what they enclose stays). "sent_tags": display name,
+        comma, that sentence. Where a description is empty the text is the display name, in lower
+        case in "sent_notags".
     labels : sequence of str
         Display names, see `read_labels`. Each gets one text, in the same order.
     ontology_path : str or Path, optional
-        The default is data/audioset/audioset_ontology.json. Not needed for "tags".
+        The default is data/audioset/audioset_ontology.json. Only needed for descriptions.
 
     Raises
     ------
@@ -71,6 +72,8 @@ def tag_texts(
         )
     if info == "tags":
         return list(labels)
+    if info == "sounds":
+        return [f"the sound of {name.lower()}" for name in labels]
     mid_of_name = {name: mid for mid, name in _read_table(LABELS_CSV)}
     descriptions = _read_descriptions(Path(ontology_path or ONTOLOGY_JSON))
     unknown = [name for name in labels if mid_of_name.get(name) not in descriptions]

@@ -1,5 +1,6 @@
 """Texts ─► sentence vectors, in a file or in memory. Shapes: N texts, B batch, D numbers."""
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -121,6 +122,12 @@ class TextEncoder:
         """Tell how much of each text is read."""
         with self._lock:
             return self._encoder.read(list(texts))
+
+
+@functools.lru_cache(maxsize=1)
+def text_encoder(config: Config) -> TextEncoder:
+    """Load the sentence model of the settings, or return it if it was loaded last."""
+    return TextEncoder(config)
 
 
 def text_work(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,10 @@ import safetensors
 import safetensors.torch
 import torch
 
+from utils.files.download import download
 from utils.files.reading import read_json, sha256, unreadable
 from utils.files.tensors import load_tensors
+from utils.runtime import terminal
 from utils.runtime.errors import InputError, first_line, out_of_memory, shown
 
 if TYPE_CHECKING:  # its import takes seconds
@@ -98,15 +101,15 @@ def find_passt_weights(
         return path, _verified(path, expected, or_else=_NAME_THEM)
     cached = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     if not cached.is_file():
-        try:
-            cached.parent.mkdir(parents=True, exist_ok=True)
-            # It gets its name only if its hash is the expected one.
-            torch.hub.download_url_to_file(url, str(cached), hash_prefix=sha256_expected)
-        except (OSError, RuntimeError) as error:
-            raise InputError(
-                f"cannot download PaSST's weights from {url} ({error}). Download that file "
-                f"elsewhere and put it at {cached}, or name it in passt.weights."
-            ) from None
+        print(f"downloading {url} to {cached.parent}", file=sys.stderr, flush=True)
+        download(
+            url,
+            cached,
+            checksum=sha256_expected and f"sha256:{sha256_expected}",
+            progress=partial(
+                terminal.progress, description="PaSST's weights", unit="B", scaled=True
+            ),
+        )
     return cached, _verified(cached, sha256_expected, or_else=_NAME_THEM)
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from models.dual_encoder import DualEncoder
+from models.tag_retrieval import tag_space
 from utils.checkpoints.provenance import TrainedWith
 from utils.datasets.corpus import AUDIO, SENTENCES, TAGS, Corpus
 from utils.datasets.splits import QuerySplit, Split, without_clips
@@ -50,6 +51,8 @@ class Inputs:
         AudioSet logits for the tag embedding, K numbers each.
     tags : VectorFile or None
         Sentence vectors of the K tag texts.
+    tag_embedding : {'plain', 'centred', 'whitened'}
+        What `tag_table` makes of them.
 
     """
 
@@ -58,6 +61,7 @@ class Inputs:
     projected: tuple[VectorFile, ...]
     logits: VectorFile | None = None
     tags: VectorFile | None = None
+    tag_embedding: str = "plain"
 
     @property
     def audio_size(self) -> int:
@@ -84,7 +88,7 @@ class Inputs:
         )
 
     def tag_table(self) -> Tensor | None:
-        """Take the sentence vectors of the tags in index order, shape (K, D)."""
+        """Take the vectors of the tags in index order, shape (K, D); see `tag_space`."""
         if self.tags is None or self.logits is None:
             return None
         count = self.logits.vectors.shape[1]
@@ -96,7 +100,8 @@ class Inputs:
             )
         classes = [str(index) for index in range(count)]
         with self.of.advising(TAGS):
-            return torch.from_numpy(select(self.tags, classes, original_ids=classes))
+            vectors = torch.from_numpy(select(self.tags, classes, original_ids=classes))
+        return tag_space(vectors, self.tag_embedding)
 
     def usable(self, split: Split) -> Split:
         """Leave out the clips that script 03 could not use, and their captions."""
@@ -173,6 +178,7 @@ def read_inputs(
         tuple(files[name] for name in projected),
         files["logits"] if "tags" in needed else None,
         files.get("tags"),
+        model.tag_embedding,
     )
     _require_one_network([files[name] for name in ("logits", "scene") if name in files], [of])
     if None not in (inputs.captions, inputs.tags) and inputs.text_size != (

@@ -1,10 +1,10 @@
-"""Score a checkpoint's model on a split.
+"""Score a checkpoint's model, or the untrained one, on a split.
 
 Shapes: N queries, C clips, D dimension of a sentence vector.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +12,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.tag_retrieval import TagRetrieval
 from utils.checkpoints.checkpoint import load_checkpoint, load_into
+from utils.datasets import audioset
 from utils.datasets.corpus import corpus
 from utils.datasets.splits import CaptionSplit, QuerySplit
 from utils.evaluation.ranking import best_clips, score_matrix
 from utils.features.pairs import Pairs
+from utils.features.sentences import text_encoder
 from utils.runs.data import load_clips, load_pairs
 from utils.runs.model_inputs import Inputs, build_model, read_inputs
 from utils.runs.plans import needed_files
 from utils.runtime import terminal
 from utils.runtime.devices import choose_device
-from utils.settings.config import Config
+from utils.settings.config import Config, Model
 from utils.settings.needed_files import require_files
 
 # Settings that the weights were trained for.
@@ -31,9 +34,9 @@ _FIXED = ("model", "passt.arch", "sentence_model.sha256")
 
 @dataclass(frozen=True)
 class Scorer:
-    """A trained model, and the vector files of the data set that it scores.
+    """A model, and the vector files of the data set that it scores.
 
-    Its `config` holds the settings of its training, as changed for scoring.
+    The `config` of a trained one holds the settings of its training, as changed for scoring.
     """
 
     model: nn.Module
@@ -42,7 +45,7 @@ class Scorer:
 
     @property
     def _device(self) -> torch.device:
-        return next(self.model.parameters()).device
+        return next(iter(self.model.state_dict().values())).device
 
     def pairs(self, split: CaptionSplit) -> Pairs:
         """Line up the vectors of a split on the model's device."""
@@ -94,11 +97,8 @@ def load_scorer(
     summary.reads(path)
     config = changed(checkpoint.settings)
     checkpoint.require_settings(config, path, only=_FIXED)
-    of = corpus(config, subset)
-    splits = [split] if split in of.splits else []
-    require_files(needed_files(config, of, splits, sentences=sentences))
-    inputs = read_inputs(config, of, summary, sentences=sentences)
-    vectors = f"the data in {of.files.input_path}"
+    inputs = _read(config, subset, split, sentences, summary)
+    vectors = f"the data in {inputs.of.files.input_path}"
     checkpoint.trained_with.require(inputs.made_with, model=path, source=vectors)
     weights = checkpoint.best_weights()
     text_size = None if sentences else len(weights.get("audio_projection.bias", ()))
@@ -106,3 +106,31 @@ def load_scorer(
     load_into(model, weights, path)
     model = model.to(choose_device(config.training.device)).eval()
     return Scorer(model, inputs, config)
+
+
+def untrained_scorer(
+    config: Config,
+    *,
+    subset: str,
+    split: str,
+    sentences: bool = True,
+    summary: terminal.Summary,
+) -> Scorer:
+    """Read the vector files of a data set for the model that needs no training.
+
+    Parameters and errors are those of `load_scorer`.
+    """
+    config = replace(config, model=Model(audioset_info="none"))  # it reads the logits alone
+    inputs = _read(config, subset, split, sentences, summary)
+    texts = audioset.tag_texts(TagRetrieval.TEXTS, audioset.read_labels())
+    model = TagRetrieval(torch.from_numpy(text_encoder(config)(texts)))
+    return Scorer(model.to(choose_device(config.training.device)).eval(), inputs, config)
+
+
+def _read(
+    config: Config, subset: str, split: str, sentences: bool, summary: terminal.Summary
+) -> Inputs:
+    of = corpus(config, subset)
+    splits = [split] if split in of.splits else []
+    require_files(needed_files(config, of, splits, sentences=sentences))
+    return read_inputs(config, of, summary, sentences=sentences)

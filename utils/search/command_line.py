@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from utils.search.searcher import Searcher
 
 _DEMO_NOTE = (
-    "this model's tagger only knows the demo's synthetic sounds. For real recordings, train with "
-    "PaSST's own weights (see README.md)."
+    "this model's tagger only knows the demo's synthetic sounds. For real recordings use --model "
+    "tags, or train with PaSST's own weights (see README.md)."
 )
 
 
@@ -29,8 +29,8 @@ def add_options(target: argparse.ArgumentParser) -> None:
         "--model",
         type=Path,
         metavar="PATH",
-        help="model folder (main.py export), run folder or checkpoint (default: the newest "
-        "finished run)",
+        help="model folder (main.py export), run folder or checkpoint; tags: AudioSet tags alone, "
+        "untrained (default: the newest finished run)",
     )
     target.add_argument("--index", type=Path, metavar="DIR", help="where to keep the index")
     target.add_argument(

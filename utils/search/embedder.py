@@ -21,10 +21,11 @@ from utils.audio.sound_file import UnusableSound, check_sound_file, read_header
 from utils.checkpoints.trained_model import TrainedModel, newest_run, open_model
 from utils.datasets import audioset
 from utils.features.hearing import HeardSound, Hearing, find_silence
-from utils.features.sentences import TextEncoder
+from utils.features.sentences import TextEncoder, text_encoder
 from utils.features.tagger import Tagger, tag_windows
 from utils.search.passages import cut_passages, split_rows
 from utils.search.queries import notes_on, require_words
+from utils.search.untrained import TAGS, names_the_tagger, open_untrained
 from utils.settings.config import DEFAULT_CONFIG, Config, to_plain
 from utils.settings.loading import load_config, parse_config
 
@@ -118,8 +119,8 @@ class Embedder:
         Parameters
         ----------
         model : str or Path, optional
-            A model folder, run folder or checkpoint; by default the newest finished run of the
-            experiment in the settings.
+            A model folder, run folder or checkpoint, or ``"tags"`` for the untrained model; by
+            default the newest finished run of the experiment in the settings.
         config : str, Path or Config, optional
             The settings, or their file; by default the project's conf.yaml.
         overrides : sequence of str
@@ -226,7 +227,7 @@ class Embedder:
     def embed_tags(self) -> NDArray[np.float32]:
         """Embed the names of all K tags as texts: unit vectors, shape (K, D)."""
         sentences = self.network.tag_table
-        if sentences is None:
+        if sentences is None or self.config.model.tag_embedding != "plain":
             sentences = torch.from_numpy(self._sentences(self.tags))
         return self.network.encode_text(sentences).numpy()
 
@@ -248,7 +249,7 @@ class Embedder:
 
     @cached_property
     def _sentences(self) -> TextEncoder:
-        return TextEncoder(self.config)
+        return text_encoder(self.config)
 
 
 def _as_arrays(path: Path, batches: Iterator[Tensor]) -> Iterator[NDArray[np.float32]]:
@@ -262,15 +263,18 @@ def _as_arrays(path: Path, batches: Iterator[Tensor]) -> Iterator[NDArray[np.flo
 def read_model(
     model: str | Path | None, config: str | Path | Config | None, overrides: Sequence[str]
 ) -> tuple[TrainedModel, Config]:
-    """Read a trained model and the settings here; arguments as those of `Embedder.open`.
+    """Read a model and the settings here; arguments as those of `Embedder.open`.
 
     How sounds are searched is set here, and not where the model was trained.
     """
+    as_set = names_the_tagger(config, overrides)
     if isinstance(config, Config):
         plain = to_plain(config)
         config = parse_config(plain, overrides, base=Path.cwd(), source="the settings")
     else:
         config = load_config(config or DEFAULT_CONFIG, overrides)
+    if str(model) == TAGS:
+        return open_untrained(config, as_set=as_set), config
     path = Path(model) if model else newest_run(config)
     trained = open_model(path, here=config, overrides=overrides)
     return replace(trained, config=replace(trained.config, search=config.search)), config

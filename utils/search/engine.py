@@ -283,19 +283,18 @@ class Engine:
         wanted, of = torch.from_numpy(np.concatenate(asked)), torch.tensor(hits)
         network = self._embedder.network
         with_tags = network.tag_table is not None
-        projection, tags, shares = network.explain_audio(
-            self._embedder.features(table), logits if with_tags else None
+        projection, tags = network.explain_scores(
+            self._embedder.features(table), logits if with_tags else None, wanted
         )
 
         def summed(values: Tensor) -> Tensor:
             return values.new_zeros(len(found), *values.shape[1:]).index_add(0, of, values)
 
-        by_projection = summed((projection * wanted).sum(dim=1)).tolist()
-        if not with_tags:
+        by_projection = summed(projection).tolist()
+        if tags is None:
             return [(share, 0.0, None) for share in by_projection]
-        by_tags = summed((tags * wanted).sum(dim=1)).tolist()
-        added = summed(shares * (wanted @ network.tag_table.T))
-        return list(zip(by_projection, by_tags, added, strict=True))
+        added = summed(tags)
+        return list(zip(by_projection, added.sum(dim=1).tolist(), added, strict=True))
 
     def _hit(
         self,

@@ -167,9 +167,10 @@ class Model:
 
     audio_features: Literal["logits", "scene", "both"] = "logits"
     audioset_info: Annotated[
-        Literal["tags", "sent_tags", "sent_notags", "none"],
+        Literal["tags", "sounds", "sent_tags", "sent_notags", "none"],
         BeforeValidator(lambda value: "none" if value is None else value),  # null in YAML
     ] = "tags"
+    tag_embedding: Literal["plain", "centred", "whitened"] = "plain"
     ratio_embed1: Share = 0.8
     text_projection: StrictBool = False
 

@@ -34,7 +34,13 @@ def contradictions(config: Config) -> Iterator[Contradiction]:
     In a sweep a setting may be meant for some of the runs; sweeps check `destructive` alone.
     """
     yield from destructive(config)
-    training = config.training
+    model, training = config.model, config.training
+    if model.tag_embedding != "plain" and model.audioset_info == "none":
+        yield (
+            ("model.tag_embedding", "model.audioset_info"),
+            f"it is {model.tag_embedding}, but model.audioset_info is none, so there are no tag "
+            "vectors; set it to plain, or name tag texts",
+        )
     if training.learnable_temperature and training.criterion != "InfoNCE":
         yield (
             ("training.learnable_temperature", "training.criterion"),

@@ -236,7 +236,7 @@ def test_a_long_query_is_not_cut_and_notes_are_shown(page):
             window.fetch = async (address, options) => {
                 const answer = await (await real(address, options)).json();
                 answer.notes = ['Only the first 384 word pieces were read.'];
-                answer.hits[0].notes = ['very quiet', 'channels cancel'];
+                answer.hits[0].notes = 'very quiet; channels cancel';
                 return new Response(JSON.stringify(answer));
             };
         })()"""
@@ -247,7 +247,7 @@ def test_a_long_query_is_not_cut_and_notes_are_shown(page):
     page.after(lambda: field.send_keys(Keys.ENTER))
     assert page.run("new URLSearchParams(location.search).get('q')") == text.strip()
     assert page.one("#notes").text == "Only the first 384 word pieces were read."
-    assert page.one(".hit .remarks").text == "very quiet · channels cancel"
+    assert page.one(".hit .remarks").text == "very quiet; channels cancel"
     assert not page.all(".hit .remarks")[1].is_displayed()
     page.run("(arguments[0].value = arguments[1])", field, 4001 * "a")
     field.send_keys(Keys.ENTER)
