@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 from pathlib import Path
@@ -158,3 +159,16 @@ def test_an_open_file_is_read_and_named_by_the_given_path(tmp_path):
         sound_file.open_sound(Path("gone.flac"), source=source),
     ):
         pass
+
+
+@pytest.mark.parametrize("use", [read_header, fingerprint])
+def test_a_sound_is_not_called_unusable_for_want_of_descriptors(use, tmp_path, monkeypatch):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.zeros(100, np.float32), 32_000)
+
+    def refuse(*args, **kwargs):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(OSError, match="Too many open files"):
+        use(path)

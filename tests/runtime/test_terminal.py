@@ -24,6 +24,12 @@ def raising(error):
 @pytest.mark.parametrize(
     ("error", "status", "message"),
     [
+        (
+            OSError(errno.EMFILE, "Too many open files", "x.wav"),
+            2,
+            "error: [Errno 24] Too many open files: 'x.wav'. Raise the limit (ulimit -n); run the "
+            "same command again to resume.\n",
+        ),
         (InputError("no such file: x. Run y."), 2, "error: no such file: x. Run y.\n"),
         (KeyboardInterrupt(), 130, "\ninterrupted; run the same command again to resume\n"),
         *(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from utils.audio.downmix import mix_down
 from utils.audio.parts import Part
 from utils.audio.sound import Sound, Undecodable, checked_rate
-from utils.runtime.errors import InputError, out_of_memory
+from utils.runtime.errors import InputError, is_shortage
 
 _HASHED_BYTES = 16_384
 _HEAD_BYTES = 4096  # that say which library decodes a file
@@ -164,6 +164,8 @@ def open_sound(
         If the file cannot be opened as sound, is truncated (unless `accept_truncated`), or has an
         impossible sample rate; also if the block raises an error of the operating system or of a
         decoder.
+    OSError
+        If memory or descriptors run out.
 
     """
     try:
@@ -179,7 +181,7 @@ def open_sound(
     except Undecodable as error:
         raise UnusableSound(path, str(error)) from None
     except OSError as error:
-        if out_of_memory(error):
+        if is_shortage(error):
             raise
         raise UnusableSound(path, f"cannot be read as sound ({error.strerror or error})") from None
 
@@ -229,5 +231,7 @@ def fingerprint(path: Path) -> str:
                 file.seek(start)
                 digest.update(file.read(_HASHED_BYTES))
     except OSError as error:
+        if is_shortage(error):
+            raise
         raise UnusableSound(path, f"cannot be opened ({error.strerror or error})") from None
     return f"{size} bytes, {digest.hexdigest()[:32]}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 SHOWN = 10  # lines of a listing
 _MAX_BITS = 256  # of a whole number that is written out
+TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 # What libraries say when there is no memory left, in lower case: PyTorch, HDF5 and the system;
 # libsndfile; C++; oneDNN and cuBLAS; CUDA; the dynamic linker; Python.
 _NO_MEMORY = (
@@ -59,6 +60,11 @@ def out_of_memory(error: BaseException) -> bool:
         or any(words in str(cause).lower() for words in _NO_MEMORY)
         for cause in _causes(error)
     )
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether memory or descriptors ran out: the file that an error names may be all right."""
+    return out_of_memory(error) or getattr(error, "errno", None) in TOO_MANY_FILES
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

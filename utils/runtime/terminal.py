@@ -153,6 +153,8 @@ def run(
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _FULL:
             return fail(f"the disk is full: {error}. Free some space; {after_interrupt}.")
+        if isinstance(error, OSError) and error.errno in errors.TOO_MANY_FILES:
+            return fail(f"{error}. Raise the limit (ulimit -n); {after_interrupt}.")
         if isinstance(error, PermissionError):
             return fail(f"{error}. Check the permissions of this file or folder.")
         if errors.out_of_memory(error):

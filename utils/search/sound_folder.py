@@ -13,7 +13,7 @@ from utils.audio.sniffing import is_sound
 from utils.audio.sound_file import UnusableSound, check_sound_file
 from utils.files import reading, writing
 from utils.files.left_out import kind_of, other_files
-from utils.runtime.errors import InputError, counted
+from utils.runtime.errors import InputError, counted, is_shortage
 
 _FORMAT = 1
 
@@ -130,6 +130,8 @@ def scan_folder(
         except UnusableSound as error:
             found[name] = ListedFile(size, mtime_ns, None, error.reason)
         except OSError as error:  # gone, or became unreadable, since the folder was listed
+            if is_shortage(error):
+                raise
             found[name] = ListedFile(size, mtime_ns, None, f"cannot be read ({error.strerror})")
         added += found[name] != known
     if not found:
