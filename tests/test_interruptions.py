@@ -159,8 +159,6 @@ def test_a_run_of_an_older_version_is_resumed_by_name(
     own_outputs, trained, interrupted, monkeypatch
 ):
     age(interrupted, "best", "last")
-    begin(own_outputs, monkeypatch)
-    assert len(runs_in(own_outputs)) == 2
     last = interrupted / "checkpoint_last.pt"
     content = torch.load(last, weights_only=True)
     torch.save({**content, "begun_with": {**content["begun_with"], "training logits": "x"}}, last)
@@ -168,6 +166,8 @@ def test_a_run_of_an_older_version_is_resumed_by_name(
         resume(interrupted)
     del content["begun_with"]  # the oldest have no digests
     torch.save(content, last)
+    begin(own_outputs, monkeypatch)
+    assert len(runs_in(own_outputs)) == 2
     resume(interrupted)
     metrics = (json.loads((r / "metrics.json").read_text()) for r in (interrupted, trained.parent))
     assert scores(next(metrics)) == scores(next(metrics))

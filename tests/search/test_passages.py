@@ -130,6 +130,6 @@ def test_only_sounds_with_all_their_passages_count(tmp_path):
 
 @pytest.mark.parametrize("key", ["", "no JSON", "[1, 2]", "1", '["s",0,true,0,1],["s",0,true,0,1]'])
 def test_a_journal_of_something_else_is_refused(tmp_path, key):
-    message = r"journal does not contain passages .* Remove .*tagged again"
+    message = r"journal does not contain passages .* Move it away.*tagged again"
     with pytest.raises(InputError, match=message):
         written(tmp_path / "journal", key)
