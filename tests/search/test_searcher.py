@@ -208,5 +208,5 @@ def test_settings_of_a_search_have_an_index_of_their_own(trained, odd_sounds, tm
     assert normalised["quiet.wav"] == pytest.approx(normalised["other.wav"], abs=0.01)
     assert usual["quiet.wav"] != pytest.approx(usual["other.wav"], abs=0.01)
     assert [name.partition("fp32")[2] for name in scores] == ["", "-mono-mean", "-normalise-true"]
-    with pytest.raises(InputError, match="with other settings of `search`"):
+    with pytest.raises(InputError, match="precision or settings of `search`"):
         Searcher.open(trained, odd_sounds, config=config, index=odd_sounds.parent / "index")
