@@ -46,7 +46,7 @@ def other_files(others: Mapping[str, str]) -> str:
 
 
 def _counts(kinds: Iterable[str]) -> dict[str, int]:
-    return dict(Counter(kinds).most_common())
+    return dict(sorted(Counter(kinds).items(), key=lambda item: (-item[1], item[0])))
 
 
 def _in_words(what: str, predicate: str, counts: Mapping[str, int]) -> str:

@@ -131,17 +131,18 @@ def test_names_are_always_text(page):
     )
 
 
-def test_more_unusable_files_than_are_listed_are_counted(page, sounds, trained):
+def test_more_unusable_files_than_are_listed_are_counted(driver, sounds, trained):
     folder = sounds.parent / "many"
     shutil.copytree(sounds / "sub", folder)
     for number in range(60):
         (folder / f"{number:02}.wav").write_bytes(b"no sound %d" % number)
     with serving(folder, trained, "--index", sounds.parent / "many index") as (address, _):
-        page.driver.get(address)
-        page.wait(lambda: page.all("#failed li"))
+        page = Page(driver, address).open()
+        page.errors()  # those of an earlier test
         page.one("#failed summary").click()
         *listed, more = page.all("#failed li")
         assert len(listed) == 50
+        assert page.errors() == []
         assert more.text.startswith("… and 10 more: failed_files.csv in the folder of the index")
 
 
