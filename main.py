@@ -206,7 +206,7 @@ def evaluate_model(args: argparse.Namespace) -> None:
     from utils.evaluation import score_text
     from utils.evaluation.evaluate import evaluate
     from utils.evaluation.relevance import read_relevant_csv
-    from utils.features.sentences import TextEncoder, report_unread
+    from utils.features.sentences import report_unread, text_encoder
     from utils.runs.data import leave_out_failed
     from utils.runs.scorer import load_scorer, untrained_scorer
 
@@ -228,7 +228,7 @@ def evaluate_model(args: argparse.Namespace) -> None:
         relevant = read_relevant_csv(args.relevant, split.clip_names)
         summary.reads(args.relevant)
         split = leave_out_failed(split, scorer.inputs, summary)
-        texts, encoder = list(dict.fromkeys(relevant.queries)), TextEncoder(config)
+        texts, encoder = list(dict.fromkeys(relevant.queries)), text_encoder(config)
         report_unread(texts, encoder.read(texts), unit="queries", summary=summary)
         found = dict(zip(texts, scorer.find(split, encoder(texts)), strict=True))
         scores = score_text.score_queries(

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from utils.audio.downmix import mix_down
 from utils.audio.sound import Sound
 
 _COLUMNS, _BANDS = 800, 72  # of the picture, in pixels
@@ -64,7 +65,7 @@ def _spectra(sound: Sound) -> NDArray[np.float32]:
 
 
 def _mono(sound: Sound, frames: int) -> NDArray[np.float32]:
-    return np.nan_to_num(sound.read(frames).mean(axis=1))
+    return np.nan_to_num(mix_down(sound.read(frames)))
 
 
 def _levels(spectra: NDArray[np.float32], rate: int) -> NDArray[np.float32]:

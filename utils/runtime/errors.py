@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 SHOWN = 10  # lines of a listing
 _MAX_BITS = 256  # of a whole number that is written out
 TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+_SHORTAGES = (*TOO_MANY_FILES, errno.ENOBUFS)
 # What libraries say when there is no memory left, in lower case: PyTorch, HDF5 and the system;
 # libsndfile; C++; oneDNN and cuBLAS; CUDA; the dynamic linker; Python.
 _NO_MEMORY = (
@@ -62,9 +63,11 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def is_shortage(error: BaseException) -> bool:
+def is_shortage(error: BaseException | None) -> bool:
     """Whether memory or descriptors ran out: the file that an error names may be all right."""
-    return out_of_memory(error) or getattr(error, "errno", None) in TOO_MANY_FILES
+    return error is not None and (
+        out_of_memory(error) or getattr(error, "errno", None) in _SHORTAGES
+    )
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -5,8 +5,9 @@ import resource
 import anyio
 import pytest
 
+from utils.runtime.errors import is_shortage
 from utils.search.web import busy
-from utils.search.web.busy import Bounded, is_shortage, most_at_once
+from utils.search.web.busy import Bounded, most_at_once
 from utils.search.web.guard import Refusal
 
 

@@ -20,6 +20,7 @@ from utils.datasets.audioset import read_labels
 from utils.runtime.errors import InputError
 from utils.search.engine import Hit, Reason
 from utils.search.filters import Filter
+from utils.search.inventory import Inventory
 from utils.search.library import Library, Sound
 from utils.search.passages import Passage
 from utils.search.sound_folder import Changes
@@ -90,6 +91,10 @@ class FakeSearcher:
         self.engine = FakeEngine(library)
         self.changes = Changes(0, 0, 0, {"a.txt": ".txt", ".b": "hidden"})
         self.heard = []
+
+    @property
+    def inventory(self):
+        return Inventory.of(self.engine.library, self.changes)
 
     def embed_text(self, texts):
         return np.array([[len(text)] for text in texts], np.float32)

@@ -16,9 +16,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from utils.runtime.errors import InputError
+from utils.runtime.errors import InputError, is_shortage
 from utils.search.filters import parse_filter
-from utils.search.web.busy import BUSY_HEADERS, Bounded, busy, is_shortage, most_at_once
+from utils.search.web.busy import BUSY_HEADERS, Bounded, busy, most_at_once
 from utils.search.web.delivery import Delivery
 from utils.search.web.guard import Guard, Refusal
 from utils.search.web.service import MAX_FILTER, MAX_FILTERS, MAX_QUERY, MAX_TOP, Service

@@ -1,6 +1,5 @@
 """What happens when the server has too much to do: requests are told when to ask again."""
 
-import errno
 import logging
 import resource
 
@@ -12,7 +11,6 @@ _log = logging.getLogger(__name__)
 
 # A browser that must ask again lets its connection go, which is a descriptor too.
 BUSY_HEADERS = {"retry-after": "1", "connection": "close"}
-_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 _MOST = 256  # requests of one kind at once
 _DESCRIPTORS = 8  # of all that the process may have, for each of them
 _PAUSE = 60  # seconds between messages
@@ -32,11 +30,6 @@ class _OncePerMinute(logging.Filter):
 
 
 _log.addFilter(_OncePerMinute())
-
-
-def is_shortage(error: object) -> bool:
-    """Return whether an error means that descriptors or memory have run out."""
-    return isinstance(error, MemoryError) or getattr(error, "errno", None) in _ERRORS
 
 
 def busy(shortage: BaseException) -> Refusal:

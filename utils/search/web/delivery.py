@@ -18,7 +18,8 @@ from starlette.types import Receive, Scope, Send
 
 from utils.audio.sound import Sound
 from utils.audio.sound_file import open_sound
-from utils.search.web.busy import busy, is_shortage
+from utils.runtime.errors import is_shortage
+from utils.search.web.busy import busy
 from utils.search.web.cache import LruCache
 from utils.search.web.guard import Refusal
 from utils.search.web.playable import media_type

@@ -11,8 +11,8 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from utils.runtime.errors import InputError
-from utils.search.web.busy import busy, is_shortage
+from utils.runtime.errors import InputError, is_shortage
+from utils.search.web.busy import busy
 
 _WAITING = 128  # connections that are not yet accepted; asyncio tries to accept so many at once
 _GRACE = 1  # seconds for answers that are being sent when the server is stopped

@@ -38,8 +38,7 @@ class _State(NamedTuple):
     @classmethod
     def of(cls, searcher: Searcher) -> "_State":
         engine = searcher.engine
-        inventory = Inventory.of(engine.library, searcher.changes)
-        return cls(engine, token_of(engine.library), inventory)
+        return cls(engine, token_of(engine.library), searcher.inventory)
 
 
 class Service:
