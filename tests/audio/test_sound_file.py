@@ -1,8 +1,10 @@
 import errno
 import io
 import os
+import struct
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -11,8 +13,14 @@ import torch
 from torch.nn import functional as F
 
 from tests.support import read_audio
-from utils.audio import sound_file
-from utils.audio.sound_file import UnusableSound, check_sound_file, fingerprint, read_header
+from utils.audio import ffmpeg, sound_file
+from utils.audio.sound_file import (
+    UnusableSound,
+    check_sound_file,
+    fingerprint,
+    open_sound,
+    read_header,
+)
 from utils.audio.windows import cut_windows
 from utils.runtime.errors import InputError
 
@@ -172,3 +180,54 @@ def test_a_sound_is_not_called_unusable_for_want_of_descriptors(use, tmp_path, m
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(OSError, match="Too many open files"):
         use(path)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "FLOAT"])
+@pytest.mark.parametrize("declared", [0, 43_500])
+def test_the_number_of_samples_in_the_header_does_not_shorten_plain_samples(
+    subtype, declared, tmp_path
+):
+    content = io.BytesIO()
+    soundfile.write(content, noise(44_100), 44_100, format="WAV", subtype=subtype)
+    content = content.getvalue()
+    place = content.index(b"data")
+    fact = b"fact" + struct.pack("<II", 4, declared)
+    path = tmp_path / "a.wav"
+    path.write_bytes(content[:4] + struct.pack("<I", len(content) + 4) + content[8:place])
+    with path.open("ab") as file:
+        file.write(fact + content[place:])
+    assert read_header(path) == (44_100, 44_100)
+    np.testing.assert_array_equal(read_audio(path), soundfile.read(path, dtype="float32")[0])
+
+
+def test_what_a_failed_read_leaves_in_memory_is_not_sound(tmp_path, monkeypatch):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, noise(1000), 44_100)
+
+    def fail(self, *, out):
+        raise soundfile.LibsndfileError(2)
+
+    with open_sound(path, accept_truncated=True) as sound:
+        monkeypatch.setattr(soundfile.SoundFile, "read", fail)
+        assert len(sound.read(1000)) == 0
+        assert sound.fault.startswith("is truncated or damaged after 0.0 s (")
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".mp3"])
+def test_a_sound_is_not_called_damaged_for_want_of_memory(suffix, tmp_path, monkeypatch):
+    path = tmp_path / f"a{suffix}"
+    soundfile.write(path, noise(10_000), 44_100)
+
+    def refuse(*args, **kwargs):
+        raise error
+
+    with open_sound(path) as sound:
+        sound.read(10)
+        if suffix == ".wav":
+            error = soundfile.LibsndfileError(1, "System error: Cannot allocate memory: ")
+            monkeypatch.setattr(soundfile.SoundFile, "read", refuse)
+        else:
+            error = av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
+            monkeypatch.setattr(ffmpeg, "_samples", refuse)
+        with pytest.raises((soundfile.LibsndfileError, MemoryError), match="allocate memory"):
+            sound.read(10_000)

@@ -207,6 +207,8 @@ class _Decoder:
                 frames = [frame for frame in packet.decode() if frame.samples]
                 blocks = [(_samples(frame), checked_rate(frame.sample_rate)) for frame in frames]
             except (av.FFmpegError, ValueError) as error:
+                if out_of_memory(error):
+                    raise
                 self._bad += 1
                 self._problem = getattr(error, "strerror", None) or str(error)
                 continue

@@ -74,9 +74,10 @@ class SndfileSound(Sound):
         self.samplerate, self.channels = self._file.samplerate, self._file.channels
         log = self._file.extra_info
         self.frames = self._file.frames
-        for told in map(int, _FACT.findall(log)):
-            if 0 < self.frames - told < _LONGEST_BLOCK:
-                self.frames = told  # the rest is padding
+        is_plain = self._file.subtype in _PLAIN  # and has no padding, whatever a header says
+        for declared in () if is_plain else map(int, _FACT.findall(log)):
+            if 0 < self.frames - declared < _LONGEST_BLOCK:
+                self.frames = declared  # the rest is padding
         self._frames = self.frames  # `count` may find fewer
         self.container = _NAMES.get(self._file.format, self._file.format.lower())
         self.codec = "flac" if self.container == "flac" else self._file.subtype.lower()
@@ -96,12 +97,13 @@ class SndfileSound(Sound):
                 self.fault = truncated(f"after {found} of {declared} {what} of sound")
 
     def _read(self, frames: int) -> NDArray[np.float32]:
-        samples = np.empty((min(frames, self._left), self.channels), np.float32)
-        if self.codec == "flac" or self._file.subtype not in _PLAIN:
-            samples.fill(np.nan)  # so stays what libsndfile does not reach before an error
+        size = min(frames, self._left), self.channels
+        samples = np.full(size, np.nan, np.float32)  # so stays what is not reached before an error
         try:
             return self._file.read(out=samples) if len(samples) else samples
         except soundfile.SoundFileError as error:
+            if out_of_memory(error):
+                raise
             read = int((~np.isnan(samples).all(axis=1)).sum())
             if read < len(samples):
                 seconds = (self._position + read) / self.samplerate
