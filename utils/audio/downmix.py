@@ -81,7 +81,7 @@ class Channels:
     def safe_downmix(self) -> Downmix | None:
         """Choose a downmix that keeps the sound; None: the mean over the channels does.
 
-        The mean is left if its energy is 9 dB or more below the mean energy of the channels, or
+        The mean is not used if its energy is 9 dB or more below the mean energy of the channels, or
         12 dB below the strongest channel. Then channels cancel, and the strongest one is taken; or
         most are empty or unrelated, and their sum is taken at the level of the strongest. Of an
         ambisonic file (ACN, SN3D) the first channel is taken, because the mean hears one side of it
