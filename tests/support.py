@@ -1,6 +1,7 @@
 """What tests share beside fixtures."""
 
 import csv
+import errno
 import importlib.util
 import json
 import shutil
@@ -235,6 +236,20 @@ def run_python(program: str, *arguments: object, status: int = 0) -> subprocess.
     )
     assert process.returncode == status, process.stderr
     return process
+
+
+def break_disk(monkeypatch, path: Path, *, after: int = 0) -> None:
+    """Let a file be opened so many times; then its disk does not answer."""
+    real, opened = Path.open, []
+
+    def open_(self, *args, **kwargs):
+        if self == path:
+            opened.append(self)
+            if len(opened) > after:
+                raise OSError(errno.EIO, "Input/output error", str(path))
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "open", open_)
 
 
 def noting(bars: list[Bar]):

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 import av
 import numpy as np
@@ -15,6 +16,7 @@ from utils.audio.ffmpeg import FfmpegSound
 from utils.audio.libsndfile import SndfileSound
 from utils.audio.sniffing import is_sound
 from utils.audio.sound_file import UnusableSound, open_sound, read_header
+from utils.runtime.errors import UnreadableError
 from utils.runtime.paths import PROJECT_ROOT
 
 _ENDS = 2000  # samples that lossy codecs distort
@@ -219,3 +221,32 @@ def test_pyav_is_not_imported_for_a_wav(folder):
     command = [sys.executable, "-c", code, folder / "16.wav"]
     done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"
+
+
+def lose_disk(file: BinaryIO) -> None:
+    """Let all further reads of an open file fail as on a broken disk: by an I/O error."""
+    with Path("/proc/self/mem").open("rb") as unreadable:  # its first pages are nobody's
+        os.dup2(unreadable.fileno(), file.fileno())
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux' /proc")
+@pytest.mark.parametrize("accept_truncated", [False, True])
+@pytest.mark.parametrize("name", FORMS)
+def test_a_sound_whose_disk_does_not_answer_is_not_called_bad(name, accept_truncated, folder):
+    for again in (False, True):  # what is buffered is read all the same
+        count = 1000
+        with (folder / name).open("rb") as file:
+            try:
+                with open_sound(
+                    folder / name, source=file, accept_truncated=accept_truncated
+                ) as opened_sound:
+                    opened_sound.read(1000)
+                    lose_disk(file)
+                    if again:
+                        opened_sound.seek(0)
+                    while read := len(opened_sound.read(5000)):
+                        count += read
+            except UnreadableError as error:
+                assert error.reason == "cannot be read (Input/output error)"
+            else:
+                assert not again and count == FORMS[name].frames

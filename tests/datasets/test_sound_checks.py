@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.support import break_disk
 from utils.audio.sound_file import UnusableSound, fingerprint
 from utils.datasets.sound_checks import (
     Sound,
@@ -16,7 +17,7 @@ from utils.datasets.sound_checks import (
     report_others,
 )
 from utils.files.tables import read_csv
-from utils.runtime.errors import InputError
+from utils.runtime.errors import InputError, UnreadableError
 from utils.runtime.terminal import Summary
 
 
@@ -56,6 +57,13 @@ def test_an_unreadable_file_is_reported(paths, tmp_path, monkeypatch):
     assert failed["s/good.wav"] == "cannot be opened (Permission denied)"
 
 
+@pytest.mark.parametrize("read", [read_sound, fingerprint])
+def test_a_disk_that_does_not_answer_stops_and_blames_no_file(paths, tmp_path, monkeypatch, read):
+    break_disk(monkeypatch, paths["s/good.wav"])
+    with pytest.raises(UnreadableError, match=r"^cannot read .*good\.wav: Input/output error"):
+        read_each(read, paths, root=tmp_path)
+
+
 def test_each_step_has_its_rows_in_the_list(tmp_path, capsys):
     path, summary = tmp_path / "failed_files.csv", Summary()
     assert report_failed(summary, tmp_path, "a", {}) == 0
@@ -63,7 +71,7 @@ def test_each_step_has_its_rows_in_the_list(tmp_path, capsys):
     failed = {"s/y": "is odd", 's/"x,\udcff': "is\nodder"}
     assert report_failed(summary, tmp_path, "a", failed) == 3
     printed = capsys.readouterr().out
-    assert printed.startswith("2 files cannot be used: 1 is odd, 1 is\\nodder; left out:\n")
+    assert printed.startswith("2 files cannot be used: 1 is\\nodder, 1 is odd; left out:\n")
     assert 'left out:\n  - s/y is odd\n  - s/"x,\\udcff is\\nodder\n' in printed
     assert report_failed(summary, tmp_path, "b", {"s/z": "is gone"}) == 3
     assert [cells for _, cells in read_csv(path)] == [
@@ -101,7 +109,7 @@ def test_other_files_are_counted_or_listed(tmp_path, capsys):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     report_others(Summary(), folders, list_wavs)
-    counts = "4 other files: 2 .txt, 1 hidden, 1 folder; skipped"
+    counts = "4 other files: 2 .txt, 1 folder, 1 hidden; skipped"
     assert capsys.readouterr().out == f"{counts} (--list-skipped: which)\n"
     report_others(Summary(), folders, list_wavs, list_all=True)
     names = "".join(f"  - {name}\n" for name in ("s/._a.wav", "s/b.txt", "t/c.txt", "t/sub"))

@@ -6,12 +6,13 @@ import soundfile
 import torch
 
 from models.architectures import CLASSES
-from tests.support import DEMO_CONFIG
+from tests.support import DEMO_CONFIG, break_disk
 from utils.audio.sound_file import UnusableSound
 from utils.features import hearing
 from utils.features.hearing import Hearing
 from utils.features.tagger import Tagger, clip_batches, clip_units, tag_windows
 from utils.runtime import pools
+from utils.runtime.errors import UnreadableError
 from utils.settings.loading import load_config
 
 SETTINGS = {"sample_rate": 1000, "window": 100, "hop": 25, "shortest": 16, "batch_size": 3}
@@ -73,6 +74,16 @@ def test_a_clip_that_cannot_be_used_is_reported_and_the_others_are_computed(clip
     assert found[0].shape == (1, 3)
     with pytest.raises(UnusableSound, match=r"11\.wav holds NaN"):
         list(clip_batches(clips, units, tag, strict=True, **SETTINGS))
+
+
+def test_a_clip_whose_disk_does_not_answer_does_not_stop_the_others(clips, monkeypatch):
+    break_disk(monkeypatch, clips[4])
+    outputs = list(tag_windows(clips, tag, **SETTINGS))
+    with pytest.raises(UnreadableError, match=r"4\.wav: Input/output error"):
+        list(outputs[4])
+    assert all(list(output) for number, output in enumerate(outputs) if number != 4)
+    with pytest.raises(UnreadableError):  # no reason to leave the clip out
+        list(clip_batches(clips, [[0], [4]], tag, **SETTINGS))
 
 
 @pytest.mark.parametrize("first", [0, 1, 3, 4, 20, 40])

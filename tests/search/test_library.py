@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.support import noting, read_audio
+from tests.support import break_disk, noting, read_audio
 from utils.audio.sound_file import read_header
 from utils.files.journal import Journal
 from utils.runtime.errors import InputError
@@ -167,6 +167,16 @@ def test_unusable_files_are_reported_and_not_tried_again(folder):
     folder.sound("text.wav", 0.7)
     assert folder.update()["text.wav"] == 0.7
     assert folder.library.failed.keys() == {"link.wav"}
+
+
+def test_a_file_whose_disk_does_not_answer_is_listed_and_tried_again(folder):
+    for opened in (0, 1, 2):  # once to hash it, once to count its samples, once to tag it
+        with pytest.MonkeyPatch.context() as patch:
+            break_disk(patch, folder.path / "sub/b.FLAC", after=opened)
+            assert "sub/b.FLAC" not in folder.update()
+        assert folder.library.failed == {"sub/b.FLAC": "cannot be read (Input/output error)"}
+    assert folder.update()["sub/b.FLAC"] == 0.2
+    assert folder.library.failed == {}
 
 
 def test_a_long_sound_has_passages(folder):

@@ -3,6 +3,7 @@ import os
 
 import pytest
 
+from tests.support import break_disk
 from utils.runtime.errors import InputError
 from utils.search.sound_folder import Changes, ListedFile, read_list, scan_folder, write_list
 
@@ -69,6 +70,16 @@ def test_unreadable_files_are_tried_again(tmp_path):
     assert found["link.wav"].source
     assert found["round.wav"] == before["round.wav"]
     assert changes.added == 1
+
+
+@pytest.mark.parametrize("name", ["a.wav", "without an ending"])
+def test_a_file_whose_disk_does_not_answer_is_no_other_file(tmp_path, monkeypatch, name):
+    make(tmp_path, name, "b.wav")
+    break_disk(monkeypatch, tmp_path / name)
+    found, changes = scan_folder(tmp_path, {})
+    assert found[name].source is None
+    assert found[name].reason == "cannot be read (Input/output error)"
+    assert changes.others == {}
 
 
 def test_an_unreadable_sub_folder_is_listed_among_the_files(tmp_path, monkeypatch):

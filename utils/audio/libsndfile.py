@@ -38,6 +38,7 @@ _FRAMES = re.compile(r"^ *Frames *: (\d+)$", re.MULTILINE)
 _UNKNOWN_FRAMES = 2**62  # in a flac that was written to a pipe
 _UNKNOWN_SIZE = 0x7FFF0000  # programs that write to a pipe declare this much or more
 _MISSING_SHARE = 0.01  # declared lengths are often a few bytes off
+_READ_AT_ONCE = 2**20  # bytes
 
 
 def may_open(head: bytes) -> bool:
@@ -104,6 +105,7 @@ class SndfileSound(Sound):
         except soundfile.SoundFileError as error:
             if out_of_memory(error):
                 raise
+            _require_readable(self._source)
             read = int((~np.isnan(samples).all(axis=1)).sum())
             if read < len(samples):
                 seconds = (self._position + read) / self.samplerate
@@ -134,8 +136,27 @@ def _opened(source: BinaryIO) -> soundfile.SoundFile:
     except (soundfile.SoundFileError, TypeError) as error:  # TypeError: raw samples
         if out_of_memory(error):
             raise
+        _require_readable(source)
         reason = getattr(error, "error_string", error)  # without a path
         raise Undecodable(f"cannot be read as sound ({reason})") from None
+
+
+def _require_readable(source: BinaryIO) -> None:
+    """Read a file that libsndfile had trouble with, to find out whether the disk gives all of it.
+
+    Raises
+    ------
+    OSError
+        If it does not.
+
+    """
+    try:
+        number = source.fileno()
+    except OSError:  # in memory
+        return
+    place = 0
+    while block := os.pread(number, _READ_AT_ONCE, place):
+        place += len(block)
 
 
 def _descriptor(source: BinaryIO) -> int | BinaryIO:

@@ -37,10 +37,11 @@ class Part(io.RawIOBase):
         self._file, self._start, self._place = file, start, 0
         try:
             self._number = file.fileno()
-            size = os.fstat(self._number).st_size
         except OSError:  # in memory
             self._number = None
             size = file.seek(0, os.SEEK_END)
+        else:
+            size = os.fstat(self._number).st_size
         self.size = (size if end is None else min(end, size)) - start
 
     def read(self, count: int = -1) -> bytes:

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 from utils.audio.sound_file import UnusableSound, open_sound
+from utils.runtime.errors import UnreadableError, is_shortage, is_unanswered
 
 # Files with these endings are sounds, even if they turn out to be damaged.
 SUFFIXES = {
@@ -38,7 +39,14 @@ def is_sound(path: Path) -> bool:
     """Return whether a file is a sound, or should be one.
 
     A file with an ending of sound is; one with the ending of a text, a picture or a program is not.
-    A film is if it has a sound track. Any other file is opened, and is one if it can be decoded.
+    A film is if it has a sound track. Any other file is opened, and is one if it can be decoded, or
+    if its disk does not answer: then it should not be passed over.
+
+    Raises
+    ------
+    OSError
+        If memory or descriptors run out.
+
     """
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
@@ -57,5 +65,11 @@ def _can_be_decoded(path: Path) -> bool:
                 return False
         with open_sound(path, accept_truncated=True):
             return True
-    except (UnusableSound, OSError):
+    except UnreadableError:
+        return True
+    except UnusableSound:
         return False
+    except OSError as error:
+        if is_shortage(error):
+            raise
+        return is_unanswered(error)

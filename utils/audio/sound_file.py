@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from utils.audio.downmix import mix_down
 from utils.audio.parts import Part
 from utils.audio.sound import Sound, Undecodable, checked_rate
-from utils.runtime.errors import InputError, is_shortage
+from utils.runtime.errors import InputError, is_shortage, is_unanswered, unreadable
 
 _HASHED_BYTES = 16_384
 _HEAD_BYTES = 4096  # that say which library decodes a file
@@ -40,6 +40,8 @@ def check_sound_file(path: Path, *, root: Path) -> None:
     UnusableSound
         If it is missing, a folder, a broken symlink, a symlink that leaves the data set, or not a
         regular file.
+    UnreadableError
+        If its disk does not answer.
 
     """
     try:
@@ -48,7 +50,7 @@ def check_sound_file(path: Path, *, root: Path) -> None:
         broken = f"is a broken symlink (to {path.readlink()})" if path.is_symlink() else None
         raise UnusableSound(path, broken or "is missing") from None
     except OSError as error:
-        raise UnusableSound(path, f"cannot be opened ({error.strerror})") from None
+        raise _blamed(path, error, "cannot be opened") from error
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file (a pipe or a device)"
         raise UnusableSound(path, f"is {kind}")
@@ -164,6 +166,8 @@ def open_sound(
         If the file cannot be opened as sound, is truncated (unless `accept_truncated`), or has an
         impossible sample rate; also if the block raises an error of the operating system or of a
         decoder.
+    UnreadableError
+        If its disk does not answer: nothing is known about the file.
     OSError
         If memory or descriptors run out.
 
@@ -181,9 +185,16 @@ def open_sound(
     except Undecodable as error:
         raise UnusableSound(path, str(error)) from None
     except OSError as error:
-        if is_shortage(error):
-            raise
-        raise UnusableSound(path, f"cannot be read as sound ({error.strerror or error})") from None
+        raise _blamed(path, error, "cannot be read as sound") from error
+
+
+def _blamed(path: Path, error: OSError, what: str) -> InputError:
+    """Make the error for a file, unless memory or descriptors ran out: then raise what is given."""
+    if is_shortage(error):
+        raise error
+    if is_unanswered(error):
+        return unreadable(path, error)
+    return UnusableSound(path, f"{what} ({error.strerror or error})")
 
 
 def _decoder(file: BinaryIO) -> Sound:
@@ -221,6 +232,8 @@ def fingerprint(path: Path) -> str:
     ------
     UnusableSound
         If the file cannot be read.
+    UnreadableError
+        If its disk does not answer.
 
     """
     digest = hashlib.sha256()
@@ -231,7 +244,5 @@ def fingerprint(path: Path) -> str:
                 file.seek(start)
                 digest.update(file.read(_HASHED_BYTES))
     except OSError as error:
-        if is_shortage(error):
-            raise
-        raise UnusableSound(path, f"cannot be opened ({error.strerror or error})") from None
+        raise _blamed(path, error, "cannot be opened") from error
     return f"{size} bytes, {digest.hexdigest()[:32]}"

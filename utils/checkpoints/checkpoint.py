@@ -16,10 +16,9 @@ from torch import Tensor
 
 from utils.checkpoints.provenance import TrainedWith, parse_plain
 from utils.datasets.corpus import CLOTHO
-from utils.files.reading import unreadable
 from utils.files.tensors import load_tensors
 from utils.files.writing import atomic_write
-from utils.runtime.errors import InputError, out_of_memory, shown
+from utils.runtime.errors import InputError, out_of_memory, shown, unreadable
 from utils.settings.config import Config, differing_settings, to_plain
 from utils.settings.loading import parse_config
 from utils.settings.relocation import relocated

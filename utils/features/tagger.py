@@ -20,7 +20,7 @@ from utils.features import weights
 from utils.features.hearing import PUBLISHED, HeardSound, Hearing, mark_silence
 from utils.features.shared_work import Batches, Units
 from utils.runtime.devices import autocast, choose_device, choose_precision, for_inference
-from utils.runtime.errors import InputError
+from utils.runtime.errors import InputError, UnreadableError
 from utils.runtime.paths import PROJECT_ROOT
 from utils.runtime.pools import map_ahead
 from utils.settings.config import Config
@@ -158,23 +158,24 @@ def tag_windows(
     Yields
     ------
     iterator of Tensor, shape (some windows, D), on the device
-        For each path, in order. It raises UnusableSound if the clip cannot be used.
+        For each path, in order. It raises UnusableSound if the clip cannot be used, and
+        UnreadableError if its disk does not answer.
 
     """
     at_once = batch_size * max(1, _WINDOWS_PER_PART // batch_size)
 
-    def begin(path: Path) -> tuple[HeardSound, Iterator[NDArray[np.float32]] | UnusableSound]:
+    def begin(path: Path) -> tuple[HeardSound, Iterator[NDArray[np.float32]] | InputError]:
         sound = HeardSound(path, hearing, at_once=at_once, **cutting)
         parts = sound.parts()
         try:
             return sound, itertools.chain([next(parts)], parts)
-        except UnusableSound as error:
+        except (UnusableSound, UnreadableError) as error:
             return sound, error
 
     def tagged(
-        sound: HeardSound, parts: Iterator[NDArray[np.float32]] | UnusableSound, wanted: int
+        sound: HeardSound, parts: Iterator[NDArray[np.float32]] | InputError, wanted: int
     ) -> Iterator[Tensor]:
-        if isinstance(parts, UnusableSound):
+        if isinstance(parts, InputError):
             raise parts
         yield from _tag_parts(parts, tag, batch_size, wanted, hearing)
         ended(sound)

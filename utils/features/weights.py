@@ -15,10 +15,10 @@ import safetensors.torch
 import torch
 
 from utils.files.download import download
-from utils.files.reading import read_json, sha256, unreadable
+from utils.files.reading import read_json, sha256
 from utils.files.tensors import load_tensors
 from utils.runtime import terminal
-from utils.runtime.errors import InputError, first_line, out_of_memory, shown
+from utils.runtime.errors import InputError, first_line, out_of_memory, shown, unreadable
 
 if TYPE_CHECKING:  # its import takes seconds
     from models.passt import Passt

@@ -10,8 +10,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.files.reading import unreadable
-from utils.runtime.errors import out_of_memory
+from utils.runtime.errors import out_of_memory, unreadable
 
 _COMPRESSION = 10  # a dataset may be as many times larger than the file; it seldom is twice
 _SMALL = 2**20  # bytes that are always allowed

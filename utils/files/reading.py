@@ -1,24 +1,12 @@
 """Files that are read without trusting them."""
 
-import errno
 import hashlib
 import json
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from utils.runtime.errors import InputError, UnreadableError, out_of_memory
-
-_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
-_ADVICE = {
-    errno.EACCES: "Check its permissions and those of its folders.",
-    errno.EPERM: "Check its permissions and those of its folders.",
-    errno.EAGAIN: "Another program has it open for writing: close that program, then run again.",
-    errno.EMFILE: "Too many files are open: raise the limit (ulimit -n).",
-    errno.EIO: "The disk does not answer: check it, then run again.",
-    errno.ESTALE: "The disk does not answer: check it, then run again.",
-}
+from utils.runtime.errors import InputError, unreadable
 
 
 def sha256(path: str | Path) -> str:
@@ -96,15 +84,3 @@ def read_json(path: str | Path) -> Any:
 def is_file_name(name: str) -> bool:
     """Whether a text is the name of a file, not a path that could lead out of its folder."""
     return name not in ("", ".", "..") and not any(mark in name for mark in "/\\\0")
-
-
-def unreadable(path: str | Path, error: OSError) -> InputError:
-    """Make the error for a file that the system does not let us read; raise if memory ran out.
-
-    A file that is missing, or is a folder, is a plain InputError: nothing would be lost.
-    """
-    if out_of_memory(error):
-        raise error
-    kind = InputError if error.errno in _NO_FILE else UnreadableError
-    reason = os.strerror(error.errno) if error.errno else str(error)
-    return kind(f"cannot read {path}: {reason}. {_ADVICE.get(error.errno, '')}".rstrip())

@@ -1,13 +1,28 @@
 """The exception for what the user can fix, and helpers that word its messages."""
 
 import errno
+import os
 import reprlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 SHOWN = 10  # lines of a listing
 _MAX_BITS = 256  # of a whole number that is written out
 TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 _SHORTAGES = (*TOO_MANY_FILES, errno.ENOBUFS)
+# What a failing disk, or a share whose network or server is gone, answers.
+_NO_ANSWER = (
+    errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN, errno.EHOSTDOWN, errno.EHOSTUNREACH,
+    errno.ENODEV, errno.ENXIO,
+)  # fmt: skip
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR)
+_ADVICE = {
+    errno.EACCES: "Check its permissions and those of its folders.",
+    errno.EPERM: "Check its permissions and those of its folders.",
+    errno.EAGAIN: "Another program has it open for writing: close that program, then run again.",
+    errno.EMFILE: "Too many files are open: raise the limit (ulimit -n).",
+    **dict.fromkeys(_NO_ANSWER, "The disk does not answer: check it, then run again."),
+}
 # What libraries say when there is no memory left, in lower case: PyTorch, HDF5 and the system;
 # libsndfile; C++; oneDNN and cuBLAS; CUDA; the dynamic linker; Python.
 _NO_MEMORY = (
@@ -33,8 +48,27 @@ class InputError(Exception):
 class UnreadableError(InputError):
     """A file that could not be read, so that nothing is known about its content.
 
-    Advice to remove it or to write it again would be wrong, and is not added.
+    Advice to remove it or to write it again would be wrong, and is not added. `reason` says why, as
+    a predicate without its subject.
     """
+
+    def __init__(self, text: str, reason: str = "cannot be read") -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
+def unreadable(path: str | Path, error: OSError) -> InputError:
+    """Make the error for a file that the system does not let us read; raise if memory ran out.
+
+    A file that is missing, or is a folder, is a plain InputError: nothing would be lost.
+    """
+    if out_of_memory(error):
+        raise error
+    why = os.strerror(error.errno) if error.errno else str(error)
+    text = f"cannot read {path}: {why}. {_ADVICE.get(error.errno, '')}".rstrip()
+    if error.errno in _NO_FILE:
+        return InputError(text)
+    return UnreadableError(text, f"cannot be read ({why})")
 
 
 def shorten(lines: Sequence[str], *, most: int | None = SHOWN) -> str:
@@ -68,6 +102,11 @@ def is_shortage(error: BaseException | None) -> bool:
     return error is not None and (
         out_of_memory(error) or getattr(error, "errno", None) in _SHORTAGES
     )
+
+
+def is_unanswered(error: OSError) -> bool:
+    """Whether the disk of a file did not answer, which says nothing about the file."""
+    return error.errno in _NO_ANSWER
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -13,7 +13,7 @@ from utils.audio.sniffing import is_sound
 from utils.audio.sound_file import UnusableSound, check_sound_file
 from utils.files import reading, writing
 from utils.files.left_out import kind_of, other_files
-from utils.runtime.errors import InputError, counted, is_shortage
+from utils.runtime.errors import InputError, UnreadableError, counted, is_shortage
 
 _FORMAT = 1
 
@@ -127,7 +127,7 @@ def scan_folder(
             with (folder / name).open("rb") as file:
                 source = hashlib.file_digest(file, "sha256").hexdigest()
             found[name] = ListedFile(size, mtime_ns, source)
-        except UnusableSound as error:
+        except (UnusableSound, UnreadableError) as error:
             found[name] = ListedFile(size, mtime_ns, None, error.reason)
         except OSError as error:  # gone, or became unreadable, since the folder was listed
             if is_shortage(error):

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 
 from utils.audio.sound_file import UnusableSound, read_header
 from utils.files.journal import Journal
+from utils.runtime.errors import UnreadableError
 from utils.search.passages import WINDOWS_OF_A_PASSAGE, cut_passages
 from utils.search.sound_folder import ListedFile, changed_since
 
 # Paths, and the window of each to begin with ─► for each, in order, the network's output for its
-# windows, shape (some, D) at a time, or an UnusableSound that is raised.
+# windows, shape (some, D) at a time, or an UnusableSound or UnreadableError that is raised.
 TagSounds = Callable[[Sequence[Path], Sequence[int]], Iterator[Iterator[NDArray[np.float32]]]]
 
 
@@ -59,7 +60,7 @@ def tag_files(
     Returns
     -------
     dict of str to ListedFile
-        The files that cannot be used, with the reason.
+        The files that cannot be used or read, with the reason.
 
     Raises
     ------
@@ -70,16 +71,17 @@ def tag_files(
     failed: dict[str, ListedFile] = {}
     durations: dict[str, float] = {}
 
-    def fail(name: str, error: UnusableSound) -> None:
-        # If it changed, its content may not be at fault: read it again next time.
-        source = None if changed_since(folder / name, files[name]) else files[name].source
-        failed[name] = files[name]._replace(reason=error.reason, source=source)
+    def fail(name: str, error: UnusableSound | UnreadableError) -> None:
+        failed[name] = files[name]._replace(reason=error.reason)
+        # If its content is not at fault, or it changed: read it again next time.
+        if isinstance(error, UnreadableError) or changed_since(folder / name, files[name]):
+            failed[name] = failed[name]._replace(source=None)
 
     for name in files:
         try:
             frames, rate = read_header(folder / name, accept_truncated=accept_truncated)
             durations[name] = frames / rate
-        except UnusableSound as error:
+        except (UnusableSound, UnreadableError) as error:
             fail(name, error)
     first = [len(begun.get(files[name].source, ())) for name in durations]
     windows = [WINDOWS_OF_A_PASSAGE * number for number in first]
@@ -103,7 +105,7 @@ def tag_files(
                     if changed_since(folder / name, files[name]):
                         raise UnusableSound(folder / name, "was changed while it was tagged")
                     journal.append([passage.key for passage in passages], rows)
-            except UnusableSound as error:
+            except (UnusableSound, UnreadableError) as error:
                 fail(name, error)
             sound.show(math.inf)
     return failed

@@ -24,8 +24,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from utils.files.reading import unreadable
 from utils.files.writing import atomic_write
+from utils.runtime.errors import unreadable
 from utils.search.nearest.exact import (
     ExactSearch,
     as_tensor,
