@@ -13,9 +13,9 @@ per clip under its fid: (frames, 64) log-mels at the sample rate of the file, or
 
 Sound files that cannot be used are skipped and listed in <input_path>/failed_files.csv, and the
 exit status is 3; --strict stops at the first, --list-skipped lists them all in the terminal too.
-With --accept-truncated, truncated ones are used as far as they go. What is odd about others is
-listed in noted_files.csv: digital silence, a very low level, a DC offset, integers as
-floating-point samples, channels that cancel in the mean (see passt.mono).
+With --accept-truncated, truncated ones are used as far as they go. What is odd about sounds that
+are used is listed in noted_files.csv: truncation, digital silence, a very low level, a DC offset,
+integers as floating-point samples, channels that cancel in the mean (see passt.mono).
 
 Stop it at any time: the same command resumes with the clips that are missing; log-mels and
 waveforms start again. Several processes can share PaSST's work, on one machine or on several that

@@ -114,6 +114,22 @@ def test_an_unusable_file_is_an_error_before_or_after_some_parts(hear, tmp_path)
         next(HeardSound(tmp_path / "b.wav", SAFE, **CUTTING).parts())
 
 
+@pytest.mark.parametrize("way", [Hearing(), SAFE, Hearing(mono="safe", normalise=True)])
+@pytest.mark.parametrize("signs", [(1, 1), (1, -1)])
+def test_a_truncated_sound_is_noted_as_such(tmp_path, way, signs):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.stack([sign * noise(LONG) for sign in signs], axis=1), RATE)
+    path.write_bytes(path.read_bytes()[: 44 + 4 * LONG // 2])
+    sound = HeardSound(path, way, accept_truncated=True, **CUTTING)
+    list(sound.parts())
+    note = "is truncated after 80000 of 160000 bytes of sound, heard as far as 0.6 s"
+    assert sound.notes[0] == note
+    soundfile.write(path, noise(SHORT), RATE)
+    sound = HeardSound(path, way, accept_truncated=True, **CUTTING)
+    list(sound.parts())
+    assert sound.notes == []
+
+
 def test_what_is_recorded_differs_from_what_was_published():
     assert Hearing().recorded == {}
     assert Hearing("safe", "heard", True).recorded == {

@@ -67,6 +67,7 @@ def mono_blocks(
     weights: NDArray[np.float32] | None = None,
     measure: Callable[[NDArray[np.float32], NDArray[np.float32]], Any] | None = None,
     accept_truncated: bool = False,
+    ended: Callable[[str | None], Any] = lambda fault: None,
 ) -> Iterator[NDArray[np.float32]]:
     """Decode a sound file of any length piece by piece, mix its channels down and resample it.
 
@@ -83,6 +84,9 @@ def mono_blocks(
         (N,).
     accept_truncated : bool
         Decode a truncated or damaged file as far as it goes.
+    ended : callable
+        Called after the last piece with the `utils.audio.sound.Sound.fault` that was accepted, or
+        None.
 
     Yields
     ------
@@ -124,6 +128,7 @@ def mono_blocks(
             raise UnusableSound(path, "holds no samples")
         if resampler is not None:
             yield resampler.resample_chunk(np.empty(0, np.float32), last=True)
+        ended(sound.fault)
 
 
 def read_header(

@@ -75,6 +75,7 @@ class HeardSound:
         self._weights: NDArray[np.float32] | None = None  # of the channels; None: their mean
         self._downmix: Downmix | None = None
         self._read_to_end = False
+        self._fault: str | None = None  # why less is heard than there should be
 
     def parts(self) -> Iterator[NDArray[np.float32]]:
         """Read the windows: arrays of shape (W, S), of which the first may have none.
@@ -101,12 +102,15 @@ class HeardSound:
     @property
     def notes(self) -> list[str]:
         """What is odd about the sound, after the last part: predicates without their subject."""
-        found = self._levels.notes
+        found = []
+        if self._fault:
+            seconds = self.samples / self._sample_rate
+            found.append(f"{self._fault}, heard as far as {seconds:.1f} s")
         if self._downmix:
-            return [self._downmix.reason, *found]
-        if self._hearing.mono == "mean" and self._channels.safe_downmix():
-            return ["loses sound in the mean over its channels", *found]
-        return found
+            found.append(self._downmix.reason)
+        elif self._hearing.mono == "mean" and self._channels.safe_downmix():
+            found.append("loses sound in the mean over its channels")
+        return [*found, *self._levels.notes]
 
     def mean_over_windows(self, rows: Tensor) -> Tensor:
         """Summarise the network's output for all windows: (W, D) ─► (1, D)."""
@@ -155,8 +159,11 @@ class HeardSound:
             weights=self._weights,
             measure=measure,
             accept_truncated=self._accept_truncated,
+            ended=self._end,
         )
-        self._read_to_end = True
+
+    def _end(self, fault: str | None) -> None:
+        self._read_to_end, self._fault = True, fault
 
     def _measure(self, samples: NDArray[np.float32], mono: NDArray[np.float32]) -> None:
         self._channels.add(samples)

@@ -65,7 +65,7 @@ class Searcher(Embedder):
     note : callable
         Called with a text that the user should know before a long wait.
     accept_truncated : bool
-        Use truncated sounds as far as they go. They stay in the index.
+        Use truncated sounds as far as they go. They stay in the index, and are noted.
 
     Attributes
     ----------
