@@ -220,6 +220,28 @@ def test_the_room_is_checked_before_the_first_archive(site, folder, monkeypatch)
     get(site, folder)
 
 
+@pytest.mark.parametrize("moved", [0, 1])
+def test_the_room_that_a_killed_unpacking_took_counts(site, folder, monkeypatch, moved):
+    def taken(place):
+        return sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+
+    get(site, folder, "--keep-archives")
+    first, *others = published.CLOTHO.sounds
+    archive, wavs = folder / first.archive, folder / first.folder
+    first = replace(first, packed=archive.stat().st_size / 1e9, unpacked=taken(wavs) / 1e9)
+    changed = replace(published.CLOTHO, sounds=(first, *others))
+    monkeypatch.setattr(published, "CLOTHO", changed)
+    usage, disk = namedtuple("usage", "free"), taken(folder) + 10
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(disk - taken(folder)))
+    unfinished = folder / f"{first.archive}.unpacking" / first.folder
+    unfinished.mkdir(parents=True)
+    for path in sorted(wavs.iterdir())[moved:]:
+        path.rename(unfinished / path.name)
+    get(site, folder, "--keep-archives")
+    assert taken(folder) == disk - 10
+    assert not unfinished.exists()
+
+
 def test_a_folder_with_the_demo_set_is_refused(site, folder):
     folder.mkdir(parents=True)
     (folder / "demo_set.json").write_text("{}")

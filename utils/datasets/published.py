@@ -3,7 +3,7 @@
 MD5s: https://zenodo.org/records/4783391 and https://zenodo.org/records/6590983.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -148,7 +148,9 @@ class Getting:
         names = {sounds: self._names(sounds) for sounds in self._release.sounds}
         lacking = [sounds for sounds in names if self._without_wav(sounds, names[sounds])]
         if lacking:
-            room = _room(self._folder, lacking, keep_archives=self._keep_archives)
+            for sounds in lacking:
+                archives.remove_unfinished(self._folder / sounds.archive)
+            room = self._room({sounds: names[sounds] for sounds in lacking})
             require_room(self._folder, room, self._release.title)
         for sounds in lacking:
             archive = self._get(sounds.archive, sounds.md5)
@@ -187,9 +189,24 @@ class Getting:
         return [cells[header.index("file_name")] for _, cells in rows]
 
     def _without_wav(self, sounds: Sounds, names: Sequence[str]) -> list[str]:
-        folder = self._folder / sounds.folder
-        found = clotho.find_audio(folder, names) if folder.is_dir() else {}
+        found = self._found(sounds, names)
         return [name for name in names if name not in found]
+
+    def _found(self, sounds: Sounds, names: Iterable[str]) -> dict[str, Path]:
+        folder = self._folder / sounds.folder
+        return clotho.find_audio(folder, names) if folder.is_dir() else {}
+
+    def _room(self, lacking: Mapping[Sounds, Sequence[str]]) -> int:
+        """Return the bytes that getting sounds, with their names, takes at its height, about."""
+        most = held = 0.0
+        for sounds, names in lacking.items():
+            archive = self._folder / sounds.archive
+            downloaded = _size([archive, archive.with_name(f"{archive.name}.partial")])
+            packed = max(0.0, sounds.packed - downloaded)
+            unpacked = max(0.0, sounds.unpacked - _size(self._found(sounds, names).values()))
+            most = max(most, held + packed + unpacked)
+            held += unpacked + (packed if self._keep_archives else -downloaded)
+        return round(most * _GB)
 
     def _unpack(self, sounds: Sounds, archive: Path) -> None:
         """Unpack the wavs that are not there; what is there is never replaced."""
@@ -198,7 +215,7 @@ class Getting:
         members = {member.name: member for member in wavs}
         if len(members) < len(wavs):
             raise InputError(f"{archive} holds wavs of the same name in several folders.")
-        found = clotho.find_audio(folder, members) if folder.is_dir() else {}
+        found = self._found(sounds, members)
         lacking = [member for name, member in members.items() if name not in found]
         self.done = True
         archives.unpack(archive, lacking, folder, progress=self._progress(f"unpack {archive.name}"))
@@ -214,13 +231,6 @@ class Getting:
             )
 
 
-def _room(folder: Path, lacking: Sequence[Sounds], *, keep_archives: bool) -> int:
-    """Return the bytes that getting sounds takes at its height, about."""
-    most = held = 0.0
-    for sounds in lacking:
-        there = [folder / sounds.archive, folder / f"{sounds.archive}.partial"]
-        held_already = sum(path.stat().st_size for path in there if path.exists()) / _GB
-        archive = max(0.0, sounds.packed - held_already)
-        most = max(most, held + archive + sounds.unpacked)
-        held += sounds.unpacked + (archive if keep_archives else -held_already)
-    return round(most * _GB)
+def _size(paths: Iterable[Path]) -> float:
+    """Add up the sizes of those files that exist, in GB."""
+    return sum(path.stat().st_size for path in paths if path.is_file()) / _GB

@@ -69,9 +69,9 @@ def unpack(
         If the archive is damaged, the disk has too little room, or a file cannot be written.
 
     """
-    unfinished = archive.with_name(archive.name + ".unpacking")
+    unfinished = _unfinished(archive)
     try:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        remove_unfinished(archive)
         folder.mkdir(parents=True, exist_ok=True)
         size = sum(member.size for member in members)
         require_room(folder, size, f"what {archive.name} holds")
@@ -89,7 +89,16 @@ def unpack(
             "that the disk has room, and run the same command again."
         ) from error
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        remove_unfinished(archive)
+
+
+def remove_unfinished(archive: Path) -> None:
+    """Remove what a killed `unpack` left beside an archive."""
+    shutil.rmtree(_unfinished(archive), ignore_errors=True)
+
+
+def _unfinished(archive: Path) -> Path:
+    return archive.with_name(archive.name + ".unpacking")
 
 
 class _Counted(io.FileIO):
