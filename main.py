@@ -282,8 +282,9 @@ def report_run(args: argparse.Namespace) -> None:
 def score_results(args: argparse.Namespace) -> None:
     """Score a table of results from any system."""
     from utils.evaluation.relevance import read_relevant_csv, relevant_by_caption
-    from utils.evaluation.result_tables import read_results_for
+    from utils.evaluation.result_tables import read_result_table, read_results_for
     from utils.evaluation.score_text import score_queries
+    from utils.runs.left_out import leave_out_as_runs_do
 
     summary = terminal.Summary()
     config = options.load_config(args)
@@ -293,6 +294,8 @@ def score_results(args: argparse.Namespace) -> None:
         summary.reads(args.relevant)
         relevant = read_relevant_csv(args.relevant, split.clip_names)
     else:
+        queries = [query for _, (query, *_) in read_result_table(args.results)]
+        split = leave_out_as_runs_do(split, queries, corpus(config, args.subset), summary)
         relevant = relevant_by_caption(split)
     summary.reads(args.results)
     found = read_results_for(args.results, relevant.queries, split.clip_names, partial=args.partial)

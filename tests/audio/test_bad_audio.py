@@ -155,6 +155,12 @@ def test_each_is_processed_or_reported_and_the_rest_is_processed(unlucky, capsys
     metrics = json.loads((run / "metrics.json").read_text())
     tested = set(load_captions(folder / "processed", "evaluation").audio_ids)
     assert metrics["clips"] == len(tested - inside.keys()) < 10
+    capsys.readouterr()
+    load_script("main").main(["score", str(run / "test.output.csv"), *options(settings)])
+    printed = capsys.readouterr().out
+    assert f"leaves out {len(tested & inside.keys())} of {len(tested)} clips of eval" in printed
+    (line,) = (line.split() for line in printed.splitlines() if line.startswith("scores "))
+    assert line[1:] == [f"{value:.3f}" for value in metrics["scores"].values()]
 
 
 def test_a_file_that_was_fixed_is_processed(unlucky, capsys):

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from models.dual_encoder import tag_embedding
-from utils.datasets.corpus import AUDIO, corpus
+from utils.datasets.corpus import corpus
 from utils.datasets.splits import CaptionSplit, QuerySplit, Split
 from utils.evaluation.evaluate import LoadedSplit
 from utils.features.pairs import Pairs
 from utils.files.tensors import digest_of
+from utils.runs.left_out import report_left_out
 from utils.runs.model_inputs import Inputs, read_inputs, require_one_source
 from utils.runs.plans import Plan, load_split
 from utils.runtime import terminal
@@ -121,11 +122,7 @@ def describe_data(config: Config, plan: Plan, data: RunData) -> dict[str, dict[s
 def leave_out_failed(split: Split, inputs: Inputs, summary: terminal.Summary) -> Split:
     """Leave out the clips whose sound files could not be used, and report their number."""
     usable = inputs.usable(split)
-    if left_out := len(split.clip_names) - len(usable.clip_names):
-        summary.notes(
-            f"leaves out {left_out} of {len(split.clip_names)} clips of {split.split}, whose sound "
-            f"files {inputs.of.script(AUDIO)} could not use (see failed_files.csv)"
-        )
+    report_left_out(split, usable, inputs.of, summary)
     return usable
 
 
