@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from tests.audio.forms import by_ffmpeg
 from tests.support import load_script, options, settings_for
 from utils.checkpoints.checkpoint import load_checkpoint
 from utils.datasets import audiocaps, splits
@@ -58,6 +59,30 @@ def test_missing_and_broken_clips_are_left_out_with_their_captions(data_set):
     assert result.missing == ["train/abcdefghijk_0.wav"]
     assert result.failed.keys() == {"test/tstabcdefgh_50.wav"}
     assert result.extra == ["val/unheard.wav"]
+
+
+@pytest.mark.parametrize(
+    ("ending", "kind", "codec"),
+    [
+        ("m4a", "mp4", "aac"),
+        ("webm", "webm", "libopus"),
+        ("opus", "ogg", "libopus"),
+        ("ogg", "ogg", "flac"),
+        ("mp3", "mp3", "libmp3lame"),
+    ],
+)
+def test_clips_are_taken_as_they_were_downloaded(data_set, ending, kind, codec):
+    name = f"abcdefghijk_0.{ending}"
+    (data_set / "audio/train" / name).write_bytes(by_ffmpeg(kind, codec, rate=48_000))
+    for other in ("abcdefghijk_0.info.json", "abcdefghijk_0.webm.part", "abcdefghijk_0.txt"):
+        (data_set / "audio/train" / other).write_text("no sound")
+    result = audiocaps.preprocess_audiocaps(data_set)
+    assert result.audio_info["audio_fids"]["train"] == {"-b_cdefghij_30.flac": 1, name: 2}
+    assert result.missing == []
+    assert result.extra == ["val/unheard.wav"]
+    assert audiocaps.require_audio(data_set / "audio/train", [name])
+    sound(data_set / "audio/train/abcdefghijk_0.wav")
+    assert audiocaps.find_audio(data_set / "audio/train")["abcdefghijk_0"].endswith(".wav")
 
 
 def test_the_wav_is_used_if_a_clip_has_both(data_set):

@@ -21,6 +21,7 @@ _FILMS = {
     ".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4",
     ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".qt", ".rm", ".ts", ".vob", ".webm", ".wmv",
 }  # fmt: skip
+ENDINGS = SUFFIXES | _FILMS  # of all that may hold sound
 _KINDS = mimetypes.MimeTypes()
 _UNTOLD = (None, "application/octet-stream")
 # How files begin that FFmpeg or libsndfile may read.

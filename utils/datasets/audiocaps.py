@@ -1,8 +1,9 @@
 """AudioCaps' own files, read and checked: caption CSVs, and the sound files that they name.
 
 The folder contains ``{train,val,test}.csv`` and ``audio/{train,val,test}/`` with one
-``{youtube_id}_{start_time}.wav`` or ``.flac`` per clip. Thousands of clips are gone from YouTube:
-captions of clips without a file are left out.
+``{youtube_id}_{start_time}.wav`` per clip, or with another ending of sound (``.flac``, ``.m4a``,
+``.webm``, ...). Thousands of clips are gone from YouTube: captions of clips without a file are left
+out.
 
 C. D. Kim, B. Kim, H. Lee, G. Kim, "AudioCaps: generating captions for audios in the wild",
 NAACL-HLT 2019.
@@ -12,6 +13,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from utils.audio.sniffing import ENDINGS
 from utils.datasets.numbering import Caption, Preprocessed, number
 from utils.datasets.sound_checks import Progress
 from utils.files import tables
@@ -23,7 +25,7 @@ SOURCE = (
     "scripts/00_make_demo_data.py --audiocaps makes a small synthetic set in the same layout"
 )
 HEADER = ["audiocap_id", "youtube_id", "start_time", "caption"]
-SUFFIXES = (".wav", ".flac")  # the first is used if a clip has both
+PREFERRED = (".wav", ".flac")  # endings; the first is used if a clip has several files
 _CELLS = (
     re.compile(r"[0-9]+"),
     re.compile(r"[\w-]{11}", re.ASCII),
@@ -145,10 +147,8 @@ def find_audio(folder: Path) -> dict[str, str]:
             f"cannot list the sound files of {folder}: {error.strerror}. "
             "Check audiocaps.dataset_path."
         ) from error
-    found = {}
-    for suffix in reversed(SUFFIXES):
-        found.update((name.removesuffix(suffix), name) for name in there if name.endswith(suffix))
-    return found
+    sounds = [name for name in there if Path(name).suffix.lower() in ENDINGS]
+    return {Path(name).stem: name for name in sorted(sounds, key=_preference, reverse=True)}
 
 
 def sounds_in(folder: Path) -> list[str]:
@@ -199,7 +199,13 @@ def _read_split(dataset_path: str | Path, split: str) -> tuple[list[Caption], di
     """Read the captions of a split under the file names of their clips, and find its files."""
     rows = read_captions_csv(captions_csv(dataset_path, split))
     found = find_audio(audio_folder(dataset_path, split))
-    return [(found.get(clip, clip + SUFFIXES[0]), caption) for clip, caption in rows], found
+    return [(found.get(clip, clip + PREFERRED[0]), caption) for clip, caption in rows], found
+
+
+def _preference(name: str) -> tuple[int, str]:
+    """Order files: those of the preferred endings first, the others by name."""
+    suffix = Path(name).suffix
+    return PREFERRED.index(suffix) if suffix in PREFERRED else len(PREFERRED), name
 
 
 def _row_problems(cells: list[str]) -> list[str]:

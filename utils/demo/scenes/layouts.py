@@ -72,7 +72,7 @@ def _audiocaps_name(_: Scene, split_index: int, index: int) -> str:
     number = (NUMBER_START + NUMBER_STEP * place) % _ID_NUMBERS
     youtube_id = f"{_ID_LEADS[index % len(_ID_LEADS)]}ynth{number:06}"
     start = index % _STARTS * _START_SECONDS
-    suffix = audiocaps.SUFFIXES[index % _FLAC_EVERY == _FLAC_AT]
+    suffix = audiocaps.PREFERRED[index % _FLAC_EVERY == _FLAC_AT]
     return f"{youtube_id}_{start}{suffix}"
 
 
