@@ -179,6 +179,7 @@ def test_tags_alone_need_no_trained_model(sounds, small_demo, tmp_path, capsys):
     assert sum(found) > 0.7 * len(found)
     assert "model tags" in errors
     assert "only knows the demo's synthetic sounds" in errors
+    assert "--model tags" not in errors
     clip = min((sounds / "sub").iterdir())
     load_script("07_search").main([*settings, *place, "--json", "--like", str(clip)])
     best = json.loads(capsys.readouterr().out)["hits"][0]

@@ -36,4 +36,6 @@ def test_real_sounds_are_not_tagged_by_the_demos_tagger_unless_it_is_asked_for(
     model, here = embedder.read_model("tags", settings, overrides)
     assert model.config.passt.arch == arch
     assert here == load_config(settings or DEFAULT_CONFIG, overrides)
+    note = untrained.note_on_demo(model)
+    assert note.endswith(f"--set passt.arch={OFFICIAL}.") if arch == "demo" else not note
     assert model.network.encode_text(model.network.tag_table).shape == (527, 12 + 527)

@@ -14,11 +14,6 @@ from utils.settings import options
 if TYPE_CHECKING:
     from utils.search.searcher import Searcher
 
-_DEMO_NOTE = (
-    "this model's tagger only knows the demo's synthetic sounds. For real recordings use --model "
-    "tags, or train with PaSST's own weights (see README.md)."
-)
-
 
 def add_options(target: argparse.ArgumentParser) -> None:
     """Add options that say what to search in, with which model, and how sounds are read."""
@@ -66,8 +61,8 @@ def open_searcher(args: argparse.Namespace) -> "Searcher":
         most = None if args.list_skipped else SHOWN
         odd = shorten([f"{name} {why}" for name, why in noted.items()], most=most)
         report(f"searched, but odd:\n{odd}")
-    if searcher.knows_only_the_demo:
-        report(f"note: {_DEMO_NOTE}")
+    if searcher.demo_note:
+        report(f"note: {searcher.demo_note}")
     return searcher
 
 

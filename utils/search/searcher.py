@@ -30,6 +30,7 @@ from utils.search.library import update_library
 from utils.search.nearest.approximate import nearest
 from utils.search.queries import check_query
 from utils.search.tag_columns import TagColumns
+from utils.search.untrained import note_on_demo
 from utils.settings.config import Config, Search
 
 _ORIGIN = ("model", "weights_sha256", "precision")  # what rows of an index depend on, see `_origin`
@@ -76,6 +77,8 @@ class Searcher(Embedder):
         What the last update found.
     inventory : Inventory
         What became of each file of the folder.
+    demo_note : str
+        What to use for real sounds, if the tagger was trained on the demo's alone; else empty.
     failed_files : Path or None
         Where the files are listed that cannot be used, if there are any.
 
@@ -107,6 +110,7 @@ class Searcher(Embedder):
         if not folder.is_dir():
             raise InputError(f"no folder {folder}. Give the folder of your sounds with --audio.")
         super().__init__(model, accept_truncated=accept_truncated)
+        self.demo_note = note_on_demo(model)
         self.folder = folder.resolve()
         self._origin = _origin(self.tagger.made_by, self.config.search)
         self._notes: dict[Path, str] = {}  # what is odd about sounds that were tagged
@@ -254,11 +258,6 @@ class Searcher(Embedder):
 
     def _note(self, sound: HeardSound) -> None:
         self._notes[sound.path] = "; ".join(sound.notes)
-
-    @property
-    def knows_only_the_demo(self) -> bool:
-        """Whether the tagger was trained on the demo's synthetic sounds alone."""
-        return self.config.passt.arch == "demo"
 
 
 def _origin(made_by: Mapping[str, Any], search: Search) -> dict[str, Any]:

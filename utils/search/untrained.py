@@ -15,6 +15,11 @@ from utils.settings.config import Config, Model
 
 TAGS = "tags"  # stands for this model where a path is asked for
 _OFFICIAL = "passt_s_swa_p16_128_ap476"
+_ONLY_THE_DEMO = (
+    "This model's tagger only knows the demo's synthetic sounds. For real recordings use "
+)
+_INSTEAD = f"--model {TAGS}, or train with PaSST's own weights (see README.md)."
+_INSTEAD_UNTRAINED = f"PaSST's own weights: --set passt.arch={_OFFICIAL}."
 
 
 def open_untrained(config: Config, *, as_set: bool) -> TrainedModel:
@@ -30,6 +35,14 @@ def open_untrained(config: Config, *, as_set: bool) -> TrainedModel:
     texts = audioset.tag_texts(TagRetrieval.TEXTS, audioset.read_labels())
     network = TagRetrieval(torch.from_numpy(text_encoder(config)(texts)))
     return TrainedModel(network, config, Path(TAGS), TrainedWith(), "nothing")
+
+
+def note_on_demo(model: TrainedModel) -> str:
+    """Say what to use for real sounds, if the tagger knows the demo's alone; else nothing."""
+    if model.config.passt.arch != "demo":
+        return ""
+    untrained = isinstance(model.network, TagRetrieval)
+    return _ONLY_THE_DEMO + (_INSTEAD_UNTRAINED if untrained else _INSTEAD)
 
 
 def names_the_tagger(settings: object, overrides: Sequence[str]) -> bool:

@@ -85,7 +85,7 @@ class FakeEngine:
 
 
 class FakeSearcher:
-    knows_only_the_demo = True
+    demo_note = "only the demo"
 
     def __init__(self, library):
         self.engine = FakeEngine(library)
@@ -166,7 +166,7 @@ def test_the_page_asks_no_other_host_and_builds_no_html_from_text():
 
 def test_the_library_is_described(page):
     about = page.get("/api/library").json()
-    assert (about["sounds"], about["folder"], about["demo"]) == (8, "sounds", True)
+    assert (about["sounds"], about["folder"], about["note"]) == (8, "sounds", "only the demo")
     assert about["failed"] == [{"name": "broken \\udcff.wav", "reason": "cannot be read as sound"}]
     assert about["unusable"] == {"cannot be read as sound": 1}
     assert about["other"] == {".txt": 1, "hidden": 1}

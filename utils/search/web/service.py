@@ -68,7 +68,7 @@ class Service:
             "failed_count": len(inventory.failed),
             "failed_list": FAILED_FILES,
             "tags": self.tags,
-            "demo": self._searcher.knows_only_the_demo,
+            "note": self._searcher.demo_note,
             "limits": {
                 "query": MAX_QUERY,
                 "top": MAX_TOP,

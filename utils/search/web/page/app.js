@@ -196,9 +196,10 @@ function connect() {
 }
 
 function introduce() {
-  const { folder, sounds, demo } = about;
+  const { folder, sounds, note } = about;
   byId('library-name').textContent = `${sounds.toLocaleString('en')} sounds in ${folder}`;
-  byId('demo').hidden = !demo;
+  byId('demo').textContent = note;
+  byId('demo').hidden = !note;
   filters.tags = about.tags;
   drawSummary(about);
 }
