@@ -33,14 +33,25 @@ def write(path, samples=None, **options):
     return path
 
 
-def client(path):
+def client(path, **options):
     """A client of a server that delivers one file."""
-    delivering = Delivery()
+    delivering = Delivery(**options)
 
     def answer(request):
         return delivering.respond(path.open("rb"), path.name, request.headers)
 
     return TestClient(Starlette(routes=[Route("/", answer)]))
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.caf"])
+def test_many_channels_are_sent_as_a_search_hears_them(tmp_path, name):
+    left = tone()
+    path = write(tmp_path / name, np.hstack([0.5 * left, -left, 0.5 * left]), subtype="FLOAT")
+    mean, heard = (client(path, safe_mono=safe).get("/") for safe in (False, True))
+    for answer, expected in ((mean, np.zeros(len(left))), (heard, -left[:, 0])):
+        samples, _ = soundfile.read(io.BytesIO(answer.content))
+        np.testing.assert_allclose(samples, expected, atol=1e-4)
+    assert mean.headers["etag"] != heard.headers["etag"]
 
 
 def open_files():
@@ -176,9 +187,9 @@ def copied(monkeypatch):
     made = []
 
     class Copy(wav.WavCopy):
-        def __init__(self, sound):
+        def __init__(self, sound, weights):
             made.append(sound.container)
-            super().__init__(sound)
+            super().__init__(sound, weights)
 
     monkeypatch.setattr(delivery, "WavCopy", Copy)
     monkeypatch.setattr(delivery, "fits_as_it_is", lambda sound: False)

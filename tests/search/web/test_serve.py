@@ -27,6 +27,7 @@ from utils.search.sound_folder import Changes
 from utils.search.web import clips
 from utils.search.web.app import create_app
 from utils.search.web.service import Service
+from utils.settings.config import Config
 
 RATE = 8_000
 ODD = [
@@ -86,6 +87,7 @@ class FakeEngine:
 
 class FakeSearcher:
     demo_note = "only the demo"
+    config = Config()
 
     def __init__(self, library):
         self.engine = FakeEngine(library)

@@ -71,6 +71,17 @@ def test_many_channels_become_one_loud_samples_are_clipped_and_nan_is_silence():
         assert pcm == (32_767, -32_767, 0, round(0.2 * 32_767))
 
 
+def test_channels_that_cancel_in_their_mean_are_played_as_they_are_heard():
+    left = noise(500, 1)
+    sound = Samples(np.hstack([0.5 * left, -left, 0.5 * left]), told=500)
+    weights = wav.safe_weights(sound)
+    for content in (WavView(sound, weights), WavCopy(sound, weights)):
+        heard, _ = decoded(content)
+        np.testing.assert_allclose(heard, -left, atol=2 / 32_768)
+    assert wav.safe_weights(Samples(np.hstack([left] * 3))) is None
+    assert wav.safe_weights(Samples(np.hstack([left, -left]))) is None  # both are played
+
+
 def test_the_missing_rest_of_a_damaged_sound_is_silence():
     view = WavView(Samples(noise(100), told=300))
     assert whole(view)[44 + 4 * 100 :] == bytes(4 * 200)

@@ -106,7 +106,7 @@ class _Handlers:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._delivery = Delivery()
+        self._delivery = Delivery(safe_mono=service.safe_mono)
         self._drawing = anyio.CapacityLimiter(_DRAWN_AT_ONCE)
         self._delivering = anyio.CapacityLimiter(most_at_once())
 

@@ -11,7 +11,9 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
 from anyio import to_thread
+from numpy.typing import NDArray
 from starlette.datastructures import Headers
 from starlette.responses import FileResponse, Response
 from starlette.types import Receive, Scope, Send
@@ -23,7 +25,15 @@ from utils.search.web.busy import busy
 from utils.search.web.cache import LruCache
 from utils.search.web.guard import Refusal
 from utils.search.web.playable import media_type
-from utils.search.web.wav import Content, FileContent, TooLong, WavCopy, WavView, fits_as_it_is
+from utils.search.web.wav import (
+    Content,
+    FileContent,
+    TooLong,
+    WavCopy,
+    WavView,
+    fits_as_it_is,
+    safe_weights,
+)
 
 _COPIES = 2**32  # bytes of decoded copies on the disk
 _DECODED_AT_ONCE = 2  # sounds, to copies
@@ -38,6 +48,7 @@ class _Way(NamedTuple):
     media_type: str
     is_decoded: bool
     is_copied: bool
+    weights: NDArray[np.float32] | None = None  # of its channels: see `WavView`
 
 
 def open_below(folder: Path, name: str) -> BinaryIO:
@@ -96,10 +107,12 @@ class Delivery:
 
     The wav file of a sound that cannot be sought in is decoded once, to a temporary file without a
     name, which disappears with the process. If all these copies exceed 4 GB, the least recently
-    used are deleted, once they have been sent.
+    used are deleted, once they have been sent. With `safe_mono`, too many channels become the one
+    that a search with ``mono: safe`` hears, else their mean.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, safe_mono: bool = False) -> None:
+        self._safe_mono = safe_mono
         self._ways = LruCache(_WAYS)
         self._copies = LruCache(_COPIES)
         self._decoding = threading.Semaphore(_DECODED_AT_ONCE)
@@ -131,13 +144,14 @@ class Delivery:
             held.callback(file.close)
             version = version_of(file)
             opened = partial(open_sound, Path(as_utf8(name)), source=file, accept_truncated=True)
-            way = self._ways.get((name, version, decode), lambda: _way(opened, decode))
+            way = self._ways.get((name, version, decode), partial(self._way, opened, decode))
             content: Content = FileContent(file)
             if way.is_copied:
-                content = self._copy(opened, name, version)
+                content = self._copy(opened, name, version, way)
             elif way.is_decoded:
-                content = WavView(held.enter_context(opened()))
-            etag = f'"{version}{"-decoded" * way.is_decoded}"'
+                content = WavView(held.enter_context(opened()), way.weights)
+            mixed = "-mixed" * (way.weights is not None)
+            etag = f'"{version}{"-decoded" * way.is_decoded}{mixed}"'
             headers = {"cache-control": "private, no-cache", "etag": etag}
             if request.get("if-none-match") == etag and "range" not in request:
                 return Response(status_code=304, headers=headers)
@@ -146,11 +160,11 @@ class Delivery:
             needed = contextlib.ExitStack() if way.is_copied else held.pop_all()
             return _ContentResponse(content, headers, way.media_type, status, needed)
 
-    def _copy(self, opened: Opened, name: str, version: str) -> WavCopy:
+    def _copy(self, opened: Opened, name: str, version: str, way: _Way) -> WavCopy:
         def decode() -> WavCopy:
             with self._decoding, opened() as sound:
                 try:
-                    return WavCopy(sound)
+                    return WavCopy(sound, way.weights)
                 except TooLong:
                     raise Refusal(413, f"{as_utf8(name)} is too long to be played here.") from None
                 except OSError as error:
@@ -161,21 +175,21 @@ class Delivery:
 
         return self._copies.get((name, version), decode)
 
-
-def _way(opened: Opened, decode: bool) -> _Way:
-    """Choose how to send a sound."""
-    with opened() as sound:
-        sent = media_type(
-            sound.container,
-            sound.codec,
-            rate=sound.samplerate,
-            channels=sound.channels,
-            indexed=sound.indexed and not sound.fault,
-        )
-        if sent and not decode:
-            return _Way(sent, is_decoded=False, is_copied=False)
-        in_place = sound.seekable and not sound.fault and fits_as_it_is(sound)
-        return _Way("audio/wav", is_decoded=True, is_copied=not in_place)
+    def _way(self, opened: Opened, decode: bool) -> _Way:
+        """Choose how to send a sound."""
+        with opened() as sound:
+            sent = media_type(
+                sound.container,
+                sound.codec,
+                rate=sound.samplerate,
+                channels=sound.channels,
+                indexed=sound.indexed and not sound.fault,
+            )
+            if sent and not decode:
+                return _Way(sent, is_decoded=False, is_copied=False)
+            in_place = sound.seekable and not sound.fault and fits_as_it_is(sound)
+            weights = safe_weights(sound) if self._safe_mono else None
+            return _Way("audio/wav", is_decoded=True, is_copied=not in_place, weights=weights)
 
 
 class _ContentResponse(FileResponse):

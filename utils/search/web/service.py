@@ -42,11 +42,12 @@ class _State(NamedTuple):
 
 
 class Service:
-    """A searcher for the users of a page."""
+    """A searcher for the users of a page; `safe_mono` is as for `Delivery`."""
 
     def __init__(self, searcher: Searcher) -> None:
         self._searcher = searcher
         self._state = _State.of(searcher)
+        self.safe_mono = searcher.config.search.mono == "safe"
         self._pictures = LruCache(_CACHED)
         self.clips = Clips(lambda path: searcher.embed_example(path)[0])
         self.updates = Updates(self._update)
