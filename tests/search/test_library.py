@@ -24,7 +24,7 @@ class Folder:
         self.tagged = []
         self.windows = []  # that were tagged: names and numbers
         self.stop_after = None  # sounds
-        self.bars = []
+        self.read, self.bars = [], []
         self.notes = []
         self.accept_truncated = False
         self.tag = self._tag
@@ -65,6 +65,7 @@ class Folder:
             tags=TAGS,
             hop_seconds=HOP,
             tag=self.tag,
+            reading=noting(self.read),
             progress=noting(self.bars),
             note=self.notes.append,
             accept_truncated=self.accept_truncated,
@@ -99,12 +100,13 @@ def test_all_formats_and_sub_folders_are_found_and_tagged_once(folder):
     found = folder.update()
     assert found == {"a.wav": 0.1, "sub/b.FLAC": 0.2, "sub/deeper/ c, &amp;.ogg": 0.3}
     assert (folder.bars[0].total, folder.bars[0].done) == (3, 3)
+    assert (folder.read[0].total, folder.read[0].done) == (3, 3)
     assert folder.changes.added == 3
     assert folder.library.sounds[0].duration == 1.0
     times = {path: path.stat().st_mtime_ns for path in folder.index.rglob("*") if path.is_file()}
     assert folder.update() == found
     assert folder.tagged == []
-    assert len(folder.bars) == 1
+    assert len(folder.bars) == len(folder.read) == 1
     assert times == {p: p.stat().st_mtime_ns for p in folder.index.rglob("*") if p.is_file()}
 
 

@@ -98,6 +98,7 @@ def update_library(
     window_seconds: float | None = None,
     tag: TagSounds,
     notes: Mapping[Path, str] = MappingProxyType({}),
+    reading: Callable[[int], Any],
     progress: Callable[[int], Any],
     note: Callable[[str], Any],
     accept_truncated: bool = False,
@@ -122,6 +123,8 @@ def update_library(
         See `TagSounds`; called only if there is something to tag.
     notes : mapping of Path to str
         See `utils.search.tagging.tag_files`.
+    reading : callable
+        The `progress` of `utils.search.sound_folder.scan_folder`.
     progress : callable
         Called with the seconds of sound to tag; returns a context manager whose ``update`` is
         called with seconds as they are done.
@@ -157,7 +160,7 @@ def update_library(
             Journal(path, **kind).release()  # empties it
         before = read_list(index / _FILES, folder)
         derived, held = _derived(path), read()
-    found, changes = scan_folder(folder, before)
+    found, changes = scan_folder(folder, before, progress=reading)
     if accept_truncated:
         found = {name: _forgiven(file) for name, file in found.items()}
     # First one file of each new content; then, if some are unusable, their copies.

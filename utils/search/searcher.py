@@ -225,6 +225,7 @@ class Searcher(Embedder):
             **self.cutting,
             tag=partial(self.tag, ended=self._note),
             notes=self._notes,
+            reading=partial(progress, description="reading", unit="files"),
             progress=partial(progress, description="tagging", unit="s of sound"),
             note=note,
             accept_truncated=self.accept_truncated,

@@ -4,10 +4,10 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from utils.audio.sniffing import is_sound
 from utils.audio.sound_file import UnusableSound, check_sound_file
@@ -82,7 +82,10 @@ def write_list(path: Path, folder: Path, found: Mapping[str, ListedFile]) -> Non
 
 
 def scan_folder(
-    folder: Path, before: Mapping[str, ListedFile]
+    folder: Path,
+    before: Mapping[str, ListedFile],
+    *,
+    progress: Callable[[int], Any] | None = None,
 ) -> tuple[dict[str, ListedFile], Changes]:
     """List the sound files of a folder, and read those that are new or changed.
 
@@ -94,6 +97,9 @@ def scan_folder(
         Searched with its sub-folders; hidden files and symlinked folders are skipped.
     before : mapping of str to ListedFile
         The result of the last scan.
+    progress : callable, optional
+        Called with the number of files to read, if there are any; returns a context manager whose
+        ``update`` is called with numbers of those that were read.
 
     Returns
     -------
@@ -110,30 +116,20 @@ def scan_folder(
     """
     found: dict[str, ListedFile] = {}
     others: dict[str, str] = {}
-    added = 0
+    unread: list[str] = []
     for name, listed in _walk(folder, others):
-        known = before.get(name)
-        size = mtime_ns = 0
-        try:
-            if isinstance(listed, OSError):
-                raise listed
-            with contextlib.suppress(OSError):  # a broken symlink
-                status = listed.stat()  # of the target of a symlink
-                size, mtime_ns = status.st_size, status.st_mtime_ns
-            if known and known.source and known[:2] == (size, mtime_ns):
-                found[name] = known
-                continue
-            check_sound_file(folder / name, root=folder)
-            with (folder / name).open("rb") as file:
-                source = hashlib.file_digest(file, "sha256").hexdigest()
-            found[name] = ListedFile(size, mtime_ns, source)
-        except (UnusableSound, UnreadableError) as error:
-            found[name] = ListedFile(size, mtime_ns, None, error.reason)
-        except OSError as error:  # gone, or became unreadable, since the folder was listed
-            if is_shortage(error):
-                raise
-            found[name] = ListedFile(size, mtime_ns, None, f"cannot be read ({error.strerror})")
-        added += found[name] != known
+        file, known = _looked_at(listed), before.get(name)
+        if known and known.source and known[:2] == file[:2]:
+            file = known
+        elif not file.reason:
+            unread.append(name)
+        found[name] = file
+    if unread:
+        with progress(len(unread)) if progress else contextlib.nullcontext() as bar:
+            for name in unread:
+                found[name] = _read(folder, name, found[name])
+                if bar is not None:
+                    bar.update(1)
     if not found:
         raise InputError(
             f"no sounds in {folder}: no file there ends in .wav, .flac, .mp3 and so on, or can be "
@@ -141,6 +137,7 @@ def scan_folder(
             "Give another folder with --audio."
         )
     sources = [file.source for file in found.values() if file.source]
+    added = sum(file != before.get(name) for name, file in found.items())
     gone = len(before.keys() - found.keys())
     return found, Changes(added, gone, len(sources) - len(set(sources)), others)
 
@@ -152,6 +149,33 @@ def changed_since(path: Path, file: ListedFile) -> bool:
     except OSError:
         return True
     return (status.st_size, status.st_mtime_ns) != file[:2]
+
+
+def _looked_at(listed: os.DirEntry | OSError) -> ListedFile:
+    """Note size and time of an entry of a folder, or why its folder cannot be read."""
+    if isinstance(listed, OSError):
+        if is_shortage(listed):
+            raise listed
+        return ListedFile(0, 0, None, f"cannot be read ({listed.strerror})")
+    size = mtime_ns = 0
+    with contextlib.suppress(OSError):  # a broken symlink
+        status = listed.stat()  # of the target of a symlink
+        size, mtime_ns = status.st_size, status.st_mtime_ns
+    return ListedFile(size, mtime_ns, None)
+
+
+def _read(folder: Path, name: str, file: ListedFile) -> ListedFile:
+    """Add the SHA-256 of the content of a file, or why it cannot be used."""
+    try:
+        check_sound_file(folder / name, root=folder)
+        with (folder / name).open("rb") as opened:
+            return file._replace(source=hashlib.file_digest(opened, "sha256").hexdigest())
+    except (UnusableSound, UnreadableError) as error:
+        return file._replace(reason=error.reason)
+    except OSError as error:  # gone, or became unreadable, since the folder was listed
+        if is_shortage(error):
+            raise
+        return file._replace(reason=f"cannot be read ({error.strerror})")
 
 
 def _is_symlinked_folder(entry: os.DirEntry) -> bool:
