@@ -1,4 +1,5 @@
 import shutil
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -39,6 +40,18 @@ def test_rows_outlive_the_process(path):
     again = kept(path)
     assert list(again) == ["a", "ü\n", "c"]
     np.testing.assert_array_equal(np.stack(list(again.values())), rows(1, 2, 3))
+
+
+def test_rows_that_were_appended_take_no_memory(path):
+    tracemalloc.start()
+    with opened(path, width=10_000) as journal:
+        for number in range(50):
+            journal.append([str(number)], np.full((1, 10_000), number, np.float32))
+        found = journal.rows
+        assert [row[0] for row in found.values()] == list(range(50))
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert held < 10 * 4 * 10_000
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ _ORIGIN, _GENERATION = "origin.json", "generation"
 class Journal(FolderLock):
     """Append-only rows of `width` float32 numbers, each under a text key.
 
-    `rows` has the rows by key, `failed` why others cannot be computed, and `notes` remarks on rows.
+    `failed` says by key why rows cannot be computed, and `notes` has remarks on rows.
     A journal is removed after its rows have been written to their final file.
 
     Parameters
@@ -56,8 +56,15 @@ class Journal(FolderLock):
                     (path / name).unlink(missing_ok=True)
                 self._renew()
                 (path / _ORIGIN).write_bytes(_described(origin, width))
-            self.rows = self._read_complete_rows(width)
+            self._width = width
+            self._cut_incomplete_rows()
             self.failed, self.notes = _remarks(path / _FAILED), _remarks(path / _NOTES)
+
+    @property
+    def rows(self) -> dict[str, NDArray[np.float32]]:
+        """The rows by key, mapped from the disk: there may be more than fit into the memory."""
+        with as_input_error(self.path):
+            return dict(zip(*read_rows(self.path, self._width), strict=True))
 
     def append(self, keys: Sequence[str], rows: NDArray[np.float32]) -> None:
         """Add rows, shape (len(keys), width); they are on disk when this returns."""
@@ -66,7 +73,6 @@ class Journal(FolderLock):
         with as_input_error(self.path):
             _append(self.path / _ROWS, np.asarray(rows, dtype="<f4").tobytes())
             _append(self.path / _KEYS, "".join(json.dumps(key) + "\n" for key in keys).encode())
-        self.rows.update(zip(keys, rows, strict=True))
 
     def fail(self, keys: Sequence[str], reason: str) -> None:
         """Note why rows cannot be computed; it is on disk when this returns."""
@@ -84,19 +90,18 @@ class Journal(FolderLock):
             _append(self.path / name, lines.encode())
         held.update(dict.fromkeys(keys, text))
 
-    def _read_complete_rows(self, width: int) -> dict[str, NDArray[np.float32]]:
-        """Read the rows that are in both files, and cut off what is in one of them alone."""
-        keys, table = read_rows(self.path, width)
+    def _cut_incomplete_rows(self) -> None:
+        """Keep the rows that are in both files, and cut off what is in one of them alone."""
+        keys, _ = read_rows(self.path, self._width)
         lines = _lines(self.path / _KEYS)
         if len(keys) < len(lines):  # another process may have read a row that is lost now
             self._renew()
         for name, size in (
-            (_ROWS, 4 * width * len(keys)),
+            (_ROWS, 4 * self._width * len(keys)),
             (_KEYS, sum(len(line) + 1 for line in lines[: len(keys)])),
         ):
             with (self.path / name).open("ab") as file:
                 file.truncate(size)
-        return dict(zip(keys, table, strict=True))
 
     def _renew(self) -> None:
         """Change the journal's generation: rows may now be where others were."""
