@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from models.dual_encoder import DualEncoder
-from utils.search.engine import Engine, Hit, Reason, clock
+from utils.search.engine import Engine
 from utils.search.filters import Filter
 from utils.search.library import Library, Sound
 from utils.search.nearest.exact import ExactSearch
@@ -218,21 +218,3 @@ def test_silence_is_found_by_who_asks_for_it(monkeypatch):
         texts = np.stack([query if tag == most_like else -query for tag in TAGS])
         engine._embedder.embed_tags = lambda texts=texts: texts
         assert engine.search(query)[place].sound == 2
-
-
-def test_a_hit_prints_what_a_reader_wants_to_know():
-    tags = [Reason("Dog", 0.934, 0.1), Reason("Bark", 0.61, 0.1)]
-    whole = Hit(1, 0.61234, 0, ("a\n.wav", "copy.wav"), 7.46, 0, 7.46, False, tags, 0.5, 0.1, [])
-    part = Hit(2, 0.5, 0, ("b.wav",), 60, 20, 40, True, [], 0.5, 0, [])
-    assert repr([whole, part]) == (
-        r"[<1. 0.612 a\n.wav 0:07.5 Dog 0.93, Bark 0.61>, "
-        "<2. 0.500 b.wav 0:20.0–0:40.0 of 1:00.0 >]"
-    )
-
-
-@pytest.mark.parametrize(
-    ("seconds", "written"),
-    [(0, "0:00.0"), (7.46, "0:07.5"), (59.97, "1:00.0"), (3599.9, "59:59.9"), (3723, "1:02:03")],
-)
-def test_times_are_written_as_on_a_clock(seconds, written):
-    assert clock(seconds) == written

@@ -13,7 +13,7 @@ from utils.runtime.errors import printable
 from utils.search.queries import InvalidQuery
 
 if TYPE_CHECKING:  # takes seconds to import
-    from utils.search.engine import Hit
+    from utils.search.hits import Hit
     from utils.search.searcher import Searcher
 
 EXIT_NOTHING_FOUND = 1

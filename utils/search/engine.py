@@ -4,7 +4,6 @@ Shapes: R rows of the library's table, D dimension of the shared space, K AudioS
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -12,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from utils.runtime.errors import printable
 from utils.search.embedder import Embedder
 from utils.search.filters import Filter
+from utils.search.hits import Hit, Reason
 from utils.search.library import Library
 from utils.search.nearest.approximate import ApproximateSearch
 from utils.search.nearest.exact import ExactSearch
@@ -24,93 +23,6 @@ from utils.search.tag_columns import TagColumns
 _SILENCE = "Silence"  # a tag
 _REASONS = 5  # tags that explain a hit
 _LIKELY = 0.1  # least probability of a tag that is named
-
-
-@dataclass(frozen=True)
-class Reason:
-    """A tag, its largest probability in a passage, and what it adds to the score.
-
-    The probability is that of one window of the network, 10 s long; what it adds is computed from
-    the mean over the windows, as in training.
-    """
-
-    tag: str
-    probability: float
-    contribution: float
-
-
-@dataclass(frozen=True, repr=False)
-class Hit:
-    """A sound that was found.
-
-    Attributes
-    ----------
-    rank : int
-        From 1.
-    score : float
-        projection + tag_branch. By text, that of its best passage; by example, see
-        `utils.search.nearest.groups`.
-    sound : int
-        Index in the library.
-    paths : tuple of str
-        All files with this content, relative to the library's folder.
-    duration, start, end : float
-        In seconds: of the sound, and where its best passage is.
-    is_part : bool
-        Whether the passage is only a part of the sound.
-    tags : list of Reason
-        The most probable tags of the passage.
-    projection, tag_branch : float
-        What the two branches of the model add to the score.
-    reasons : list of Reason
-        The tags that add most to it.
-    notes : str
-        What is odd about the sound.
-
-    """
-
-    rank: int
-    score: float
-    sound: int
-    paths: tuple[str, ...]
-    duration: float
-    start: float
-    end: float
-    is_part: bool
-    tags: list[Reason]
-    projection: float
-    tag_branch: float
-    reasons: list[Reason]
-    notes: str = ""
-
-    @property
-    def name(self) -> str:
-        """The first of the paths, printable."""
-        return printable(self.paths[0])
-
-    @property
-    def place(self) -> str:
-        """Where the passage is, and how long the sound is: 0:20.0–0:40.0 of 1:03.5."""
-        part = f"{clock(self.start)}–{clock(self.end)} of " if self.is_part else ""
-        return part + clock(self.duration)
-
-    @property
-    def tag_list(self) -> str:
-        """The tags with their probabilities: Dog 0.93, Bark 0.61."""
-        return ", ".join(f"{tag.tag} {tag.probability:.2f}" for tag in self.tags)
-
-    def __repr__(self) -> str:
-        """Show what a reader of a list of hits wants to know."""
-        return f"<{self.rank}. {self.score:.3f} {self.name} {self.place} {self.tag_list}>"
-
-
-def clock(seconds: float) -> str:
-    """Write a time as 0:07.5 or 1:02:03."""
-    tenths = round(10 * seconds)
-    if tenths >= 36_000:
-        whole = tenths // 10
-        return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
-    return f"{tenths // 600}:{tenths % 600 // 10:02}.{tenths % 10}"
 
 
 class Engine:

@@ -23,8 +23,9 @@ from utils.files.tensors import digest_of
 from utils.runtime.errors import InputError
 from utils.search.embedder import Embedder, read_model
 from utils.search.embedding_file import embed_library
-from utils.search.engine import Engine, Hit
+from utils.search.engine import Engine
 from utils.search.filters import parse_filter
+from utils.search.hits import Hit
 from utils.search.inventory import Inventory
 from utils.search.library import update_library
 from utils.search.nearest.approximate import nearest

@@ -18,8 +18,8 @@ from starlette.testclient import TestClient
 
 from utils.datasets.audioset import read_labels
 from utils.runtime.errors import InputError
-from utils.search.engine import Hit, Reason
 from utils.search.filters import Filter
+from utils.search.hits import Hit, Reason
 from utils.search.inventory import Inventory
 from utils.search.library import Library, Sound
 from utils.search.passages import Passage

@@ -11,8 +11,9 @@ from utils.audio import spectrogram
 from utils.audio.sound_file import open_sound
 from utils.datasets.sound_checks import FAILED_FILES
 from utils.runtime.errors import counted
-from utils.search.engine import Engine, Hit
+from utils.search.engine import Engine
 from utils.search.filters import Filter
+from utils.search.hits import Hit
 from utils.search.inventory import Inventory
 from utils.search.library import Library
 from utils.search.searcher import Progress, Searcher

@@ -1,0 +1,21 @@
+import pytest
+
+from utils.search.hits import Hit, Reason, clock
+
+
+def test_a_hit_prints_what_a_reader_wants_to_know():
+    tags = [Reason("Dog", 0.934, 0.1), Reason("Bark", 0.61, 0.1)]
+    whole = Hit(1, 0.61234, 0, ("a\n.wav", "copy.wav"), 7.46, 0, 7.46, False, tags, 0.5, 0.1, [])
+    part = Hit(2, 0.5, 0, ("b.wav",), 60, 20, 40, True, [], 0.5, 0, [])
+    assert repr([whole, part]) == (
+        r"[<1. 0.612 a\n.wav 0:07.5 Dog 0.93, Bark 0.61>, "
+        "<2. 0.500 b.wav 0:20.0–0:40.0 of 1:00.0 >]"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(0, "0:00.0"), (7.46, "0:07.5"), (59.97, "1:00.0"), (3599.9, "59:59.9"), (3723, "1:02:03")],
+)
+def test_times_are_written_as_on_a_clock(seconds, written):
+    assert clock(seconds) == written
