@@ -8,7 +8,7 @@ import soundfile
 from tests.support import break_disk
 from utils.audio.sound_file import UnusableSound, fingerprint
 from utils.datasets.sound_checks import (
-    Sound,
+    SoundFacts,
     list_wavs,
     read_each,
     read_sound,
@@ -34,7 +34,7 @@ def paths(tmp_path):
 def test_each_is_read_or_reported(paths, tmp_path):
     source = fingerprint(paths["s/good.wav"])
     sounds, failed = read_each(read_sound, paths, root=tmp_path)
-    assert sounds == {"s/good.wav": Sound(0.5, source)}
+    assert sounds == {"s/good.wav": SoundFacts(0.5, source)}
     assert failed.pop("s/text.wav").startswith("cannot be read as sound (")
     assert failed == {"s/folder.wav": "is a folder"}
     sources, failed = read_each(fingerprint, paths, root=tmp_path)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from models.dual_encoder import DualEncoder
 from utils.search.engine import Engine
 from utils.search.filters import Filter
-from utils.search.library import Library, Sound
+from utils.search.library import Library, LibrarySound
 from utils.search.nearest.exact import ExactSearch
 from utils.search.passages import Passage
 
@@ -29,7 +29,8 @@ def make_library(passages_of_sounds, *, gone=0, seed=0):
         ]
     table = 2 * rng.standard_normal((len(sound_of_row), len(TAGS) + SCENE)).astype(np.float32)
     sounds = [
-        Sound((f"{n}.wav",), 20 * count, str(n)) for n, count in enumerate(passages_of_sounds)
+        LibrarySound((f"{n}.wav",), 20 * count, str(n))
+        for n, count in enumerate(passages_of_sounds)
     ]
     rows = np.flatnonzero(sound_of_row >= 0)
     peaks = table[:, : len(TAGS)].astype(np.float16)

@@ -23,7 +23,7 @@ _FILMS = {
 }  # fmt: skip
 ENDINGS = SUFFIXES | _FILMS  # of all that may hold sound
 _KINDS = mimetypes.MimeTypes()
-_UNTOLD = (None, "application/octet-stream")
+_UNKNOWN_KINDS = (None, "application/octet-stream")
 # How files begin that FFmpeg or libsndfile may read.
 _PLAUSIBLE = re.compile(
     rb"RIF[FX]|RF64|BW64|riff|FORM|FRM8|caff|fLaC|OggS|ID3|\.snd|dns\.|Creative V|NIST_1A|2BIT"
@@ -52,7 +52,7 @@ def is_sound(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return True
-    if suffix not in _FILMS and _KINDS.guess_type(f"a{suffix}")[0] not in _UNTOLD:
+    if suffix not in _FILMS and _KINDS.guess_type(f"a{suffix}")[0] not in _UNKNOWN_KINDS:
         return False
     return _can_be_decoded(path)
 

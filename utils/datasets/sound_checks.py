@@ -29,7 +29,7 @@ Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
-class Sound:
+class SoundFacts:
     """What script 01 notes of a sound file."""
 
     duration: float  # in seconds
@@ -73,10 +73,10 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def read_sound(path: Path, *, accept_truncated: bool = False) -> Sound:
+def read_sound(path: Path, *, accept_truncated: bool = False) -> SoundFacts:
     """Read duration and fingerprint of a sound file, decoding it only if nothing else tells."""
     frames, rate = read_header(path, accept_truncated=accept_truncated)
-    return Sound(frames / rate, fingerprint(path))
+    return SoundFacts(frames / rate, fingerprint(path))
 
 
 def read_each(

@@ -36,7 +36,7 @@ _DERIVED = "computed from generation "  # folders in the journal, named after it
 _FORMAT = 2
 
 
-class Sound(NamedTuple):
+class LibrarySound(NamedTuple):
     """A content of the library; a tuple, because there may be a million."""
 
     paths: tuple[str, ...]  # all files with this content, relative to the folder, sorted
@@ -53,7 +53,7 @@ class Library:
     ----------
     folder : Path
         Where the sounds are.
-    sounds : list of Sound
+    sounds : list of LibrarySound
         By their first path.
     table : ndarray, shape (R, D), float32
         Of all rows of the journal the means over the windows, memory-mapped.
@@ -72,7 +72,7 @@ class Library:
     """
 
     folder: Path
-    sounds: list[Sound]
+    sounds: list[LibrarySound]
     table: NDArray[np.float32]
     peaks: NDArray[np.float16]
     rows: NDArray[np.int64]
@@ -233,7 +233,7 @@ def _open(
     for number, (source, of_content) in enumerate(names.items()):
         rows = held.complete[source]
         last = held.passages[rows[-1]]
-        sounds.append(Sound(tuple(of_content), last.end, source, last.notes))
+        sounds.append(LibrarySound(tuple(of_content), last.end, source, last.notes))
         for row in rows:
             sound_of_row[row] = number
     sound_of_row = np.array(sound_of_row, dtype=np.int64)

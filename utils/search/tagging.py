@@ -88,7 +88,7 @@ def tag_files(
     outputs = tag([folder / name for name in durations], windows)
     with progress(sum(map(_whole, durations.values()))) as bar:
         for name, number, batches in zip(durations, first, outputs, strict=True):
-            sound = _Sound(bar, durations[name], hop_seconds)
+            sound = _SoundProgress(bar, durations[name], hop_seconds)
             try:
                 for passages, rows in cut_passages(
                     files[name].source,
@@ -116,7 +116,7 @@ def _whole(duration: float) -> int:
     return max(1, round(duration))
 
 
-class _Sound:
+class _SoundProgress:
     """Shows how much of a sound is done, in whole seconds."""
 
     def __init__(self, bar: Any, duration: float, hop_seconds: float) -> None:

@@ -21,7 +21,7 @@ from utils.runtime.errors import InputError
 from utils.search.filters import Filter
 from utils.search.hits import Hit, Reason
 from utils.search.inventory import Inventory
-from utils.search.library import Library, Sound
+from utils.search.library import Library, LibrarySound
 from utils.search.passages import Passage
 from utils.search.sound_folder import Changes
 from utils.search.web import clips
@@ -52,7 +52,7 @@ def make_library(folder: Path, names: list[str], seconds=2.0) -> Library:
     count = len(names)
     return Library(
         folder=folder.resolve(),
-        sounds=[Sound((name,), seconds, name) for name in names],
+        sounds=[LibrarySound((name,), seconds, name) for name in names],
         table=np.arange(count, dtype=np.float32)[:, None],
         peaks=np.zeros((count, 527), np.float16),
         rows=np.arange(count),
@@ -306,7 +306,7 @@ def test_files_that_are_missing_or_lead_out_by_now_are_refused(page, token, tmp_
 
 def test_a_copy_replaces_a_missing_file(tmp_path):
     library = make_library(tmp_path / "sounds", ["a.wav", "b.wav"])
-    library.sounds[:] = [Sound(("gone.wav", "b.wav"), 2.0, "b")]
+    library.sounds[:] = [LibrarySound(("gone.wav", "b.wav"), 2.0, "b")]
     with browse(FakeSearcher(library)) as page:
         token = token_of(page)
         sent = page.get(f"/sounds/{token}/0/audio").content
