@@ -70,7 +70,7 @@ def average_cells(
     head = list(itertools.islice(windows, 2))
     is_long = first > 0 or len(head) > 1
     begin = first * _CELLS_OF_A_HOP  # the cell that `total` begins with
-    total, weights = np.zeros((0, 0), np.float32), np.zeros(0, np.float32)
+    total, weights = None, np.zeros(0, np.float32)
     for number, cells in enumerate(itertools.chain(head, windows), start=first):
         place = number * _CELLS_OF_A_HOP - len(cells) // 2 if is_long else 0
         if place > begin:  # the cells before are not in this window, nor in later ones
@@ -78,11 +78,11 @@ def average_cells(
             yield total[:done] / weights[:done, None]
             total, weights, begin = total[done:], weights[done:], place
         cells = cells[max(0, begin - place) :]
-        total, old = np.zeros_like(cells), total
-        total[: len(old)] = old
-        total += cells
+        total, held = cells.copy(), total
+        if held is not None:
+            total[: len(held)] += held
         weights = np.pad(weights, (0, len(cells) - len(weights))) + 1
-    if len(weights):
+    if total is not None:
         yield total / weights[:, None]
 
 
