@@ -1,0 +1,157 @@
+"""Recordings of synthetic events over synthetic backgrounds.
+
+The lengths of the events and how often they recur are similar to those in CASTELLA, whose moments
+last 4 s in the middle, a third of them at most 2 s, and of whose queries half have one window.
+"""
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from utils.datasets.splits import DEMO_MANIFEST
+from utils.demo.moments.recipe import (
+    BACKGROUND_DB,
+    FOREGROUND_DB,
+    Placed,
+    Samples,
+    audible,
+    looped,
+    mix,
+    rms,
+)
+from utils.demo.moments.recording import SAMPLE_RATE, Query, Recording, window
+from utils.demo.scenes.captions import describe_event
+from utils.demo.scenes.scene import Event
+from utils.demo.sound_events import EVENT_KINDS, EventKind, dsp
+
+FIRST_STREAM = 6  # of random numbers; the layouts of the other demo sets have those from 0 to 5
+RECORDING_SECONDS = (60, 300)
+SECONDS_PER_EVENT = 45
+QUERIES_PER_EVENT = 2
+ONCE_SHARE = 0.5  # of the events; the others recur
+RECURRENCES = 5  # of those, on average
+MOST_RECURRENCES = 12
+MOST_COVERED = 0.5  # of a recording, by events
+LENGTH_SHARES = (0.0, 0.14, 0.35, 0.5, 0.62, 0.88, 1.0)
+LENGTH_SECONDS = (0.6, 1.2, 2.2, 4.0, 5.2, 11.0, 24.0)  # up to which these shares of events last
+LONGEST_SHARE = 0.25  # of a recording that one event lasts
+PAUSE_SECONDS = 0.5  # between two events, at least
+BACKGROUND_SECONDS = 20  # that are repeated
+TWO_BACKGROUNDS_SHARE = 0.4
+PLAIN_DB = -20.0  # a level that captions do not mention
+
+cut = partial(audible, rate=SAMPLE_RATE, block_seconds=0.05, below_db=10.0)
+
+
+@dataclass(frozen=True)
+class SyntheticSource:
+    """Makes recordings from the kinds of sound events of the demo sets."""
+
+    statement: str = "Synthetic sound, computed by the demo set generator; no recording was used"
+    version: str = "1"  # to be raised with every change of the sounds, queries or windows
+    manifest: str = DEMO_MANIFEST
+    splits: tuple[str, ...] = ("train", "val", "test")
+
+    def make(self, seed: int, split: str, index: int) -> Recording:
+        """Make recording `index` of a split, which depends on nothing but the arguments."""
+        rng = np.random.default_rng([seed, FIRST_STREAM + self.splits.index(split), index])
+        seconds = round(dsp.between(rng, *RECORDING_SECONDS))
+        kinds = [EVENT_KINDS[name] for name in rng.permutation(sorted(EVENT_KINDS)).tolist()]
+        behind = _take_backgrounds(rng, kinds)
+        events = _draw_events(rng, kinds, seconds)
+        background = _render_background(rng, behind, seconds)
+        rendered = [[_render(rng, event) for _ in range(times)] for event, times in events]
+        return _arrange(rng, background, [event for event, _ in events], rendered)
+
+
+def _take_backgrounds(rng: np.random.Generator, kinds: list[EventKind]) -> list[EventKind]:
+    """Remove one or two sustained kinds from `kinds`, and return them."""
+    wanted = 1 + (rng.uniform() < TWO_BACKGROUNDS_SHARE)
+    behind = [kind for kind in kinds if kind.sustained][:wanted]
+    for kind in behind:
+        kinds.remove(kind)
+    return behind
+
+
+def _draw_events(
+    rng: np.random.Generator, kinds: list[EventKind], seconds: int
+) -> list[tuple[Event, int]]:
+    """Draw different events, each with the number of times that it occurs."""
+    events, times = [], []
+    for _ in range(max(2, round(seconds / SECONDS_PER_EVENT))):
+        length = np.exp(np.interp(rng.uniform(), LENGTH_SHARES, np.log(LENGTH_SECONDS)))
+        length = min(float(length), LONGEST_SHARE * seconds)
+        kind = next(kind for kind in kinds if _can_last(kind, length))
+        kinds.remove(kind)
+        events.append(_draw_event(rng, kind, length))
+        again = min(1 + rng.geometric(1 / (RECURRENCES - 1)), MOST_RECURRENCES)
+        times.append(1 if rng.uniform() < ONCE_SHARE else int(again))
+    lengths = np.array([event.seconds for event in events])
+    while (covered := lengths * times).sum() > MOST_COVERED * seconds:
+        times[int(covered.argmax())] -= 1
+    return [(event, count) for event, count in zip(events, times, strict=True) if count]
+
+
+def _counts(kind: EventKind, length: float) -> range:
+    """Return the counts with which an event of a countable kind can last `length` seconds."""
+    ringing = length - kind.rings_seconds
+    fewest, most = int(np.ceil(ringing / kind.period[1])), int(ringing / kind.period[0])
+    return range(max(fewest, kind.counts[0]), min(most, kind.counts[1]) + 1)
+
+
+def _can_last(kind: EventKind, length: float) -> bool:
+    if kind.countable:
+        return len(_counts(kind, length)) > 0
+    return kind.sustained or length <= kind.seconds[1]
+
+
+def _draw_event(rng: np.random.Generator, kind: EventKind, length: float) -> Event:
+    count = int(rng.choice(_counts(kind, length))) if kind.countable else 1
+    return Event(kind, 0.0, length, count, PLAIN_DB)
+
+
+def _render(rng: np.random.Generator, event: Event) -> Samples:
+    """Synthesise one occurrence of an event, cut to what is heard."""
+    sound = event.kind.synthesise(rng, event.seconds, event.count, SAMPLE_RATE)
+    return cut(sound.astype(np.float64))
+
+
+def _render_background(rng: np.random.Generator, kinds: list[EventKind], seconds: int) -> Samples:
+    out = np.zeros(seconds * SAMPLE_RATE)
+    for kind in kinds:
+        sound = kind.synthesise(rng, BACKGROUND_SECONDS, 1, SAMPLE_RATE).astype(np.float64)
+        out += looped(sound / rms(sound), len(out), SAMPLE_RATE)
+    return out
+
+
+def _arrange(
+    rng: np.random.Generator,
+    background: Samples,
+    events: list[Event],
+    rendered: list[list[Samples]],
+) -> Recording:
+    """Place all occurrences in random order, with exponential gaps, and describe the events."""
+    order = rng.permutation([i for i, sounds in enumerate(rendered) for _ in sounds]).tolist()
+    levels = rng.uniform(*FOREGROUND_DB, len(events))
+    pause = round(PAUSE_SECONDS * SAMPLE_RATE)
+    free = len(background) - sum(len(s) + pause for sounds in rendered for s in sounds)
+    # of a Poisson process, given that all of them fit
+    gaps = rng.exponential(size=len(order) + 1)
+    waits = np.floor(gaps[:-1] / gaps.sum() * free).astype(int) + pause
+    left = [list(sounds) for sounds in rendered]
+    windows: list[list[list[float]]] = [[] for _ in events]
+    placed, at = [], 0
+    for which, wait in zip(order, waits.tolist(), strict=True):
+        sound = left[which].pop()
+        at += wait
+        placed.append(Placed(at, sound, float(levels[which])))
+        windows[which].append(window(at, len(sound)))
+        at += len(sound)
+    samples = mix(background, float(rng.uniform(*BACKGROUND_DB)), placed)
+    queries = [
+        Query(text, windows[i], round(float(levels[i]), 2))
+        for i, event in enumerate(events)
+        for text in describe_event(event, rng, QUERIES_PER_EVENT)
+    ]
+    return Recording(samples, queries)
