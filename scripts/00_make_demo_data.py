@@ -150,15 +150,12 @@ def _make_moments(args: argparse.Namespace, config: Config, run: terminal.Summar
         source = moments.ClipSource.open(Path(args.clips[0]), args.backgrounds)
         if source.missing:
             run.notes(f"{counted(source.missing, 'clip')} without a wav: not used")
-    counts = tuple(args.recordings or moments.DEFAULT_RECORDINGS)
-    if len(counts) == 1:
-        counts *= len(source.splits)
     folder = args.output or Path("data/demo_moments")
     with only_run("00_make_demo_data", folder):
         report = moments.write_moment_set(
             folder,
             source,
-            recordings=counts,
+            recordings=args.recordings,
             seed=args.seed,
             jobs=args.jobs,
             progress=partial(terminal.progress, description="moments", unit="recordings"),

@@ -7,7 +7,7 @@ its queries, so that it need not be made again to write the lists.
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,8 @@ LIST = "clotho_moment_{split}_release.jsonl"
 AUDIO_FOLDER = "audio/{split}"
 SUFFIX = ".flac"
 MOST_RECORDINGS = 100_000  # in a split
-DEFAULT_RECORDINGS = (48, 12, 24)
+_CHUNKS = 50  # that each process gets; the source travels with every chunk
+DEFAULT_RECORDINGS = {"train": 48, "val": 12, "test": 24}
 
 
 class Source(Protocol):
@@ -55,7 +56,7 @@ def write_moment_set(
     folder: str | os.PathLike[str],
     source: Source,
     *,
-    recordings: tuple[int, ...] = DEFAULT_RECORDINGS,
+    recordings: Sequence[int] | None = None,
     seed: int,
     jobs: int = 1,
     progress: Callable[[int], AbstractContextManager] | None = None,
@@ -70,8 +71,9 @@ def write_moment_set(
     folder : path
         Made if missing. Anything in it that is not part of a moment set is never touched.
     source : Source
-    recordings : tuple of int
-        In each split of the source.
+    recordings : sequence of int, optional
+        In each split of the source; its `DEFAULT_RECORDINGS` if None. One number is that of every
+        split.
     seed : int
         Not negative.
     jobs : int
@@ -86,15 +88,20 @@ def write_moment_set(
         If an argument is out of range, or the folder holds data that is not part of a moment set.
 
     """
-    plan = _Plan(Path(folder), source, tuple(recordings), seed)
+    counts = tuple(recordings or (DEFAULT_RECORDINGS[split] for split in source.splits))
+    if len(counts) == 1:
+        counts *= len(source.splits)
+    plan = _Plan(Path(folder), source, counts, seed)
     plan.check(jobs)
     changed = plan.prepare()
     with ExitStack() as stack:
         pool = stack.enter_context(worker_pool(jobs)) if jobs > 1 and not plan.is_there() else None
-        bar = stack.enter_context(progress(sum(recordings))) if progress else None
+        bar = stack.enter_context(progress(sum(counts))) if progress else None
         made = 0
         lists: dict[str, list[str]] = {split: [] for split in source.splits}
-        for split, rows, new in (pool.map if pool else map)(plan.provide, plan.all()):
+        chunk = 1 + sum(counts) // (_CHUNKS * jobs)
+        given = pool.map(plan.provide, plan.all(), chunksize=chunk) if pool else None
+        for split, rows, new in given or map(plan.provide, plan.all()):
             lists[split] += rows
             made += new
             if bar is not None:
@@ -102,7 +109,7 @@ def write_moment_set(
     for split, rows in lists.items():
         content = "".join(f"{row}\n" for row in rows).encode()
         changed |= write_if_changed(plan.list_file(split), content)
-    return DemoSetReport(made, sum(recordings) - made, up_to_date=not made and not changed)
+    return DemoSetReport(made, sum(counts) - made, up_to_date=not made and not changed)
 
 
 @dataclass(frozen=True)

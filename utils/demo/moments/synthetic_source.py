@@ -5,7 +5,6 @@ last 4 s in the middle, a third of them at most 2 s, and of whose queries half h
 """
 
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -34,14 +33,17 @@ RECURRENCES = 5  # of those, on average
 MOST_RECURRENCES = 12
 MOST_COVERED = 0.5  # of a recording, by events
 LENGTH_SHARES = (0.0, 0.14, 0.35, 0.5, 0.62, 0.88, 1.0)
-LENGTH_SECONDS = (0.6, 1.2, 2.2, 4.0, 5.2, 11.0, 24.0)  # up to which these shares of events last
+LENGTH_SECONDS = (0.8, 1.5, 3.0, 5.2, 6.8, 14.0, 26.0)  # up to which these shares of events last
 LONGEST_SHARE = 0.25  # of a recording that one event lasts
 PAUSE_SECONDS = 0.5  # between two events, at least
 BACKGROUND_SECONDS = 20  # that are repeated
 TWO_BACKGROUNDS_SHARE = 0.4
+# Kinds without pauses: crowds, traffic, hum, weather, water, insects
+BACKGROUNDS = ("applause", "engine", "vacuum", "rain", "wind", "stream", "waves", "cricket")
 PLAIN_DB = -20.0  # a level that captions do not mention
 
-cut = partial(audible, rate=SAMPLE_RATE, block_seconds=0.05, below_db=10.0)
+BLOCK_SECONDS, BELOW_DB = 0.1, 15.0  # what is cut off at both ends of an event
+SHORTEST_SECONDS = 0.8  # of a window: that of a click includes the quiet after it
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,9 @@ class SyntheticSource:
 
 
 def _take_backgrounds(rng: np.random.Generator, kinds: list[EventKind]) -> list[EventKind]:
-    """Remove one or two sustained kinds from `kinds`, and return them."""
+    """Remove one or two kinds from `kinds`, and return them."""
     wanted = 1 + (rng.uniform() < TWO_BACKGROUNDS_SHARE)
-    behind = [kind for kind in kinds if kind.sustained][:wanted]
+    behind = [kind for kind in kinds if kind.name in BACKGROUNDS][:wanted]
     for kind in behind:
         kinds.remove(kind)
     return behind
@@ -113,8 +115,10 @@ def _draw_event(rng: np.random.Generator, kind: EventKind, length: float) -> Eve
 
 def _render(rng: np.random.Generator, event: Event) -> Samples:
     """Synthesise one occurrence of an event, cut to what is heard."""
-    sound = event.kind.synthesise(rng, event.seconds, event.count, SAMPLE_RATE)
-    return cut(sound.astype(np.float64))
+    sound = event.kind.synthesise(rng, event.seconds, event.count, SAMPLE_RATE).astype(np.float64)
+    heard = audible(sound, SAMPLE_RATE, block_seconds=BLOCK_SECONDS, below_db=BELOW_DB)
+    quiet = max(0, round(SHORTEST_SECONDS * SAMPLE_RATE) - len(heard))
+    return np.pad(heard, (0, quiet))
 
 
 def _render_background(rng: np.random.Generator, kinds: list[EventKind], seconds: int) -> Samples:
