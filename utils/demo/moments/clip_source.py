@@ -205,15 +205,14 @@ def _read_background(piece: Background) -> Samples:
     with open_sound(piece.path) as sound:
         sound.seek(piece.start)
         samples = sound.read(RECORDING_SECONDS * piece.rate).mean(axis=1)
-    samples = soxr.resample(samples, piece.rate, SAMPLE_RATE).astype(np.float64)
+    samples = soxr.resample(samples, piece.rate, SAMPLE_RATE)
     _require_sound(piece.path, samples)
     return looped(samples, RECORDING_SECONDS * SAMPLE_RATE, SAMPLE_RATE)
 
 
 def _read_clip(path: Path) -> Samples:
     """Read a clip, mixed down, at 32 kHz, cut to what is heard."""
-    blocks = list(mono_blocks(path, sample_rate=SAMPLE_RATE))
-    samples = np.concatenate(blocks).astype(np.float64)
+    samples = np.concatenate(list(mono_blocks(path, sample_rate=SAMPLE_RATE)))
     _require_sound(path, samples)
     return audible(samples, SAMPLE_RATE, block_seconds=BLOCK_SECONDS, below_db=BELOW_DB)
 

@@ -29,7 +29,7 @@ RECORDING_SECONDS = (60, 300)
 SECONDS_PER_EVENT = 45
 QUERIES_PER_EVENT = 2
 ONCE_SHARE = 0.5  # of the events; the others recur
-RECURRENCES = 5  # of those, on average
+RECURRENCES = 6  # of those, on average
 MOST_RECURRENCES = 12
 MOST_COVERED = 0.5  # of a recording, by events
 LENGTH_SHARES = (0.0, 0.14, 0.35, 0.5, 0.62, 0.88, 1.0)
@@ -61,10 +61,25 @@ class SyntheticSource:
         seconds = round(dsp.between(rng, *RECORDING_SECONDS))
         kinds = [EVENT_KINDS[name] for name in rng.permutation(sorted(EVENT_KINDS)).tolist()]
         behind = _take_backgrounds(rng, kinds)
-        events = _draw_events(rng, kinds, seconds)
+        events, times = _draw_events(rng, kinds, seconds)
         background = _render_background(rng, behind, seconds)
-        rendered = [[_render(rng, event) for _ in range(times)] for event, times in events]
-        return _arrange(rng, background, [event for event, _ in events], rendered)
+        order = rng.permutation(np.repeat(np.arange(len(events)), times)).tolist()
+        sounds = [_render(rng, events[which]) for which in order]
+        starts = _starts(rng, [len(sound) for sound in sounds], len(background))
+        levels = rng.uniform(*FOREGROUND_DB, len(events)).round(2).tolist()
+        placed = [
+            Placed(start, sound, levels[which])
+            for which, start, sound in zip(order, starts, sounds, strict=True)
+        ]
+        windows: list[list[list[float]]] = [[] for _ in events]
+        for which, sound in zip(order, placed, strict=True):
+            windows[which].append(window(sound.start, len(sound.samples)))
+        queries = [
+            Query(text, *of_event)
+            for event, *of_event in zip(events, windows, levels, strict=True)
+            for text in describe_event(event, rng, QUERIES_PER_EVENT)
+        ]
+        return Recording(mix(background, float(rng.uniform(*BACKGROUND_DB)), placed), queries)
 
 
 def _take_backgrounds(rng: np.random.Generator, kinds: list[EventKind]) -> list[EventKind]:
@@ -78,8 +93,8 @@ def _take_backgrounds(rng: np.random.Generator, kinds: list[EventKind]) -> list[
 
 def _draw_events(
     rng: np.random.Generator, kinds: list[EventKind], seconds: int
-) -> list[tuple[Event, int]]:
-    """Draw different events, each with the number of times that it occurs."""
+) -> tuple[list[Event], list[int]]:
+    """Draw different events, and how often each occurs; removes their kinds from `kinds`."""
     events, times = [], []
     for _ in range(max(2, round(seconds / SECONDS_PER_EVENT))):
         length = np.exp(np.interp(rng.uniform(), LENGTH_SHARES, np.log(LENGTH_SECONDS)))
@@ -92,7 +107,8 @@ def _draw_events(
     lengths = np.array([event.seconds for event in events])
     while (covered := lengths * times).sum() > MOST_COVERED * seconds:
         times[int(covered.argmax())] -= 1
-    return [(event, count) for event, count in zip(events, times, strict=True) if count]
+    heard = [which for which, count in enumerate(times) if count]
+    return [events[which] for which in heard], [times[which] for which in heard]
 
 
 def _counts(kind: EventKind, length: float) -> range:
@@ -115,47 +131,25 @@ def _draw_event(rng: np.random.Generator, kind: EventKind, length: float) -> Eve
 
 def _render(rng: np.random.Generator, event: Event) -> Samples:
     """Synthesise one occurrence of an event, cut to what is heard."""
-    sound = event.kind.synthesise(rng, event.seconds, event.count, SAMPLE_RATE).astype(np.float64)
+    sound = event.kind.synthesise(rng, event.seconds, event.count, SAMPLE_RATE)
     heard = audible(sound, SAMPLE_RATE, block_seconds=BLOCK_SECONDS, below_db=BELOW_DB)
     quiet = max(0, round(SHORTEST_SECONDS * SAMPLE_RATE) - len(heard))
     return np.pad(heard, (0, quiet))
 
 
 def _render_background(rng: np.random.Generator, kinds: list[EventKind], seconds: int) -> Samples:
-    out = np.zeros(seconds * SAMPLE_RATE)
+    out = np.zeros(seconds * SAMPLE_RATE, np.float32)
     for kind in kinds:
-        sound = kind.synthesise(rng, BACKGROUND_SECONDS, 1, SAMPLE_RATE).astype(np.float64)
-        out += looped(sound / rms(sound), len(out), SAMPLE_RATE)
+        sound = kind.synthesise(rng, BACKGROUND_SECONDS, 1, SAMPLE_RATE)
+        out += looped(sound / np.float32(rms(sound)), len(out), SAMPLE_RATE)
     return out
 
 
-def _arrange(
-    rng: np.random.Generator,
-    background: Samples,
-    events: list[Event],
-    rendered: list[list[Samples]],
-) -> Recording:
-    """Place all occurrences in random order, with exponential gaps, and describe the events."""
-    order = rng.permutation([i for i, sounds in enumerate(rendered) for _ in sounds]).tolist()
-    levels = rng.uniform(*FOREGROUND_DB, len(events))
-    pause = round(PAUSE_SECONDS * SAMPLE_RATE)
-    free = len(background) - sum(len(s) + pause for sounds in rendered for s in sounds)
-    # of a Poisson process, given that all of them fit
-    gaps = rng.exponential(size=len(order) + 1)
-    waits = np.floor(gaps[:-1] / gaps.sum() * free).astype(int) + pause
-    left = [list(sounds) for sounds in rendered]
-    windows: list[list[list[float]]] = [[] for _ in events]
-    placed, at = [], 0
-    for which, wait in zip(order, waits.tolist(), strict=True):
-        sound = left[which].pop()
-        at += wait
-        placed.append(Placed(at, sound, float(levels[which])))
-        windows[which].append(window(at, len(sound)))
-        at += len(sound)
-    samples = mix(background, float(rng.uniform(*BACKGROUND_DB)), placed)
-    queries = [
-        Query(text, windows[i], round(float(levels[i]), 2))
-        for i, event in enumerate(events)
-        for text in describe_event(event, rng, QUERIES_PER_EVENT)
-    ]
-    return Recording(samples, queries)
+def _starts(rng: np.random.Generator, lengths: list[int], n: int) -> list[int]:
+    """Place sounds one after the other in `n` samples, with the gaps of a Poisson process."""
+    pauses = np.full(len(lengths), round(PAUSE_SECONDS * SAMPLE_RATE))
+    gaps = rng.exponential(size=len(lengths) + 1)  # scaled so that all sounds fit
+    waits = pauses + np.floor(gaps[:-1] / gaps.sum() * (n - sum(lengths) - pauses.sum())).astype(
+        int
+    )
+    return (np.cumsum(waits + lengths) - lengths).tolist()
