@@ -15,12 +15,14 @@ Writes  outputs/<experiment>/<run>/: conf.yaml, run.json, checkpoints, history.c
     python main.py export --checkpoint FILE --output DIR    write a model folder to share
     python main.py score RESULTS.csv            score any table of results
     python main.py submit --checkpoint FILE     rank the Task 6b subset: the challenge's CSV
-    python main.py check-submission FILE        validate such a CSV
+    python main.py score-moments FILE --truth LIST    score the moments that any system found
+    python main.py check-submission FILE        validate such a CSV; --queries: of moments
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +42,22 @@ if TYPE_CHECKING:  # its import takes a moment, which --help need not wait for
     from utils.settings.config import Config
 
 # Each command imports what it needs beyond this, so that those without a network start at once.
+
+MOMENT_RULES = """score moments as DCASE 2026 task 6 does
+
+A row of PREDICTIONS is a query: {"qid": ..., "pred_relevant_windows": [[start, end, score], ...]}.
+Times are seconds. Scores equal those of the published evaluator; some of its rules may surprise:
+
+- R1 takes the window that is listed first, whatever the scores. List the best first.
+- AP takes the ten windows that are listed first, and then sorts these by score. Windows of two
+  numbers have no score, and keep their order.
+- AP is divided by the number of true windows, also where they are more than ten: not even the truth
+  itself scores 100.
+- Nothing is cut at the end of the recording. A window of no length is never right. True windows of
+  no length, or longer than 1500 s, do not count.
+
+Other than there, a query without predictions is an error, and counts as not found with --partial.
+"""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -122,8 +140,28 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     either.add_argument("--checkpoint", type=Path, metavar="FILE")
     for command in (exporting, submitting):
         command.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
+    moments = add("score-moments", score_moments, "score moments as DCASE 2026 task 6 does")
+    moments.description = MOMENT_RULES
+    moments.formatter_class = argparse.RawDescriptionHelpFormatter
+    moments.add_argument("predictions", type=Path, metavar="PREDICTIONS.jsonl")
+    moments.add_argument(
+        "--truth", type=Path, required=True, metavar="TRUTH.jsonl", help="a list with true windows"
+    )
+    moments.add_argument("--json", action="store_true", help="print one JSON object")
+    moments.add_argument(
+        "--partial",
+        action="store_true",
+        help="accept a file without some of the queries, and count them as not found",
+    )
     checking = add("check-submission", check_submission, "validate a submission")
     checking.add_argument("submission", type=Path, metavar="FILE")
+    checking.add_argument(
+        "--queries",
+        type=Path,
+        metavar="QUERIES.jsonl",
+        help="check a submission of moments (JSON Lines) against this list; without it, one of Task"
+        " 6b (CSV)",
+    )
     return parser.parse_args(argv)
 
 
@@ -350,17 +388,56 @@ def export(args: argparse.Namespace) -> None:
     summary.finish(f"exported {args.checkpoint.name}; README.md in that folder describes it")
 
 
+def score_moments(args: argparse.Namespace) -> None:
+    """Score the moments that any system found."""
+    from utils.datasets.moment_lists import read_moment_list
+    from utils.evaluation import moment_predictions, score_text
+    from utils.evaluation.moments import score_moments, scored_windows
+
+    summary = terminal.Summary()
+    summary.silent |= args.json
+    config = options.load_config(args)
+    summary.reads(args.truth, args.predictions)
+    truth = read_moment_list(args.truth)
+    scored = [query for query in truth if scored_windows(query)]
+    if not scored:
+        raise InputError(f"{args.truth} has no true windows. Name a list with relevant_windows.")
+    found = moment_predictions.read_predictions(args.predictions, truth, partial=args.partial)
+    notes = moment_predictions.notes_on(found)
+    if missing := sum(not found.get(query.qid) for query in scored):
+        notes.append(f"{missing} of {len(scored)} queries have no prediction: not found")
+    if left := len(truth) - len(scored):
+        notes.append(f"{left} of {len(truth)} queries have no true window, and are not scored")
+    scores = score_moments(found, scored)
+    if args.json:
+        print(json.dumps({**score_text.moment_json(scores, seed=config.seed), "notes": notes}))
+        return
+    for note in notes:
+        summary.notes(note)
+    print(score_text.moment_table(scores, seed=config.seed))
+    summary.finish(f"scored {len(scored)} queries")
+
+
 def check_submission(args: argparse.Namespace) -> None:
     """Report what is wrong with a submission, by line."""
     from utils.evaluation import result_tables
+    from utils.evaluation.moment_predictions import check_moment_submission
 
     summary = terminal.Summary()
-    config = options.load_config(args)
-    queries = task6b.load_queries(config.eval_data.input_path)
-    summary.reads(args.submission)
-    problems = result_tables.check_submission(args.submission, queries.captions, queries.clip_names)
+    if args.queries:
+        from utils.datasets.moment_lists import read_moment_list
+
+        summary.reads(args.queries, args.submission)
+        queries = read_moment_list(args.queries)
+        problems = check_moment_submission(args.submission, queries)
+    else:
+        config = options.load_config(args)
+        subset = task6b.load_queries(config.eval_data.input_path)
+        queries = subset.captions
+        summary.reads(args.submission)
+        problems = result_tables.check_submission(args.submission, queries, subset.clip_names)
     raise_if_any(problems, args.submission)
-    summary.finish(f"{args.submission} is a valid submission of {len(queries.captions)} queries")
+    summary.finish(f"{args.submission} is a valid submission of {len(queries)} queries")
 
 
 if __name__ == "__main__":
