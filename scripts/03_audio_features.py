@@ -6,6 +6,7 @@ Writes  train_data.audio_logits and train_data.audio_scene (HDF5, one row per cl
     python scripts/03_audio_features.py --config conf.yaml
     python scripts/03_audio_features.py --subset task6b       # eval_data instead of train_data
     python scripts/03_audio_features.py --subset audiocaps    # audiocaps instead of train_data
+    python scripts/03_audio_features.py --subset castella     # or clotho-moment
     python scripts/03_audio_features.py --kind logmel         # or waveform: for training elsewhere
 
 With --kind logmel or waveform it writes <input_path>/audio_<kind>.hdf5 instead, with one dataset
@@ -34,6 +35,7 @@ import start
 
 from utils.audio.sound import is_truncation
 from utils.audio.sound_file import fingerprint
+from utils.datasets.corpus import AUDIOCAPS, CLOTHO, MOMENT_SETS, TASK6B
 from utils.datasets.corpus import corpus as corpus_of
 from utils.datasets.sound_checks import read_each, report_failed, report_noted
 from utils.runtime import distributed, terminal
@@ -48,7 +50,7 @@ if TYPE_CHECKING:  # its import takes a moment, which --help need not wait for
 def main(argv: list[str] | None = None) -> int:
     """Run the script."""
     parser = options.parser(__doc__)
-    options.add_subset_option(parser, "clotho", "task6b", "audiocaps")
+    options.add_subset_option(parser, CLOTHO, TASK6B, AUDIOCAPS, *MOMENT_SETS)
     parser.add_argument(
         "--kind",
         choices=("passt", "logmel", "waveform"),

@@ -16,7 +16,7 @@ SUFFIXES = {
     ".sox", ".w64", ".wav", ".wave", ".wavex", ".weba", ".wma", ".wv", ".wve", ".xi",
 }  # fmt: skip
 # Films, which are sounds if they have a sound track.
-_FILMS = {
+FILMS = {
     ".3g2", ".3gp", ".asf", ".avi", ".f4v", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4",
     ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".qt", ".rm", ".ts", ".vob", ".webm", ".wmv",
 }  # fmt: skip
@@ -43,7 +43,7 @@ def is_sound(path: Path) -> bool:
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         return True
-    if suffix not in _FILMS and _KINDS.guess_type(f"a{suffix}")[0] not in _UNTOLD:
+    if suffix not in FILMS and _KINDS.guess_type(f"a{suffix}")[0] not in _UNTOLD:
         return False
     return _can_be_decoded(path)
 

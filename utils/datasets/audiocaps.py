@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from utils.datasets.numbering import Caption, Preprocessed, number
-from utils.datasets.sound_checks import Progress
+from utils.datasets.sound_checks import Progress, names_in, require_found
 from utils.files import tables
-from utils.runtime.errors import InputError, counted, raise_if_any, shorten
+from utils.runtime.errors import InputError, raise_if_any, shorten
 
 SPLITS = ("train", "val", "test")
 SOURCE = (
@@ -136,15 +136,7 @@ def find_audio(folder: Path) -> dict[str, str]:
         If the folder cannot be read.
 
     """
-    try:
-        there = [entry.name for entry in folder.iterdir()]
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise InputError(
-            f"cannot list the sound files of {folder}: {error.strerror}. "
-            "Check audiocaps.dataset_path."
-        ) from error
+    there = names_in(folder, setting="audiocaps.dataset_path")
     found = {}
     for suffix in reversed(SUFFIXES):
         found.update((name.removesuffix(suffix), name) for name in there if name.endswith(suffix))
@@ -185,14 +177,7 @@ def require_audio(folder: Path, names: Sequence[str]) -> list[Path]:
         If one is missing, or the folder cannot be read.
 
     """
-    missing = sorted(set(names) - set(find_audio(folder).values()))
-    if missing:
-        raise InputError(
-            f"{counted(len(missing), 'file')} of {len(names)} not in {folder}:\n"
-            f"{shorten(missing)}\n"
-            "Put them back, or leave them out by scripts/01_preprocess.py --subset audiocaps."
-        )
-    return [folder / name for name in names]
+    return require_found(folder, names, sounds_in(folder), subset="audiocaps")
 
 
 def _read_split(dataset_path: str | Path, split: str) -> tuple[list[Caption], dict[str, str]]:

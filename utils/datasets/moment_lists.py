@@ -95,28 +95,41 @@ def read_with_notes(path: str | Path) -> tuple[list[MomentQuery], list[str]]:
 
     """
     if reading.read_text(path).lstrip().startswith("["):
-        places, problems, notes = _queries_of_recordings(reading.read_json(path))
+        rows, problems, notes = _queries_of_recordings(reading.read_json(path))
     else:
-        places, problems = json_lines.read_json_lines(path)
-        notes = []
-    queries, first = [], {}
-    for place, row in places:
-        place = place if isinstance(place, str) else f"line {place}"
+        lines, problems = json_lines.read_json_lines(path)
+        rows, notes = [(f"line {line}", row) for line, row in lines], []
+    queries, wrong = parse_rows(rows)
+    raise_if_any([*problems, *wrong], path, _FIX)
+    if not queries:
+        raise InputError(f"{path} has no queries. {_FIX}")
+    return queries, [*notes, *_notes_on_windows(queries)]
+
+
+def parse_rows(rows: Iterable[tuple[str, dict[str, Any]]]) -> tuple[list[MomentQuery], list[str]]:
+    """Make queries of rows as in JSON Lines, each with the place where it is.
+
+    Returns
+    -------
+    queries : list of MomentQuery
+    problems : list of str
+        What is wrong with other rows, by place.
+
+    """
+    queries, problems, first = [], [], {}
+    for place, row in rows:
         wrong = list(_row_problems(row))
         qid = str(row.get("qid"))
         if not wrong and qid in first:
             wrong = [f"qid {qid!r} is already that of {first[qid]}"]
         problems += [f"{place}: {problem}" for problem in wrong]
-        first.setdefault(qid, place)
         if not wrong:
-            windows = tuple((float(s), float(e)) for s, e in row.get("relevant_windows") or ())
+            first[qid] = place
+            windows = tuple((float(s), float(e)) for s, e in row.get("relevant_windows", ()))
             queries.append(
                 MomentQuery(qid, row["query"], row["vid"], float(row["duration"]), windows)
             )
-    raise_if_any(problems, path, _FIX)
-    if not queries:
-        raise InputError(f"{path} has no queries. {_FIX}")
-    return queries, [*notes, *_notes_on_windows(queries)]
+    return queries, problems
 
 
 def write_moment_list(path: str | Path, queries: Iterable[MomentQuery]) -> None:

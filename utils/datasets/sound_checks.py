@@ -4,7 +4,7 @@ import io
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from utils.audio.sound_file import UnusableSound, check_sound_file, fingerprint,
 from utils.files import tables, writing
 from utils.files.left_out import kind_of, other_files, unusable_files
 from utils.runtime import terminal
-from utils.runtime.errors import SHOWN, InputError, raise_if_any, shorten
+from utils.runtime.errors import SHOWN, InputError, counted, raise_if_any, shorten
 
 FAILED_FILES = "failed_files.csv"
 NOTED_FILES = "noted_files.csv"
@@ -61,6 +61,46 @@ def list_wavs(folder: str | Path) -> list[str]:
         "of each.",
     )
     return names
+
+
+def names_in(folder: Path, *, setting: str) -> list[str]:
+    """List the names of all files in a folder; a missing one has none.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be read; it names the setting to check.
+
+    """
+    try:
+        return [entry.name for entry in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise InputError(
+            f"cannot list the sound files of {folder}: {error.strerror}. Check {setting}."
+        ) from error
+
+
+def require_found(
+    folder: Path, names: Sequence[str], found: Collection[str], *, subset: str
+) -> list[Path]:
+    """Return the path of the sound file of each clip, in the same order; all must be found.
+
+    Raises
+    ------
+    InputError
+        If one is missing; `subset` is the name of a data set whose missing clips are left out.
+
+    """
+    missing = sorted(set(names) - set(found))
+    if missing:
+        raise InputError(
+            f"{counted(len(missing), 'file')} of {len(names)} not in {folder}:\n"
+            f"{shorten(missing)}\n"
+            f"Put them back, or leave them out by scripts/01_preprocess.py --subset {subset}."
+        )
+    return [folder / name for name in names]
 
 
 def is_wav(name: str) -> bool:
