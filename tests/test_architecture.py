@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "runs": GROUND
     | {"settings", "files", "datasets", "features", "evaluation", "checkpoints", "training"}
     | {"models"},
-    "demo": GROUND | {"files", "datasets"},
+    "demo": GROUND | {"files", "audio", "datasets"},
     "benchmark": GROUND
     | {"settings", "audio", "datasets", "features", "evaluation", "training", "search", "models"},
 }
