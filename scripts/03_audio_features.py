@@ -1,7 +1,8 @@
 """Tag every clip with PaSST: wavs ─► logits and scene embeddings.
 
 Reads   <dataset_path>/<split>/*.wav, as listed in <input_path>/<split>_captions.json
-Writes  train_data.audio_logits and train_data.audio_scene (HDF5, one row per clip)
+Writes  train_data.audio_logits and train_data.audio_scene (HDF5, one row per clip), and of the sets
+        of moments audio_grid (a folder with a file per recording: a row per half second)
 
     python scripts/03_audio_features.py --config conf.yaml
     python scripts/03_audio_features.py --subset task6b       # eval_data instead of train_data
@@ -127,11 +128,19 @@ def tag(
 ) -> tuple[str, Update]:
     """Bring logits and scene embeddings of clips up to date; returns what was done, in words."""
     from utils.features import vector_file
+    from utils.features.fine_grid import GridFolder
     from utils.features.tagger import Tagger, clip_batches, clip_units  # takes seconds
     from utils.features.updating import Target, update_vector_files
 
-    tagger = Tagger(config)
+    has_moments = args.subset in MOMENT_SETS
+    tagger = Tagger(config, cells=has_moments)
     summary.reads(tagger.weights_file)
+
+    grid, again = None, set()
+    if has_moments:
+        folder = GridFolder(files.audio_grid, origin=tagger.made_by, width=sum(tagger.widths))
+        grid = folder, [sources.get(id, "") for id in paths]
+        again = {id for id, source in sources.items() if not folder.count(source)}
 
     def start():
         tag_windows = tagger.load()
@@ -140,6 +149,7 @@ def tag(
             units,
             tag_windows,
             **tagger.cutting,
+            grid=grid,
             strict=args.strict,
             accept_truncated=args.accept_truncated,
         )
@@ -157,11 +167,14 @@ def tag(
             unusable=unusable,
             retried=lambda reason: args.accept_truncated and is_truncation(reason),
             start=start,
+            again=again,
             team=distributed.team(),
             advance=bar.update,
         )
     if update.written:
         summary.writes(files.audio_logits, files.audio_scene)
+        if has_moments:
+            summary.writes(files.audio_grid)
     how = f"({tagger.device.type}, {tagger.made_by['precision']})"
     return f"tagged {{}} clips with {config.passt.arch} {how}", update
 

@@ -7,6 +7,7 @@ A folder keeps one file per content, with D numbers per cell in 16 bits: 5 kB a 
 Shapes: W windows of a sound, G cells of a window, C cells of a sound, D numbers of a cell.
 """
 
+import hashlib
 import itertools
 import json
 import math
@@ -87,7 +88,7 @@ def average_cells(
 
 
 class GridFolder:
-    """The cells of sounds, one file per content.
+    """The cells of sounds, one file per content, whatever names it.
 
     Parameters
     ----------
@@ -144,4 +145,5 @@ class GridFolder:
         return np.asarray(np.memmap(self._file(source), "<f2", mode="r", shape=shape))
 
     def _file(self, source: str) -> Path:
-        return self.path / source[:2] / f"{source}.f16"
+        name = hashlib.sha256(source.encode()).hexdigest()[:32]
+        return self.path / name[:2] / f"{name}.f16"

@@ -150,7 +150,7 @@ class AudioCaps(DataFiles):
 class MomentData(DataFiles):
     """What is written for a set of long recordings, in which moments are searched for."""
 
-    audio_grid: FilePath = Path("audio_grid_passt.hdf5")
+    audio_grid: FilePath = Path("audio_grid_passt")
 
 
 @section
