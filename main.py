@@ -15,6 +15,8 @@ Writes  outputs/<experiment>/<run>/: conf.yaml, run.json, checkpoints, history.c
     python main.py export --checkpoint FILE --output DIR    write a model folder to share
     python main.py score RESULTS.csv            score any table of results
     python main.py submit --checkpoint FILE     rank the Task 6b subset: the challenge's CSV
+    python main.py moments --checkpoint FILE    find the moments of queries in long recordings
+    python main.py train-moments --checkpoint FILE    train what finds their edges
     python main.py score-moments FILE --truth LIST    score the moments that any system found
     python main.py check-submission FILE        validate such a CSV; --queries: of moments
 """
@@ -29,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts import start
 from utils.datasets import task6b
-from utils.datasets.corpus import AUDIOCAPS, CLOTHO, TASK6B, corpus
+from utils.datasets.corpus import AUDIOCAPS, CASTELLA, CLOTHO, CLOTHO_MOMENT, TASK6B, corpus
 from utils.evaluation.metrics import AP_CONVENTIONS
 from utils.runs.plans import PLANS, files_of_run, load_split, load_split_to_score
 from utils.runtime import distributed, terminal
@@ -39,6 +41,8 @@ from utils.settings.consistency import destructive
 from utils.settings.needed_files import require_files
 
 if TYPE_CHECKING:  # its import takes a moment, which --help need not wait for
+    from utils.datasets.splits import CaptionSplit
+    from utils.runs.scorer import Scorer
     from utils.settings.config import Config
 
 # Each command imports what it needs beyond this, so that those without a network start at once.
@@ -131,15 +135,27 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     exporting.add_argument("--output", type=Path, required=True, metavar="DIR")
     submitting = add("submit", submit, "rank the Task 6b clips for each query")
     submitting.add_argument("--output", type=Path, metavar="DIR", help="default: the checkpoint's")
-    either = scoring.add_mutually_exclusive_group(required=True)
-    either.add_argument(
-        "--model",
-        choices=["tags"],
-        help="tags: AudioSet tags alone, untrained",
-    )
-    either.add_argument("--checkpoint", type=Path, metavar="FILE")
+    for command in (scoring, finding, edges):
+        either = command.add_mutually_exclusive_group(required=True)
+        either.add_argument(
+            "--model",
+            choices=["tags"],
+            help="tags: AudioSet tags alone, untrained",
+        )
+        either.add_argument("--checkpoint", type=Path, metavar="FILE")
     for command in (exporting, submitting):
         command.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
+    finding = add("moments", find_moments, "find the moments of queries in long recordings")
+    finding.add_argument("--split", default="test", help="default: test")
+    finding.add_argument(
+        "--submit", action="store_true", help="also write submission.jsonl, for DCASE 2026 task 6"
+    )
+    edges = add("train-moments", train_moments, "train the network that finds the cells of moments")
+    for command in (finding, edges):
+        options.add_subset_option(command, CLOTHO_MOMENT, CASTELLA)
+        command.add_argument(
+            "--output", type=Path, metavar="DIR", help="default: beside the checkpoint"
+        )
     moments = add("score-moments", score_moments, "score moments as DCASE 2026 task 6 does")
     moments.description = MOMENT_RULES
     moments.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -386,6 +402,77 @@ def export(args: argparse.Namespace) -> None:
     export_model(args.output, model, card=card)
     summary.writes(args.output)
     summary.finish(f"exported {args.checkpoint.name}; README.md in that folder describes it")
+
+
+def find_moments(args: argparse.Namespace) -> None:
+    """Rank windows for the queries of a moment set, score them if the truth is known."""
+    from utils.evaluation import score_text
+    from utils.evaluation.moment_predictions import write_predictions, write_submission
+    from utils.evaluation.moments import score_moments, scored_windows
+    from utils.files.writing import write_json
+    from utils.moments.network_file import load_moment_net
+    from utils.runs.moments import rank_moments, read_recordings
+
+    summary = terminal.Summary()
+    scorer, split, folder = _moment_inputs(args, args.split, summary)
+    config = scorer.config
+    net = None
+    if file := config.moments.network:
+        net = load_moment_net(file)
+        summary.reads(file)
+    queries = scorer.inputs.of.load_moments(split)
+    with terminal.progress(len(split.clip_names), "moments", "recordings") as bar:
+        recordings = bar.watch(read_recordings(scorer, split))
+        found = rank_moments(recordings, net, count=config.moments.windows)
+    path = folder / f"{args.subset}_{split.split}.jsonl"
+    write_predictions(path, queries, found)
+    summary.writes(path)
+    if args.submit:
+        write_submission(folder / "submission.jsonl", queries, found)
+        summary.writes(folder / "submission.jsonl")
+    if any(map(scored_windows, queries)):
+        scores = score_moments(found, queries)
+        write_json(path.with_suffix(".json"), score_text.moment_json(scores, seed=config.seed))
+        summary.writes(path.with_suffix(".json"))
+        print(score_text.moment_table(scores, seed=config.seed))
+    if note := scorer.inputs.of.synthetic_note:
+        print(note)
+    how = "by likeness alone, untrained" if net is None else f"by {config.moments.network.name}"
+    summary.finish(f"found moments for {len(queries)} queries ({split.split}) {how}")
+
+
+def train_moments(args: argparse.Namespace) -> None:
+    """Train the network that finds the cells of moments, on the train split of a moment set."""
+    from utils.moments.network_file import save_moment_net
+    from utils.runs.moments import train_on
+
+    summary = terminal.Summary()
+    scorer, training, folder = _moment_inputs(args, "train", summary)
+    validation = load_split_to_score(scorer.config, args.subset, "val", summary)
+    net, story = train_on(scorer, training, validation, say=print)
+    path = folder / f"moments_{args.subset}.safetensors"
+    save_moment_net(path, net, {"subset": args.subset, **story})
+    summary.writes(path)
+    summary.finish(f"trained on {len(training.captions)} queries. Use it: --set moments.network={path}")
+
+
+def _moment_inputs(
+    args: argparse.Namespace, split: str, summary: terminal.Summary
+) -> tuple[Scorer, CaptionSplit, Path]:
+    """Read the model and a split of a moment set, and choose the folder to write to."""
+    from utils.runs.data import leave_out_failed
+    from utils.runs.scorer import load_scorer, untrained_scorer
+
+    what = {"subset": args.subset, "split": split, "summary": summary}
+    if args.model:
+        scorer = untrained_scorer(options.load_config(args), **what)
+        folder = scorer.config.output_path / scorer.config.experiment
+    else:
+        scorer = load_scorer(args.checkpoint, changed=changed_by(args), **what)
+        folder = args.checkpoint.parent
+    loaded = load_split_to_score(scorer.config, args.subset, split, summary)
+    loaded = leave_out_failed(loaded, scorer.inputs, summary)
+    return scorer, loaded, args.output or folder / "moments"
 
 
 def score_moments(args: argparse.Namespace) -> None:

@@ -62,6 +62,12 @@ class MomentNet(nn.Module):
             x = x + self.dropout(layer(F.gelu(norm(x)) * mask)) * mask
         return self.leave(x)[:, 0]
 
+    @torch.inference_mode()
+    def likely_cells(self, curves: Tensor) -> Tensor:
+        """Compute the probability that each cell belongs to a moment: (F, C) ─► (C,)."""
+        there = torch.ones(1, curves.shape[1], dtype=torch.bool)
+        return self(curves[None], there)[0].sigmoid()
+
 
 def curves_of(likeness: Tensor, cells: Tensor) -> Tensor:
     """Describe a recording for a query.

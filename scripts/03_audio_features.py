@@ -139,6 +139,7 @@ def tag(
     grid, again = None, set()
     if has_moments:
         folder = GridFolder(files.audio_grid, origin=tagger.made_by, width=sum(tagger.widths))
+        folder.prepare()
         grid = folder, [sources.get(id, "") for id in paths]
         again = {id for id, source in sources.items() if not folder.count(source)}
 

@@ -4,6 +4,7 @@ import torch
 
 from models.architectures import CELL_SECONDS
 from utils.features.fine_grid import GridFolder, average_cells, count_cells, windows_before
+from utils.runtime.errors import InputError
 
 WIDTH = 3
 
@@ -58,6 +59,7 @@ def test_cells_of_a_sound_are_half_seconds(seconds, count):
 def test_a_grid_folder_resumes_where_a_sound_stopped(tmp_path):
     cells = torch.randn(30, WIDTH).numpy()
     folder = GridFolder(tmp_path / "grid", origin={"model": "demo"}, width=WIDTH)
+    folder.prepare()
     assert folder.count("a") == 0
     assert folder.read("a").shape == (0, WIDTH)
     folder.append("a", cells[:20], at=0)
@@ -71,8 +73,13 @@ def test_a_grid_folder_resumes_where_a_sound_stopped(tmp_path):
 
 def test_a_grid_folder_of_another_network_is_emptied(tmp_path):
     def opened(model):
-        return GridFolder(tmp_path / "grid", origin={"model": model}, width=WIDTH)
+        folder = GridFolder(tmp_path / "grid", origin={"model": model}, width=WIDTH)
+        folder.prepare()
+        return folder
 
     opened("demo").append("a", np.zeros((1, WIDTH), np.float32), at=0)
     assert opened("demo").count("a") == 1
+    with pytest.raises(InputError, match="made with another PaSST"):
+        GridFolder.existing(tmp_path / "grid", {"model": "other"})
+    assert GridFolder.existing(tmp_path / "grid", {"model": "demo"}).width == WIDTH
     assert opened("other").count("a") == 0

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from models.architectures import CELL_SECONDS, HOP_SECONDS
 from utils.files.locks import as_input_error
 from utils.files.writing import atomic_write
+from utils.runtime.errors import InputError
 
 _CELLS_OF_A_HOP = round(HOP_SECONDS / CELL_SECONDS)
 _ORIGIN = "origin.json"
@@ -93,29 +94,45 @@ class GridFolder:
     Parameters
     ----------
     path : Path
-        Made if missing.
     origin : mapping
-        How they are computed (JSON-serialisable). A folder of another origin is emptied.
+        How they are computed (JSON-serialisable).
     width : int
         D.
-
-    Raises
-    ------
-    InputError
-        If the folder cannot be written.
 
     """
 
     def __init__(self, path: Path, *, origin: Mapping[str, Any], width: int) -> None:
         self.path, self.width = path, width
-        described = json.dumps({"width": width, "cell": CELL_SECONDS, **origin}, sort_keys=True)
-        with as_input_error(path):
-            if not (path / _ORIGIN).exists() or (path / _ORIGIN).read_text() != described:
-                if path.exists():
-                    shutil.rmtree(path)
-                path.mkdir(parents=True)
-                with atomic_write(path / _ORIGIN, "w") as file:
-                    file.write(described)
+        self._described = {"width": width, "cell_seconds": CELL_SECONDS, **origin}
+
+    def prepare(self) -> None:
+        """Make the folder if it is missing; empty one of another origin.
+
+        Raises
+        ------
+        InputError
+            If it cannot be written.
+
+        """
+        with as_input_error(self.path):
+            if _recorded(self.path) != self._described:
+                if self.path.exists():
+                    shutil.rmtree(self.path)
+                self.path.mkdir(parents=True)
+                with atomic_write(self.path / _ORIGIN, "w") as file:
+                    json.dump(self._described, file)
+
+    @classmethod
+    def existing(cls, path: Path, origin: Mapping[str, Any]) -> "GridFolder":
+        """Open a folder that was made; raise an InputError if it is missing or of another origin."""
+        width = (_recorded(path) or {}).get("width")
+        folder = cls(path, origin=origin, width=width)
+        if not width or _recorded(path) != folder._described:
+            raise InputError(
+                f"{path} is missing, or was made with another PaSST or precision than the vectors "
+                "beside it."
+            )
+        return folder
 
     def append(self, source: str, cells: NDArray[np.float32], *, at: int) -> None:
         """Write cells, shape (some, D), from cell `at` on; what was there or later is lost."""
@@ -147,3 +164,12 @@ class GridFolder:
     def _file(self, source: str) -> Path:
         name = hashlib.sha256(source.encode()).hexdigest()[:32]
         return self.path / name[:2] / f"{name}.f16"
+
+
+def _recorded(path: Path) -> dict[str, Any] | None:
+    """Read how the cells of a folder are computed; None if it does not say."""
+    try:
+        found = json.loads((path / _ORIGIN).read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

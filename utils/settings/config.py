@@ -237,6 +237,18 @@ class Search:
 
 
 @section
+class Moments:
+    """How moments are found in long recordings, and how the network for it is trained."""
+
+    network: OptionalPath = None
+    windows: Annotated[Integer, Field(ge=1)] = 10
+    epochs: Annotated[Integer, Field(ge=1)] = 30
+    batch_size: Annotated[Integer, Field(ge=1)] = 16
+    learning_rate: Annotated[Number, Field(gt=0)] = 0.002
+    weight_decay: Annotated[Number, Field(ge=0)] = 0.01
+
+
+@section
 class Config:
     """All settings of a run, checked, with absolute paths."""
 
@@ -258,6 +270,7 @@ class Config:
     model: Model = Model()
     training: Training = Training()
     search: Search = Search()
+    moments: Moments = Moments()
 
     @property
     def tag_embeddings(self) -> Path:
