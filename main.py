@@ -409,7 +409,7 @@ def find_moments(args: argparse.Namespace) -> None:
     from utils.evaluation import score_text
     from utils.evaluation.moment_predictions import write_predictions, write_submission
     from utils.evaluation.moments import score_moments, scored_windows
-    from utils.files.writing import write_json
+    from utils.files.writing import atomic_write
     from utils.moments.network_file import load_moment_net
     from utils.runs.moments import rank_moments, read_recordings
 
@@ -422,8 +422,12 @@ def find_moments(args: argparse.Namespace) -> None:
         summary.reads(file)
     queries = scorer.inputs.of.load_moments(split)
     with terminal.progress(len(split.clip_names), "moments", "recordings") as bar:
-        recordings = bar.watch(read_recordings(scorer, split))
-        found = rank_moments(recordings, net, count=config.moments.windows)
+        found = rank_moments(
+            read_recordings(scorer, split),
+            net,
+            count=config.moments.windows,
+            advance=bar.update,
+        )
     path = folder / f"{args.subset}_{split.split}.jsonl"
     write_predictions(path, queries, found)
     summary.writes(path)
@@ -432,7 +436,8 @@ def find_moments(args: argparse.Namespace) -> None:
         summary.writes(folder / "submission.jsonl")
     if any(map(scored_windows, queries)):
         scores = score_moments(found, queries)
-        write_json(path.with_suffix(".json"), score_text.moment_json(scores, seed=config.seed))
+        with atomic_write(path.with_suffix(".json"), "w") as file:
+            json.dump(score_text.moment_json(scores, seed=config.seed), file, indent=1)
         summary.writes(path.with_suffix(".json"))
         print(score_text.moment_table(scores, seed=config.seed))
     if note := scorer.inputs.of.synthetic_note:
@@ -453,7 +458,9 @@ def train_moments(args: argparse.Namespace) -> None:
     path = folder / f"moments_{args.subset}.safetensors"
     save_moment_net(path, net, {"subset": args.subset, **story})
     summary.writes(path)
-    summary.finish(f"trained on {len(training.captions)} queries. Use it: --set moments.network={path}")
+    summary.finish(
+        f"trained on {len(training.captions)} queries. Use it: --set moments.network={path}"
+    )
 
 
 def _moment_inputs(

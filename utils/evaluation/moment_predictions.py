@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from utils.datasets.moment_lists import MomentQuery, is_seconds
 from utils.evaluation.moments import LISTED, Predicted
-from utils.files.json_lines import read_json_lines
+from utils.files.json_lines import read_json_lines, write_json_lines
 from utils.runtime.errors import raise_if_any, shown
 
 WINDOWS = "pred_relevant_windows"
@@ -86,6 +89,33 @@ def check_moment_submission(path: Path, queries: Sequence[MomentQuery]) -> list[
     """
     rows, problems = _read_rows(path, queries, _submitted_problems)
     return problems + _missing(rows, queries)
+
+
+def write_predictions(
+    path: Path, queries: Sequence[MomentQuery], ranked: Mapping[str, NDArray[np.float64]]
+) -> None:
+    """Write the windows of queries for scoring, best first: [start, end, score] each.
+
+    As they are sorted and at most ten are scored, all readings of the published rules agree.
+
+    Parameters
+    ----------
+    ranked : mapping of qid to ndarray, shape (N, 3)
+
+    """
+    write_json_lines(path, (_row(query, ranked[query.qid]) for query in queries))
+
+
+def write_submission(
+    path: Path, queries: Sequence[MomentQuery], ranked: Mapping[str, NDArray[np.float64]]
+) -> None:
+    """Write the windows of queries as DCASE 2026 task 6 wants them: [start, end], best first."""
+    write_json_lines(path, (_row(query, ranked[query.qid][:, :2]) for query in queries))
+
+
+def _row(query: MomentQuery, windows: NDArray[np.float64]) -> Row:
+    named = {"qid": query.qid, "query": query.query, "vid": query.vid}
+    return {**named, WINDOWS: np.round(windows, 4).tolist()}
 
 
 def _read_rows(

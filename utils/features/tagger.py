@@ -113,9 +113,7 @@ class Tagger:
 
                 network = Passt(arch=self._arch)
                 weights.load_weights(network, self.weights_file)
-                self._loaded = make_tagger(
-                    network, self.device, self._precision, cells=self._cells
-                )
+                self._loaded = make_tagger(network, self.device, self._precision, cells=self._cells)
         return self._loaded
 
 

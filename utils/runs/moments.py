@@ -74,7 +74,8 @@ def read_recordings(scorer: Scorer, split: CaptionSplit) -> Iterator[Recording]:
         grid = GridFolder.existing(inputs.of.files.audio_grid, origin)
         sources = split.clip_sources or [""] * len(split.clip_names)
         lacking = [
-            name for name, source in zip(split.clip_names, sources, strict=True)
+            name
+            for name, source in zip(split.clip_names, sources, strict=True)
             if not grid.count(source)
         ]
         if lacking:
@@ -88,8 +89,14 @@ def read_recordings(scorer: Scorer, split: CaptionSplit) -> Iterator[Recording]:
         yield Recording(name, CELL_SECONDS * len(cells), about, cells, text[asked] @ cells.T)
 
 
-def rank_moments(recordings: Iterable[Recording], net: MomentNet | None, *, count: int) -> Ranked:
-    """Rank windows for every query: by a trained network, or untrained."""
+def rank_moments(
+    recordings: Iterable[Recording],
+    net: MomentNet | None,
+    *,
+    count: int,
+    advance: Callable[[int], Any] = lambda recordings: None,
+) -> Ranked:
+    """Rank windows for every query: by a trained network, or by likeness alone if there is none."""
     ranked = {}
     for recording in recordings:
         for number, query in enumerate(recording.queries):
@@ -98,6 +105,7 @@ def rank_moments(recordings: Iterable[Recording], net: MomentNet | None, *, coun
             else:
                 inside = net.likely_cells(recording.curves(number)).numpy()
             ranked[query.qid] = rank_windows(inside, duration=recording.duration, count=count)
+        advance(1)
     return ranked
 
 

@@ -240,12 +240,12 @@ class Search:
 class Moments:
     """How moments are found in long recordings, and how the network for it is trained."""
 
-    network: OptionalPath = None
+    network: FilePath | None = None
     windows: Annotated[Integer, Field(ge=1)] = 10
     epochs: Annotated[Integer, Field(ge=1)] = 30
     batch_size: Annotated[Integer, Field(ge=1)] = 16
-    learning_rate: Annotated[Number, Field(gt=0)] = 0.002
-    weight_decay: Annotated[Number, Field(ge=0)] = 0.01
+    learning_rate: Positive = 0.002
+    weight_decay: NotNegative = 0.01
 
 
 @section
