@@ -150,7 +150,7 @@ def _make_moments(args: argparse.Namespace, config: Config, run: terminal.Summar
         source = moments.ClipSource.open(Path(args.clips[0]), args.backgrounds)
         if source.missing:
             run.notes(f"{counted(source.missing, 'clip')} without a wav: not used")
-    folder = args.output or Path("data/demo_moments")
+    folder = args.output or config.clotho_moment.dataset_path
     with only_run("00_make_demo_data", folder):
         report = moments.write_moment_set(
             folder,

@@ -71,7 +71,7 @@ class SyntheticSource:
             Placed(start, sound, levels[which])
             for which, start, sound in zip(order, starts, sounds, strict=True)
         ]
-        windows: list[list[list[float]]] = [[] for _ in events]
+        windows: list[list[tuple[float, float]]] = [[] for _ in events]
         for which, sound in zip(order, placed, strict=True):
             windows[which].append(window(sound.start, len(sound.samples)))
         queries = [
