@@ -91,18 +91,12 @@ def preprocess_moments(
         progress=progress,
     )
     every = [query for of_split in queries.values() for query in of_split]
-    kept = {
-        split: {str(cid): every[cid - 1] for cid in table["cid"].tolist()}
-        for split, table in numbered.captions.items()
-    }
     return replace(
         numbered,
         notes=[*notes, *_notes_on_durations(numbered, queries, found)],
         files={
-            moments_file("", split).name: json.dumps(
-                {cid: as_row(query) for cid, query in of_split.items()}, indent=0
-            ).encode()
-            for split, of_split in kept.items()
+            moments_file("", split).name: _moments_json(table["cid"].tolist(), every)
+            for split, table in numbered.captions.items()
         },
     )
 
@@ -188,6 +182,11 @@ def _read_lists(dataset_path: Path, subset: str) -> tuple[dict[str, list[MomentQ
             f"{_SOURCES[subset]}. Check {SECTIONS[subset]}.dataset_path."
         )
     return queries, notes
+
+
+def _moments_json(cids: Sequence[int], every: Sequence[MomentQuery]) -> bytes:
+    """Write the queries of captions, which are numbered from 1 through all splits."""
+    return json.dumps({cid: as_row(every[cid - 1]) for cid in cids}).encode()
 
 
 def _without_queries(
