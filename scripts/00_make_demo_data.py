@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         nargs="+",
         metavar="N",
-        help="recordings of --moments: in each split, or a number for each (default: 48 12 24)",
+        help="recordings of --moments: in each split, or a number for each (default: 30 8 20)",
     )
     parser.add_argument("--seed", type=int, default=2022, help="random seed (default: %(default)s)")
     parser.add_argument(
@@ -150,7 +150,7 @@ def _make_moments(args: argparse.Namespace, config: Config, run: terminal.Summar
         source = moments.ClipSource.open(Path(args.clips[0]), args.backgrounds)
         if source.missing:
             run.notes(f"{counted(source.missing, 'clip')} without a wav: not used")
-    folder = args.output or Path("data/demo_moments")
+    folder = args.output or config.clotho_moment.dataset_path
     with only_run("00_make_demo_data", folder):
         report = moments.write_moment_set(
             folder,

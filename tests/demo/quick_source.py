@@ -17,4 +17,4 @@ class Quick:
         """Make one recording."""
         rng = np.random.default_rng([seed, len(split), index])
         samples = rng.uniform(-0.5, 0.5, SAMPLE_RATE).astype(np.float32)
-        return Recording(samples, [Query(f"“{split}” {index}", [[0.1, 0.25]], -1.5)])
+        return Recording(samples, [Query(f"“{split}” {index}", [(0.1, 0.25)], -1.5)])

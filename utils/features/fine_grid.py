@@ -124,7 +124,7 @@ class GridFolder:
 
     @classmethod
     def existing(cls, path: Path, origin: Mapping[str, Any]) -> "GridFolder":
-        """Open a folder that was made; raise an InputError if it is missing or of another origin."""
+        """Open a folder; raise an InputError if it is missing or of another origin."""
         width = (_recorded(path) or {}).get("width")
         folder = cls(path, origin=origin, width=width)
         if not width or _recorded(path) != folder._described:

@@ -109,7 +109,7 @@ def train_moment_net(
 def _batches(
     examples: Sequence[Example], size: int, order: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Draw all examples, padded at the end: curves (B, F, C), shares (B, C), and which are there."""
+    """Draw all examples, padded: curves (B, F, C), shares (B, C), and which cells are there."""
     for numbers in torch.randperm(len(examples), generator=order).split(size):
         batch = [examples[number] for number in numbers]
         longest = max(len(wanted) for _, wanted in batch)

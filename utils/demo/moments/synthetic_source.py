@@ -22,12 +22,12 @@ from utils.demo.moments.recipe import (
 from utils.demo.moments.recording import SAMPLE_RATE, Query, Recording, window
 from utils.demo.scenes.captions import describe_event
 from utils.demo.scenes.scene import Event
-from utils.demo.sound_events import EVENT_KINDS, EventKind, dsp
+from utils.demo.sound_events import EVENT_KINDS, EventKind
 
 FIRST_STREAM = 6  # of random numbers; the layouts of the other demo sets have those from 0 to 5
-RECORDING_SECONDS = (60, 300)
-SECONDS_PER_EVENT = 45
-QUERIES_PER_EVENT = 2
+RECORDING_SECONDS = (60, 300)  # mostly short ones, because tagging takes the time
+SECONDS_PER_EVENT = 30
+QUERIES_PER_EVENT = 3
 ONCE_SHARE = 0.5  # of the events; the others recur
 RECURRENCES = 6  # of those, on average
 MOST_RECURRENCES = 12
@@ -51,14 +51,15 @@ class SyntheticSource:
     """Makes recordings from the kinds of sound events of the demo sets."""
 
     statement: str = "Synthetic sound, computed by the demo set generator; no recording was used"
-    version: str = "1"  # to be raised with every change of the sounds, queries or windows
+    version: str = "2"  # to be raised with every change of the sounds, queries or windows
     manifest: str = DEMO_MANIFEST
     splits: tuple[str, ...] = ("train", "val", "test")
 
     def make(self, seed: int, split: str, index: int) -> Recording:
         """Make recording `index` of a split, which depends on nothing but the arguments."""
         rng = np.random.default_rng([seed, FIRST_STREAM + self.splits.index(split), index])
-        seconds = round(dsp.between(rng, *RECORDING_SECONDS))
+        shortest, longest = RECORDING_SECONDS
+        seconds = round(shortest * (longest / shortest) ** rng.uniform() ** 3)
         kinds = [EVENT_KINDS[name] for name in rng.permutation(sorted(EVENT_KINDS)).tolist()]
         behind = _take_backgrounds(rng, kinds)
         events, times = _draw_events(rng, kinds, seconds)
@@ -71,7 +72,7 @@ class SyntheticSource:
             Placed(start, sound, levels[which])
             for which, start, sound in zip(order, starts, sounds, strict=True)
         ]
-        windows: list[list[list[float]]] = [[] for _ in events]
+        windows: list[list[tuple[float, float]]] = [[] for _ in events]
         for which, sound in zip(order, placed, strict=True):
             windows[which].append(window(sound.start, len(sound.samples)))
         queries = [
