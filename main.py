@@ -135,16 +135,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     exporting.add_argument("--output", type=Path, required=True, metavar="DIR")
     submitting = add("submit", submit, "rank the Task 6b clips for each query")
     submitting.add_argument("--output", type=Path, metavar="DIR", help="default: the checkpoint's")
-    for command in (scoring, finding, edges):
-        either = command.add_mutually_exclusive_group(required=True)
-        either.add_argument(
-            "--model",
-            choices=["tags"],
-            help="tags: AudioSet tags alone, untrained",
-        )
-        either.add_argument("--checkpoint", type=Path, metavar="FILE")
-    for command in (exporting, submitting):
-        command.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
     finding = add("moments", find_moments, "find the moments of queries in long recordings")
     finding.add_argument("--split", default="test", help="default: test")
     finding.add_argument(
@@ -156,6 +146,16 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         command.add_argument(
             "--output", type=Path, metavar="DIR", help="default: beside the checkpoint"
         )
+    for command in (scoring, finding, edges):
+        either = command.add_mutually_exclusive_group(required=True)
+        either.add_argument(
+            "--model",
+            choices=["tags"],
+            help="tags: AudioSet tags alone, untrained",
+        )
+        either.add_argument("--checkpoint", type=Path, metavar="FILE")
+    for command in (exporting, submitting):
+        command.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
     moments = add("score-moments", score_moments, "score moments as DCASE 2026 task 6 does")
     moments.description = MOMENT_RULES
     moments.formatter_class = argparse.RawDescriptionHelpFormatter
