@@ -181,8 +181,7 @@ def _find_sounds(folder: Path) -> list[Path]:
 
 
 def _pieces(path: Path) -> Iterator[Background]:
-    """Cut a background into pieces of 60 s; what is left at the end is a piece of its own only if
-    there is no other."""
+    """Cut a background into pieces of 60 s, without the rest; a shorter one is one piece."""
     with open_sound(path) as sound:
         frames = sound.count() if sound.frames is None else sound.frames
         size = RECORDING_SECONDS * sound.samplerate
