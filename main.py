@@ -26,6 +26,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -475,7 +476,14 @@ def _moment_inputs(
         scorer = untrained_scorer(options.load_config(args), **what)
         folder = scorer.config.output_path / scorer.config.experiment
     else:
-        scorer = load_scorer(args.checkpoint, changed=changed_by(args), **what)
+        # Moments are searched for here, whatever the model was trained on.
+        here = options.load_config(args)
+        moments = {name: getattr(here, name) for name in ("castella", "clotho_moment", "moments")}
+        scorer = load_scorer(
+            args.checkpoint,
+            changed=lambda trained: replace(changed_by(args)(trained), **moments),
+            **what,
+        )
         folder = args.checkpoint.parent
     loaded = load_split_to_score(scorer.config, args.subset, split, summary)
     loaded = leave_out_failed(loaded, scorer.inputs, summary)

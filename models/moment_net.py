@@ -36,7 +36,7 @@ class MomentNet(nn.Module):
             nn.Conv1d(width, width, 3, padding=2**layer, dilation=2**layer)
             for layer in range(depth)
         )
-        self.norms = nn.ModuleList(nn.GroupNorm(1, width) for _ in range(depth))
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(depth))
         self.dropout = nn.Dropout1d(dropout)
         self.leave = nn.Conv1d(width, 1, 1)
 
@@ -59,7 +59,8 @@ class MomentNet(nn.Module):
         mask = there[:, None]
         x = self.enter(curves) * mask
         for layer, norm in zip(self.layers, self.norms, strict=True):
-            x = x + self.dropout(layer(F.gelu(norm(x)) * mask)) * mask
+            normed = norm(x.transpose(1, 2)).transpose(1, 2)
+            x = x + self.dropout(layer(F.gelu(normed) * mask)) * mask
         return self.leave(x)[:, 0]
 
     @torch.inference_mode()
