@@ -11,9 +11,11 @@ SAMPLE_RATE = 32_000  # Hz
 CLASSES = 527  # AudioSet
 SILENCE = 500  # the class of that name
 HOP_SECONDS = 2.5  # between the windows of a long clip
+CELL_SECONDS = 0.5  # of the grid on which sounds are also tagged; HOP_SECONDS is a multiple of it
+HEARD_SECONDS = 1.0  # what a cell of the grid is tagged by, around its middle
 FRAME_HOP = 320  # samples between the frames of the spectrogram
-_PATCH = 16  # frames and mel bands
-MIN_SAMPLES = (_PATCH - 1) * FRAME_HOP + 1  # fewer do not fill a patch
+PATCH = 16  # frames and mel bands
+MIN_SAMPLES = (PATCH - 1) * FRAME_HOP + 1  # fewer do not fill a patch
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,16 @@
-"""PaSST: windows of sound ─► AudioSet logits and a scene embedding.
+"""PaSST: windows of sound ─► AudioSet logits and a scene embedding, also of each half second.
 
 Wraps the network and the mel front end of ``hear21passt`` (Koutini et al., "Efficient training of
 audio transformers with patchout", Interspeech 2022, https://arxiv.org/abs/2110.05069), with equal
 numbers. The filterbank is computed once instead of at every call, and attention never stores the
 N × N maps of all heads.
 
-Shapes: B windows, S samples, T frames, E scene embedding dimension.
+Shapes: B windows, S samples, T frames, E scene embedding dimension, G cells of a window.
 """
 
 import contextlib
 import io
+import math
 import sys
 import warnings
 from collections.abc import Iterator
@@ -21,9 +22,12 @@ from torch.nn import functional as F
 
 from models.architectures import (
     ARCHITECTURES,
+    CELL_SECONDS,
     CLASSES,
     FRAME_HOP,
+    HEARD_SECONDS,
     HOP_SECONDS,
+    PATCH,
     SAMPLE_RATE,
     Architecture,
 )
@@ -99,6 +103,55 @@ class Passt(nn.Module):
             logits, scene = self.net(mels.unsqueeze(1))
         return logits.float(), scene.float()
 
+    def forward_cells(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Tag windows of sound, and each half second of them, hardly slower than `forward`.
+
+        Every cell has class tokens of its own. They go through all blocks beside the other tokens,
+        and attend to themselves and to the patches around the cell alone. So they say what a window
+        of `architectures.HEARD_SECONDS` would, but its patches know the sound around them. The
+        other tokens do not attend to them.
+
+        Parameters
+        ----------
+        windows : Tensor, shape (B, S), float32
+            See `forward`.
+
+        Returns
+        -------
+        logits : Tensor, shape (B, 527), float32
+        scene : Tensor, shape (B, E), float32
+            Both as `forward` returns them, but for rounding.
+        cells : Tensor, shape (B, G, 527 + E), float32
+            Logits and scene embedding of each cell; G = ceil(S / (sample rate · `CELL_SECONDS`)).
+
+        """
+        with torch.autocast(windows.device.type, enabled=False):
+            mels = self.mel(windows.float())
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Input image size")
+            patches = self.net.patch_embed(mels.unsqueeze(1))
+        bands, steps = patches.shape[2:]
+        patches = patches + self.net.time_new_pos_embed[..., :steps] + self.net.freq_new_pos_embed
+        cells = _patches_of_cells(
+            math.ceil(windows.shape[1] / (CELL_SECONDS * SAMPLE_RATE)),
+            bands=bands,
+            steps=steps,
+            stride=self.net.patch_embed.stride[1],
+        ).to(windows.device)
+        tokens = self.net.cls_token + self.net.new_pos_embed[:, :1]
+        if self.net.dist_token is not None:
+            tokens = torch.cat([tokens, self.net.dist_token + self.net.new_pos_embed[:, 1:]], dim=1)
+        parts = [tokens, patches.flatten(2).transpose(1, 2), tokens.repeat(1, len(cells), 1)]
+        batch, of_class = len(windows), tokens.shape[1]
+        x = torch.cat([part.expand(batch, -1, -1) for part in parts], dim=1)
+        for block in self.net.blocks:
+            last = block is self.net.blocks[-1]
+            x = _block_with_cells(block, x, cells, tokens=of_class, last=last)
+        scenes = self.net.norm(x).unflatten(1, (1 + len(cells), of_class)).mean(dim=2)
+        logits = self.net.head(scenes)
+        rows = torch.cat([logits, scenes], dim=2).float()
+        return logits[:, 0].float(), scenes[:, 0].float(), rows[:, 1:]
+
     def load_weights(self, state: dict[str, Tensor]) -> None:
         """Load the network's weights, in the form of the official files or of our own.
 
@@ -168,15 +221,21 @@ class _FusedAttention(hear21.Attention):
 
     def forward(self, x: Tensor, *, first: int | None = None) -> Tensor:
         """Attend to all tokens: (B, N, E) ─► (B, N, E), or (B, first, E) for the first ones."""
+        query, key, value = self.split(x)
+        return self.proj(self.attend(query[:, :, :first], key, value))
+
+    def split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Project tokens, (B, N, E), to queries, keys and values, (B, H, N, D) each."""
         batch, tokens, width = x.shape
         qkv = self.qkv(x).reshape(batch, tokens, 3, self.num_heads, width // self.num_heads)
-        query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        query = query[:, :, :first]
-        if onednn.uses_onednn(qkv) and not torch.is_grad_enabled():
-            attended = _attend_by_head(query, key, value)
-        else:
-            attended = F.scaled_dot_product_attention(query, key, value).transpose(1, 2)
-        return self.proj(attended.flatten(2))
+        return qkv.permute(2, 0, 3, 1, 4).unbind()
+
+    @staticmethod
+    def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attend: (B, H, M, D), (B, H, N, D) twice ─► (B, M, E)."""
+        if onednn.uses_onednn(query) and not torch.is_grad_enabled():
+            return _attend_by_head(query, key, value).flatten(2)
+        return F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
 
 
 class _LastBlock(nn.Module):
@@ -198,6 +257,62 @@ class _LastBlock(nn.Module):
         tokens = 2
         x = x[:, :tokens] + self.drop_path(self.attn(self.norm1(x), first=tokens))
         return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+def _patches_of_cells(count: int, *, bands: int, steps: int, stride: int) -> Tensor:
+    """List the patches that each cell attends to, (G, P); -1 where a cell has fewer than others.
+
+    A patch belongs to a cell if its middle is at most half of `HEARD_SECONDS` from the cell's.
+    """
+    frames = SAMPLE_RATE / FRAME_HOP  # a second
+    middles = (torch.arange(steps) * stride + PATCH / 2) / frames
+    of_cell = (torch.arange(count) + 0.5) * CELL_SECONDS
+    distance = (middles - of_cell[:, None]).abs()
+    near = distance <= torch.maximum(
+        torch.tensor(HEARD_SECONDS / 2), distance.min(dim=1, keepdim=True).values
+    )
+    heard = torch.where(near, torch.arange(steps), -1)  # (G, steps)
+    heard = heard.sort(dim=1, descending=True).values[:, : near.sum(dim=1).max()]
+    patches = torch.arange(bands)[:, None, None] * steps + heard  # in the order of the tokens
+    return torch.where(heard >= 0, patches, -1).permute(1, 0, 2).flatten(1)
+
+
+def _block_with_cells(
+    block: nn.Module, x: Tensor, cells: Tensor, *, tokens: int, last: bool
+) -> Tensor:
+    """Apply a block to class tokens, patches and the class tokens of cells: (B, N, E).
+
+    Parameters
+    ----------
+    cells : Tensor, shape (G, P)
+        See `_patches_of_cells`.
+    tokens : int
+        C, class tokens of the window and of each cell.
+    last : bool
+        Return the class tokens alone, (B, (1 + G) · C, E): nothing else is read any more.
+
+    """
+    attention, others = block.attn, x.shape[1] - len(cells) * tokens
+    query, key, value = attention.split(block.norm1(x))
+    first = tokens if last else others
+    of_window = attention.attend(query[:, :, :first], key[:, :, :others], value[:, :, :others])
+
+    def of_cells(part: Tensor) -> Tensor:  # (B, H, G, C, D)
+        return part[:, :, others:].unflatten(2, (len(cells), tokens))
+
+    def heard(part: Tensor) -> Tensor:  # (B, H, G, C + P, D)
+        patches = part[:, :, tokens:others][:, :, cells.clamp(min=0)]
+        return torch.cat([of_cells(part), patches], dim=3)
+
+    allowed = F.pad(cells >= 0, (tokens, 0), value=True)[:, None]  # (G, 1, C + P)
+    attended = F.scaled_dot_product_attention(
+        of_cells(query), heard(key), heard(value), attn_mask=allowed
+    )
+    attended = torch.cat([of_window, attended.permute(0, 2, 3, 1, 4).flatten(3).flatten(1, 2)], 1)
+    if last:
+        x = torch.cat([x[:, :tokens], x[:, others:]], dim=1)
+    x = x + attention.proj(attended)
+    return x + block.mlp(block.norm2(x))
 
 
 def _attend_by_head(query: Tensor, key: Tensor, value: Tensor) -> Tensor:

@@ -1,11 +1,13 @@
 """Tag every clip with PaSST: wavs ─► logits and scene embeddings.
 
 Reads   <dataset_path>/<split>/*.wav, as listed in <input_path>/<split>_captions.json
-Writes  train_data.audio_logits and train_data.audio_scene (HDF5, one row per clip)
+Writes  train_data.audio_logits and train_data.audio_scene (HDF5, one row per clip), and of the sets
+        of moments audio_grid (a folder with a file per recording: a row per half second)
 
     python scripts/03_audio_features.py --config conf.yaml
     python scripts/03_audio_features.py --subset task6b       # eval_data instead of train_data
     python scripts/03_audio_features.py --subset audiocaps    # audiocaps instead of train_data
+    python scripts/03_audio_features.py --subset castella     # or clotho-moment
     python scripts/03_audio_features.py --kind logmel         # or waveform: for training elsewhere
 
 With --kind logmel or waveform it writes <input_path>/audio_<kind>.hdf5 instead, with one dataset
@@ -34,6 +36,7 @@ import start
 
 from utils.audio.sound import is_truncation
 from utils.audio.sound_file import fingerprint
+from utils.datasets.corpus import AUDIOCAPS, CLOTHO, MOMENT_SETS, TASK6B
 from utils.datasets.corpus import corpus as corpus_of
 from utils.datasets.sound_checks import read_each, report_failed, report_noted
 from utils.runtime import distributed, terminal
@@ -48,7 +51,7 @@ if TYPE_CHECKING:  # its import takes a moment, which --help need not wait for
 def main(argv: list[str] | None = None) -> int:
     """Run the script."""
     parser = options.parser(__doc__)
-    options.add_subset_option(parser, "clotho", "task6b", "audiocaps")
+    options.add_subset_option(parser, CLOTHO, TASK6B, AUDIOCAPS, *MOMENT_SETS)
     parser.add_argument(
         "--kind",
         choices=("passt", "logmel", "waveform"),
@@ -125,11 +128,20 @@ def tag(
 ) -> tuple[str, Update]:
     """Bring logits and scene embeddings of clips up to date; returns what was done, in words."""
     from utils.features import vector_file
+    from utils.features.fine_grid import GridFolder
     from utils.features.tagger import Tagger, clip_batches, clip_units  # takes seconds
     from utils.features.updating import Target, update_vector_files
 
-    tagger = Tagger(config)
+    has_moments = args.subset in MOMENT_SETS
+    tagger = Tagger(config, cells=has_moments)
     summary.reads(tagger.weights_file)
+
+    grid, again = None, set()
+    if has_moments:
+        folder = GridFolder(files.audio_grid, origin=tagger.made_by, width=sum(tagger.widths))
+        folder.prepare()
+        grid = folder, [sources.get(id, "") for id in paths]
+        again = {id for id, source in sources.items() if not folder.count(source)}
 
     def start():
         tag_windows = tagger.load()
@@ -138,6 +150,7 @@ def tag(
             units,
             tag_windows,
             **tagger.cutting,
+            grid=grid,
             strict=args.strict,
             accept_truncated=args.accept_truncated,
         )
@@ -155,11 +168,14 @@ def tag(
             unusable=unusable,
             retried=lambda reason: args.accept_truncated and is_truncation(reason),
             start=start,
+            again=again,
             team=distributed.team(),
             advance=bar.update,
         )
     if update.written:
         summary.writes(files.audio_logits, files.audio_scene)
+        if has_moments:
+            summary.writes(files.audio_grid)
     how = f"({tagger.device.type}, {tagger.made_by['precision']})"
     return f"tagged {{}} clips with {config.passt.arch} {how}", update
 

@@ -5,6 +5,7 @@ Writes  train_data.caption_embeddings (HDF5, one row per caption)
 
     python scripts/04_sentence_embeddings.py --config conf.yaml
     python scripts/04_sentence_embeddings.py --subset audiocaps    # audiocaps instead of train_data
+    python scripts/04_sentence_embeddings.py --subset castella     # or clotho-moment
 
 Stop it at any time: the same command resumes with the captions that are missing. Several processes
 can share the work, on one machine or on several that see the same folders:
@@ -14,6 +15,7 @@ can share the work, on one machine or on several that see the same folders:
 
 import start
 
+from utils.datasets.corpus import AUDIOCAPS, CLOTHO, MOMENT_SETS
 from utils.datasets.corpus import corpus as corpus_of
 from utils.runtime import terminal
 from utils.settings import options
@@ -22,7 +24,7 @@ from utils.settings import options
 def main(argv: list[str] | None = None) -> None:
     """Run the script."""
     parser = options.parser(__doc__)
-    options.add_subset_option(parser, "clotho", "audiocaps")
+    options.add_subset_option(parser, CLOTHO, AUDIOCAPS, *MOMENT_SETS)
     args = parser.parse_args(argv)
     config = options.load_config(args)
     from utils.features import sentences, vector_file  # takes seconds

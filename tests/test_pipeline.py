@@ -19,6 +19,7 @@ from models import architectures, passt
 from tests.support import (
     DEMO_CONFIG,
     FILES,
+    GOLDEN,
     age,
     load_script,
     options,
@@ -168,12 +169,21 @@ def test_weights_of_another_kind_are_refused(trained, tmp_path):
         open_model(odd, here=load_config())
 
 
+MOMENTS = str(GOLDEN / "moments/castella_val.jsonl")
+
+
 @pytest.mark.parametrize(
     ("arguments", "status", "printed"),
     [
         (["--help"], 0, "usage"),
         (["score", "gone.csv"], 2, "gone.csv"),
         (["check-submission", "gone.csv"], 2, ""),
+        (["check-submission", "gone.jsonl", "--queries", MOMENTS], 2, "gone.jsonl"),
+        (
+            ["score-moments", MOMENTS.replace("castella_val", "pred_b"), "--truth", MOMENTS],
+            0,
+            "54.06",
+        ),
     ],
 )
 def test_a_command_without_a_network_loads_no_heavy_library(small_demo, arguments, status, printed):

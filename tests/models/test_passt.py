@@ -140,3 +140,38 @@ def test_the_pinned_hash_is_that_of_the_bundled_tagger():
     """ARCHITECTURES needs the new hash after scripts/train_demo_tagger.py has run."""
     tagger = PROJECT_ROOT / "data/demo/tagger.safetensors"
     assert architectures.ARCHITECTURES["demo"].weights_sha256 == sha256(tagger)
+
+
+@pytest.mark.parametrize("samples", [4_801, 48_000, 320_000])
+def test_tagging_cells_leaves_the_window_as_it_is(samples):
+    model = passt.Passt(arch="demo").eval()
+    windows = 0.1 * torch.randn(2, samples, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        logits, scene = model(windows)
+        with_cells = model.forward_cells(windows)
+    torch.testing.assert_close(with_cells[0], logits, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(with_cells[1], scene, rtol=1e-4, atol=1e-4)
+    assert with_cells[2].shape == (2, -(-samples // 16_000), 527 + scene.shape[1])
+
+
+def test_a_cell_of_a_whole_window_is_the_window():
+    """Where its patches are all there are, the class tokens of a cell are those of the window."""
+    model = passt.Passt(arch="demo").eval()
+    windows = 0.1 * torch.randn(2, 16_000, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        logits, scene, cells = model.forward_cells(windows)
+    torch.testing.assert_close(cells[:, 0], torch.cat([logits, scene], 1), rtol=1e-4, atol=1e-4)
+
+
+def test_a_cell_hears_what_is_around_it():
+    """A sound that begins after five seconds changes the cells there more than those before."""
+    model = passt.Passt(arch="demo").eval()
+    weights.load_weights(model, PROJECT_ROOT / "data/demo/tagger.safetensors")
+    generator = torch.Generator().manual_seed(1)
+    quiet = 1e-3 * torch.randn(1, 320_000, generator=generator)
+    loud = quiet.clone()
+    loud[:, 160_000:] += torch.sin(torch.arange(160_000) * 2 * torch.pi * 440 / 32_000)
+    with torch.inference_mode():
+        changes = (model.forward_cells(loud)[2] - model.forward_cells(quiet)[2])[0, :, :527]
+    sizes = changes.abs().mean(dim=1)
+    assert sizes[10:].min() > 2 * sizes[:9].max()

@@ -1,4 +1,4 @@
-"""Clotho, AudioCaps, Task 6b and AudioSet: checked, numbered, and read back.
+"""Clotho, AudioCaps, Task 6b, sets of moments and AudioSet: checked, numbered, and read back.
 
 Imports `utils.runtime`, `utils.settings`, `utils.files` and `utils.audio`.
 """

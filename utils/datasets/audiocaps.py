@@ -13,11 +13,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from utils.audio.sniffing import ENDINGS
 from utils.datasets.numbering import Caption, Preprocessed, number
-from utils.datasets.sound_checks import Progress
+from utils.datasets.sound_checks import PREFERRED, Progress, require_found, sounds_by_stem
 from utils.files import tables
-from utils.runtime.errors import InputError, counted, raise_if_any, shorten
+from utils.runtime.errors import InputError, raise_if_any, shorten
 
 SPLITS = ("train", "val", "test")
 SOURCE = (
@@ -25,7 +24,6 @@ SOURCE = (
     "scripts/00_make_demo_data.py --audiocaps makes a small synthetic set in the same layout"
 )
 HEADER = ["audiocap_id", "youtube_id", "start_time", "caption"]
-PREFERRED = (".wav", ".flac")  # endings; the first is used if a clip has several files
 _CELLS = (
     re.compile(r"[0-9]+"),
     re.compile(r"[\w-]{11}", re.ASCII),
@@ -128,27 +126,8 @@ def read_captions_csv(path: str | Path) -> list[Caption]:
 
 
 def find_audio(folder: Path) -> dict[str, str]:
-    """Find the sound files of a folder: name without suffix ─► file name.
-
-    A missing folder has none.
-
-    Raises
-    ------
-    InputError
-        If the folder cannot be read.
-
-    """
-    try:
-        there = [entry.name for entry in folder.iterdir()]
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise InputError(
-            f"cannot list the sound files of {folder}: {error.strerror}. "
-            "Check audiocaps.dataset_path."
-        ) from error
-    sounds = [name for name in there if Path(name).suffix.lower() in ENDINGS]
-    return {Path(name).stem: name for name in sorted(sounds, key=_preference, reverse=True)}
+    """Find the sound files of a folder, see `utils.datasets.sound_checks.sounds_by_stem`."""
+    return sounds_by_stem(folder, setting="audiocaps.dataset_path")
 
 
 def sounds_in(folder: Path) -> list[str]:
@@ -185,14 +164,7 @@ def require_audio(folder: Path, names: Sequence[str]) -> list[Path]:
         If one is missing, or the folder cannot be read.
 
     """
-    missing = sorted(set(names) - set(find_audio(folder).values()))
-    if missing:
-        raise InputError(
-            f"{counted(len(missing), 'file')} of {len(names)} not in {folder}:\n"
-            f"{shorten(missing)}\n"
-            "Put them back, or leave them out by scripts/01_preprocess.py --subset audiocaps."
-        )
-    return [folder / name for name in names]
+    return require_found(folder, names, sounds_in(folder), subset="audiocaps")
 
 
 def _read_split(dataset_path: str | Path, split: str) -> tuple[list[Caption], dict[str, str]]:
@@ -200,12 +172,6 @@ def _read_split(dataset_path: str | Path, split: str) -> tuple[list[Caption], di
     rows = read_captions_csv(captions_csv(dataset_path, split))
     found = find_audio(audio_folder(dataset_path, split))
     return [(found.get(clip, clip + PREFERRED[0]), caption) for clip, caption in rows], found
-
-
-def _preference(name: str) -> tuple[int, str]:
-    """Order files: those of the preferred endings first, the others by name."""
-    suffix = Path(name).suffix
-    return PREFERRED.index(suffix) if suffix in PREFERRED else len(PREFERRED), name
 
 
 def _row_problems(cells: list[str]) -> list[str]:

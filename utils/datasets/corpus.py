@@ -1,4 +1,4 @@
-"""The data sets that the settings name: Clotho, AudioCaps and the Task 6b evaluation subset.
+"""The data sets that the settings name: Clotho, AudioCaps, the Task 6b subset, sets of moments.
 
 Each has its splits, its sound files, and the files that the scripts write for it.
 """
@@ -8,12 +8,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from utils.datasets import audiocaps, clotho, splits, task6b
+from utils.datasets import audiocaps, clotho, moment_sets, splits, task6b
+from utils.datasets.moment_lists import MomentQuery
+from utils.datasets.moment_sets import CASTELLA, CLOTHO_MOMENT
 from utils.datasets.sound_checks import list_wavs, report_others
-from utils.datasets.splits import QuerySplit
+from utils.datasets.splits import CaptionSplit, QuerySplit
 from utils.runtime import terminal
 from utils.runtime.errors import InputError, UnreadableError
 from utils.settings.needed_files import Needed
@@ -22,7 +25,13 @@ if TYPE_CHECKING:  # its import takes a moment, which --help need not wait for
     from utils.settings.config import Config, DataFiles
 
 CLOTHO, AUDIOCAPS, TASK6B = "clotho", "audiocaps", "task6b"
-_SECTIONS = {CLOTHO: "train_data", AUDIOCAPS: "audiocaps", TASK6B: "eval_data"}
+MOMENT_SETS = (CASTELLA, CLOTHO_MOMENT)
+_SECTIONS = {
+    CLOTHO: "train_data",
+    AUDIOCAPS: "audiocaps",
+    TASK6B: "eval_data",
+    **moment_sets.SECTIONS,
+}
 
 # What is written for a data set, by which script.
 PREPROCESSED, AUDIO, SENTENCES, TAGS = "captions", "audio vectors", "text vectors", "tag vectors"
@@ -42,7 +51,7 @@ _SCRIPTS_OF_TASK6B = {
 class Corpus:
     """One of the data sets."""
 
-    subset: str  # CLOTHO, AUDIOCAPS or TASK6B
+    subset: str  # CLOTHO, AUDIOCAPS, TASK6B, CASTELLA or CLOTHO_MOMENT
     folder: Path  # of its sound files and captions
     files: DataFiles  # what the scripts write for it
     audio_folders: dict[str, Path]  # of the sound files of each split
@@ -69,6 +78,11 @@ class Corpus:
         with self.advising(PREPROCESSED):
             return splits.load_captions(self.files.input_path, split)
 
+    def load_moments(self, split: CaptionSplit) -> list[MomentQuery]:
+        """Read the query behind each caption of a split of a moment set, in the same order."""
+        with self.advising(PREPROCESSED):
+            return moment_sets.load_moments(self.files.input_path, split)
+
     def captions_file(self, split: str) -> Path:
         """Return the path of the preprocessed captions of a split."""
         return splits.captions_file(self.files.input_path, split)
@@ -80,13 +94,20 @@ class Corpus:
 
     def require_audio(self, split: str, names: Sequence[str]) -> list[Path]:
         """Find the sound files of clips, every one of them."""
+        folder = self.audio_folders[split]
+        if self.subset in MOMENT_SETS:
+            return moment_sets.require_audio(folder, names, self.subset)
         require = audiocaps.require_audio if self.subset == AUDIOCAPS else clotho.require_audio
-        return require(self.audio_folders[split], names)
+        return require(folder, names)
 
     def report_others(self, summary: terminal.Summary, *, list_all: bool) -> None:
         """Print what is in the folders of its sound files beside those."""
+        folders = self.audio_folders
         sounds_in = audiocaps.sounds_in if self.subset == AUDIOCAPS else list_wavs
-        report_others(summary, self.audio_folders, sounds_in, list_all=list_all)
+        if self.subset in MOMENT_SETS:
+            folders = {folder.name: folder for folder in folders.values()}  # splits may share one
+            sounds_in = partial(moment_sets.sounds_in, subset=self.subset)
+        report_others(summary, folders, sounds_in, list_all=list_all)
 
     def script(self, kind: str) -> str:
         """Return the command that writes PREPROCESSED, AUDIO, SENTENCES or TAGS."""
@@ -111,13 +132,15 @@ class Corpus:
 
 
 def corpus(config: Config, subset: str) -> Corpus:
-    """Find one of the data sets by name: 'clotho', 'audiocaps' or 'task6b'."""
+    """Find one of the data sets by name, such as 'clotho': see `Corpus.subset`."""
     files = getattr(config, _SECTIONS[subset])
     if subset == TASK6B:
         return Corpus(subset, files.audio_path, files, {task6b.SPLIT: files.audio_path})
     folder = files.dataset_path
     if subset == AUDIOCAPS:
         folders = {split: audiocaps.audio_folder(folder, split) for split in audiocaps.SPLITS}
+    elif subset in MOMENT_SETS:
+        folders = {split: moment_sets.audio_folder(folder, split) for split in moment_sets.SPLITS}
     else:
         folders = {split: folder / split for split in splits.SPLITS}
     return Corpus(subset, folder, files, folders)

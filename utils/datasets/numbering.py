@@ -4,7 +4,7 @@ import itertools
 import json
 import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +68,10 @@ class Preprocessed(Clips):
         Sound files without captions, each ``split/file name``.
     respelt : list of str
         Clips whose file has another name than they have in the captions, each with that name.
+    notes : list of str
+        What is odd about the captions.
+    files : dict of str to bytes
+        Further files that belong to the data set, by name.
 
     """
 
@@ -76,6 +80,8 @@ class Preprocessed(Clips):
     missing: list[str]
     extra: list[str]
     respelt: list[str]
+    notes: list[str] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
 
     def summary(self) -> str:
         """Count clips and captions of each split, in one line."""
@@ -215,6 +221,7 @@ def write_preprocessed(input_path: Path, preprocessed: Preprocessed) -> list[Pat
         SOURCES_FILE: sources_json(preprocessed.sources),
         VOCAB_INFO_FILE: pickled({**vars(words), "vocabulary": _SortedSet(words.vocabulary)}),
         MISSING_CLIPS_FILE: "".join(f"{clip}\n" for clip in preprocessed.missing).encode(),
+        **preprocessed.files,
     }
     return [
         input_path / name

@@ -4,21 +4,23 @@ import io
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from utils.audio.sniffing import ENDINGS
 from utils.audio.sound_file import UnusableSound, check_sound_file, fingerprint, read_header
 from utils.files import tables, writing
 from utils.files.left_out import kind_of, other_files, unusable_files
 from utils.runtime import terminal
-from utils.runtime.errors import SHOWN, InputError, raise_if_any, shorten
+from utils.runtime.errors import SHOWN, InputError, counted, raise_if_any, shorten
 
 FAILED_FILES = "failed_files.csv"
 NOTED_FILES = "noted_files.csv"
 WAV_SUFFIX = ".wav"
+PREFERRED = (WAV_SUFFIX, ".flac")  # endings of sounds, if a data set allows all
 _HEADERS = {FAILED_FILES: ["step", "file", "reason"], NOTED_FILES: ["step", "file", "note"]}
 # macOS adds such a file to each file that it unpacks; it is not a sound.
 _APPLE_DOUBLE_PREFIX = "._"
@@ -61,6 +63,56 @@ def list_wavs(folder: str | Path) -> list[str]:
         "of each.",
     )
     return names
+
+
+def sounds_by_stem(folder: Path, *, setting: str) -> dict[str, str]:
+    """Find the sound files of a folder: name without ending ─► file name.
+
+    Any ending will do that is of sound. Of several files of a name, one of `PREFERRED` is taken. A
+    missing folder has none.
+
+    Raises
+    ------
+    InputError
+        If the folder cannot be read; it names the setting to check.
+
+    """
+    try:
+        names = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InputError(
+            f"cannot list the sound files of {folder}: {error.strerror}. Check {setting}."
+        ) from error
+
+    def preference(path: Path) -> tuple[int, str]:
+        suffix = path.suffix.lower()
+        return PREFERRED.index(suffix) if suffix in PREFERRED else len(PREFERRED), path.name
+
+    sounds = [path for name in names if (path := Path(name)).suffix.lower() in ENDINGS]
+    return {path.stem: path.name for path in sorted(sounds, key=preference, reverse=True)}
+
+
+def require_found(
+    folder: Path, names: Sequence[str], found: Collection[str], *, subset: str
+) -> list[Path]:
+    """Return the path of the sound file of each clip, in the same order; all must be found.
+
+    Raises
+    ------
+    InputError
+        If one is missing; `subset` is the name of a data set whose missing clips are left out.
+
+    """
+    missing = sorted(set(names) - set(found))
+    if missing:
+        raise InputError(
+            f"{counted(len(missing), 'file')} of {len(names)} not in {folder}:\n"
+            f"{shorten(missing)}\n"
+            f"Put them back, or leave them out by scripts/01_preprocess.py --subset {subset}."
+        )
+    return [folder / name for name in names]
 
 
 def is_wav(name: str) -> bool:

@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from utils.datasets.splits import CaptionSplit
-from utils.evaluation import metrics
+from utils.evaluation import metrics, moments
 from utils.evaluation.metrics import METRICS, Evaluation
+from utils.evaluation.moments import MomentScores
 
 _NAME_WIDTH = 42
 _CAPTION_WIDTH = 90
 
 
 def score_table(
-    rows: Mapping[str, Mapping[str, float]], intervals: Mapping[str, tuple[float, float]]
+    rows: Mapping[str, Mapping[str, float]],
+    intervals: Mapping[str, tuple[float, float]],
+    *,
+    names: Sequence[str] = METRICS,
+    digits: int = 3,
 ) -> str:
     """Format a table of scores by label and metric, and the 95 % intervals of the last row."""
     width = max(map(len, [*rows, "95 % interval"])) + 2
-    lines = [" " * width + "".join(f"{name:>14}" for name in METRICS)]
+    lines = [" " * width + "".join(f"{name:>14}" for name in names)]
     lines += [
-        f"{label:<{width}}" + "".join(f"{scores[name]:>14.3f}" for name in METRICS)
+        f"{label:<{width}}" + "".join(f"{scores[name]:>14.{digits}f}" for name in names)
         for label, scores in rows.items()
     ]
-    ranges = (f"{low:.3f}-{high:.3f}" for low, high in (intervals[name] for name in METRICS))
+    ranges = (f"{low:.{digits}f}-{high:.{digits}f}" for low, high in map(intervals.get, names))
     lines.append(f"{'95 % interval':<{width}}" + "".join(f"{text:>14}" for text in ranges))
     return "\n".join(lines)
 
@@ -95,6 +101,31 @@ def score_queries(
         "R@k is the share of a query's relevant clips among the first k; AP@10 is divided by "
         f"{metrics.AP_CONVENTIONS[divide_by]}"
     )
+
+
+def moment_table(scores: MomentScores, *, seed: int) -> str:
+    """Format the scores of moments, and their 95 % intervals, in per cent."""
+    intervals = scores.intervals(seed=seed)
+    table = score_table({"scores": scores.means()}, intervals, names=moments.METRICS, digits=2)
+    return f"{table}\nin per cent; mAP is the mean over overlaps of 0.50, 0.55, ..., 0.95"
+
+
+def moment_json(scores: MomentScores, *, seed: int) -> dict[str, Any]:
+    """Collect the scores of moments in the form of the published evaluator, with intervals."""
+    full = scores.at_thresholds()
+    return {
+        "brief": {f"MR-full-{name}": round(mean, 2) for name, mean in scores.means().items()},
+        "full": {
+            kind: {at: round(mean, 2) for at, mean in means.items()} for kind, means in full.items()
+        },
+        "unrounded": full,
+        "intervals_95": {
+            name: [round(low, 2), round(high, 2)]
+            for name, (low, high) in scores.intervals(seed=seed).items()
+        },
+        "queries": len(scores.recordings),
+        "recordings": len(set(scores.recordings.tolist())),
+    }
 
 
 def _shorten(text: str, width: int) -> str:

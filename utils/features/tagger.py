@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from models import architectures
 from utils.audio.sound_file import UnusableSound
 from utils.features import weights
+from utils.features.fine_grid import GridFolder, average_cells, count_cells
 from utils.features.hearing import PUBLISHED, HeardSound, Hearing, mark_silence
 from utils.features.shared_work import Batches, Units
 from utils.runtime.devices import autocast, choose_device, choose_precision, for_inference
@@ -40,6 +41,8 @@ class Tagger:
     config : Config
     hearing : Hearing, optional
         What is done to sounds; by default what the settings have for data sets.
+    cells : bool
+        Also tag the cells of each window: see `utils.features.fine_grid`.
 
     Attributes
     ----------
@@ -57,7 +60,10 @@ class Tagger:
 
     """
 
-    def __init__(self, config: Config, hearing: Hearing | None = None) -> None:
+    def __init__(
+        self, config: Config, hearing: Hearing | None = None, *, cells: bool = False
+    ) -> None:
+        self._cells = cells
         self._arch = config.passt.arch
         self.hearing = hearing or Hearing(config.passt.mono, config.passt.windows)
         if self._arch not in architectures.ARCHITECTURES:
@@ -97,30 +103,35 @@ class Tagger:
         self._loading = threading.Lock()
 
     def load(self) -> Callable[[Tensor], Tensor]:
-        """Load the network, once: windows (B, S) ─► rows (B, sum of `widths`), on the device."""
+        """Load the network, once: windows (B, S) ─► rows (B, sum of `widths`), on the device.
+
+        With `cells`, the rows of the G cells of each window follow in its row.
+        """
         with self._loading:
             if self._loaded is None:
                 from models.passt import Passt  # takes seconds to import
 
                 network = Passt(arch=self._arch)
                 weights.load_weights(network, self.weights_file)
-                self._loaded = make_tagger(network, self.device, self._precision)
+                self._loaded = make_tagger(network, self.device, self._precision, cells=self._cells)
         return self._loaded
 
 
 def make_tagger(
-    network: nn.Module, device: torch.device, precision: str
+    network: nn.Module, device: torch.device, precision: str, *, cells: bool = False
 ) -> Callable[[Tensor], Tensor]:
     """Set up a network, windows (B, S) ─► several outputs (B, ...), to return them side by side.
 
-    The result takes windows (B, S) on any device and returns rows (B, D) on `device`.
+    The result takes windows (B, S) on any device and returns rows (B, D) on `device`. With `cells`
+    the network is a `models.passt.Passt`, whose ``forward_cells`` is called.
     """
     for_inference(network, device, precision)
+    forward = network.forward_cells if cells else network
 
     @torch.inference_mode()
     def tag(windows: Tensor) -> Tensor:
         with autocast(device, precision):
-            return torch.cat(network(windows.to(device)), dim=1)
+            return torch.cat([part.flatten(1) for part in forward(windows.to(device))], dim=1)
 
     return tag
 
@@ -224,6 +235,11 @@ def tag_clips(
             yield error
 
 
+def split_cells(rows: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Split rows (W, D + G·D) of a tagger of cells into those of windows, (W, D), and (W, G, D)."""
+    return rows[:, :width], rows[:, width:].unflatten(1, (-1, width))
+
+
 def clip_units(count: int) -> list[list[int]]:
     """Make units of one clip each; see `utils.features.shared_work`.
 
@@ -240,6 +256,7 @@ def clip_batches(
     *,
     strict: bool = False,
     hearing: Hearing = PUBLISHED,
+    grid: tuple[GridFolder, Sequence[str]] | None = None,
     **cutting: Any,
 ) -> Batches:
     """Tag clips and yield the mean over the windows of each, and what is odd about its sound.
@@ -252,6 +269,9 @@ def clip_batches(
         See `tag_windows`.
     strict : bool
         Raise at the first clip that cannot be used.
+    grid : (GridFolder, sequence of str), optional
+        Where to keep the cells of each clip, before its row is yielded, and the contents of all
+        `paths`; `tag` gives cells, too.
 
     Yields
     ------
@@ -280,6 +300,12 @@ def clip_batches(
             yield unit, rows.reason
             continue
         sound = heard.pop()
+        if grid:
+            folder, sources = grid
+            rows, cells = split_cells(rows, folder.width)
+            averaged = np.concatenate(list(average_cells([cells.cpu().numpy()])))
+            seconds = sound.samples / cutting["sample_rate"]
+            folder.append(sources[unit[0]], averaged[: count_cells(seconds)], at=0)
         computed.append((unit, sound.mean_over_windows(rows), "; ".join(sound.notes)))
         # A GPU gets the next clip before this one's numbers are waited for.
         if len(computed) > 1 or not rows.is_cuda:

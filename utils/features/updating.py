@@ -3,7 +3,7 @@
 Shapes: N rows, F files, D numbers per row of all files together.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.features.shared_work import Rows, Start, Work, compute_rows
+from utils.features.shared_work import Start, Work, compute_rows
 from utils.features.vector_file import read_reusable, row_keys, write_vectors
 from utils.runtime.distributed import ALONE, Team
 from utils.runtime.errors import InputError, shorten
@@ -46,6 +46,7 @@ def update_vector_files(
     start: Start,
     unusable: Mapping[str, str] = MappingProxyType({}),
     retried: Callable[[str], bool] = lambda reason: False,
+    again: Collection[str] = (),
     team: Team = ALONE,
     advance: Callable[[int], Any] = lambda count: None,
 ) -> Update:
@@ -69,6 +70,8 @@ def update_vector_files(
         Ids of rows that are known not to be computable, and why.
     retried : callable
         For which reasons rows that could not be computed are tried again.
+    again : collection of str
+        Ids of rows to compute even if the files have them.
     advance : callable
         Called with the number of rows that were finished since the last call.
 
@@ -96,12 +99,16 @@ def update_vector_files(
         },
         width=sum(target.width for target in targets),
     )
-    known: Rows = {}
+    known: dict[str, NDArray[np.float32]] = {}
     failed = {key: unusable[id] for key, id in zip(keys, ids, strict=True) if id in unusable}
     notes: Mapping[str, str] = {}
     current = finished = False
     if team.is_first:
         known, failed, notes, current = _look_at(targets, keys, columns, failed, retried)
+        for key, id in zip(keys, ids, strict=True):
+            if id in again and key not in failed:
+                known.pop(key, None)
+                current = False
         # Journals beside up-to-date files: a run was stopped between its last two steps.
         finished = current and not work.path.is_dir() and not work.other_journals()
     current, finished, failed, notes = team.broadcast((current, finished, failed, notes))
@@ -130,7 +137,7 @@ def _look_at(
     columns: Mapping[str, Sequence[str]],
     failed: Mapping[str, str],
     retried: Callable[[str], bool],
-) -> tuple[Rows, dict[str, str], dict[str, str], bool]:
+) -> tuple[dict[str, NDArray[np.float32]], dict[str, str], dict[str, str], bool]:
     """Return the rows that all files have, what failed, notes, and whether all are current."""
     files = [read_reusable(target.path, columns, target.attributes) for target in targets]
     if any(file is None for file in files):

@@ -32,6 +32,8 @@ _WITHOUT_EFFECT = (
     "train_data",
     "eval_data",
     "audiocaps",
+    "castella",
+    "clotho_moment",
     "passt.weights",
     "passt.batch_size",
     "sentence_model.path",

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from models.architectures import CLASSES
 from models.tag_retrieval import TagRetrieval
 from utils.checkpoints.checkpoint import load_checkpoint, load_into
 from utils.datasets import audioset
@@ -44,19 +45,28 @@ class Scorer:
     config: Config
 
     @property
-    def _device(self) -> torch.device:
+    def device(self) -> torch.device:
+        """Where the model is."""
         return next(iter(self.model.state_dict().values())).device
 
     def pairs(self, split: CaptionSplit) -> Pairs:
         """Line up the vectors of a split on the model's device."""
-        return load_pairs(split, self.inputs, self._device)
+        return load_pairs(split, self.inputs, self.device)
+
+    @torch.inference_mode()
+    def embed(self, rows: Tensor) -> Tensor:
+        """Embed outputs of PaSST, logits and scene embeddings side by side: unit vectors (N, D)."""
+        logits, scene = rows.to(self.device).split([CLASSES, rows.shape[1] - CLASSES], dim=1)
+        of = {"logits": logits, "scene": scene, "both": rows.to(self.device)}
+        features = of[self.config.model.audio_features]
+        return self.model.encode_audio(features, self.model.embed_tags(logits)).cpu()
 
     @torch.inference_mode()
     def scores(self, clips: QuerySplit, queries: Tensor) -> NDArray[np.float32]:
         """Score each clip of a split for each query: sentence vectors (N, D) ─► (N, C)."""
-        features, _, tags = load_clips(clips, self.inputs, self._device)
+        features, _, tags = load_clips(clips, self.inputs, self.device)
         audio = self.model.encode_audio(features, tags)
-        text = self.model.encode_text(queries.to(self._device))
+        text = self.model.encode_text(queries.to(self.device))
         return score_matrix(audio, text)
 
     def find(self, clips: QuerySplit, queries: NDArray[np.float32]) -> list[list[str]]:

@@ -108,7 +108,13 @@ class DataFiles:
     @property
     def vector_files(self) -> dict[str, Path]:
         """The files of vectors, by key; where relative, they start from `input_path`."""
-        names = ("audio_logits", "audio_scene", "caption_embeddings", "tag_embeddings")
+        names = (
+            "audio_logits",
+            "audio_scene",
+            "audio_grid",
+            "caption_embeddings",
+            "tag_embeddings",
+        )
         return {name: path for name, path in vars(self).items() if name in names}
 
 
@@ -138,6 +144,29 @@ class AudioCaps(DataFiles):
 
     input_path: FilePath = Path("data/demo_audiocaps/processed")
     dataset_path: FilePath = Path("data/demo_audiocaps")
+
+
+@section
+class MomentData(DataFiles):
+    """What is written for a set of long recordings, in which moments are searched for."""
+
+    audio_grid: FilePath = Path("audio_grid_passt")
+
+
+@section
+class Castella(MomentData):
+    """Where CASTELLA is: recordings of some minutes, and the moments that people marked in them."""
+
+    input_path: FilePath = Path("data/castella/processed")
+    dataset_path: FilePath = Path("data/castella")
+
+
+@section
+class ClothoMoment(MomentData):
+    """Where Clotho-Moment is, or a set in its layout: clips at known moments over backgrounds."""
+
+    input_path: FilePath = Path("data/demo_moments/processed")
+    dataset_path: FilePath = Path("data/demo_moments")
 
 
 @section
@@ -208,6 +237,18 @@ class Search:
 
 
 @section
+class Moments:
+    """How moments are found in long recordings, and how the network for it is trained."""
+
+    network: FilePath | None = None
+    windows: Annotated[Integer, Field(ge=1)] = 10
+    epochs: Annotated[Integer, Field(ge=1)] = 30
+    batch_size: Annotated[Integer, Field(ge=1)] = 16
+    learning_rate: Positive = 0.002
+    weight_decay: NotNegative = 0.01
+
+
+@section
 class Config:
     """All settings of a run, checked, with absolute paths."""
 
@@ -222,11 +263,14 @@ class Config:
     train_data: TrainData = TrainData()
     eval_data: EvalData = EvalData()
     audiocaps: AudioCaps = AudioCaps()
+    castella: Castella = Castella()
+    clotho_moment: ClothoMoment = ClothoMoment()
     passt: Passt = Passt()
     sentence_model: SentenceModel = SentenceModel()
     model: Model = Model()
     training: Training = Training()
     search: Search = Search()
+    moments: Moments = Moments()
 
     @property
     def tag_embeddings(self) -> Path:

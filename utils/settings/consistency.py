@@ -58,7 +58,7 @@ def contradictions(config: Config) -> Iterator[Contradiction]:
 def _shared_paths(config: Config) -> Iterator[Contradiction]:
     """Find files, and folders of preprocessed data, that two settings name."""
     folders, files = {}, {}
-    for name in ("train_data", "eval_data", "audiocaps"):
+    for name in ("train_data", "eval_data", "audiocaps", "castella", "clotho_moment"):
         section = getattr(config, name)
         folders[f"{name}.input_path"] = section.input_path
         files |= {f"{name}.{key}": path for key, path in section.vector_files.items()}

@@ -51,8 +51,10 @@ def add_config_options(target: argparse.ArgumentParser, *, of_subcommand: bool =
 
 def add_subset_option(target: argparse.ArgumentParser, *choices: str) -> None:
     """Add --subset, which selects the data set; the default is the first of the choices."""
-    sections = {"clotho": "train_data", "task6b": "eval_data", "audiocaps": "audiocaps"}
-    listing = "; ".join(f"{choice}: {sections[choice]} in the settings" for choice in choices)
+    sections = {"clotho": "train_data", "task6b": "eval_data", "clotho-moment": "clotho_moment"}
+    listing = "; ".join(
+        f"{choice}: {sections.get(choice, choice)} in the settings" for choice in choices
+    )
     about = f"data set to process (default: {choices[0]}). {listing}"
     target.add_argument("--subset", choices=choices, default=choices[0], help=about)
 

@@ -15,6 +15,7 @@ import numpy as np
 from utils.demo.scenes.phrases import (
     ADJECTIVES,
     AGREEMENT,
+    AMONG_OTHERS,
     BRIEFLY,
     FAR,
     FAST,
@@ -37,6 +38,7 @@ from utils.demo.sound_events import Clause, Nominal
 
 CAPTIONS = 5
 WORDS = (6, 20)
+QUERY_WORDS = (2, 12)
 STRICT_TRIES, TRIES = 150, 400
 PERIOD_SHARE = 0.94  # of captions end with a full stop, as most people's do
 EXACT_SHARE = 0.55  # of mentions of a count give the number
@@ -61,7 +63,39 @@ def describe_scene(scene: Scene, rng: np.random.Generator) -> list[str]:
         If the words of the scene's kinds do not yield five captions of that length.
 
     """
-    templates = _templates(scene)
+    return sentences(scene, rng, _templates(scene), count=CAPTIONS, words=WORDS)
+
+
+def describe_event(event: Event, rng: np.random.Generator, count: int) -> list[str]:
+    """Describe one event among others in `count` different phrases of 2 to 12 words.
+
+    Raises
+    ------
+    RuntimeError
+        As `describe_scene`.
+
+    """
+    scene = Scene(event.onset + event.seconds, (event,), "single")
+    return sentences(scene, rng, AMONG_OTHERS, count=count, words=QUERY_WORDS)
+
+
+def sentences(
+    scene: Scene,
+    rng: np.random.Generator,
+    templates: tuple[str, ...],
+    *,
+    count: int,
+    words: tuple[int, int],
+) -> list[str]:
+    """Fill templates until there are `count` different sentences with a number of words in a range.
+
+    Raises
+    ------
+    RuntimeError
+        If the words of the scene's kinds do not yield them.
+
+    """
+    fewest, most = words
     writer = _Writer(scene, rng)
     captions: dict[str, str] = {}  # as written, by the text that fills the template
     order = rng.permutation(len(templates))
@@ -69,18 +103,18 @@ def describe_scene(scene: Scene, rng: np.random.Generator) -> list[str]:
         # one template after the other: the next caption starts with a template not used yet
         template = templates[order[(len(captions) + attempt) % len(order)]]
         text = writer.fill(template)
-        words = text.replace("-", " ").split()
-        if not WORDS[0] <= len(words) <= WORDS[1] or text in captions:
+        said = text.replace("-", " ").split()
+        if not fewest <= len(said) <= most or text in captions:
             continue
-        if attempt < STRICT_TRIES and _repeats_itself(words):
+        if attempt < STRICT_TRIES and _repeats_itself(said):
             continue
         ending = "." if rng.uniform() < PERIOD_SHARE else ""
         captions[text] = text[0].upper() + text[1:] + ending
-        if len(captions) == CAPTIONS:
+        if len(captions) == count:
             return list(captions.values())
     names = ", ".join(event.kind.name for event in scene.events)
     raise RuntimeError(
-        f"only {len(captions)} of {CAPTIONS} captions of {WORDS[0]} to {WORDS[1]} words came out "
+        f"only {len(captions)} of {count} captions of {fewest} to {most} words came out "
         f"for a scene of {names}: give these kinds more clauses and nominals"
     )
 

@@ -6,10 +6,8 @@ while it is unfinished, `MANIFEST` once it is complete, and a comment in every w
 """
 
 import csv
-import io
 import json
 import os
-import re
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
@@ -19,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import soundfile
 
 from utils.datasets.splits import DEMO_MANIFEST as MANIFEST
 from utils.demo.scenes.captions import describe_scene
@@ -27,6 +24,7 @@ from utils.demo.scenes.layouts import AUDIOCAPS, CLOTHO, LAYOUTS, Layout
 from utils.demo.scenes.names import NUMBERS
 from utils.demo.scenes.scene import Scene, render_scene, sample_scene
 from utils.demo.sound_events import EVENT_KINDS
+from utils.demo.sound_store import TEMPORARY, DemoSetReport, comment_of, write_sound
 from utils.files.reading import read_json
 from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError
@@ -34,7 +32,6 @@ from utils.runtime.pools import worker_pool
 
 GENERATOR_VERSION = "1"  # to be raised with every change of the sounds, captions or names
 MARKER = "demo_set.unfinished.json"
-TEMPORARY = re.compile(r"\.[0-9a-f]{16}\.tmp")  # what `atomic_write` leaves when it is killed
 STATEMENT = "Synthetic sound, computed by the demo set generator; no recording was used"
 DEFAULT_CLIPS = {CLOTHO.name: (240, 60, 60), AUDIOCAPS.name: (300, 20, 40)}
 DEFAULT_SEED = 2022
@@ -78,15 +75,6 @@ class Parameters:
         return known and comment == self.comment(split, int(index))
 
 
-@dataclass(frozen=True)
-class DemoSetReport:
-    """What `write_demo_set` did."""
-
-    written: int  # clips rendered now
-    kept: int  # clips of an interrupted run
-    up_to_date: bool  # the set was complete, and nothing was done
-
-
 def planned_kinds(seed: int, stream: int, index: int) -> tuple[str, ...]:
     """Name the kinds that clip `index` of the split with this stream is built around.
 
@@ -117,27 +105,6 @@ def clip_plan(
     return scene, captions, layout.file_name(scene, split_index, index), render_rng
 
 
-def _comment_of(path: Path) -> str:
-    """Read the comment in a sound file; empty if it has none or is not a sound file."""
-    try:
-        with soundfile.SoundFile(path) as file:
-            return file.comment
-    except (soundfile.LibsndfileError, OSError):
-        return ""
-
-
-def _write_clip(path: Path, samples: np.ndarray, rate: int, subtype: str, comment: str) -> None:
-    """Write `samples` (N,) or (N, 2) as a sound file that appears only when it is whole."""
-    channels = 1 if samples.ndim == 1 else samples.shape[1]
-    kind = path.suffix[1:]
-    with atomic_write(path) as stream:
-        content = io.BytesIO()  # libsndfile hides why a write to a file fails
-        with soundfile.SoundFile(content, "w", rate, channels, subtype, format=kind) as file:
-            file.comment = comment
-            file.write(samples)
-        stream.write(content.getbuffer())
-
-
 def _make_clip(
     folder: Path, parameters: Parameters, split_index: int, index: int
 ) -> tuple[str, list[str], bool]:
@@ -150,7 +117,7 @@ def _make_clip(
     path = folder / layout.audio_folder.format(split=split) / name
     comment = parameters.comment(split, index)
     if path.exists():
-        if _comment_of(path) == comment:
+        if comment_of(path) == comment:
             return name, captions, False
         raise InputError(
             f"{path} is not part of the demo set, which would overwrite it: move it away, or "
@@ -160,7 +127,7 @@ def _make_clip(
     channels = 2 if index % STEREO_EVERY == STEREO_AT else 1
     subtype = "PCM_24" if index % DEEP_EVERY == DEEP_AT else "PCM_16"
     samples = render_scene(scene, rng, rate, channels=channels)
-    _write_clip(path, samples, rate, subtype, comment)
+    write_sound(path, samples, rate, subtype, comment)
     return name, captions, True
 
 
@@ -189,7 +156,7 @@ def _is_complete(folder: Path, parameters: Parameters) -> bool:
     layout = parameters.shape
     for split in layout.splits:
         there = (
-            parameters.made(_comment_of(path), split)
+            parameters.made(comment_of(path), split)
             for path in (folder / layout.audio_folder.format(split=split)).glob("*.*")
         )
         if sum(there) < parameters.sounding(split):
@@ -208,7 +175,7 @@ def _remove_old(folder: Path, parameters: Parameters) -> None:
     for split in layout.splits:
         (folder / layout.captions_csv.format(split=split)).unlink(missing_ok=True)
         for path in (folder / layout.audio_folder.format(split=split)).iterdir():
-            comment = _comment_of(path) if path.suffix in (".wav", ".flac") else ""
+            comment = comment_of(path) if path.suffix in (".wav", ".flac") else ""
             of_another = comment.startswith(STATEMENT) and not parameters.made(comment, split)
             if of_another or TEMPORARY.fullmatch(path.name):
                 path.unlink()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from utils.datasets import audiocaps, clotho
+from utils.datasets.sound_checks import PREFERRED
 from utils.datasets.splits import SPLITS
 from utils.demo.scenes.captions import CAPTIONS
 from utils.demo.scenes.names import NUMBER_START, NUMBER_STEP, clip_name
@@ -72,7 +73,7 @@ def _audiocaps_name(_: Scene, split_index: int, index: int) -> str:
     number = (NUMBER_START + NUMBER_STEP * place) % _ID_NUMBERS
     youtube_id = f"{_ID_LEADS[index % len(_ID_LEADS)]}ynth{number:06}"
     start = index % _STARTS * _START_SECONDS
-    suffix = audiocaps.PREFERRED[index % _FLAC_EVERY == _FLAC_AT]
+    suffix = PREFERRED[index % _FLAC_EVERY == _FLAC_AT]
     return f"{youtube_id}_{start}{suffix}"
 
 

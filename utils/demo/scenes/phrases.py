@@ -45,6 +45,16 @@ SINGLE = (
     "only {n0} {is0} heard",
     "{n0} {is0} heard and nothing else",
 )
+AMONG_OTHERS = (  # of one event in a recording that has more
+    "{f0}",
+    "{f0}",
+    "{g0}",
+    "{n0}",
+    "{v0}",
+    "the sound of {g0}",
+    "there {is0} {n0}",
+    "{n0} {is0} heard",
+)
 TWO_IN_SEQUENCE = (
     "{f0}, then {f1}",
     "{f0} and then {f1}",
