@@ -5,6 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 UV := uv==0.13.9
+TESTS := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 4
 DEMO := --config data/demo/conf.yaml
 CLOTHO := --config clotho.yaml
 
@@ -61,10 +62,10 @@ clotho: $(INSTALLED) sentence-model  ## Clotho with the official PaSST: download
 	@echo "The report: $$(ls outputs/clotho/*/report.html | tail -n 1)"
 
 test: $(INSTALLED) sentence-model  ## the tests, without the slow ones
-	OMP_NUM_THREADS=1 $(RUN) -m pytest -m "not slow" --numprocesses auto --maxprocesses 4
+	$(TESTS) --dist worksteal -m "not slow"
 
 test-slow: $(INSTALLED) sentence-model  ## the slow tests
-	$(RUN) -m pytest -m slow
+	$(TESTS) --dist loadgroup -m slow
 
 lint: $(INSTALLED)  ## ruff, as CI runs it
 	$(VENV)/bin/ruff check .

@@ -1,4 +1,8 @@
+import copy
+import functools
+import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -6,9 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from filelock import FileLock
+from safetensors.torch import load_file, save_file
 
 from tests.support import GOLDEN, run_pipeline, settings_for, stub_report, train
 from utils.demo.scenes import write_demo_set
+from utils.features import weights
+from utils.files.reading import sha256
 from utils.runs import training_run
 from utils.runs.report import write_report
 from utils.runtime.paths import PROJECT_ROOT
@@ -58,6 +65,25 @@ def made_once(tmp_path_factory) -> Callable[[str, Callable[[Path], object]], Pat
 
 
 @pytest.fixture(scope="session")
+def quick_sentence_model(made_once, sentence_model) -> list[str]:
+    """Settings for a sentence model of one layer, the first of the real one."""
+
+    def make(folder: Path) -> None:
+        shutil.copytree(
+            sentence_model, folder, ignore=shutil.ignore_patterns("model.safetensors", ".*")
+        )
+        state = load_file(sentence_model / "model.safetensors")
+        first = {name: part for name, part in state.items() if not re.search(r"\.[1-9]\d*\.", name)}
+        save_file(first, folder / "model.safetensors", metadata={"format": "pt"})
+        config = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps({**config, "num_hidden_layers": 1}))
+
+    folder = made_once("quick_sentence_model", make)
+    checksum = sha256(folder / "model.safetensors")
+    return [f"sentence_model.path={folder}", f"sentence_model.sha256={checksum}"]
+
+
+@pytest.fixture(scope="session")
 def small_demo(made_once, sentence_model) -> Path:
     """A small demo set in `clotho`, with all its vectors in `processed`, in a folder of its own."""
 
@@ -66,6 +92,32 @@ def small_demo(made_once, sentence_model) -> Path:
         run_pipeline(settings_for(folder))
 
     return made_once("small_demo", make)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_sentence_model():
+    """Commands of one process share the sentence model: its hash and its weights take seconds."""
+    real = (PROJECT_ROOT / "data/all-mpnet-base-v2").resolve()
+    load, hashed = weights.load_sentence_model, weights.sha256
+    loaded, known = functools.cache(load), functools.cache(lambda path, *_: hashed(path))
+
+    def sharing_weights(folder: Path):
+        if folder.resolve() != real:
+            return load(folder)
+        model = loaded(real)
+        shared = [model.tokenizer, *model.parameters(), *model.buffers()]
+        return copy.deepcopy(model, {id(part): part for part in shared})
+
+    def hashed_once(path: Path) -> str:
+        if path.parent.resolve() != real:
+            return hashed(path)
+        state = path.stat()
+        return known(path, state.st_size, state.st_mtime_ns)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weights, "load_sentence_model", sharing_weights)
+        patch.setattr(weights, "sha256", hashed_once)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -11,7 +11,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -248,12 +248,13 @@ def disturb(start, arguments: tuple, progress: Callable[[], int], *, end: int, s
     ],
 )
 def test_extraction_stopped_at_random_moments_ends_with_the_same_bits(
-    small_demo, tmp_path, starter, script, keys, names
+    small_demo, quick_sentence_model, tmp_path, starter, script, keys, names
 ):
     def arguments(folder):
         folder.mkdir()
         files = [f"train_data.{key}={folder / name}" for key, name in zip(keys, names, strict=True)]
-        settings = [*settings_for(small_demo), *files, "sentence_model.batch_size=8"]
+        settings = [*settings_for(small_demo), *quick_sentence_model, *files]
+        settings.append("sentence_model.batch_size=8")
         return script, options(settings), tmp_path / f"{folder.name}.log"
 
     whole, cut = tmp_path / "whole", tmp_path / "cut"
@@ -431,14 +432,14 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def arguments_of(script: str, small_demo: Path, out: Path) -> list[str]:
+def arguments_of(script: str, small_demo: Path, out: Path, more: Sequence[str] = ()) -> list[str]:
     """The arguments with which a script writes all its files into a folder."""
     files = [f"train_data.{key}={out / name}" for key, name in FILES.items()]
     if script == "main":
         files = []
     if script == "01_preprocess":
         files = [f"train_data.input_path={out}"]
-    arguments = options([*settings_for(small_demo, outputs=out), *files])
+    arguments = options([*settings_for(small_demo, outputs=out), *files, *more])
     if script == "00_make_demo_data":
         arguments += ["--output", str(out), "--clips", "9", "2", "2", "--jobs", "2"]
     return arguments
@@ -455,14 +456,25 @@ FULL = {  # what is run, and the size beyond which no file may grow
 }
 
 
+@pytest.fixture(scope="module")
+def quick_captions(small_demo, quick_sentence_model, tmp_path_factory) -> Path:
+    """The vectors of a quick sentence model for the captions of the small demo set."""
+    path = tmp_path_factory.mktemp("quick_captions") / "captions.hdf5"
+    settings = [*settings_for(small_demo), *quick_sentence_model]
+    settings.append(f"train_data.caption_embeddings={path}")
+    load_script("04_sentence_embeddings").main(options(settings))
+    return path
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("what", FULL)
 def test_on_a_full_disk_it_is_one_error_and_resumes_when_there_is_room(
-    small_demo, tmp_path, starter, what
+    small_demo, quick_sentence_model, quick_captions, tmp_path, starter, what
 ):
     script, limit = FULL[what]
     out, log = tmp_path / "out", tmp_path / "log"
-    arguments = arguments_of(script, small_demo, out)
+    more = quick_sentence_model if script == "04_sentence_embeddings" else []
+    arguments = arguments_of(script, small_demo, out, more)
     if what == "log-mels":
         arguments += ["--set", f"train_data.input_path={out}", "--kind", "logmel"]
         out.mkdir()
@@ -485,10 +497,8 @@ def test_on_a_full_disk_it_is_one_error_and_resumes_when_there_is_room(
     if what.startswith("journal"):
         assert "; 0 were up to date" not in printed
     if script == "04_sentence_embeddings":
-        ours, theirs = (
-            read_vectors(folder / FILES["caption_embeddings"])
-            for folder in (out, small_demo / "processed")
-        )
+        ours = read_vectors(out / FILES["caption_embeddings"])
+        theirs = read_vectors(quick_captions)
         np.testing.assert_allclose(ours.vectors, theirs.vectors, atol=1e-6)
         assert (ours.keys, ours.failed) == (theirs.keys, theirs.failed)
         assert ours.fixed_attributes == theirs.fixed_attributes
@@ -498,9 +508,12 @@ def test_on_a_full_disk_it_is_one_error_and_resumes_when_there_is_room(
 @pytest.mark.parametrize(
     "script", ["00_make_demo_data", "01_preprocess", "03_audio_features", "04_sentence_embeddings"]
 )
-def test_of_two_at_once_one_works_and_the_other_says_so(small_demo, tmp_path, starter, script):
+def test_of_two_at_once_one_works_and_the_other_says_so(
+    small_demo, quick_sentence_model, tmp_path, starter, script
+):
     out = tmp_path / "out"
-    arguments = arguments_of(script, small_demo, out)
+    more = quick_sentence_model if script == "04_sentence_embeddings" else []
+    arguments = arguments_of(script, small_demo, out, more)
     logs = [tmp_path / "log1", tmp_path / "log2"]
     processes = [starter(run_script, script, arguments, log) for log in logs]
     results = [ended(process, log) for process, log in zip(processes, logs, strict=True)]

@@ -5,18 +5,24 @@ import torch
 from torch.nn import functional as F
 
 from tests.support import load_script, options
-from utils.benchmark import reference, search_stages, training_stages
+from utils.benchmark import network_stages, reference, search_stages, training_stages
+from utils.benchmark.timing import once
 from utils.evaluation.evaluate import evaluate
 
 
 def measure(folder, *stages):
     """Run the real components at small sizes; the times mean nothing here."""
     arguments = ["--small", "--stages", *stages, *options([f"output_path={folder}"])]
-    load_script("benchmark").main(arguments)
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (network_stages, search_stages, training_stages):
+            patch.setattr(module, "seconds", once)
+        load_script("benchmark").main(arguments)
     return json.loads((folder / "benchmark.json").read_text())
 
 
-def test_every_measured_stage_is_written(tmp_path, capsys):
+def test_every_measured_stage_is_written(tmp_path, capsys, monkeypatch):
+    fewer = {name: count // 4 for name, count in training_stages.CLOTHO.items()}
+    monkeypatch.setattr(training_stages, "CLOTHO", fewer)
     rows = measure(tmp_path, "ranking", "training", "agreement")
     assert [row["stage"] for row in rows] == [
         "ranks and metrics",

@@ -8,13 +8,23 @@ import pytest
 import soundfile
 from safetensors.numpy import load_file, save_file
 
-from tests.support import load_script, options, settings_for
+from tests.support import FILES, load_script, options, settings_for
 from utils.runtime.errors import InputError
 from utils.runtime.paths import PROJECT_ROOT
 
 
 def run(name, settings):
     return load_script(name).main(options(settings))
+
+
+@pytest.fixture
+def quickly(own_demo, quick_sentence_model):
+    """Settings with a quick sentence model, as if it had computed the vectors of that demo set."""
+    checksum = quick_sentence_model[1].partition("=")[2]
+    for key in ("caption_embeddings", "tag_embeddings"):
+        with h5py.File(own_demo / "processed" / FILES[key], "a") as file:
+            file.attrs["weights_sha256"] = checksum
+    return [*settings_for(own_demo), *quick_sentence_model, "training.epochs=1"]
 
 
 def test_another_sound_under_the_same_name(own_demo, capsys):
@@ -29,8 +39,8 @@ def test_another_sound_under_the_same_name(own_demo, capsys):
     run("main", settings)
 
 
-def test_a_clip_more(own_demo, capsys):
-    settings = [*settings_for(own_demo), "training.epochs=1"]
+def test_a_clip_more(own_demo, quickly, capsys):
+    settings = quickly
     table = own_demo / "clotho/clotho_captions_development.csv"
     first = sorted((own_demo / "clotho/development").iterdir())[0]
     shutil.copy(first, first.with_name("00 new.wav"))
@@ -49,8 +59,8 @@ def test_a_clip_more(own_demo, capsys):
     run("main", settings)
 
 
-def test_another_precision(own_demo):
-    settings = [*settings_for(own_demo), "training.epochs=1"]
+def test_another_precision(own_demo, quickly):
+    settings = quickly
     # Computing in bf16 takes minutes where the processor lacks it.
     for path in (own_demo / "processed").glob("*.hdf5"):
         with h5py.File(path, "a") as file:

@@ -171,9 +171,56 @@ def assert_same_vectors(folder, expected):
         assert ours.fixed_attributes == theirs.fixed_attributes
 
 
-def test_two_processes_tag_as_one_does(demo, tagged, tmp_path):
-    result = torchrun("scripts/03_audio_features.py", *writing_to(demo, tmp_path))
-    assert_same_vectors(tmp_path, tagged)
+# Runs a script with the arguments up to "--", and then with those behind it, when rank 1 dies as
+# soon as two of its rows are on the disk.
+TWICE = """
+import os, runpy, signal, sys
+sys.path.insert(0, os.getcwd())
+from utils.files.journal import Journal
+
+script, *arguments = sys.argv[1:]
+sys.path.insert(0, os.path.dirname(script))
+border = arguments.index("--")
+
+def run(arguments):
+    sys.argv = [script, *arguments]
+    try:
+        runpy.run_path(script, run_name="__main__")
+    except SystemExit as end:
+        if end.code:
+            raise
+
+append = Journal.append
+
+def append_and_die(journal, keys, rows):
+    append(journal, keys, rows)
+    if os.environ["RANK"] == "1" and len(journal.rows) == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+run(arguments[:border])
+Journal.append = append_and_die
+run(arguments[border + 1 :])
+"""
+
+
+@pytest.fixture(scope="module")
+def shared(demo, tmp_path_factory):
+    """A folder that two processes wrote, one that they left when one of them died, what was said.
+
+    One start of two processes does both: each takes seconds to import PyTorch.
+    """
+    folder = tmp_path_factory.mktemp("shared")
+    program = folder / "twice.py"
+    program.write_text(TWICE)
+    whole, left = (writing_to(demo, folder / name) for name in ("whole", "left"))
+    script = "scripts/03_audio_features.py"
+    result = torchrun(program, script, *whole, "--", *left, check=False)
+    return folder / "whole", folder / "left", result
+
+
+def test_two_processes_tag_as_one_does(tagged, shared):
+    whole, _, result = shared
+    assert_same_vectors(whole, tagged)
     assert result.stdout.count("tagged 10 clips with demo (cpu, fp32); 0 were up to date") == 1
     assert "tagged" not in result.stdout.replace("tagged 10 clips", "")
 
@@ -186,32 +233,11 @@ def test_two_processes_embed_as_one_does(demo, sentence_model, tmp_path):
     assert "embedded 50 captions" in result.stdout
 
 
-# Runs a script, and dies in rank 1 as soon as two of its rows are on the disk.
-DYING = """
-import os, runpy, signal, sys
-sys.path.insert(0, os.getcwd())
-from utils.files.journal import Journal
-
-append = Journal.append
-
-def append_and_die(journal, keys, rows):
-    append(journal, keys, rows)
-    if os.environ["RANK"] == "1" and len(journal.rows) == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-Journal.append = append_and_die
-del sys.argv[0]
-sys.path.insert(0, os.path.dirname(sys.argv[0]))
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
-
-def test_after_a_kill_another_number_of_processes_resumes(demo, tagged, tmp_path, capsys):
-    program = tmp_path / "dying.py"
-    program.write_text(DYING)
+def test_after_a_kill_another_number_of_processes_resumes(demo, tagged, shared, tmp_path, capsys):
+    _, left, result = shared
+    shutil.copytree(left, tmp_path / "out")
     arguments = writing_to(demo, tmp_path / "out")
-    result = torchrun(program, "scripts/03_audio_features.py", *arguments, check=False)
-    assert result.returncode == 1
+    assert result.returncode == 1, result.stderr
     assert "exitcode  : -9" in result.stderr
     journals = {p.parent.name: p.read_bytes() for p in (tmp_path / "out").glob("*/keys.jsonl")}
     assert sorted(journals) == ["logits.hdf5.partial", "logits.hdf5.partial.1"]

@@ -11,7 +11,7 @@ from tests.browser import DESKTOP, Page, chromium
 from tests.search.web.test_page import serving
 from utils.audio.sound_file import open_sound
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("forms")]  # one browser plays all
 
 NEAR = 0.05  # seconds
 MADE = {name: form.make for name, form in FORMS.items()} | {

@@ -21,7 +21,7 @@ from tests.support import load_script, read_audio
 from utils.runtime.errors import InputError
 from utils.runtime.paths import PROJECT_ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]  # one server, one browser
 
 LONG = "long walk.aiff"
 ODD = [
