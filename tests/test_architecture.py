@@ -49,10 +49,10 @@ MAY_IMPORT = {
     "training": GROUND | {"features", "evaluation", "models"},
     "moments": GROUND | {"files", "datasets", "models"},
     "search": GROUND
-    | {"settings", "files", "audio", "datasets", "features", "checkpoints", "models"},
+    | {"settings", "files", "audio", "datasets", "features", "checkpoints", "moments", "models"},
     "runs": GROUND
     | {"settings", "files", "datasets", "features", "evaluation", "checkpoints", "training"}
-    | {"models"},
+    | {"moments", "models"},
     "demo": GROUND | {"files", "audio", "datasets"},
     "benchmark": GROUND
     | {"settings", "audio", "datasets", "features", "evaluation", "training", "search", "models"},

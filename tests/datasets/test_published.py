@@ -299,11 +299,13 @@ def test_wavs_of_task_6b_are_found_with_a_colon_and_with_an_underscore(site, fol
     assert [path.is_file() for path in data.require_audio("test", names)] == [True] * 4
 
 
-def test_the_settings_for_clotho_are_the_projects_but_for_four_keys():
+def test_the_settings_for_clotho_are_the_projects_but_for_six_keys():
     changed = [
         "experiment=clotho",
         "train_data.dataset_path=data/clotho",
         "train_data.input_path=data/clotho/processed",
+        "clotho_moment.dataset_path=data/clotho_moment",
+        "clotho_moment.input_path=data/clotho_moment/processed",
         "passt.arch=passt_s_swa_p16_128_ap476",
     ]
     assert load_config(PROJECT_ROOT / "clotho.yaml") == load_config(DEFAULT_CONFIG, changed)

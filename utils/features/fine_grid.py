@@ -61,11 +61,11 @@ def average_cells(
 
     Examples
     --------
-    Of a long sound, the first half of the first window is mirrored sound:
+    The cells of three windows, every fifth; the first half of the first window is mirrored sound:
 
-    >>> batches = [np.full((1, 20, 1), window, np.float32) for window in range(3)]
+    >>> batches = [np.full((1, 20, 1), number, np.float32) for number in range(3)]
     >>> print(np.concatenate(list(average_cells(batches)))[::5].ravel())
-    [0.5 1.  1.5 2. ]
+    [1.  1.  1.5 2. ]
 
     """
     windows = itertools.chain.from_iterable(batches)

@@ -1,4 +1,4 @@
-"""The moments of a recording that match a text: cells of the grid ─► curve ─► ranked windows.
+"""The moments of a recording that match a text: half seconds ─► curves ─► ranked windows.
 
-May import runtime, settings, files, datasets, features, evaluation, checkpoints and models.
+Imports `utils.runtime`, `utils.files`, `utils.datasets` and `models`.
 """

@@ -70,10 +70,10 @@ def rank_windows(
 
     Examples
     --------
-    >>> inside = np.array([0, 0, 1, 1, 1, 1, 0, 0, 0, 1])
-    >>> print(rank_windows(inside, duration=5.0, count=2))
-    [[1.  3.  1. ]
-     [4.5 5.  1. ]]
+    >>> inside = np.array([0, 0, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1])
+    >>> print(rank_windows(inside, duration=6.5, count=2))
+    [[6.  6.5 1. ]
+     [1.  3.  1. ]]
 
     """
     sums = np.concatenate([[0.0], np.cumsum(inside, dtype=np.float64)])
