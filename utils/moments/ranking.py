@@ -51,7 +51,8 @@ def rank_windows(
     """Rank windows of a recording by the overlap with a moment that is to be expected.
 
     Of a candidate, the expected overlap (intersection over union) is its likely cells over its
-    length and the likely cells beside it. Candidates begin at every cell, and are of many lengths.
+    length and the likely cells beside it. Candidates begin at every cell, and are of many lengths;
+    the edges of the best are then moved by parts of a cell.
 
     Parameters
     ----------
@@ -65,8 +66,8 @@ def rank_windows(
     Returns
     -------
     ndarray, shape (N, 3)
-        Start and end in seconds, and the score, in [0, 1]; best first. No two overlap by more than
-        half of their union.
+        Start and end in seconds, and the score, in [0, 1]; best first. Before their edges are
+        moved, no two overlap by more than half of their union.
 
     Examples
     --------
@@ -98,5 +99,21 @@ def rank_windows(
         union = np.maximum(ends, end) - np.minimum(starts, start)
         scores[shared > _SAME * union] = -1
     windows = np.array(ranked, np.float64).reshape(-1, 3)
-    windows[:, :2] = np.minimum(windows[:, :2] * CELL_SECONDS, duration)
+    windows[:, :2] = np.minimum(_between_cells(windows, inside) * CELL_SECONDS, duration)
     return windows
+
+
+def _between_cells(
+    windows: NDArray[np.float64], inside: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Move the edges of windows, (N, 3) in cells, to where they are likely within cells: (N, 2).
+
+    A probability of the cell at an edge is taken as the share of it that is inside, on either side.
+    """
+    padded = np.concatenate([[0.0], inside, [0.0]])
+    first, after = windows[:, 0].astype(int) + 1, windows[:, 1].astype(int) + 1
+    starts = windows[:, 0] + (1 - padded[first]) - padded[first - 1]
+    ends = windows[:, 1] - (1 - padded[after - 1]) + padded[after]
+    moved = np.stack([starts, ends], axis=1).clip(0, len(inside))
+    # One cell may be both edges; a window does not become shorter than a cell.
+    return np.where((ends - starts >= 1)[:, None], moved, windows[:, :2])
