@@ -111,9 +111,10 @@ def _between_cells(
     A probability of the cell at an edge is taken as the share of it that is inside, on either side.
     """
     padded = np.concatenate([[0.0], inside, [0.0]])
+    beside = np.where(padded < 1 / 2, padded, 0)  # a likely cell beside an edge stays outside
     first, after = windows[:, 0].astype(int) + 1, windows[:, 1].astype(int) + 1
-    starts = windows[:, 0] + (1 - padded[first]) - padded[first - 1]
-    ends = windows[:, 1] - (1 - padded[after - 1]) + padded[after]
+    starts = windows[:, 0] + (1 - padded[first]) - beside[first - 1]
+    ends = windows[:, 1] - (1 - padded[after - 1]) + beside[after]
     moved = np.stack([starts, ends], axis=1).clip(0, len(inside))
     # One cell may be both edges; a window does not become shorter than a cell.
     return np.where((ends - starts >= 1)[:, None], moved, windows[:, :2])
