@@ -141,6 +141,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     finding.add_argument(
         "--submit", action="store_true", help="also write submission.jsonl, for DCASE 2026 task 6"
     )
+    finding.add_argument(
+        "--compare",
+        action="store_true",
+        help="also score the whole recording, the best 10 s, the best 20 s, and an oracle",
+    )
     edges = add("train-moments", train_moments, "train the network that finds the cells of moments")
     for command in (finding, edges):
         options.add_subset_option(command, CLOTHO_MOMENT, CASTELLA)
@@ -415,6 +420,7 @@ def find_moments(args: argparse.Namespace) -> None:
     from utils.evaluation.moments import score_moments, scored_windows
     from utils.files.writing import atomic_write
     from utils.moments.network_file import load_moment_net
+    from utils.runs.moment_baselines import baselines
     from utils.runs.moments import rank_moments, read_recordings
 
     summary = terminal.Summary()
@@ -440,10 +446,14 @@ def find_moments(args: argparse.Namespace) -> None:
         summary.writes(folder / "submission.jsonl")
     if any(map(scored_windows, queries)):
         scores = score_moments(found, queries)
+        rows = {"found": scores.means()}
+        if args.compare:
+            others = baselines(read_recordings(scorer, split), scorer)
+            rows = {name: score_moments(of, queries).means() for name, of in others.items()} | rows
         with atomic_write(path.with_suffix(".json"), "w") as file:
             json.dump(score_text.moment_json(scores, seed=config.seed), file, indent=1)
         summary.writes(path.with_suffix(".json"))
-        print(score_text.moment_table(scores, seed=config.seed))
+        print(score_text.moment_table(scores, seed=config.seed, rows=rows))
     if note := scorer.inputs.of.synthetic_note:
         print(note)
     how = "by likeness alone, untrained" if net is None else f"by {config.moments.network.name}"

@@ -41,8 +41,13 @@ def moments(settings, *arguments):
 def test_moments_are_found_untrained_and_trained(moment_set, trained, tmp_path, capsys):
     folder, settings = moment_set
     model = ["--checkpoint", str(trained), "--output", str(tmp_path)]
-    moments(settings, "moments", *model, "--submit")
-    assert "by likeness alone, untrained" in capsys.readouterr().out
+    moments(settings, "moments", *model, "--submit", "--compare")
+    printed = capsys.readouterr().out
+    assert "by likeness alone, untrained" in printed
+    rows = {line[:22].strip(): line[22:].split() for line in printed.splitlines()}
+    assert float(rows["oracle"][0]) > 95
+    assert float(rows["whole recording"][1]) < float(rows["found"][1])
+    assert float(rows["best passage of 20 s"][1]) < float(rows["found"][1])
     untrained = read_json(tmp_path / "clotho-moment_test.json")
     truth = folder / "set/clotho_moment_test_release.jsonl"
     queries = read_moment_list(truth)

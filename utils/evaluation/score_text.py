@@ -103,10 +103,16 @@ def score_queries(
     )
 
 
-def moment_table(scores: MomentScores, *, seed: int) -> str:
-    """Format the scores of moments, and their 95 % intervals, in per cent."""
+def moment_table(
+    scores: MomentScores, *, seed: int, rows: Mapping[str, Mapping[str, float]] | None = None
+) -> str:
+    """Format the scores of moments, and their 95 % intervals, in per cent.
+
+    `rows` are what the table shows, if it is more than these scores: they are the last.
+    """
     intervals = scores.intervals(seed=seed)
-    table = score_table({"scores": scores.means()}, intervals, names=moments.METRICS, digits=2)
+    rows = rows or {"scores": scores.means()}
+    table = score_table(rows, intervals, names=moments.METRICS, digits=2)
     return f"{table}\nin per cent; mAP is the mean over overlaps of 0.50, 0.55, ..., 0.95"
 
 

@@ -1,6 +1,7 @@
 """Find moments in the recordings of a data set: its vectors and grid ─► curves ─► windows.
 
-Shapes: Q queries about a recording, C cells of it, D dimension of the shared space, F curves.
+Shapes: Q queries about a recording, C cells of it, D dimension of the shared space, F curves, K
+AudioSet classes, S numbers of a scene embedding.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -43,6 +44,10 @@ class Recording:
         Unit embeddings.
     likeness : Tensor, shape (Q, C)
         The score of each cell for each query.
+    rows : ndarray, shape (C, K + S)
+        PaSST's output for the cells, memory-mapped.
+    text : Tensor, shape (Q, D)
+        Embeddings of the queries.
 
     """
 
@@ -51,6 +56,8 @@ class Recording:
     queries: list[MomentQuery]
     cells: Tensor
     likeness: Tensor
+    rows: NDArray[np.float16]
+    text: Tensor
 
     def curves(self, number: int) -> Tensor:
         """Describe the recording for one of its queries: shape (F, C)."""
@@ -84,9 +91,17 @@ def read_recordings(scorer: Scorer, split: CaptionSplit) -> Iterator[Recording]:
         text = scorer.model.encode_text(inputs.sentences(split).to(scorer.device)).cpu()
     for clip, (name, source) in enumerate(zip(split.clip_names, sources, strict=True)):
         asked = np.flatnonzero(split.clip_of_caption == clip)
-        cells = scorer.embed(torch.from_numpy(grid.read(source).astype(np.float32)))
-        about = [queries[number] for number in asked]
-        yield Recording(name, CELL_SECONDS * len(cells), about, cells, text[asked] @ cells.T)
+        rows = grid.read(source)
+        cells = scorer.embed(torch.from_numpy(rows.astype(np.float32)))
+        yield Recording(
+            name,
+            CELL_SECONDS * len(cells),
+            [queries[number] for number in asked],
+            cells,
+            text[asked] @ cells.T,
+            rows,
+            text[asked],
+        )
 
 
 def rank_moments(
