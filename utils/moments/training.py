@@ -16,6 +16,8 @@ from models.architectures import CELL_SECONDS
 from models.moment_net import MomentNet
 from utils.datasets.moment_lists import Window
 
+_CROP = 96  # cells of a recording in a batch: a part of it, another one in each epoch
+
 
 class Example(NamedTuple):
     """A query about a recording: its curves, shape (F, C), and each cell's share in a moment."""
@@ -66,7 +68,7 @@ def train_moment_net(
     ----------
     examples : sequence of Example
     seed : int
-        Of the order of the examples, and of dropout.
+        Of the order and the parts of the examples, and of dropout.
     validate : callable
         The network in evaluation mode ─► its score, more is better.
     after_epoch : callable
@@ -109,9 +111,9 @@ def train_moment_net(
 def _batches(
     examples: Sequence[Example], size: int, order: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Draw all examples, padded: curves (B, F, C), shares (B, C), and which cells are there."""
+    """Draw a part of each example, padded: curves (B, F, C), shares (B, C), and what is there."""
     for numbers in torch.randperm(len(examples), generator=order).split(size):
-        batch = [examples[number] for number in numbers]
+        batch = [_part(examples[number], order) for number in numbers]
         longest = max(len(wanted) for _, wanted in batch)
 
         def padded(part: Tensor, longest: int = longest) -> Tensor:
@@ -122,3 +124,10 @@ def _batches(
             torch.stack([padded(wanted) for _, wanted in batch]),
             torch.stack([torch.arange(longest) < len(wanted) for _, wanted in batch]),
         )
+
+
+def _part(example: Example, order: torch.Generator) -> Example:
+    """Cut a random part of `_CROP` cells out of a longer recording."""
+    spare = max(0, len(example.wanted) - _CROP)
+    start = int(torch.randint(spare + 1, (), generator=order))
+    return Example(*(part[..., start : start + _CROP] for part in example))
