@@ -80,7 +80,7 @@ lock: $(INSTALLED)  ## renew requirements.lock after a change of requirements.tx
 		--output-file requirements.lock requirements.txt
 
 clean:  ## remove the demo set, its features and runs, and caches
-	rm -rf data/demo_set data/demo_audiocaps outputs/demo .pytest_cache .ruff_cache
+	rm -rf data/demo_set data/demo_audiocaps data/demo_moments outputs/demo .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean  ## also remove .venv and the sentence model
