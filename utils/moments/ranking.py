@@ -32,7 +32,7 @@ def likely_cells(likeness: NDArray[np.floating]) -> NDArray[np.float32]:
     likeness = np.asarray(likeness, np.float32)
     usual, best = np.median(likeness), likeness.max()
     scaled = (likeness - (usual + best) / 2) / max(best - usual, 1e-6)
-    return 1 / (1 + np.exp(-_STEEPNESS * scaled))
+    return 1 / (1 + np.exp(-_STEEPNESS * scaled.clip(-5, 5)))
 
 
 def candidates(count: int) -> list[int]:
