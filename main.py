@@ -467,7 +467,7 @@ def train_moments(args: argparse.Namespace) -> None:
 
     summary = terminal.Summary()
     scorer, training, folder = _moment_inputs(args, "train", summary)
-    validation = load_split_to_score(scorer.config, args.subset, "val", summary)
+    validation = _usable_split(args, scorer, "val", summary)
     net, story = train_on(scorer, training, validation, say=print)
     path = folder / f"moments_{args.subset}.safetensors"
     save_moment_net(path, net, {"subset": args.subset, **story})
@@ -481,7 +481,6 @@ def _moment_inputs(
     args: argparse.Namespace, split: str, summary: terminal.Summary
 ) -> tuple[Scorer, CaptionSplit, Path]:
     """Read the model and a split of a moment set, and choose the folder to write to."""
-    from utils.runs.data import leave_out_failed
     from utils.runs.scorer import load_scorer, untrained_scorer
 
     what = {"subset": args.subset, "split": split, "summary": summary}
@@ -498,9 +497,18 @@ def _moment_inputs(
             **what,
         )
         folder = args.checkpoint.parent
-    loaded = load_split_to_score(scorer.config, args.subset, split, summary)
-    loaded = leave_out_failed(loaded, scorer.inputs, summary)
+    loaded = _usable_split(args, scorer, split, summary)
     return scorer, loaded, args.output or folder / "moments"
+
+
+def _usable_split(
+    args: argparse.Namespace, scorer: Scorer, split: str, summary: terminal.Summary
+) -> CaptionSplit:
+    """Read a split of a moment set, without the recordings that could not be tagged."""
+    from utils.runs.data import leave_out_failed
+
+    loaded = load_split_to_score(scorer.config, args.subset, split, summary)
+    return leave_out_failed(loaded, scorer.inputs, summary)
 
 
 def score_moments(args: argparse.Namespace) -> None:

@@ -45,6 +45,14 @@ def _without(module: str) -> Iterator[None]:
             del sys.modules[module]
 
 
+@contextlib.contextmanager
+def _of_any_length() -> Iterator[None]:
+    """Silence a warning: clips may be shorter than the window; the network cuts its embedding."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Input image size")
+        yield
+
+
 # timm, which hear21passt imports, would import wandb only to offer a logger that is not used here.
 with _without("wandb"):
     from hear21passt.models import passt as hear21
@@ -94,13 +102,8 @@ class Passt(nn.Module):
         scene : Tensor, shape (B, E), float32
 
         """
-        # Differences of large numbers and a logarithm must not be computed in half precision.
-        with torch.autocast(windows.device.type, enabled=False):
-            mels = self.mel(windows.float())
-        with warnings.catch_warnings():
-            # Clips may be shorter than the window; the network cuts its time embedding.
-            warnings.filterwarnings("ignore", message="Input image size")
-            logits, scene = self.net(mels.unsqueeze(1))
+        with _of_any_length():
+            logits, scene = self.net(self._images(windows))
         return logits.float(), scene.float()
 
     def forward_cells(self, windows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -125,11 +128,8 @@ class Passt(nn.Module):
             Logits and scene embedding of each cell; G = ceil(S / (sample rate · `CELL_SECONDS`)).
 
         """
-        with torch.autocast(windows.device.type, enabled=False):
-            mels = self.mel(windows.float())
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="Input image size")
-            patches = self.net.patch_embed(mels.unsqueeze(1))
+        with _of_any_length():
+            patches = self.net.patch_embed(self._images(windows))
         bands, steps = patches.shape[2:]
         patches = patches + self.net.time_new_pos_embed[..., :steps] + self.net.freq_new_pos_embed
         cells = _patches_of_cells(
@@ -151,6 +151,12 @@ class Passt(nn.Module):
         logits = self.net.head(scenes)
         rows = torch.cat([logits, scenes], dim=2).float()
         return logits[:, 0].float(), scenes[:, 0].float(), rows[:, 1:]
+
+    def _images(self, windows: Tensor) -> Tensor:
+        """Compute the network's input: (B, S) ─► (B, 1, 128, T)."""
+        # Differences of large numbers and a logarithm must not be computed in half precision.
+        with torch.autocast(windows.device.type, enabled=False):
+            return self.mel(windows.float()).unsqueeze(1)
 
     def load_weights(self, state: dict[str, Tensor]) -> None:
         """Load the network's weights, in the form of the official files or of our own.

@@ -191,7 +191,7 @@ from tests.support import load_script
 own, peaks = pathlib.Path("/proc/self"), {}
 kinds, *settings = sys.argv[1:]
 for kind in kinds.split(","):
-    (own / "clear_refs").write_text("5")  # the peak starts anew
+    (own / "clear_refs").write_text("5")  # the peak starts again
     assert not load_script("03_audio_features").main([*settings, "--kind", kind])
     memory = (own / "status").read_text()  # getrusage counts the parent's, too
     peaks[kind] = int(memory.split("VmHWM:")[1].split()[0]) // 1024

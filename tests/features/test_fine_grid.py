@@ -67,8 +67,6 @@ def test_a_grid_folder_resumes_where_a_sound_stopped(tmp_path):
     folder.append("b", cells[:1], at=0)
     np.testing.assert_array_equal(folder.read("a"), cells.astype(np.float16))
     assert folder.count("a") == 30
-    folder.trim("a", 25)
-    assert folder.count("a") == 25
 
 
 def test_a_grid_folder_of_another_network_is_emptied(tmp_path):

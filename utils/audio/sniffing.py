@@ -40,8 +40,8 @@ def is_sound(path: Path) -> bool:
     """Return whether a file is a sound, or should be one.
 
     A file with an ending of sound is; one with the ending of a text, a picture or a program is not.
-    A film is if it has a sound track. Any other file is opened, and is one if it can be decoded, or
-    if its disk does not answer: then it should not be passed over.
+    A film is if it has a sound track. Any other file is opened, and is one if it can be decoded. It
+    is also one if its disk does not answer, so that it is not skipped.
 
     Raises
     ------

@@ -11,7 +11,6 @@ import hashlib
 import itertools
 import json
 import math
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -142,10 +141,6 @@ class GridFolder:
             with path.open("ab") as file:
                 file.truncate(2 * self.width * at)
                 file.write(cells.astype("<f2").tobytes())
-
-    def trim(self, source: str, count: int) -> None:
-        """Keep the first cells alone."""
-        os.truncate(self._file(source), 2 * self.width * count)
 
     def count(self, source: str) -> int:
         """Count the cells of a content, 0 if there are none."""

@@ -45,6 +45,13 @@ def candidates(count: int) -> list[int]:
     return lengths
 
 
+def candidate_spans(count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """List starts and ends of all candidates in a recording of `count` cells, short ones first."""
+    lengths = candidates(count)
+    starts = np.concatenate([np.arange(count - length + 1) for length in lengths])
+    return starts, starts + np.repeat(lengths, [count - length + 1 for length in lengths])
+
+
 def rank_windows(
     inside: NDArray[np.floating], *, duration: float, count: int = 10
 ) -> NDArray[np.float64]:
@@ -78,16 +85,11 @@ def rank_windows(
 
     """
     sums = np.concatenate([[0.0], np.cumsum(inside, dtype=np.float64)])
-    cells = len(inside)
-    parts = []
-    for length in candidates(cells):
-        start = np.arange(cells - length + 1)
-        end = start + length
-        beside = max(length, _SHORTEST_CONTEXT)
-        within = sums[end] - sums[start]
-        around = sums[np.minimum(end + beside, cells)] - sums[np.maximum(start - beside, 0)]
-        parts.append(np.stack([start, end, within / (length + around - within)]))
-    starts, ends, scores = np.concatenate(parts, axis=1)
+    starts, ends = candidate_spans(len(inside))
+    beside = np.maximum(ends - starts, _SHORTEST_CONTEXT)
+    within = sums[ends] - sums[starts]
+    around = sums[np.minimum(ends + beside, len(inside))] - sums[np.maximum(starts - beside, 0)]
+    scores = within / (ends - starts + around - within)
     ranked = []
     for _ in range(count):
         best = scores.argmax()

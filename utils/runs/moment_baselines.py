@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.architectures import CELL_SECONDS
 from utils.evaluation.moments import LISTED
-from utils.moments.ranking import candidates
+from utils.moments.ranking import candidate_spans
 from utils.runs.moments import Ranked, Recording
 from utils.runs.scorer import Scorer
 
@@ -72,10 +72,7 @@ def _ranked(spans: list[tuple[int, int]], scores: NDArray[np.float32]) -> NDArra
 
 
 def _best_candidates(count: int, windows: Iterable[tuple[float, float]]) -> NDArray[np.float64]:
-    lengths = np.array(candidates(count))
-    starts = np.repeat(np.arange(count), len(lengths))
-    ends = starts + np.tile(lengths, count)
-    spans = CELL_SECONDS * np.column_stack([starts, ends])[ends <= count]
+    spans = CELL_SECONDS * np.column_stack(candidate_spans(count))
     best: list[list[float]] = []
     for start, end in windows:
         shared = np.minimum(spans[:, 1], end) - np.maximum(spans[:, 0], start)

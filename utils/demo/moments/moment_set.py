@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from utils.demo.moments.recording import SAMPLE_RATE, Recording
-from utils.demo.sound_store import TEMPORARY, DemoSetReport, comment_of, write_sound
+from utils.demo.sound_store import (
+    TEMPORARY,
+    DemoSetReport,
+    comment_of,
+    problems_of_arguments,
+    refuse_foreign,
+    write_sound,
+)
 from utils.files.reading import read_json
 from utils.files.writing import atomic_write, write_if_changed
 from utils.runtime.errors import InputError
@@ -132,23 +139,12 @@ class _Plan:
                 f"recordings must be {len(splits)} numbers from 1 to {MOST_RECORDINGS} "
                 f"({', '.join(splits)}), got {self.recordings}"
             )
-        if self.seed < 0:
-            problems.append(f"seed must not be negative, got {self.seed}")
-        if jobs < 1:
-            problems.append(f"jobs must be at least 1, got {jobs}")
-        if self.folder.exists() and not self.folder.is_dir():
-            problems.append(f"{self.folder} is not a folder: choose another")
-        if problems:
+        if problems := [*problems, *problems_of_arguments(self.folder, self.seed, jobs)]:
             raise InputError("; ".join(problems))
         if not self.folder.exists() or self.stored().get("statement") == self.source.statement:
             return
-        foreign = sorted(p.name for p in self.folder.iterdir() if not p.name.startswith("."))
-        if foreign:
-            shown = ", ".join(foreign[:3]) + (", …" if len(foreign) > 3 else "")
-            raise InputError(
-                f"{self.folder} is not empty ({shown}) and has no {self.source.manifest} of such a "
-                "set. Nothing was written, so that no data is lost: choose an empty folder"
-            )
+        lacking = f"{self.source.manifest} of such a set"
+        refuse_foreign(self.folder, lacking=lacking, choose="an empty folder")
 
     @property
     def parameters(self) -> dict[str, Any]:

@@ -24,7 +24,14 @@ from utils.demo.scenes.layouts import AUDIOCAPS, CLOTHO, LAYOUTS, Layout
 from utils.demo.scenes.names import NUMBERS
 from utils.demo.scenes.scene import Scene, render_scene, sample_scene
 from utils.demo.sound_events import EVENT_KINDS
-from utils.demo.sound_store import TEMPORARY, DemoSetReport, comment_of, write_sound
+from utils.demo.sound_store import (
+    TEMPORARY,
+    DemoSetReport,
+    comment_of,
+    problems_of_arguments,
+    refuse_foreign,
+    write_sound,
+)
 from utils.files.reading import read_json
 from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError
@@ -185,13 +192,7 @@ def _check_arguments(folder: Path, clips: tuple[int, int, int], seed: int, jobs:
     problems = []
     if len(clips) != 3 or not all(1 <= count <= NUMBERS for count in clips):
         problems.append(f"clips must be three numbers from 1 to {NUMBERS}, got {tuple(clips)}")
-    if seed < 0:
-        problems.append(f"seed must not be negative, got {seed}")
-    if jobs < 1:
-        problems.append(f"jobs must be at least 1, got {jobs}")
-    if folder.exists() and not folder.is_dir():
-        problems.append(f"{folder} is not a folder: choose another")
-    if problems:
+    if problems := [*problems, *problems_of_arguments(folder, seed, jobs)]:
         raise InputError("; ".join(problems))
 
 
@@ -200,13 +201,8 @@ def _refuse_foreign(folder: Path, layout: Layout) -> None:
     stored = (_read_parameters(folder / name) for name in (MANIFEST, MARKER))
     if not folder.exists() or any(of is not None and of.layout == layout.name for of in stored):
         return
-    foreign = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-    if foreign:
-        shown = ", ".join(foreign[:3]) + (", …" if len(foreign) > 3 else "")
-        raise InputError(
-            f"{folder} is not empty ({shown}) and has no {MANIFEST} of a demo set in this layout. "
-            "Nothing was written, so that no data is lost: choose an empty folder for the demo set"
-        )
+    lacking = f"{MANIFEST} of a demo set in this layout"
+    refuse_foreign(folder, lacking=lacking, choose="an empty folder for the demo set")
 
 
 def write_demo_set(
