@@ -7,6 +7,7 @@ Writes  an index of the folder: <output_path>/indexes/, or --index DIR; in it fa
     python scripts/07_search.py --audio my_sounds/ "rain on a tin roof"
     python scripts/07_search.py --audio my_sounds/ "rain on a tin roof" --model tags  # untrained
     python scripts/07_search.py --audio my_sounds/ "a dog" "a door" --top 3 --why
+    python scripts/07_search.py --audio my_sounds/ "a dog barks" --moments 5  # where in each sound
     python scripts/07_search.py --audio my_sounds/ --tag "Dog > 0.3" --tag "Speech < 0.1" barking
     python scripts/07_search.py --audio my_sounds/ --like clip.wav
     python scripts/07_search.py --audio my_sounds/ --queries queries.txt --json > hits.jsonl
@@ -65,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     searcher = open_searcher(args)
     statuses = {terminal.EXIT_SOME_FAILED} if searcher.inventory.failed else set()
     for query in queries or (ask() if sys.stdin.isatty() else piped()):
-        found = answer(query, searcher, top=args.top, filters=args.tag)
+        found = answer(query, searcher, top=args.top, filters=args.tag, moments=args.moments)
         if found.error:
             report(f"error: {found.error}")
         if args.json:
@@ -102,11 +103,21 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="'TAG > 0.3'",
         help="only sounds with this AudioSet tag (or, with <, without it); may be repeated",
     )
+    parser.add_argument(
+        "--moments",
+        type=int,
+        default=1,
+        metavar="N",
+        help="at most N moments of each sound that the text describes (default: %(default)s; 0: "
+        "none)",
+    )
     parser.add_argument("--why", action="store_true", help="explain each score")
     parser.add_argument("--json", action="store_true", help="print one JSON object per query")
     args = parser.parse_args(argv)
     if args.top < 1:
         raise InputError(f"--top {args.top}: give 1 or more.")
+    if args.moments < 0:
+        raise InputError(f"--moments {args.moments}: give 0 or more.")
     return args
 
 

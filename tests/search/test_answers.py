@@ -24,7 +24,7 @@ class FakeSearcher:
 
 
 def ask(given, place=""):
-    return answer(Query(given, place), FakeSearcher(), top=1, filters=())
+    return answer(Query(given, place), FakeSearcher(), top=1, filters=(), moments=1)
 
 
 def test_a_query_that_cannot_be_read_is_answered_with_its_line():

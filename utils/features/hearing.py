@@ -182,6 +182,12 @@ def mark_silence(rows: Tensor, windows: NDArray[np.float32]) -> None:
         rows[of, SILENCE] = _CERTAIN
 
 
+def mark_silent_cells(cells: Tensor, windows: NDArray[np.float32], *, size: int) -> None:
+    """Do the same for the cells of windows, shape (W, G, D), of `size` samples each."""
+    for number, of_cell in enumerate(cells.unbind(dim=1)):
+        mark_silence(of_cell, windows[:, number * size : (number + 1) * size])
+
+
 def heard_mean(rows: Tensor, weights: Tensor) -> Tensor:
     """Average rows, shape (W, D), by weights, shape (W,); silence counts only if all is silent."""
     weights = weights.to(rows)

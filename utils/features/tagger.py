@@ -18,7 +18,13 @@ from models import architectures
 from utils.audio.sound_file import UnusableSound
 from utils.features import weights
 from utils.features.fine_grid import GridFolder, average_cells, count_cells
-from utils.features.hearing import PUBLISHED, HeardSound, Hearing, mark_silence
+from utils.features.hearing import (
+    PUBLISHED,
+    HeardSound,
+    Hearing,
+    mark_silence,
+    mark_silent_cells,
+)
 from utils.features.shared_work import Batches, Units
 from utils.runtime.devices import autocast, choose_device, choose_precision, for_inference
 from utils.runtime.errors import InputError, UnreadableError
@@ -98,6 +104,7 @@ class Tagger:
             "shortest": architectures.MIN_SAMPLES,
             "batch_size": config.passt.batch_size
             or architectures.windows_at_once(self.device.type),
+            "width": sum(self.widths) if cells else None,
         }
         self._loaded: Callable[[Tensor], Tensor] | None = None
         self._loading = threading.Lock()
@@ -144,6 +151,7 @@ def tag_windows(
     ended: Callable[[HeardSound], Any] = lambda sound: None,
     hearing: Hearing = PUBLISHED,
     batch_size: int,
+    width: int | None = None,
     **cutting: int,
 ) -> Iterator[Iterator[Tensor]]:
     """Decode clips ahead of the network and yield its output for the windows of each, as it comes.
@@ -162,6 +170,8 @@ def tag_windows(
     hearing : Hearing
     batch_size : int
         Windows per call of `tag`.
+    width : int, optional
+        Numbers of a window and of each of its cells, if `tag` gives cells.
     cutting
         `sample_rate`, `window`, `hop`, `shortest` and perhaps `accept_truncated`; see
         `utils.features.hearing.HeardSound`.
@@ -188,8 +198,17 @@ def tag_windows(
     ) -> Iterator[Tensor]:
         if isinstance(parts, InputError):
             raise parts
-        yield from _tag_parts(parts, tag, batch_size, wanted, hearing)
+        yield from _tag_parts(parts, heard, batch_size, wanted)
         ended(sound)
+
+    def heard(windows: NDArray[np.float32]) -> Tensor:
+        rows = tag(torch.from_numpy(windows.copy()))  # it is read-only
+        if hearing.windows == "heard":
+            mark_silence(rows, windows)
+            if width:
+                size = round(architectures.CELL_SECONDS * cutting["sample_rate"])
+                mark_silent_cells(split_cells(rows, width)[1], windows, size=size)
+        return rows
 
     wanted = first or [0] * len(paths)
     for (_, (sound, parts)), number in zip(map_ahead(begin, paths), wanted, strict=True):
@@ -198,10 +217,9 @@ def tag_windows(
 
 def _tag_parts(
     parts: Iterator[NDArray[np.float32]],
-    tag: Callable[[Tensor], Tensor],
+    tag: Callable[[NDArray[np.float32]], Tensor],
     batch_size: int,
     wanted: int,
-    hearing: Hearing,
 ) -> Iterator[Tensor]:
     """Tag the windows of a clip from a certain one on, in the batches of the whole clip."""
     position = 0
@@ -211,10 +229,7 @@ def _tag_parts(
             unwanted = max(0, wanted - position)
             position += len(windows)
             if unwanted < len(windows):
-                rows = tag(torch.from_numpy(windows.copy()))  # it is read-only
-                if hearing.windows == "heard":
-                    mark_silence(rows, windows)
-                yield rows[unwanted:]
+                yield tag(windows)[unwanted:]
 
 
 def tag_clips(

@@ -72,16 +72,19 @@ class Answer(NamedTuple):
                 f"{hit.rank:3}. {hit.score:6.3f}  {_styled('36', hit.name)}  {hit.place}  "
                 f"{_styled('2', hit.tag_list)}"
             )
+            lines += [f"{_INDENT}moment {hit.moment_list}"] if hit.moments else []
             lines += [f"{_INDENT}also {printable(path)}" for path in hit.paths[1:]]
             lines += [f"{_INDENT}{hit.notes}"] if hit.notes else []
             lines += [f"{_INDENT}{_reasons(hit)}"] if why else []
         return "\n".join([*lines, ""] if self.hits else [*lines, "  nothing found", ""])
 
 
-def answer(query: Query, searcher: "Searcher", *, top: int, filters: Sequence[str]) -> Answer:
+def answer(
+    query: Query, searcher: "Searcher", *, top: int, filters: Sequence[str], moments: int
+) -> Answer:
     """Search for a query; one that cannot be read gets an answer that says so."""
     try:
-        hits = searcher.search(query.given, top=top, filters=filters)
+        hits = searcher.search(query.given, top=top, filters=filters, moments=moments)
     except InvalidQuery as error:
         return Answer(query, error=f"{query.place}{error}")
     notes = searcher.notes_on(query.given) if isinstance(query.given, str) else ()

@@ -102,7 +102,9 @@ class Embedder:
         self.accept_truncated = accept_truncated
         self.source = model.source
         self.network = model.network
-        self.tagger = Tagger(self.config, Hearing(**asdict(self.config.search)))
+        search = asdict(self.config.search)
+        cells = search.pop("moments")
+        self.tagger = Tagger(self.config, Hearing(**search), cells=cells)
         self.tags = audioset.read_labels()
         model.require_networks(passt=self.tagger.made_by)
 
@@ -198,11 +200,13 @@ class Embedder:
         first: Sequence[int] | None = None,
         *,
         ended: Callable[[HeardSound], Any] = lambda sound: None,
+        cells: bool = False,
     ) -> Iterator[Iterator[NDArray[np.float32]]]:
         """Yield for each sound its logits and scene embeddings, some windows at a time.
 
         Their shape is (some windows, K + S). `first` holds the windows to begin with, and `ended`
-        is called after the last window of a sound: see `utils.features.tagger.tag_windows`. An
+        is called after the last window of a sound: see `utils.features.tagger.tag_windows`. With
+        `cells`, those of each window follow in its row if the settings ask for moments. An
         UnusableSound is raised while a sound is read that cannot be used.
         """
         outputs = tag_windows(
@@ -214,7 +218,7 @@ class Embedder:
             **self.tagger.cutting,
         )
         for path, batches in zip(paths, outputs, strict=True):
-            yield _as_arrays(path, batches)
+            yield _as_arrays(path, batches, width=None if cells else sum(self.tagger.widths))
 
     @torch.inference_mode()
     def embed_rows(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -252,12 +256,15 @@ class Embedder:
         return text_encoder(self.config)
 
 
-def _as_arrays(path: Path, batches: Iterator[Tensor]) -> Iterator[NDArray[np.float32]]:
+def _as_arrays(
+    path: Path, batches: Iterator[Tensor], *, width: int | None
+) -> Iterator[NDArray[np.float32]]:
+    """Copy rows from the device, or their first `width` numbers."""
     # A GPU gets the next batch before this one's numbers are waited for.
     for rows, _ in itertools.pairwise(itertools.chain(batches, [None])):
         if not rows.isfinite().all():
             raise UnusableSound(path, "produces NaN in the network")
-        yield rows.cpu().numpy()
+        yield rows[:, :width].clone().cpu().numpy()
 
 
 def read_model(

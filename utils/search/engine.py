@@ -98,7 +98,7 @@ class Engine:
                 return self._by_text(query[None], top, among, sounds)
             return best_groups(self._nearest, query, sounds, top, among=among, itself=itself)
 
-        sounds = self.library.sound_of_row if self._asks_for_silence(query) else self._sounding
+        sounds = self.library.sound_of_row if self._wants_silent(query) else self._sounding
         if itself is not None and not (sounds == itself).any():  # like silence
             sounds = np.where(self.library.sound_of_row == itself, itself, sounds)
         found = find(passing, sounds)
@@ -120,11 +120,15 @@ class Engine:
         sounding = rows[self._sounding[rows] >= 0]
         return np.array(self._nearest.vectors[there or (sounding if len(sounding) else rows)])
 
-    def _asks_for_silence(self, query: NDArray[np.float32]) -> bool:
-        """Whether "Silence" is the tag that a text is most like."""
-        if query.ndim > 1 or not len(self._silent) or _SILENCE not in self.tags:
-            return False
-        return self.tags[int((self._tag_texts @ query).argmax())] == _SILENCE
+    def asks_for_silence(self, query: NDArray[np.float32]) -> bool:
+        """Whether "Silence" is the tag that a text, shape (D,), is most like."""
+        return (
+            _SILENCE in self.tags and self.tags[int((self._tag_texts @ query).argmax())] == _SILENCE
+        )
+
+    def _wants_silent(self, query: NDArray[np.float32]) -> bool:
+        """Whether silent passages may be found before others."""
+        return query.ndim == 1 and len(self._silent) > 0 and self.asks_for_silence(query)
 
     @cached_property
     def _tag_texts(self) -> NDArray[np.float32]:

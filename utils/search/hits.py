@@ -1,8 +1,9 @@
 """What a search has found, in numbers and in words."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from utils.runtime.errors import printable
+from utils.search.moments import Moment
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Hit:
         The tags that add most to it.
     notes : str
         What is odd about the sound.
+    moments : list of Moment
+        Where a text is heard in the sound, best first; empty by example.
 
     """
 
@@ -61,6 +64,7 @@ class Hit:
     tag_branch: float
     reasons: list[Reason]
     notes: str = ""
+    moments: list[Moment] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -72,6 +76,12 @@ class Hit:
         """Where the passage is, and how long the sound is: 0:20.0–0:40.0 of 1:03.5."""
         part = f"{clock(self.start)}–{clock(self.end)} of " if self.is_part else ""
         return part + clock(self.duration)
+
+    @property
+    def moment_list(self) -> str:
+        """The moments: 0:12.5–0:15.0 (also 0:40.0–0:43.5)."""
+        best, *others = [f"{clock(one.start)}–{clock(one.end)}" for one in self.moments] or [""]
+        return f"{best} (also {', '.join(others)})" if others else best
 
     @property
     def tag_list(self) -> str:

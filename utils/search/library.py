@@ -1,10 +1,10 @@
 """A folder of sounds of any formats, tagged passage by passage, for searching in it.
 
 An index folder keeps what is computed: ``passages/`` is a journal (`utils.files.journal`) with one
-row per passage of each content that was ever tagged, and ``files.json`` says which content each
-file of the folder has. So after sounds are added, changed, renamed or deleted, only new contents
-are tagged, each once. Passages are kept as they come, so that a long sound is resumed where its
-tagging was interrupted.
+row per passage of each content that was ever tagged, ``grid/`` has a file of cells for each of them
+(`utils.search.sound_cells`), and ``files.json`` says which content each file of the folder has. So
+after sounds are added, changed, renamed or deleted, only new contents are tagged, each once.
+Passages are kept as they come, so that a long sound is resumed where its tagging was interrupted.
 
 Shapes: P passages in the library, R rows in the journal, D numbers per window, K of them logits.
 """
@@ -25,6 +25,7 @@ from utils.files.journal import Journal, generation, has_origin
 from utils.files.locks import as_input_error
 from utils.runtime.errors import InputError, shorten
 from utils.search.passages import Passage, PassageRows, read_passages, row_width
+from utils.search.sound_cells import SoundCells
 from utils.search.sound_folder import Changes, ListedFile, read_list, scan_folder, write_list
 from utils.search.tagging import TagSounds, tag_files
 
@@ -32,8 +33,9 @@ _FILES = "files.json"
 _ROWS = "passages"
 _DERIVED = "computed from generation "  # folders in the journal, named after its generation
 
-# Of rows. Before, they had no peaks, sounds were tagged as published, and some were cut short.
-_FORMAT = 2
+# Before 3, there were no cells; before 2, no peaks, sounds were tagged as published, and some were
+# cut short.
+_FORMAT = 3
 
 
 class LibrarySound(NamedTuple):
@@ -102,6 +104,7 @@ def update_library(
     progress: Callable[[int], Any],
     note: Callable[[str], Any],
     accept_truncated: bool = False,
+    cells: SoundCells | None = None,
 ) -> tuple[Library, Changes]:
     """Look for new, changed and deleted sounds, tag what is new, and open the library.
 
@@ -133,6 +136,8 @@ def update_library(
     accept_truncated : bool
         Whether `tag` uses truncated sounds as far as they go. Those that were refused before are
         tagged now.
+    cells : SoundCells, optional
+        Keeps the cells, which `tag` gives too.
 
     Raises
     ------
@@ -147,10 +152,15 @@ def update_library(
         raise InputError(f"--index {index} is a file. Name a folder.")
     path = index / _ROWS
     kind = {"origin": {**origin, "format": _FORMAT}, "width": row_width(width, tags)}
-    read = partial(read_passages, path, width=width, tags=tags)
+
+    def read() -> PassageRows:
+        held = read_passages(path, width=width, tags=tags)
+        return _with_cells(held, cells) if cells else held
+
     with as_input_error(path):
         if not has_origin(path, **kind):
-            if not has_origin(path, dict(origin), width):
+            second = {"origin": {**origin, "format": 2}, "width": row_width(width, tags)}
+            if not (has_origin(path, dict(origin), width) or has_origin(path, **second)):
                 raise InputError(
                     f"{path} was made with another PaSST, precision or settings of `search`, "
                     "or by a version that cut some sounds short. Name another folder with "
@@ -168,6 +178,8 @@ def update_library(
         if not _untagged(found, held):
             break
         with Journal(path, **kind) as journal:
+            if cells:
+                cells.grid.prepare()
             # Read again: another process may have finished before this one had the lock.
             held = read()
             names = _untagged(found, held)
@@ -186,6 +198,7 @@ def update_library(
                     tag=tag,
                     notes=notes,
                     accept_truncated=accept_truncated,
+                    cells=cells,
                     progress=progress,
                 )
         derived, held = _derived(path), read()
@@ -202,6 +215,16 @@ def update_library(
 def _forgiven(file: ListedFile) -> ListedFile:
     """Forget that a file cannot be used because it is truncated."""
     return file._replace(reason=None) if is_truncation(file.reason or "") else file
+
+
+def _with_cells(held: PassageRows, cells: SoundCells) -> PassageRows:
+    """Leave out contents whose cells are lost: they are tagged again."""
+    complete = {
+        source: rows
+        for source, rows in held.complete.items()
+        if cells.are_complete(source, held.passages[rows[-1]].end)
+    }
+    return held._replace(complete=complete)
 
 
 def _untagged(found: Mapping[str, ListedFile], held: PassageRows) -> list[str]:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
@@ -17,9 +17,11 @@ from models.architectures import SILENCE
 from utils.audio.sound_file import check_sound_file
 from utils.checkpoints.trained_model import TrainedModel
 from utils.datasets.sound_checks import write_failed
+from utils.features.fine_grid import GridFolder
 from utils.features.hearing import HeardSound, find_silence
 from utils.files.reading import sha256
 from utils.files.tensors import digest_of
+from utils.moments.network_file import load_moment_net
 from utils.runtime.errors import InputError
 from utils.search.embedder import Embedder, read_model
 from utils.search.embedding_file import embed_library
@@ -28,8 +30,10 @@ from utils.search.filters import parse_filter
 from utils.search.hits import Hit
 from utils.search.inventory import Inventory
 from utils.search.library import update_library
+from utils.search.moments import MomentFinder
 from utils.search.nearest.approximate import nearest
 from utils.search.queries import check_query
+from utils.search.sound_cells import SoundCells
 from utils.search.tag_columns import TagColumns
 from utils.search.untrained import note_on_demo
 from utils.settings.config import Config, Search
@@ -73,6 +77,8 @@ class Searcher(Embedder):
     ----------
     folder, index : Path
     engine : Engine
+    moment_finder : MomentFinder or None
+        None if ``search.moments`` is False.
     library : Library
     changes : Changes
         What the last update found.
@@ -119,6 +125,8 @@ class Searcher(Embedder):
         # Distinguishes the embeddings of this model from another's.
         weights = self.network.state_dict().values()
         self._digest = digest_of([torch.tensor(self.network.ratio), *weights])[:16]
+        network = self.config.moments.network
+        self._moment_net = load_moment_net(network) if network else None
         self.embed_text(self.tags[:1])  # fails here, not after hours of tagging
         self.update(progress, note)
 
@@ -161,7 +169,12 @@ class Searcher(Embedder):
         )
 
     def search(
-        self, query: str | Path | NDArray[np.float32], *, top: int = 10, filters: Sequence[str] = ()
+        self,
+        query: str | Path | NDArray[np.float32],
+        *,
+        top: int = 10,
+        filters: Sequence[str] = (),
+        moments: int = 1,
     ) -> list[Hit]:
         """Find the best sounds for a query.
 
@@ -175,6 +188,9 @@ class Searcher(Embedder):
             At most so many sounds.
         filters : sequence of str
             See `utils.search.filters.parse_filter`.
+        moments : int
+            At most so many moments in each hit, if the query is a text: see
+            `utils.search.moments`.
 
         Returns
         -------
@@ -195,7 +211,14 @@ class Searcher(Embedder):
             (query,) = self.embed_text([query])
         elif isinstance(query, Path):
             query, itself = self.embed_example(query)
-        return self.engine.search(query, top=top, filters=parsed, itself=itself)
+        hits = self.engine.search(query, top=top, filters=parsed, itself=itself)
+        if query.ndim > 1 or not moments or self.moment_finder is None:
+            return hits
+        find = partial(self.moment_finder.find, query, count=moments)
+        return [
+            replace(hit, moments=find(hit.sound, at=(hit.start + hit.end) / 2).moments)
+            for hit in hits
+        ]
 
     def embed_example(self, file: Path) -> tuple[NDArray[np.float32], int | None]:
         """Embed each passage of a sound file: unit vectors, shape (Q, D).
@@ -218,13 +241,19 @@ class Searcher(Embedder):
 
     def update(self, progress: Progress = quiet, note: Callable[[str], Any] = silent) -> None:
         """Look for changes in the folder, tag what is new, and search the result from now on."""
+        cells = None
+        if self.config.search.moments:
+            width, seconds = sum(self.tagger.widths), self.tagger.made_by["window_seconds"]
+            grid = GridFolder(self.index / "grid", origin=self.tagger.made_by, width=width)
+            cells = SoundCells(grid, window_seconds=seconds)
         self.library, self.changes = update_library(
             self.folder,
             self.index,
             origin=self._origin,
             width=sum(self.tagger.widths),
             **self.cutting,
-            tag=partial(self.tag, ended=self._note),
+            tag=partial(self.tag, ended=self._note, cells=cells is not None),
+            cells=cells,
             notes=self._notes,
             reading=partial(progress, description="reading", unit="files"),
             progress=partial(progress, description="tagging", unit="s of sound"),
@@ -256,6 +285,13 @@ class Searcher(Embedder):
             ),
             columns=columns,
             silent=find_silence(self.library.peaks, columns[SILENCE]),
+        )
+        self.moment_finder = cells and MomentFinder(
+            self.library,
+            cells.grid,
+            embed=self.embed_rows,
+            asks_for_silence=self.engine.asks_for_silence,
+            net=self._moment_net,
         )
 
     def _note(self, sound: HeardSound) -> None:

@@ -15,10 +15,12 @@ from utils.audio.sound_file import UnusableSound, read_header
 from utils.files.journal import Journal
 from utils.runtime.errors import UnreadableError
 from utils.search.passages import WINDOWS_OF_A_PASSAGE, cut_passages
+from utils.search.sound_cells import SoundCells
 from utils.search.sound_folder import ListedFile, changed_since
 
 # Paths, and the window of each to begin with ─► for each, in order, the network's output for its
-# windows, shape (some, D) at a time, or an UnusableSound or UnreadableError that is raised.
+# windows, shape (some, D) at a time, or an UnusableSound or UnreadableError that is raised. If
+# cells are kept, those of each window follow in its row.
 TagSounds = Callable[[Sequence[Path], Sequence[int]], Iterator[Iterator[NDArray[np.float32]]]]
 
 
@@ -35,6 +37,7 @@ def tag_files(
     notes: Mapping[Path, str],
     progress: Callable[[int], Any],
     accept_truncated: bool = False,
+    cells: SoundCells | None = None,
 ) -> dict[str, ListedFile]:
     """Tag files and keep the rows of their passages.
 
@@ -56,6 +59,8 @@ def tag_files(
         is called with seconds as they are done.
     accept_truncated : bool
         Whether `tag` uses truncated sounds as far as they go.
+    cells : SoundCells, optional
+        Keeps the cells, which `tag` gives too.
 
     Returns
     -------
@@ -83,16 +88,26 @@ def tag_files(
             durations[name] = frames / rate
         except (UnusableSound, UnreadableError) as error:
             fail(name, error)
-    first = [len(begun.get(files[name].source, ())) for name in durations]
-    windows = [WINDOWS_OF_A_PASSAGE * number for number in first]
+    held = [len(begun.get(files[name].source, ())) for name in durations]
+    first, windows = held, [WINDOWS_OF_A_PASSAGE * number for number in held]
+    if cells:
+        kept = [cells.passages(files[name].source) for name in durations]
+        first = [min(both) for both in zip(held, kept, strict=True)]
+        windows = [cells.first_window(number) for number in first]
     outputs = tag([folder / name for name in durations], windows)
     with progress(sum(map(_whole, durations.values()))) as bar:
-        for name, number, batches in zip(durations, first, outputs, strict=True):
-            sound = _SoundProgress(bar, durations[name], hop_seconds)
+        for name, number, have, window, batches in zip(
+            durations, first, held, windows, outputs, strict=True
+        ):
+            sound, source = _SoundProgress(bar, durations[name], hop_seconds), files[name].source
+            batches = sound.watched(batches, done=window)
+            if cells:
+                seconds = round(durations[name], 3)  # as passages record it
+                batches = cells.keep(source, batches, passage=number, seconds=seconds)
             try:
                 for passages, rows in cut_passages(
-                    files[name].source,
-                    sound.watched(batches, done=WINDOWS_OF_A_PASSAGE * number),
+                    source,
+                    batches,
                     first=number,
                     duration=durations[name],
                     tags=tags,
@@ -103,8 +118,11 @@ def tag_files(
                         noted = notes.get(folder / name, "")
                         passages[-1] = passages[-1]._replace(notes=noted)
                     if changed_since(folder / name, files[name]):
+                        if cells:
+                            cells.forget(source, passages=passages[0].number)
                         raise UnusableSound(folder / name, "was changed while it was tagged")
-                    journal.append([passage.key for passage in passages], rows)
+                    new = [passage.key for passage in passages if passage.number >= have]
+                    journal.append(new, rows[len(passages) - len(new) :])
             except (UnusableSound, UnreadableError) as error:
                 fail(name, error)
             sound.show(math.inf)

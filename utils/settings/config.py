@@ -234,6 +234,7 @@ class Search:
     mono: Literal["mean", "safe"] = "safe"
     windows: Literal["published", "heard"] = "heard"
     normalise: StrictBool = False
+    moments: StrictBool = True
 
 
 @section
