@@ -12,7 +12,6 @@ Shapes: P passages in the library, R rows in the journal, D numbers per window, 
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple

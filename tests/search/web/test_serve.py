@@ -87,6 +87,7 @@ class FakeEngine:
 
 class FakeSearcher:
     demo_note = "only the demo"
+    moment_finder = None
     config = Config()
 
     def __init__(self, library):

@@ -32,7 +32,9 @@ _TYPES = {
 }
 _TOP = 20
 _MAX_SOUND = 10**9
-_DRAWN_AT_ONCE = 2  # leaves processors and threads for searches
+_DRAWN_AT_ONCE = (
+    2  # pictures, and sounds in which moments are found: leaves processors and threads for searches
+)
 
 
 def create_app(service: Service, *, host: str) -> ASGIApp:
@@ -45,6 +47,7 @@ def create_app(service: Service, *, host: str) -> ASGIApp:
             *(Route(_address(path), partial(_send_file, path)) for path in _PAGE.iterdir()),
             Route("/api/library", handlers.about),
             Route("/api/search", handlers.search),
+            Route("/api/moments", handlers.moments),
             Route("/api/clips", handlers.receive_clip, methods=["POST"]),
             Route("/api/update", handlers.update_state),
             Route("/api/update", handlers.start_update, methods=["POST"]),
@@ -108,6 +111,7 @@ class _Handlers:
         self._service = service
         self._delivery = Delivery(safe_mono=service.safe_mono)
         self._drawing = anyio.CapacityLimiter(_DRAWN_AT_ONCE)
+        self._finding = anyio.CapacityLimiter(_DRAWN_AT_ONCE)
         self._delivering = anyio.CapacityLimiter(most_at_once())
 
     def about(self, request: Request) -> Response:
@@ -115,6 +119,10 @@ class _Handlers:
 
     def search(self, request: Request) -> Response:
         return _Json(self._service.search(**_query(request, self._service.tags)))
+
+    async def moments(self, request: Request) -> Response:
+        find = partial(self._service.moments, **_sound_and_text(request))
+        return _Json(await to_thread.run_sync(find, limiter=self._finding))
 
     async def receive_clip(self, request: Request) -> Response:
         try:
@@ -155,11 +163,8 @@ def _query(request: Request, tags: list[str]) -> dict[str, Any]:
     if len(named) != 1:
         raise Refusal(400, "Give one of q (a description), clip or like (a sound).")
     text = given.get("q")
-    if text is not None and not text.strip():
-        raise Refusal(400, "The query is empty: describe a sound.")
-    if text is not None and len(text) > MAX_QUERY:
-        text = f"The query has {len(text)} characters, more than {MAX_QUERY}. Shorten it."
-        raise Refusal(400, text)
+    if text is not None:
+        _check_text(text)
     filters = given.getlist("tag")
     if len(filters) > MAX_FILTERS:
         raise Refusal(400, f"There are {len(filters)} tag filters, more than {MAX_FILTERS}.")
@@ -170,11 +175,30 @@ def _query(request: Request, tags: list[str]) -> dict[str, Any]:
         "text": text,
         "clip": given.get("clip"),
         "like": None if like is None else _whole(like, "like", _MAX_SOUND),
-        "start": None if start is None else _seconds(start),
+        "start": None if start is None else _seconds(start, "start"),
         "library": given.get("library"),
         "filters": [parse_filter(one, tags) for one in filters],
         "top": _whole(given.get("top", str(_TOP)), "top", MAX_TOP, least=1),
     }
+
+
+def _sound_and_text(request: Request) -> dict[str, Any]:
+    given = request.query_params
+    _check_text(given.get("q", ""))
+    return {
+        "text": given["q"],
+        "library": given.get("library"),
+        "sound": _whole(given.get("sound", ""), "sound", _MAX_SOUND),
+        "at": _seconds(given.get("at", "0"), "at"),
+    }
+
+
+def _check_text(text: str) -> None:
+    if not text.strip():
+        raise Refusal(400, "The query is empty: describe a sound.")
+    if len(text) > MAX_QUERY:
+        text = f"The query has {len(text)} characters, more than {MAX_QUERY}. Shorten it."
+        raise Refusal(400, text)
 
 
 def _whole(text: str, name: str, most: int, *, least: int = 0) -> int:
@@ -184,11 +208,11 @@ def _whole(text: str, name: str, most: int, *, least: int = 0) -> int:
     return number
 
 
-def _seconds(text: str) -> float:
+def _seconds(text: str, name: str) -> float:
     try:
         number = float(text)
     except ValueError:
         number = math.nan
     if not math.isfinite(number):
-        raise Refusal(400, f"start={text[:50]!r} is not a time in seconds.")
+        raise Refusal(400, f"{name}={text[:50]!r} is not a time in seconds.")
     return number

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
+from models.architectures import CELL_SECONDS
 from utils.audio import spectrogram
 from utils.audio.sound_file import open_sound
 from utils.datasets.sound_checks import FAILED_FILES
@@ -16,6 +20,7 @@ from utils.search.filters import Filter
 from utils.search.hits import Hit
 from utils.search.inventory import Inventory
 from utils.search.library import Library
+from utils.search.moments import MomentFinder
 from utils.search.searcher import Progress, Searcher
 from utils.search.web.cache import LruCache
 from utils.search.web.clips import MAX_BYTES, MAX_SECONDS, Clips
@@ -28,6 +33,8 @@ MAX_QUERY = 4000  # characters; more than the sentence model reads, and short en
 MAX_FILTER = 500  # characters
 MAX_FILTERS = 20
 _CACHED = 32_000_000  # bytes of pictures
+_TEXTS = 100_000  # numbers of embedded texts
+_MOMENTS = 5  # of a sound
 _LISTED = 50  # files that cannot be used
 
 
@@ -35,11 +42,13 @@ class _State(NamedTuple):
     engine: Engine
     token: str  # distinguishes the engine's library from others
     inventory: Inventory
+    finder: MomentFinder | None
 
     @classmethod
     def of(cls, searcher: Searcher) -> "_State":
         engine = searcher.engine
-        return cls(engine, token_of(engine.library), searcher.inventory)
+        token = token_of(engine.library)
+        return cls(engine, token, searcher.inventory, searcher.moment_finder)
 
 
 class Service:
@@ -49,6 +58,7 @@ class Service:
         self._searcher = searcher
         self._state = _State.of(searcher)
         self.safe_mono = searcher.config.search.mono == "safe"
+        self._texts = LruCache(_TEXTS)
         self._pictures = LruCache(_CACHED)
         self.clips = Clips(lambda path: searcher.embed_example(path)[0])
         self.updates = Updates(self._update)
@@ -60,7 +70,7 @@ class Service:
 
     def about(self) -> dict[str, Any]:
         """Describe the library, the tags and the limits."""
-        engine, token, inventory = self._state
+        engine, token, inventory, finder = self._state
         failed = [*itertools.islice(inventory.failed.items(), _LISTED)]
         return {
             "library": token,
@@ -70,6 +80,7 @@ class Service:
             "failed_count": len(inventory.failed),
             "failed_list": FAILED_FILES,
             "tags": self.tags,
+            "moments": finder is not None,
             "note": self._searcher.demo_note,
             "limits": {
                 "query": MAX_QUERY,
@@ -113,7 +124,7 @@ class Service:
         state = self._state  # an update may replace it meanwhile
         answer: dict[str, Any] = {"library": state.token}
         if text is not None:
-            (vector,) = self._searcher.embed_text([text])
+            vector = self._embedded(text)
             answer["notes"] = self._searcher.notes_on(text)
         elif clip is not None:
             vector = self.clips.vectors(clip)
@@ -127,6 +138,27 @@ class Service:
         hits = [hit for hit in hits if hit.sound != like][:top]
         answer["hits"] = [_plain(hit, rank) for rank, hit in enumerate(hits, start=1)]
         return answer
+
+    def moments(self, *, text: str, library: str, sound: int, at: float) -> dict[str, Any]:
+        """Find where a text is heard in a sound; raises as `open_sound`.
+
+        Parameters
+        ----------
+        at : float
+            Seconds: of a long sound, the part around this place is looked at.
+
+        Returns
+        -------
+        dict
+            The best moments, and the curve of likeness: where it begins, its step, its values.
+
+        """
+        state = self._state
+        self._expect(state, library, sound)
+        if state.finder is None:
+            raise Refusal(404, "Moments are off: search.moments is False.")
+        found = state.finder.find(self._embedded(text), sound, at=at, count=_MOMENTS)
+        return {**dataclasses.asdict(found), "step": CELL_SECONDS}
 
     def open_sound(self, library: str, sound: int) -> tuple[BinaryIO, str]:
         """Open the first file of a sound that can be opened; returns it with its name.
@@ -159,6 +191,9 @@ class Service:
 
         with file:
             return self._pictures.get((name, version_of(file)), compute)
+
+    def _embedded(self, text: str) -> NDArray[np.float32]:
+        return self._texts.get(text, lambda: self._searcher.embed_text([text])[0])
 
     def _expect(self, state: _State, library: str | None, sound: int) -> None:
         if library != state.token:

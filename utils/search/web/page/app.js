@@ -48,7 +48,7 @@ async function show() {
   try {
     const { name, ...asked } = search;
     const answer = await ask(`/api/search?${asParameters(asked)}`, { signal });
-    draw(answer, performance.now() - begun);
+    draw(answer, performance.now() - begun, signal);
   } catch (error) {
     if (error.name === 'AbortError') return;
     clear();
@@ -79,13 +79,14 @@ function showNotes(notes = []) {
   );
 }
 
-function draw(answer, milliseconds) {
+function draw(answer, milliseconds, signal) {
   const { hits } = answer;
   const inside = results.contains(document.activeElement);
   player.clear();
   showExample(answer.like);
   showNotes(answer.notes);
-  drawHits(results, answer, { player, filters, like });
+  const moments = about.moments && search.q ? { library: answer.library, text: search.q, signal, player } : null;
+  drawHits(results, answer, { player, filters, like, moments });
   if (inside && hits.length) results.firstElementChild.focus({ preventScroll: true });
   const found = hits.length === 1 ? '1 sound' : `${hits.length} sounds`;
   const filtered = search.tags.length ? 'No sound passes these filters.' : 'Nothing was found.';

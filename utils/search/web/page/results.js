@@ -1,17 +1,19 @@
 // The list of results. Names from the library are set as text, never parsed as HTML.
 
 import { audioAddress, clock, pictureAddress, wasBusy } from './api.js';
+import { showMoments } from './moments.js';
 
 const template = document.getElementById('hit');
 const percent = (share) => `${(100 * share).toFixed(1)}%`;
 const signed = (number) => `${number < 0 ? '−' : '+'}${Math.abs(number).toFixed(3)}`;
 
-// Pictures are requested when they come near the window.
+// Pictures and moments are requested when they come near the window.
 const near = new IntersectionObserver(
   (entries) => {
     for (const { target, isIntersecting } of entries) {
       if (!isIntersecting) continue;
       near.unobserve(target);
+      target.come();
       const picture = new Image();
       picture.onload = () => {
         target.style.maskImage = `url("${picture.src}")`;
@@ -35,7 +37,8 @@ async function drawLater(picture, target) {
   }
 }
 
-// Rows act through `page`: {player, filters, like}.
+// Rows act through `page`: {player, filters, like, moments}; `moments` is null, or what
+// `showMoments` needs.
 export function drawHits(list, answer, page) {
   near.disconnect();
   list.replaceChildren(...answer.hits.map((hit) => drawHit(hit, answer.library, page)));
@@ -57,6 +60,7 @@ function drawHit(hit, library, page) {
 
   const ink = at('.ink');
   ink.dataset.picture = pictureAddress(library, hit.sound);
+  ink.come = () => page.moments && showMoments(hit, row, page.moments);
   near.observe(ink);
   if (hit.is_part) {
     at('.passage').hidden = false;
