@@ -7,7 +7,7 @@ from models.architectures import CLASSES, SILENCE
 from utils.audio import sound_file
 from utils.audio.sound_file import UnusableSound
 from utils.features import hearing
-from utils.features.hearing import HeardSound, Hearing, heard_mean, mark_silence
+from utils.features.hearing import HeardSound, Hearing, heard_mean, mark_silence, mark_silent_cells
 
 RATE = 32_000
 CUTTING = {"sample_rate": RATE, "window": 10_000, "hop": 2_500, "shortest": 4_801, "at_once": 4}
@@ -156,3 +156,13 @@ def test_silent_windows_have_one_tag_and_count_nothing_beside_sound():
     torch.testing.assert_close(heard_mean(rows, weights), expected, rtol=0, atol=1e-4)
     silence = heard_mean(rows[[1, 3]], weights[[1, 3]])
     torch.testing.assert_close(silence[:CLASSES], rows[1, :CLASSES])
+
+
+def test_silent_cells_of_a_window_have_the_tag_silence_alone():
+    windows = noise(100)[None].copy()
+    windows[:, 40:60] = 0
+    cells = torch.zeros(1, 5, 530)
+    mark_silent_cells(cells, windows, size=20)
+    assert (cells[0, 2, :527].abs() == 12.1).all()
+    assert cells[0, 2, 500] == 12.1
+    assert (cells[0, [0, 1, 3, 4]] == 0).all()

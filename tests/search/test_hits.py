@@ -1,6 +1,7 @@
 import pytest
 
 from utils.search.hits import Hit, Reason, clock
+from utils.search.moments import Moment
 
 
 def test_a_hit_prints_what_a_reader_wants_to_know():
@@ -11,6 +12,16 @@ def test_a_hit_prints_what_a_reader_wants_to_know():
         r"[<1. 0.612 a\n.wav 0:07.5 Dog 0.93, Bark 0.61>, "
         "<2. 0.500 b.wav 0:20.0–0:40.0 of 1:00.0 >]"
     )
+
+
+@pytest.mark.parametrize(
+    ("count", "written"),
+    [(0, ""), (1, "0:12.5–0:15.0"), (3, "0:12.5–0:15.0 (also 0:40.0–0:43.5, 0:00.0–0:01.0)")],
+)
+def test_moments_are_written_best_first(count, written):
+    moments = [Moment(12.5, 15, 0.8), Moment(40, 43.5, 0.7), Moment(0, 1, 0.6)][:count]
+    hit = Hit(1, 0.5, 0, ("a",), 60, 0, 60, False, [], 0.5, 0, [], moments=moments)
+    assert hit.moment_list == written
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,12 @@ import soundfile
 
 from tests.support import break_disk, noting, read_audio
 from utils.audio.sound_file import read_header
+from utils.features.fine_grid import GridFolder, count_cells
 from utils.files.journal import Journal
 from utils.runtime.errors import InputError
 from utils.search.library import update_library
+from utils.search.passages import row_width
+from utils.search.sound_cells import SoundCells
 
 WIDTH, TAGS, HOP = 3, 2, 2.5
 BATCH = 2
@@ -27,6 +30,7 @@ class Folder:
         self.read, self.bars = [], []
         self.notes = []
         self.accept_truncated = False
+        self.cells = None
         self.tag = self._tag
 
     def sound(self, name, level, seconds=1.0):
@@ -50,9 +54,22 @@ class Folder:
         windows = np.full((count, WIDTH), level, np.float32)
         windows[:, 1] = np.arange(count)
         windows[:, 2] = np.random.default_rng(count).standard_normal(count)
+        if self.cells:
+            cells = self.cells_of_window if count > 1 else count_cells(frames / rate)
+            rows = np.random.default_rng(count).standard_normal((count, cells * WIDTH))
+            windows = np.concatenate([windows, rows.astype(np.float32)], axis=1)
         for start in range(first, count, BATCH):
             self.windows += [(path.name, n) for n in range(start, min(start + BATCH, count))]
             yield windows[start : start + BATCH]
+
+    def keep_cells(self, window_seconds=10.0):
+        grid = GridFolder(self.index / "grid", origin=self.origin, width=WIDTH)
+        self.cells = SoundCells(grid, window_seconds=window_seconds)
+        self.cells_of_window = count_cells(window_seconds)
+
+    def cells_of(self, name):
+        (source,) = [s.source for s in self.library.sounds if name in s.paths]
+        return self.cells.grid.read(source)
 
     def update(self):
         self.tagged.clear()
@@ -69,6 +86,7 @@ class Folder:
             progress=noting(self.bars),
             note=self.notes.append,
             accept_truncated=self.accept_truncated,
+            cells=self.cells,
         )
         return {
             path: round(float(self.library.table[row][0]), 2)
@@ -249,10 +267,11 @@ def test_an_interrupted_sound_is_resumed_within_a_minute_to_the_same_bits(folder
     assert (folder.bars[-1].total, folder.bars[-1].done) == (603, 603)
 
 
-def test_an_index_of_an_earlier_version_is_computed_again_once(folder):
+@pytest.mark.parametrize(("more", "width"), [({}, WIDTH), ({"format": 2}, row_width(WIDTH, TAGS))])
+def test_an_index_of_an_earlier_version_is_computed_again_once(folder, more, width):
     path = folder.index / "passages"
-    with Journal(path, origin=folder.origin, width=WIDTH) as journal:
-        journal.append(['["a", 0, 1, 0.0, 1.0, 1.0]'], np.zeros((1, WIDTH), np.float32))
+    with Journal(path, origin={**folder.origin, **more}, width=width) as journal:
+        journal.append(['["a", 0, 1, 0.0, 1.0, 1.0]'], np.zeros((1, width), np.float32))
     assert len(folder.update()) == 3
     assert len(folder.library.table) == len(folder.tagged) == 3
     (note,) = folder.notes
@@ -274,6 +293,73 @@ def test_a_lost_passage_is_computed_again(folder):
     assert {number for name, number in folder.windows if name == "long.wav"} == {16, 17, 18, 19, 20}
     _, rows, _ = folder.passages("long.wav")
     np.testing.assert_array_equal(rows, expected)
+
+
+@pytest.mark.parametrize("window_seconds", [10.0, 30.0])
+@pytest.mark.parametrize("stopped_at", [1, 14, 237])
+def test_the_cells_of_an_interrupted_sound_are_the_same_to_the_bit(
+    folder, tmp_path, stopped_at, window_seconds
+):
+    (tmp_path / "other").mkdir()
+    other = Folder(tmp_path / "other")
+    for one in (folder, other):
+        one.keep_cells(window_seconds)
+        one.sound("long.wav", 0.5, seconds=600.2)
+    other.update()
+
+    def stopped(paths, first):
+        for path, batches in zip(paths, folder._tag(paths, first), strict=True):
+            yield until_stopped(batches) if path.name == "long.wav" else batches
+
+    def until_stopped(batches):
+        for batch in batches:
+            if folder.windows[-1][1] > stopped_at:
+                raise KeyboardInterrupt
+            yield batch
+
+    folder.tag = stopped
+    with pytest.raises(KeyboardInterrupt):
+        folder.update()
+    folder.tag = folder._tag
+    folder.update()
+    first = min(number for name, number in folder.windows if name == "long.wav")
+    assert stopped_at - first <= 32
+    assert folder.cells_of("long.wav").shape == (count_cells(600.2), WIDTH)
+    assert folder.cells_of("long.wav").tobytes() == other.cells_of("long.wav").tobytes()
+    (passages, *found), (expected, *wanted) = (x.passages("long.wav") for x in (folder, other))
+    assert passages == expected
+    for ours, theirs in zip(found, wanted, strict=True):
+        assert ours.tobytes() == theirs.tobytes()
+
+
+def test_passages_are_the_same_with_cells_and_without(folder):
+    folder.sound("long.wav", 0.5, seconds=70)
+    folder.update()
+    without = folder.passages("long.wav")
+    shutil.rmtree(folder.index)
+    folder.keep_cells()
+    folder.update()
+    for one, other in zip(folder.passages("long.wav"), without, strict=True):
+        np.testing.assert_array_equal(one, other)
+    folder.update()
+    assert folder.tagged == []
+
+
+def test_sounds_whose_cells_are_lost_are_tagged_again(folder):
+    folder.keep_cells()
+    folder.sound("long.wav", 0.5, seconds=70)
+    folder.update()
+    expected = folder.cells_of("long.wav").copy()
+    source = next(s.source for s in folder.library.sounds if "long.wav" in s.paths)
+    folder.cells.grid.trim(source, 95)
+    assert folder.update()["long.wav"] == 0.5
+    assert folder.tagged == ["long.wav"]
+    np.testing.assert_array_equal(folder.cells_of("long.wav"), expected)
+    shutil.rmtree(folder.cells.grid.path)
+    folder.update()
+    assert len(folder.tagged) == 4
+    np.testing.assert_array_equal(folder.cells_of("long.wav"), expected)
+    assert len(folder.library.sounds) == len(set(folder.library.sound_of_row)) - 1 == 4
 
 
 def test_names_that_are_not_utf_8_are_those_of_sounds_too(folder):

@@ -96,6 +96,29 @@ def long_sounds(sounds, tmp_path_factory):
     return folder
 
 
+def test_hits_of_a_text_have_moments_inside_of_the_sound(long_sounds, trained, tmp_path):
+    place = {"config": DEMO_CONFIG, "index": tmp_path / "index"}
+    searcher = Searcher.open(trained, long_sounds, **place)
+    for hit in searcher.search("a dog barks", moments=3):
+        assert 1 <= len(hit.moments) <= 3
+        scores = [moment.score for moment in hit.moments]
+        assert scores == sorted(scores, reverse=True)
+        for moment in hit.moments:
+            assert 0 <= moment.start < moment.end <= hit.duration
+    assert [len(hit.moments) for hit in searcher.search("a dog barks")] == [1, 1]
+    assert [hit.moments for hit in searcher.search("a dog barks", moments=0)] == [[], []]
+    example = searcher.search(long_sounds / "short.wav")
+    assert [hit.moments for hit in example] == [[], []]
+
+
+def test_without_moments_no_cells_are_kept(long_sounds, trained, tmp_path):
+    settings = [f"output_path={tmp_path}", "search.moments=False"]
+    searcher = Searcher.open(trained, long_sounds, config=DEMO_CONFIG, overrides=settings)
+    assert [hit.moments for hit in searcher.search("a dog barks")] == [[], []]
+    assert searcher.index.name.endswith("-moments-false")
+    assert not (searcher.index / "grid").exists()
+
+
 def test_a_sound_of_the_library_is_its_own_best_match_without_being_tagged(
     long_sounds, trained, tmp_path, monkeypatch
 ):

@@ -21,6 +21,7 @@ from utils.search.library import Library
 
 _MOST_CELLS = round(600 / CELL_SECONDS)  # of a sound; of longer ones, those around a passage
 _RANKED = 30  # windows, of which many overlap
+_SHORTEST = CELL_SECONDS / 2  # seconds: the last cell of a sound may be incomplete
 _LEAST = 0.5  # of the best score: other moments with less are none
 
 
@@ -139,6 +140,8 @@ def _apart(ranked: NDArray[np.float64], count: int) -> list[Moment]:
     for start, end, score in ranked.round(3).tolist():
         if len(chosen) == count or (chosen and score < _LEAST * chosen[0].score):
             break
+        if end - start < _SHORTEST and len(ranked) > 1:
+            continue
         if all(end <= other.start or start >= other.end for other in chosen):
             chosen.append(Moment(start, end, score))
     return chosen

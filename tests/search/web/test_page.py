@@ -165,8 +165,10 @@ def test_pictures_are_drawn_and_a_sound_is_played(page):
 def test_a_long_sound_is_played_from_where_it_was_found(page):
     page.results()
     row = page.row(LONG)
-    passage = row.find_element(By.CSS_SELECTOR, ".passage")
-    start = float(passage.get_attribute("style").split("left: ")[1].split("%")[0]) / 100
+    assert row.find_element(By.CSS_SELECTOR, ".passage").get_attribute("hidden") is None
+    page.run("arguments[0].scrollIntoView()", row)
+    moment, *_ = page.wait(lambda: row.find_elements(By.CSS_SELECTOR, ".moment"))
+    start = float(moment.get_attribute("style").split("left: ")[1].split("%")[0]) / 100
     slider = row.find_element(By.TAG_NAME, "input")
     row.find_element(By.CSS_SELECTOR, ".play").click()
     page.wait(lambda: page.playing() is not None and page.run("player.duration > 30"))
@@ -176,6 +178,27 @@ def test_a_long_sound_is_played_from_where_it_was_found(page):
     webdriver.ActionChains(page.driver).move_to_element(slider).click().perform()  # its middle
     page.wait(lambda: page.playing() == pytest.approx(duration / 2, abs=3))
     assert page.run("player.currentSrc").endswith("/audio")
+
+
+def test_moments_are_drawn_and_played_by_enter(page):
+    for name in (LONG, ODD[1]):
+        page.results("q=a+dog+barks")
+        row = page.row(name)
+        page.run("arguments[0].scrollIntoView()", row)
+        moments = page.wait(lambda row=row: row.find_elements(By.CSS_SELECTOR, ".moments .chip"))
+        label = moments[-1].get_attribute("aria-label")
+        assert label.startswith(f"Play moment {len(moments)} of {name}: ")
+        assert len(row.find_elements(By.CSS_SELECTOR, ".picture .moment")) == len(moments)
+        duration = float(row.find_element(By.TAG_NAME, "input").get_attribute("max"))
+        points = row.find_element(By.CSS_SELECTOR, ".curve polyline").get_attribute("points")
+        assert len(points.split(" ")) == int(np.ceil(2 * duration))
+        minutes, seconds = label.rpartition(": ")[2].split("–")[0].split(":")
+        start = 60 * int(minutes) + float(seconds)
+        page.run("arguments[0].focus()", moments[-1])
+        page.press(Keys.ENTER)
+        page.wait(lambda start=start: (page.playing() or -1) >= start)
+        assert page.playing() == pytest.approx(start, abs=3)
+        page.press(Keys.ESCAPE)
 
 
 def test_the_server_decodes_what_the_browser_cannot_play(page, sounds):

@@ -22,6 +22,7 @@ from utils.search.filters import Filter
 from utils.search.hits import Hit, Reason
 from utils.search.inventory import Inventory
 from utils.search.library import Library, LibrarySound
+from utils.search.moments import Moment, Moments
 from utils.search.passages import Passage
 from utils.search.sound_folder import Changes
 from utils.search.web import clips
@@ -125,6 +126,13 @@ def browse(searcher, **options):
     return TestClient(app, base_url="http://127.0.0.1:8000", **options)
 
 
+class FakeFinder:
+    """Finds a moment where it is told to look."""
+
+    def find(self, query, sound, *, at, count):
+        return Moments([Moment(at, at + count, float(query[0]))], 1.5, [0.1, 0.2 * sound])
+
+
 @pytest.fixture
 def page(searcher):
     with browse(searcher) as client:
@@ -138,6 +146,35 @@ def token_of(page):
 @pytest.fixture
 def token(page):
     return token_of(page)
+
+
+def test_moments_of_a_sound_are_sent_with_their_curve(searcher):
+    searcher.moment_finder = FakeFinder()
+    with browse(searcher) as page:
+        about = page.get("/api/library").json()
+        asked = {"q": "rain", "library": about["library"], "sound": 2, "at": "7.5"}
+        assert about["moments"] is True
+        assert page.get("/api/moments", params=asked).json() == {
+            "moments": [{"start": 7.5, "end": 12.5, "score": 4.0}],
+            "begin": 1.5,
+            "step": 0.5,
+            "curve": [0.1, 0.4],
+        }
+        for wrong, status in (
+            ({"q": " "}, 400),
+            ({"at": "nan"}, 400),
+            ({"sound": "-1"}, 400),
+            ({"sound": "99"}, 404),
+            ({"library": "0"}, 409),
+        ):
+            assert page.get("/api/moments", params=asked | wrong).status_code == status
+
+
+def test_without_moments_the_page_is_told(page, token):
+    assert page.get("/api/library").json()["moments"] is False
+    answer = page.get("/api/moments", params={"q": "rain", "library": token, "sound": 0})
+    assert answer.status_code == 404
+    assert answer.json()["error"] == "Moments are off: search.moments is False."
 
 
 def refused(answer, status, message):
