@@ -351,7 +351,7 @@ def test_sounds_whose_cells_are_lost_are_tagged_again(folder):
     folder.update()
     expected = folder.cells_of("long.wav").copy()
     source = next(s.source for s in folder.library.sounds if "long.wav" in s.paths)
-    folder.cells.grid.trim(source, 95)
+    folder.cells.grid.append(source, np.empty((0, WIDTH), np.float32), at=95)
     assert folder.update()["long.wav"] == 0.5
     assert folder.tagged == ["long.wav"]
     np.testing.assert_array_equal(folder.cells_of("long.wav"), expected)
