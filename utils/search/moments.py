@@ -21,7 +21,7 @@ from utils.search.library import Library
 
 _MOST_CELLS = round(600 / CELL_SECONDS)  # of a sound; of longer ones, those around a passage
 _RANKED = 30  # windows, of which many overlap
-_SHORTEST = CELL_SECONDS / 2  # seconds: the last cell of a sound may be incomplete
+_SHORTEST = CELL_SECONDS  # seconds: the last cell of a sound may be a rest
 _LEAST = 0.5  # of the best score: other moments with less are none
 
 
