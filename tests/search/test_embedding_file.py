@@ -9,7 +9,7 @@ from utils.search.library import Library
 
 def test_embeddings_are_computed_once_for_each_row(tmp_path):
     table = np.random.default_rng(0).standard_normal((5, 7)).astype(np.float32)
-    library = Library(None, [], table, None, np.arange(5), np.arange(5), [], {}, None)
+    library = Library(None, None, table, None, np.arange(5), None)
     seen = []
 
     def embed(rows):

@@ -6,38 +6,41 @@ import torch
 from torch.nn import functional as F
 
 from models.dual_encoder import DualEncoder
+from tests import libraries
 from utils.search.engine import Engine
 from utils.search.filters import Filter
-from utils.search.library import Library, LibrarySound
 from utils.search.nearest.exact import ExactSearch
-from utils.search.passages import Passage
 
 TAGS = ["Dog", "Bark", "Rain", "Rain on surface"]
 SCENE = 3  # numbers of a scene embedding
 D = 6
 
 
-def make_library(passages_of_sounds, *, gone=0, seed=0):
-    """A library with so many passages per sound, after rows of sounds that are gone."""
-    rng = np.random.default_rng(seed)
-    sound_of_row = np.repeat(np.arange(len(passages_of_sounds)), passages_of_sounds)
-    sound_of_row = np.concatenate([np.full(gone, -1), sound_of_row])
-    passages = [Passage("gone", 0, True, 0, 1)] * gone
-    for number, count in enumerate(passages_of_sounds):
-        passages += [
-            Passage(str(number), i, i == count - 1, 20 * i, 20 * i + 20) for i in range(count)
-        ]
-    table = 2 * rng.standard_normal((len(sound_of_row), len(TAGS) + SCENE)).astype(np.float32)
-    sounds = [
-        LibrarySound((f"{n}.wav",), 20 * count, str(n))
-        for n, count in enumerate(passages_of_sounds)
-    ]
-    rows = np.flatnonzero(sound_of_row >= 0)
-    peaks = table[:, : len(TAGS)].astype(np.float16)
-    return Library(None, sounds, table, peaks, rows, sound_of_row, passages, {}, None)
+@pytest.fixture
+def make_library(tmp_path):
+    """Make a library with so many passages per sound, after rows of sounds that are gone."""
+
+    def make(passages_of_sounds, *, gone=0, seed=0, table=None, peaks=None, silent=()):
+        rows = gone + sum(passages_of_sounds)
+        rng = np.random.default_rng(seed)
+        if table is None:
+            table = 2 * rng.standard_normal((rows, len(TAGS) + SCENE)).astype(np.float32)
+        if peaks is None:
+            peaks = table[:, : len(TAGS)].astype(np.float16)
+        return libraries.make_library(
+            tmp_path / "library.sqlite",
+            [(f"{number}.wav",) for number in range(len(passages_of_sounds))],
+            table,
+            peaks,
+            passages=passages_of_sounds,
+            gone=gone,
+            silent=silent,
+        )
+
+    return make
 
 
-def make_engine(library, *, features="logits", with_tags=True, silent=()):
+def make_engine(library, *, features="logits", with_tags=True):
     generator = torch.Generator().manual_seed(0)
     part = {"logits": slice(0, 4), "scene": slice(4, None), "both": slice(None)}[features]
     table = torch.from_numpy(library.table)
@@ -53,8 +56,6 @@ def make_engine(library, *, features="logits", with_tags=True, silent=()):
         library,
         SimpleNamespace(network=network, features=lambda rows: rows[:, part], tags=TAGS),
         nearest=ExactSearch(embeddings.numpy()),
-        columns=library.peaks.T.astype(np.float32),
-        silent=silent,
     )
     return engine, embeddings.numpy()
 
@@ -66,7 +67,9 @@ def make_query(seed=0):
 
 @pytest.mark.parametrize("features", ["logits", "scene", "both"])
 @pytest.mark.parametrize("with_tags", [True, False])
-def test_hits_come_in_order_and_each_score_is_the_sum_of_its_parts(features, with_tags):
+def test_hits_come_in_order_and_each_score_is_the_sum_of_its_parts(
+    features, with_tags, make_library
+):
     library = make_library([1] * 30)
     engine, embeddings = make_engine(library, features=features, with_tags=with_tags)
     query = make_query()
@@ -86,16 +89,15 @@ def test_hits_come_in_order_and_each_score_is_the_sum_of_its_parts(features, wit
         assert not hit.is_part
 
 
-def test_hits_have_the_tags_of_their_loudest_windows_most_probable_first():
-    library = make_library([1])
-    library.peaks[0] = [3, -3, 5, 0]
+def test_hits_have_the_tags_of_their_loudest_windows_most_probable_first(make_library):
+    library = make_library([1], peaks=np.array([[3, -3, 5, 0]], np.float16))
     engine, _ = make_engine(library)
     (hit,) = engine.search(make_query())
     assert [tag.tag for tag in hit.tags] == ["Rain", "Dog", "Rain on surface"]
     assert hit.tags[2].probability == pytest.approx(0.5)
 
 
-def test_a_long_sound_appears_once_with_its_best_passage():
+def test_a_long_sound_appears_once_with_its_best_passage(make_library):
     library = make_library([1, 300, 1, 40, 1])
     engine, embeddings = make_engine(library)
     query = make_query()
@@ -106,14 +108,15 @@ def test_a_long_sound_appears_once_with_its_best_passage():
         rows = np.flatnonzero(library.sound_of_row == hit.sound)
         best = rows[scores[rows].argmax()]
         assert hit.score == pytest.approx(scores[best], abs=1e-6)
-        assert (hit.start, hit.end) == (library.passages[best].start, library.passages[best].end)
+        start = 20 * (best - rows[0])
+        assert (hit.start, hit.end) == (start, start + 20)
         assert hit.is_part == (len(rows) > 1)
     best_of_each = [scores[library.sound_of_row == sound].max() for sound in range(5)]
     assert [hit.sound for hit in hits] == np.argsort(best_of_each)[::-1][:4].tolist()
 
 
 @pytest.mark.parametrize("gone", [3, 50])
-def test_sounds_that_are_gone_are_not_found(gone):
+def test_sounds_that_are_gone_are_not_found(gone, make_library):
     library = make_library([1, 4, 1, 1], gone=gone)
     engine, _ = make_engine(library)
     for top in (1, 2, 10):
@@ -121,7 +124,7 @@ def test_sounds_that_are_gone_are_not_found(gone):
         assert len({hit.sound for hit in hits} & {0, 1, 2, 3}) == len(hits) == min(top, 4)
 
 
-def test_the_passage_that_is_found_passes_the_filters():
+def test_the_passage_that_is_found_passes_the_filters(make_library):
     library = make_library([5] * 40)
     engine, embeddings = make_engine(library)
     query = make_query()
@@ -136,10 +139,11 @@ def test_the_passage_that_is_found_passes_the_filters():
     assert len(engine.search(query, top=500, filters=[Filter("Dog", True, 0.0)])) == 40
 
 
-def test_a_short_event_in_a_long_passage_passes_the_filters():
-    library = make_library([1] * 3)
-    library.table[:, 0] = -6  # the mean: a dog for 5 s of 28 s
-    library.peaks[:, 0] = [2, -6, -0.847]
+def test_a_short_event_in_a_long_passage_passes_the_filters(make_library):
+    table = np.full((3, len(TAGS) + SCENE), -6, np.float32)  # the mean: a dog for 5 s of 28 s
+    peaks = np.full((3, len(TAGS)), -6, np.float16)
+    peaks[:, 0] = [2, -6, -0.847]
+    library = make_library([1] * 3, table=table, peaks=peaks)
     engine, _ = make_engine(library)
 
     def found(above, threshold):
@@ -150,11 +154,13 @@ def test_a_short_event_in_a_long_passage_passes_the_filters():
     assert found(True, 0.3) == [0, 2]  # the limit is not rounded to 16 bits
     assert found(True, 0.30008) == [0]
     assert found(False, 0.1) == [1]
+    assert found(False, 0.003) == [1]  # less than the database keeps
+    assert found(True, 0.003) == [0, 2]
 
 
 @pytest.mark.parametrize("features", ["logits", "scene", "both"])
 @pytest.mark.parametrize("with_tags", [True, False])
-def test_a_sound_of_any_length_is_its_own_best_match(features, with_tags):
+def test_a_sound_of_any_length_is_its_own_best_match(features, with_tags, make_library):
     library = make_library([1, 2, 1, 60, 5], gone=2)
     engine, embeddings = make_engine(library, features=features, with_tags=with_tags)
     for sound in range(5):
@@ -173,7 +179,7 @@ def test_a_sound_of_any_length_is_its_own_best_match(features, with_tags):
     assert (hit.sound, hit.start, hit.score) == (3, 40, 1.0)
 
 
-def test_a_search_by_example_obeys_filters():
+def test_a_search_by_example_obeys_filters(make_library):
     library = make_library([5] * 20)
     engine, embeddings = make_engine(library)
     queries = engine.vectors_of(4)
@@ -190,10 +196,10 @@ def test_a_search_by_example_obeys_filters():
 
 @pytest.mark.parametrize("filters", [[], [Filter("Dog", True, 0.0)]])
 @pytest.mark.parametrize("by_example", [True, False])
-def test_silence_comes_last_whatever_is_searched_for(filters, by_example):
-    library = make_library([1, 3, 1, 2, 1], gone=1)
+def test_silence_comes_last_whatever_is_searched_for(filters, by_example, make_library):
     silent = [1, 3, 6, 7]  # sound 0, a part of sound 1, sound 3
-    engine, embeddings = make_engine(library, silent=silent)
+    library = make_library([1, 3, 1, 2, 1], gone=1, silent=silent)
+    engine, embeddings = make_engine(library)
     query = embeddings[1]  # most like silence
     query = query[None] if by_example else query
     hits = engine.search(query, top=5, filters=filters)
@@ -210,11 +216,11 @@ def test_silence_comes_last_whatever_is_searched_for(filters, by_example):
     assert (best.sound, best.score) == (1, 1.0)
 
 
-def test_silence_is_found_by_who_asks_for_it(monkeypatch):
-    library = make_library([1, 1, 1, 1])
+def test_silence_is_found_by_who_asks_for_it(monkeypatch, make_library):
+    library = make_library([1, 1, 1, 1], silent=[2])
     monkeypatch.setitem(globals(), "TAGS", ["Dog", "Silence", "Rain", "Speech"])
     for most_like, place in (("Silence", 0), ("Rain", -1)):
-        engine, embeddings = make_engine(library, silent=[2])
+        engine, embeddings = make_engine(library)
         query = embeddings[2]
         texts = np.stack([query if tag == most_like else -query for tag in TAGS])
         engine._embedder.embed_tags = lambda texts=texts: texts

@@ -53,7 +53,7 @@ def open_searcher(args: argparse.Namespace) -> "Searcher":
         note=report,
     )
     library = searcher.library
-    sounds = f"{counted(len(library.sounds), 'sound')} in {terminal.shown(searcher.folder)}"
+    sounds = f"{counted(searcher.inventory.sounds, 'sound')} in {terminal.shown(searcher.folder)}"
     changes = f", {searcher.changes}" if str(searcher.changes) else ""
     report(f"{sounds}{changes}; model {terminal.shown(searcher.source)}")
     report_skipped(searcher, list_all=args.list_skipped)

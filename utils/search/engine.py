@@ -11,14 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from utils.search.database import LEAST_PROBABILITY
 from utils.search.embedder import Embedder
 from utils.search.filters import Filter
 from utils.search.hits import Hit, Reason
-from utils.search.library import Library
+from utils.search.library import Library, LibrarySound, Place
 from utils.search.nearest.approximate import ApproximateSearch
 from utils.search.nearest.exact import ExactSearch
 from utils.search.nearest.groups import Match, best_groups
-from utils.search.tag_columns import TagColumns
+from utils.search.passage_rows import as_probabilities
 
 _SILENCE = "Silence"  # a tag
 _REASONS = 5  # tags that explain a hit
@@ -35,11 +36,11 @@ class Engine:
     embedder : Embedder
     nearest : ExactSearch or ApproximateSearch
         Over the embeddings of all R rows of the library.
-    columns : TagColumns
-    silent : sequence of int
-        Rows of digital silence. The network says nothing about them, so that they could be found
-        for anything: sounds that have no other passage to find come last, unless the query asks
-        for silence.
+
+    Notes
+    -----
+    The network says nothing about digital silence, so that it could be found for anything: sounds
+    that have no other passage to find come last, unless the query asks for silence.
 
     """
 
@@ -49,15 +50,12 @@ class Engine:
         embedder: Embedder,
         *,
         nearest: ExactSearch | ApproximateSearch,
-        columns: TagColumns,
-        silent: Sequence[int] | NDArray[np.int64] = (),
     ) -> None:
         self.library = library
         self.tags = embedder.tags
         self._embedder = embedder
         self._nearest = nearest
-        self._columns = columns
-        self._silent = np.array(silent, np.int64)
+        self._silent = library.silent
         self._sounding = library.sound_of_row.copy()  # -1 for silent rows, too
         self._sounding[self._silent] = -1
         # If few rows are of sounds that are gone, it is faster to skip them among the results.
@@ -115,10 +113,12 @@ class Engine:
         With `start` only the passage that starts there, if there is one. Silent passages are left
         out, unless all are.
         """
-        rows = np.flatnonzero(self.library.sound_of_row == sound)
-        there = [row for row in rows if self.library.passages[row].start == start]
+        by_start = self.library.rows_of(sound)
+        if start in by_start:
+            return np.array(self._nearest.vectors[[by_start[start]]])
+        rows = np.array([*by_start.values()], np.int64)
         sounding = rows[self._sounding[rows] >= 0]
-        return np.array(self._nearest.vectors[there or (sounding if len(sounding) else rows)])
+        return np.array(self._nearest.vectors[sounding if len(sounding) else rows])
 
     def asks_for_silence(self, query: NDArray[np.float32]) -> bool:
         """Whether "Silence" is the tag that a text, shape (D,), is most like."""
@@ -162,9 +162,14 @@ class Engine:
         """List the rows whose peaks pass, so that a short bark in a long rain is a bark."""
         rows = self.library.rows
         for wanted in filters:
-            logits = self._columns[self.tags.index(wanted.tag)][rows]
-            limit = torch.tensor(wanted.threshold, dtype=torch.float64).logit().item()
-            rows = rows[logits > limit if wanted.above else logits < limit]
+            tag = self.tags.index(wanted.tag)
+            if wanted.threshold >= LEAST_PROBABILITY:
+                probable = self.library.probable(tag, wanted.threshold, above=wanted.above)
+                rows = rows[np.isin(rows, probable, invert=not wanted.above)]
+            else:  # reads what the database leaves out
+                found = as_probabilities(self.library.peaks[rows, tag])
+                limit = wanted.threshold
+                rows = rows[found > limit if wanted.above else found < limit]
         return rows
 
     def _explain(self, queries: NDArray[np.float32], found: Sequence[Match]) -> list[Hit]:
@@ -177,10 +182,14 @@ class Engine:
         ]
         peaks = self.library.peaks[[match.row for match in found]].astype(np.float32)
         probabilities = torch.from_numpy(peaks).sigmoid()
-        return [
-            self._hit(rank, *hit)
-            for rank, hit in enumerate(zip(found, parts, probabilities, strict=True), start=1)
+        sounds = self.library.sounds(match.group for match in found)
+        places = self.library.passages(match.row for match in found)
+        there = [
+            (place, sounds[hit[0].group], *hit)
+            for place, *hit in zip(places, found, parts, probabilities, strict=True)
+            if hit[0].group in sounds  # not gone by now
         ]
+        return [self._hit(rank, *hit) for rank, hit in enumerate(there, start=1)]
 
     @torch.inference_mode()
     def _parts(
@@ -215,12 +224,13 @@ class Engine:
     def _hit(
         self,
         rank: int,
+        passage: Place,
+        sound: LibrarySound,
         match: Match,
         parts: tuple[float, float, Tensor | None],
         probabilities: Tensor,
     ) -> Hit:
         projection, tag_branch, added = parts
-        passage, sound = self.library.passages[match.row], self.library.sounds[match.group]
 
         def named(values: Tensor) -> list[Reason]:
             return [

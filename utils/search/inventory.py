@@ -34,8 +34,7 @@ class Inventory:
     @classmethod
     def of(cls, library: Library, changes: Changes) -> "Inventory":
         """Take stock of a library and the scan that it was made from."""
-        files = sum(len(sound.paths) for sound in library.sounds)
-        return cls(files, len(library.sounds), library.failed, changes.others)
+        return cls(*library.count(), library.failed, changes.others)
 
     def counts(self) -> dict[str, Any]:
         """Count them, for programs."""

@@ -1,17 +1,20 @@
 """A folder of sounds of any formats, tagged passage by passage, for searching in it.
 
-An index folder keeps what is computed: ``passages/`` is a journal (`utils.files.journal`) with one
-row per passage of each content that was ever tagged, ``grid/`` has a file of cells for each of them
-(`utils.search.sound_cells`), and ``files.json`` says which content each file of the folder has. So
-after sounds are added, changed, renamed or deleted, only new contents are tagged, each once.
-Passages are kept as they come, so that a long sound is resumed where its tagging was interrupted.
+An index folder keeps what is computed: ``library.sqlite`` (`utils.search.database`) says which
+content each file of the folder has, and what is known of it; ``passages/`` has one row of numbers
+per passage of each content that was ever tagged, and ``grid/`` a file of cells for each of them
+(`utils.search.sound_cells`). So after sounds are added, changed, renamed or deleted, only new
+contents are tagged, each once. Passages are kept as they come, so that a long sound is resumed
+where its tagging was interrupted.
 
-Shapes: P passages in the library, R rows in the journal, D numbers per window, K of them logits.
+Shapes: P passages in the library, R rows of numbers, D per window, K of them logits.
 """
 
-import shutil
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -19,26 +22,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from utils.audio.sound import is_truncation
-from utils.files.journal import Journal, generation, has_origin
-from utils.files.locks import as_input_error
-from utils.runtime.errors import InputError, shorten
-from utils.search.passages import Passage, PassageRows, read_passages, row_width
+from utils.search.database import Database, places
+from utils.search.file_table import (
+    ListedFile,
+    forgive_truncation,
+    record,
+    untagged,
+    unusable,
+)
+from utils.search.index_folder import open_index
+from utils.search.passage_rows import PassageRows
 from utils.search.sound_cells import SoundCells
-from utils.search.sound_folder import Changes, ListedFile, read_list, scan_folder, write_list
+from utils.search.sound_folder import Changes, scan_folder
 from utils.search.tagging import TagSounds, tag_files
-
-_FILES = "files.json"
-_ROWS = "passages"
-_DERIVED = "computed from generation "  # folders in the journal, named after its generation
-
-# Before 3, there were no cells; before 2, no peaks, sounds were tagged as published, and some were
-# cut short.
-_FORMAT = 3
 
 
 class LibrarySound(NamedTuple):
-    """A content of the library; a tuple, because there may be a million."""
+    """A content of the library."""
 
     paths: tuple[str, ...]  # all files with this content, relative to the folder, sorted
     duration: float  # in seconds
@@ -46,46 +46,149 @@ class LibrarySound(NamedTuple):
     notes: str = ""  # what is odd about it
 
 
+class Place(NamedTuple):
+    """Where a passage is in its sound, in seconds, and whether that has others."""
+
+    start: float
+    end: float
+    is_part: bool
+
+
+_USABLE = "reason IS NULL AND duration IS NOT NULL"
+
+
 @dataclass(frozen=True, eq=False)
 class Library:
-    """The sounds of a folder and their passages.
+    """The sounds of a folder and their passages, as they were when this was made.
+
+    A sound has a number that never becomes another's, even after updates.
 
     Attributes
     ----------
     folder : Path
         Where the sounds are.
-    sounds : list of LibrarySound
-        By their first path.
+    database : Database
     table : ndarray, shape (R, D), float32
-        Of all rows of the journal the means over the windows, memory-mapped.
+        The means of all passages over their windows, memory-mapped.
     peaks : ndarray, shape (R, K), float16
         Their largest logits in any window, memory-mapped.
-    rows : ndarray, shape (P,), int64
-        The rows of `table` that are passages of sounds in the folder, in increasing order.
     sound_of_row : ndarray, shape (R,), int64
-        Index of the sound; -1 for rows of contents that are gone.
-    passages : list of R Passage
-    failed : dict of str to str
-        Files that cannot be used, and why.
+        Number of the sound; -1 for rows of contents that are gone.
     derived : Path
         Folder for what is computed from the rows; a new folder whenever existing rows change.
 
     """
 
     folder: Path
-    sounds: list[LibrarySound]
+    database: Database
     table: NDArray[np.float32]
     peaks: NDArray[np.float16]
-    rows: NDArray[np.int64]
     sound_of_row: NDArray[np.int64]
-    passages: list[Passage]
-    failed: dict[str, str]
     derived: Path
+
+    @classmethod
+    def open(cls, folder: Path, database: Database, rows: PassageRows) -> "Library":
+        """Read what is known now."""
+        table, peaks = rows.read()
+        content = np.full(len(table), -1)
+        for row, number in database.stream("SELECT row, content FROM passages"):
+            if row < len(content):  # not of a later write
+                content[row] = number
+        query = f"SELECT DISTINCT content FROM files JOIN contents USING (content) WHERE {_USABLE}"
+        usable = np.fromiter((number for (number,) in database.stream(query)), np.int64)
+        there = np.zeros(1 + max(usable.max(initial=0), content.max(initial=0)), bool)
+        there[usable] = True
+        sound_of_row = np.where(there[content], content, -1)
+        return cls(folder, database, table, peaks, sound_of_row, rows.derived)
+
+    @cached_property
+    def rows(self) -> NDArray[np.int64]:
+        """The rows that are passages of sounds in the folder, shape (P,), in increasing order."""
+        return np.flatnonzero(self.sound_of_row >= 0)
+
+    @cached_property
+    def silent(self) -> NDArray[np.int64]:
+        """The rows of digital silence."""
+        found = self.database.all("SELECT row FROM passages WHERE silent ORDER BY row")
+        silent = np.array([row for (row,) in found], np.int64)
+        return silent[silent < len(self.table)]
+
+    def sounds(self, numbers: Iterable[int] | None = None) -> dict[int, LibrarySound]:
+        """Return sounds by number, by default all; those that are gone by now are left out."""
+        if numbers is None:
+            return dict(self._read_sounds("", ()))
+        numbers = list(numbers)
+        return dict(self._read_sounds(f"AND content IN {places(numbers)}", numbers))
+
+    def sound_with(self, source: str) -> int | None:
+        """Return the number of the sound with this SHA-256, if there is one."""
+        found = self._read_sounds("AND source = ?", (bytes.fromhex(source),))
+        return next((number for number, _ in found), None)
+
+    def passages(self, rows: Iterable[int]) -> list[Place]:
+        """Return where the passages of rows are."""
+        rows = [int(row) for row in rows]
+        found = self.database.all(
+            'SELECT row, start, "end", duration FROM passages JOIN contents USING (content) '
+            f"WHERE row IN {places(rows)}",
+            *rows,
+        )
+        by_row = {row: Place(a, b, a > 0 or b < duration) for row, a, b, duration in found}
+        return [by_row[row] for row in rows]
+
+    def rows_of(self, sound: int) -> dict[float, int]:
+        """Return the rows of a sound by the start of their passages in seconds."""
+        found = self.database.all(
+            "SELECT start, row FROM passages WHERE content = ? ORDER BY number", sound
+        )
+        return {start: row for start, row in found if row < len(self.table)}
+
+    def probable(self, tag: int, probability: float, *, above: bool = True) -> NDArray[np.int64]:
+        """List the rows whose peaks have a tag, by its number, at above this, or else at least.
+
+        Parameters
+        ----------
+        probability : float
+            At least `utils.search.database.LEAST_PROBABILITY`: less is not kept.
+
+        """
+        query = f"SELECT row FROM tags WHERE tag = ? AND probability {'>' if above else '>='} ?"
+        rows = (row for (row,) in self.database.stream(query, tag, probability))
+        return np.fromiter(rows, np.int64)
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """The files that cannot be used, and why."""
+        return unusable(self.database)
 
     @property
     def noted(self) -> dict[str, str]:
         """What is odd about sounds, by their first path."""
-        return {sound.paths[0]: sound.notes for sound in self.sounds if sound.notes}
+        sounds = dict(self._read_sounds("AND notes != ''", ()))
+        return {sound.paths[0]: sound.notes for sound in sounds.values()}
+
+    def count(self) -> tuple[int, int]:
+        """Count the usable files and the different contents among them."""
+        query = (
+            "SELECT count(*), count(DISTINCT content) FROM files JOIN contents USING (content) "
+            f"WHERE {_USABLE}"
+        )
+        return self.database.all(query)[0]
+
+    def _read_sounds(
+        self, condition: str, values: Iterable[Any]
+    ) -> Iterator[tuple[int, LibrarySound]]:
+        found = self.database.stream(
+            "SELECT content, path || name, duration, source, notes FROM files "
+            "JOIN folders USING (folder) JOIN contents USING (content) "
+            f"WHERE {_USABLE} {condition} ORDER BY content, path, name",
+            *values,
+        )
+        for content, rows in itertools.groupby(found, key=itemgetter(0)):
+            named = list(rows)
+            _, _, duration, source, notes = named[0]
+            paths = tuple(path for _, path, *_ in named)
+            yield content, LibrarySound(paths, duration, source.hex(), notes)
 
 
 def update_library(
@@ -104,6 +207,7 @@ def update_library(
     note: Callable[[str], Any],
     accept_truncated: bool = False,
     cells: SoundCells | None = None,
+    looked: Callable[[int], Any] = lambda files: None,
 ) -> tuple[Library, Changes]:
     """Look for new, changed and deleted sounds, tag what is new, and open the library.
 
@@ -137,6 +241,8 @@ def update_library(
         tagged now.
     cells : SoundCells, optional
         Keeps the cells, which `tag` gives too.
+    looked : callable
+        See `utils.search.sound_folder.scan_folder`.
 
     Raises
     ------
@@ -145,52 +251,29 @@ def update_library(
         another network or cannot be written, or another process is updating it.
 
     """
-    if index.resolve() == folder.resolve() or index.resolve() in folder.resolve().parents:
-        raise InputError(f"--index {index} contains the sounds. Name a folder for the index alone.")
-    if index.exists() and not index.is_dir():
-        raise InputError(f"--index {index} is a file. Name a folder.")
-    path = index / _ROWS
-    kind = {"origin": {**origin, "format": _FORMAT}, "width": row_width(width, tags)}
-
-    def read() -> PassageRows:
-        held = read_passages(path, width=width, tags=tags)
-        return _with_cells(held, cells) if cells else held
-
-    with as_input_error(path):
-        if not has_origin(path, **kind):
-            second = {"origin": {**origin, "format": 2}, "width": row_width(width, tags)}
-            if not (has_origin(path, dict(origin), width) or has_origin(path, **second)):
-                raise InputError(
-                    f"{path} was made with another PaSST, precision or settings of `search`, "
-                    "or by a version that cut some sounds short. Name another folder with "
-                    "--index, or move this one away: all sounds are tagged again."
-                )
-            note(f"{path} was made by an earlier version: all sounds are tagged again, once.")
-            Journal(path, **kind).release()  # empties it
-        before = read_list(index / _FILES, folder)
-        derived, held = _derived(path), read()
-    found, changes = scan_folder(folder, before, progress=reading)
+    database, rows = open_index(folder, index, origin=origin, width=width, tags=tags, note=note)
     if accept_truncated:
-        found = {name: _forgiven(file) for name, file in found.items()}
+        forgive_truncation(database)
+    if cells and not cells.grid.path.exists():
+        with database.writing() as connection:
+            connection.execute("UPDATE contents SET cells = 0")
+    changes = scan_folder(folder, database, progress=reading, looked=looked)
     # First one file of each new content; then, if some are unusable, their copies.
     for one_of_each in (True, False):
-        if not _untagged(found, held):
+        if not untagged(database, cells=cells is not None):
             break
-        with Journal(path, **kind) as journal:
+        with rows.writing():
             if cells:
                 cells.grid.prepare()
-            # Read again: another process may have finished before this one had the lock.
-            held = read()
-            names = _untagged(found, held)
+            # Asked again: another process may have finished before this one had the lock.
+            files = untagged(database, cells=cells is not None)
             if one_of_each:
-                names = list({found[name].source: name for name in reversed(names)}.values())[::-1]
-            if names:
-                files = {name: found[name] for name in names}
-                found |= tag_files(
+                files = {name: files[name] for name in _first_of_each(files)}
+            if files:
+                failed = tag_files(
                     folder,
                     files,
-                    journal,
-                    begun=held.begun,
+                    rows,
                     tags=tags,
                     hop_seconds=hop_seconds,
                     window_seconds=window_seconds,
@@ -200,73 +283,11 @@ def update_library(
                     cells=cells,
                     progress=progress,
                 )
-        derived, held = _derived(path), read()
-    if names := _untagged(found, held):
-        raise InputError(
-            f"{path} changed while it was updated. It has no rows for\n{shorten(names)}\n"
-            "Run the same command again."
-        )
-    if found != before:
-        write_list(index / _FILES, folder, found)
-    return _open(folder, found, held, derived), changes
+                record(database, failed)
+    rows.remove_outdated()
+    return Library.open(folder, database, rows), changes
 
 
-def _forgiven(file: ListedFile) -> ListedFile:
-    """Forget that a file cannot be used because it is truncated."""
-    return file._replace(reason=None) if is_truncation(file.reason or "") else file
-
-
-def _with_cells(held: PassageRows, cells: SoundCells) -> PassageRows:
-    """Leave out contents whose cells are lost: they are tagged again."""
-    complete = {
-        source: rows
-        for source, rows in held.complete.items()
-        if cells.are_complete(source, held.passages[rows[-1]].end)
-    }
-    return held._replace(complete=complete)
-
-
-def _untagged(found: Mapping[str, ListedFile], held: PassageRows) -> list[str]:
-    """List the files whose contents have no rows."""
-    return [
-        name
-        for name, file in found.items()
-        if file.source and not file.reason and file.source not in held.complete
-    ]
-
-
-def _derived(journal: Path) -> Path:
-    """Return the folder for what is computed from a journal, and delete outdated ones."""
-    folder = journal / f"{_DERIVED}{generation(journal)}"
-    for other in journal.glob(f"{_DERIVED}*"):
-        if other != folder:
-            shutil.rmtree(other, ignore_errors=True)
-    return folder
-
-
-def _open(
-    folder: Path, found: Mapping[str, ListedFile], held: PassageRows, derived: Path
-) -> Library:
-    names: dict[str, list[str]] = {}  # by source
-    for name, file in found.items():
-        if not file.reason and file.source in held.complete:
-            names.setdefault(file.source, []).append(name)
-    sounds, sound_of_row = [], [-1] * len(held.passages)
-    for number, (source, of_content) in enumerate(names.items()):
-        rows = held.complete[source]
-        last = held.passages[rows[-1]]
-        sounds.append(LibrarySound(tuple(of_content), last.end, source, last.notes))
-        for row in rows:
-            sound_of_row[row] = number
-    sound_of_row = np.array(sound_of_row, dtype=np.int64)
-    return Library(
-        folder=folder,
-        sounds=sounds,
-        table=held.means,
-        peaks=held.peaks,
-        rows=np.flatnonzero(sound_of_row >= 0),
-        sound_of_row=sound_of_row,
-        passages=held.passages,
-        failed={name: file.reason for name, file in found.items() if file.reason},
-        derived=derived,
-    )
+def _first_of_each(files: Mapping[str, ListedFile]) -> list[str]:
+    """List one file of each content."""
+    return list({files[name].source: name for name in reversed(files)}.values())[::-1]

@@ -100,7 +100,9 @@ class MomentFinder:
             best score, are left out.
 
         """
-        of = self._library.sounds[sound]
+        of = self._library.sounds([sound]).get(sound)
+        if of is None:  # gone by now
+            return Moments()
         cells = self._grid.read(of.source)[: count_cells(of.duration)]
         middle = math.floor(min(max(at, 0.0), of.duration) / CELL_SECONDS)
         first = max(0, min(middle - _MOST_CELLS // 2, len(cells) - _MOST_CELLS))

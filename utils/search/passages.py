@@ -1,20 +1,18 @@
 """The parts of sounds that a search finds, each with a row of the network's output.
 
 A sound of at most 30 s is one passage, like a clip of Clotho; a longer one is cut into passages of
-about 20 s. A journal (`utils.files.journal`) keeps the rows, under `Passage.key`.
+about 20 s. `utils.search.passage_rows` keeps the rows.
 
 A row is the mean over the windows of its passage, then the largest logit of each tag in any one
 window: the mean is what models are trained on, and the largest logits do not lose a short event in
 a long passage. They are kept in 16 bits, two in the place of one number of the row, which changes a
 probability by 0.0001 at most.
 
-Shapes: R rows in the journal, W windows of a sound, D numbers each, K of them logits.
+Shapes: W windows of a sound, D numbers each, K of them logits; R rows.
 """
 
 import itertools
-import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -23,8 +21,6 @@ from numpy.typing import NDArray
 
 from utils.audio.windows import heard_weights
 from utils.features.hearing import heard_mean
-from utils.files.journal import read_rows
-from utils.runtime.errors import InputError
 
 # In windows, one every 2.5 s: 30 s are 13, and 20 s are 8.
 _WINDOWS_OF_A_WHOLE = 13
@@ -39,31 +35,10 @@ class Passage(NamedTuple):
     is_last: bool  # of the sound
     start: float  # in seconds
     end: float
-    notes: str = ""  # of the last passage: what is odd about the sound
-
-    @property
-    def is_part(self) -> bool:
-        """Whether the sound has other passages."""
-        return self.number > 0 or not self.is_last
-
-    @property
-    def key(self) -> str:
-        """All of it as one text, under which the journal keeps the row."""
-        return json.dumps(self)
-
-
-class PassageRows(NamedTuple):
-    """The passages in a journal."""
-
-    passages: list[Passage]  # R
-    means: NDArray[np.float32]  # (R, D), memory-mapped
-    peaks: NDArray[np.float16]  # (R, K), memory-mapped: the largest logits
-    complete: dict[str, list[int]]  # by source: the rows of contents that have all their passages
-    begun: dict[str, list[int]]  # the rows of those that have the first of their passages
 
 
 def row_width(width: int, tags: int) -> int:
-    """Return the numbers of a journal's row: D = `width` means and K = `tags` peaks."""
+    """Return the numbers of a row: D = `width` means and K = `tags` peaks."""
     return width + (tags + 1) // 2
 
 
@@ -133,42 +108,6 @@ def cut_passages(
     passages, rows = cut([0, *split, len(held)])
     passages[-1] = passages[-1]._replace(is_last=True, end=round(duration, 3))
     yield passages, rows
-
-
-def read_passages(journal: Path, *, width: int, tags: int) -> PassageRows:
-    """Read the passages of a journal, even while another process appends to it.
-
-    Parameters
-    ----------
-    width, tags : int
-        D and K.
-
-    Raises
-    ------
-    InputError
-        If it contains something else.
-
-    """
-    keys, table = read_rows(journal, row_width(width, tags))
-    try:
-        passages = [Passage(*fields) for fields in json.loads(f"[{','.join(keys)}]")]
-        if len(passages) != len(keys):
-            raise ValueError("a key is not a passage")
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{journal} does not contain passages ({error}). Move it away: the sounds will be "
-            "tagged again."
-        ) from None
-    complete: dict[str, list[int]] = {}
-    begun: dict[str, list[int]] = {}
-    for row, passage in enumerate(passages):
-        of_sound = begun.setdefault(passage.source, [])
-        if passage.number == len(of_sound):
-            of_sound.append(row)
-            if passage.is_last:
-                complete[passage.source] = begun.pop(passage.source)
-    means, peaks = split_rows(table, width=width, tags=tags)
-    return PassageRows(passages, means, peaks, complete, begun)
 
 
 def split_rows(

@@ -13,12 +13,11 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from models.architectures import SILENCE
 from utils.audio.sound_file import check_sound_file
 from utils.checkpoints.trained_model import TrainedModel
 from utils.datasets.sound_checks import write_failed
 from utils.features.fine_grid import GridFolder
-from utils.features.hearing import HeardSound, find_silence
+from utils.features.hearing import HeardSound
 from utils.files.reading import sha256
 from utils.files.tensors import digest_of
 from utils.moments.network_file import load_moment_net
@@ -34,7 +33,6 @@ from utils.search.moments import MomentFinder
 from utils.search.nearest.approximate import nearest
 from utils.search.queries import check_query
 from utils.search.sound_cells import SoundCells
-from utils.search.tag_columns import TagColumns
 from utils.search.untrained import note_on_demo
 from utils.settings.config import Config, Search
 
@@ -233,11 +231,11 @@ class Searcher(Embedder):
 
         """
         check_sound_file(file, root=file.parent)
-        engine, source = self.engine, sha256(file)
-        for number, sound in enumerate(engine.library.sounds):
-            if sound.source == source:
-                return engine.vectors_of(number), number
-        return self.embed_passages(file), None
+        engine = self.engine
+        known = engine.library.sound_with(sha256(file))
+        if known is None:
+            return self.embed_passages(file), None
+        return engine.vectors_of(known), known
 
     def update(self, progress: Progress = quiet, note: Callable[[str], Any] = silent) -> None:
         """Look for changes in the folder, tag what is new, and search the result from now on."""
@@ -263,11 +261,6 @@ class Searcher(Embedder):
         self.inventory = Inventory.of(self.library, self.changes)
         self.failed_files = write_failed(self.index, "search", self.library.failed)
         derived = self.library.derived
-        columns = TagColumns(
-            self.library.peaks,
-            derived / "tags.f16",
-            progress=partial(progress, description="sorting by tag", unit="blocks"),
-        )
         embeddings = embed_library(
             self.library,
             derived / f"embeddings-{self._digest}.f32",
@@ -283,8 +276,6 @@ class Searcher(Embedder):
                 sample=self.embed_tags,  # queries that an approximate index is tuned with
                 progress=partial(progress, description="indexing", unit="steps"),
             ),
-            columns=columns,
-            silent=find_silence(self.library.peaks, columns[SILENCE]),
         )
         self.moment_finder = cells and MomentFinder(
             self.library,

@@ -2,32 +2,21 @@
 
 import contextlib
 import hashlib
-import json
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from utils.audio.sniffing import is_sound
 from utils.audio.sound_file import UnusableSound, check_sound_file
-from utils.files import reading, writing
 from utils.files.left_out import kind_of, other_files
 from utils.runtime.errors import InputError, UnreadableError, counted, is_shortage
+from utils.search.database import Database
+from utils.search.file_table import ListedFile, files_in, folders, record, remove_folder
 
-_FORMAT = 1
-
-
-class ListedFile(NamedTuple):
-    """A file as it was scanned. If size or time differ now, it is read again.
-
-    A tuple, because there may be a million.
-    """
-
-    size: int
-    mtime_ns: int
-    source: str | None  # SHA-256 of its content; None: read it again
-    reason: str | None = None  # why it cannot be used
+_KEPT_AFTER = 1.0  # seconds of reading: so much is lost if it is stopped
 
 
 @dataclass(frozen=True)
@@ -49,64 +38,29 @@ class Changes:
         return ", ".join(f"{counted(count, what)}{how}" for count, what, how in parts if count)
 
 
-def read_list(path: Path, folder: Path) -> dict[str, ListedFile]:
-    """Read what `write_list` wrote: files by path relative to their folder.
-
-    The result is empty if there is no list, or it is of another folder.
-
-    Raises
-    ------
-    InputError
-        If the list cannot be read, or was not written by `write_list`.
-
-    """
-    if not path.exists():
-        return {}
-    content = reading.read_json(path)
-    try:
-        if content["format"] != _FORMAT:
-            raise ValueError(f"format {content['format']!r}, not {_FORMAT}")
-        listed = {name: ListedFile(*entry) for name, entry in content["files"].items()}
-        return listed if content["folder"] == str(folder) else {}
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{path} is not a list of sounds that this program wrote ({error}). Name another "
-            "folder with --index, or move that file away."
-        ) from None
-
-
-def write_list(path: Path, folder: Path, found: Mapping[str, ListedFile]) -> None:
-    """Write the files of a folder, in one step; an InputError if that fails."""
-    with writing.atomic_write(path, "w") as file:
-        json.dump({"format": _FORMAT, "folder": str(folder), "files": found}, file)
-
-
 def scan_folder(
     folder: Path,
-    before: Mapping[str, ListedFile],
+    database: Database,
     *,
     progress: Callable[[int], Any] | None = None,
-) -> tuple[dict[str, ListedFile], Changes]:
-    """List the sound files of a folder, and read those that are new or changed.
+    looked: Callable[[int], Any] = lambda files: None,
+) -> Changes:
+    """Look for sound files in a folder, read those that are new or changed, and record them.
 
-    Files that could not be read before are tried again.
+    Files that could not be read before are tried again. What was read is kept if this is stopped.
 
     Parameters
     ----------
     folder : Path
-        Searched with its sub-folders; hidden files and symlinked folders are skipped.
-    before : mapping of str to ListedFile
-        The result of the last scan.
+        Searched with its sub-folders; hidden files and symlinked folders are skipped. Sub-folders
+        that cannot be read are recorded as files that cannot.
+    database : Database
+        What the last scan found; brought up to date.
     progress : callable, optional
         Called with the number of files to read, if there are any; returns a context manager whose
         ``update`` is called with numbers of those that were read.
-
-    Returns
-    -------
-    found : dict of str to ListedFile
-        By path relative to the folder, with ``/``; folder by folder, sorted. Sub-folders that
-        cannot be read are included, with the reason.
-    changes : Changes
+    looked : callable
+        Called after each sub-folder with the number of its files.
 
     Raises
     ------
@@ -114,32 +68,35 @@ def scan_folder(
         If the folder cannot be read, or there are no sounds.
 
     """
-    found: dict[str, ListedFile] = {}
     others: dict[str, str] = {}
-    unread: list[str] = []
-    for name, listed in _walk(folder, others):
-        file, known = _looked_at(listed), before.get(name)
-        if known and known.source and known[:2] == file[:2]:
-            file = known
-        elif not file.reason:
-            unread.append(name)
-        found[name] = file
+    unread: list[tuple[str, ListedFile, ListedFile | None]] = []
+    added, gone, there = 0, 0, set()
+    for top, listed in _walk(folder, others):
+        there.add(top)
+        known, changed = files_in(database, top), {}
+        for name, entry in listed:
+            file, before = _looked_at(entry), known.pop(name, None)
+            if file.reason and file != before:
+                changed[top + name] = file
+            elif not file.reason and not (before and before.source and before[:2] == file[:2]):
+                unread.append((top + name, file, before))
+        record(database, {**changed, **{top + name: None for name in known}})
+        added, gone = added + len(changed), gone + len(known)
+        looked(len(listed))
+    gone += sum(remove_folder(database, top) for top in folders(database) if top not in there)
     if unread:
         with progress(len(unread)) if progress else contextlib.nullcontext() as bar:
-            for name in unread:
-                found[name] = _read(folder, name, found[name])
-                if bar is not None:
-                    bar.update(1)
-    if not found:
+            for changed in _read_all(folder, unread, bar):
+                record(database, changed)
+                added += len(changed)
+    if not database.one("SELECT EXISTS (SELECT 1 FROM files)"):
         raise InputError(
             f"no sounds in {folder}: no file there ends in .wav, .flac, .mp3 and so on, or can be "
             f"decoded as sound; symlinked folders are skipped. It holds {other_files(others)}. "
             "Give another folder with --audio."
         )
-    sources = [file.source for file in found.values() if file.source]
-    added = sum(file != before.get(name) for name, file in found.items())
-    gone = len(before.keys() - found.keys())
-    return found, Changes(added, gone, len(sources) - len(set(sources)), others)
+    duplicates = database.one("SELECT count(content) - count(DISTINCT content) FROM files")
+    return Changes(added, gone, duplicates, others)
 
 
 def changed_since(path: Path, file: ListedFile) -> bool:
@@ -164,6 +121,23 @@ def _looked_at(listed: os.DirEntry | OSError) -> ListedFile:
     return ListedFile(size, mtime_ns, None)
 
 
+def _read_all(
+    folder: Path, unread: list[tuple[str, ListedFile, ListedFile | None]], bar: Any
+) -> Iterator[dict[str, ListedFile]]:
+    """Read files; yields those that differ from what was known, after each second of reading."""
+    found, since = {}, time.monotonic()
+    for name, file, before in unread:
+        now = _read(folder, name, file)
+        if now != before:
+            found[name] = now
+        if bar is not None:
+            bar.update(1)
+        if time.monotonic() - since > _KEPT_AFTER:
+            yield found
+            found, since = {}, time.monotonic()
+    yield found
+
+
 def _read(folder: Path, name: str, file: ListedFile) -> ListedFile:
     """Add the SHA-256 of the content of a file, or why it cannot be used."""
     try:
@@ -182,8 +156,13 @@ def _is_symlinked_folder(entry: os.DirEntry) -> bool:
     return entry.is_symlink() and Path(entry).is_dir()
 
 
-def _walk(folder: Path, others: dict[str, str]) -> Iterator[tuple[str, os.DirEntry | OSError]]:
-    """Yield the files that are sounds, a folder's before its sub-folders', and note all others."""
+def _walk(
+    folder: Path, others: dict[str, str]
+) -> Iterator[tuple[str, list[tuple[str, os.DirEntry | OSError]]]]:
+    """Yield the sounds of each folder, before those of its sub-folders, and note other files.
+
+    A sub-folder that cannot be read has one entry without a name.
+    """
     pending = [""]
     while pending:
         top = pending.pop()
@@ -191,11 +170,11 @@ def _walk(folder: Path, others: dict[str, str]) -> Iterator[tuple[str, os.DirEnt
             with os.scandir(folder / top) as entries:
                 listed = sorted(entries, key=lambda entry: entry.name)
         except OSError as error:
-            if top:
-                yield top, error
-                continue
-            raise InputError(f"cannot list the sounds of {folder}: {error.strerror}.") from None
-        below = []
+            if not top:
+                raise InputError(f"cannot list the sounds of {folder}: {error.strerror}.") from None
+            yield top, [("", error)]
+            continue
+        sounds, below = [], []
         for entry in listed:
             hidden = entry.name.startswith(".")
             # Symlinked folders are not followed, because they may form a loop.
@@ -204,5 +183,6 @@ def _walk(folder: Path, others: dict[str, str]) -> Iterator[tuple[str, os.DirEnt
             elif hidden or _is_symlinked_folder(entry) or not is_sound(Path(entry)):
                 others[top + entry.name] = kind_of(entry)
             else:
-                yield top + entry.name, entry
+                sounds.append((entry.name, entry))
+        yield top, sounds
         pending += reversed(below)

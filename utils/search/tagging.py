@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.audio.sound_file import UnusableSound, read_header
-from utils.files.journal import Journal
 from utils.runtime.errors import UnreadableError
+from utils.search.file_table import ListedFile
+from utils.search.passage_rows import PassageRows
 from utils.search.passages import WINDOWS_OF_A_PASSAGE, cut_passages
 from utils.search.sound_cells import SoundCells
-from utils.search.sound_folder import ListedFile, changed_since
+from utils.search.sound_folder import changed_since
 
 # Paths, and the window of each to begin with ─► for each, in order, the network's output for its
 # windows, shape (some, D) at a time, or an UnusableSound or UnreadableError that is raised. If
@@ -27,9 +28,8 @@ TagSounds = Callable[[Sequence[Path], Sequence[int]], Iterator[Iterator[NDArray[
 def tag_files(
     folder: Path,
     files: Mapping[str, ListedFile],
-    journal: Journal,
+    kept: PassageRows,
     *,
-    begun: Mapping[str, Sequence[int]],
     tags: int,
     hop_seconds: float,
     window_seconds: float | None,
@@ -45,9 +45,8 @@ def tag_files(
     ----------
     files : mapping of str to ListedFile
         By path relative to the folder, each of another content.
-    begun : mapping of str to sequence of int
-        The first passages of contents whose tagging was interrupted; see
-        `utils.search.passages.PassageRows`.
+    kept : PassageRows
+        Being written. Passages that are kept already stay as they are.
     tags, hop_seconds, window_seconds
         See `utils.search.passages.cut_passages`.
     tag : callable
@@ -70,7 +69,7 @@ def tag_files(
     Raises
     ------
     InputError
-        If the journal cannot be written.
+        If the rows cannot be written.
 
     """
     failed: dict[str, ListedFile] = {}
@@ -88,11 +87,11 @@ def tag_files(
             durations[name] = frames / rate
         except (UnusableSound, UnreadableError) as error:
             fail(name, error)
-    held = [len(begun.get(files[name].source, ())) for name in durations]
+    held = [kept.held(files[name].source) for name in durations]
     first, windows = held, [WINDOWS_OF_A_PASSAGE * number for number in held]
     if cells:
-        kept = [cells.passages(files[name].source) for name in durations]
-        first = [min(both) for both in zip(held, kept, strict=True)]
+        with_cells = [cells.passages(files[name].source) for name in durations]
+        first = [min(both) for both in zip(held, with_cells, strict=True)]
         windows = [cells.first_window(number) for number in first]
     outputs = tag([folder / name for name in durations], windows)
     with progress(sum(map(_whole, durations.values()))) as bar:
@@ -114,15 +113,18 @@ def tag_files(
                     hop_seconds=hop_seconds,
                     window_seconds=window_seconds,
                 ):
-                    if passages[-1].is_last:
-                        noted = notes.get(folder / name, "")
-                        passages[-1] = passages[-1]._replace(notes=noted)
                     if changed_since(folder / name, files[name]):
                         if cells:
                             cells.forget(source, passages=passages[0].number)
                         raise UnusableSound(folder / name, "was changed while it was tagged")
-                    new = [passage.key for passage in passages if passage.number >= have]
-                    journal.append(new, rows[len(passages) - len(new) :])
+                    new = [passage for passage in passages if passage.number >= have]
+                    kept.append(new, rows[len(passages) - len(new) :])
+                kept.finish(
+                    source,
+                    duration=passages[-1].end,
+                    notes=notes.get(folder / name, ""),
+                    cells=cells is not None,
+                )
             except (UnusableSound, UnreadableError) as error:
                 fail(name, error)
             sound.show(math.inf)

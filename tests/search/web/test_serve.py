@@ -16,14 +16,15 @@ import pytest
 import soundfile
 from starlette.testclient import TestClient
 
+from tests import libraries
 from utils.datasets.audioset import read_labels
 from utils.runtime.errors import InputError
+from utils.search.file_table import ListedFile, record
 from utils.search.filters import Filter
 from utils.search.hits import Hit, Reason
 from utils.search.inventory import Inventory
-from utils.search.library import Library, LibrarySound
+from utils.search.library import Library
 from utils.search.moments import Moment, Moments
-from utils.search.passages import Passage
 from utils.search.sound_folder import Changes
 from utils.search.web import clips
 from utils.search.web.app import create_app
@@ -31,6 +32,7 @@ from utils.search.web.service import Service
 from utils.settings.config import Config
 
 RATE = 8_000
+FAILED = {"broken \udcff.wav": "cannot be read as sound"}
 ODD = [
     "<img src=x onerror=alert(1)>.wav",
     "a \"b\" & 'c'.wav",
@@ -40,7 +42,7 @@ ODD = [
 ]
 
 
-def make_library(folder: Path, names: list[str], seconds=2.0) -> Library:
+def make_library(folder: Path, names: list[str], seconds=2.0, failed=FAILED) -> Library:
     """A library of sounds that are there, each with one passage and a row of its own number."""
     folder.mkdir(exist_ok=True)
     for number, name in enumerate(names):
@@ -51,16 +53,14 @@ def make_library(folder: Path, names: list[str], seconds=2.0) -> Library:
             with (folder / name).open("w+b") as file:  # libsndfile opens UTF-8 names alone
                 soundfile.write(file, samples, RATE, format=Path(name).suffix[1:])
     count = len(names)
-    return Library(
-        folder=folder.resolve(),
-        sounds=[LibrarySound((name,), seconds, name) for name in names],
-        table=np.arange(count, dtype=np.float32)[:, None],
-        peaks=np.zeros((count, 527), np.float16),
-        rows=np.arange(count),
-        sound_of_row=np.arange(count),
-        passages=[Passage(str(i), 0, True, 0.0, seconds) for i in range(count)],
-        failed={"broken \udcff.wav": "cannot be read as sound"},
-        derived=folder,
+    return libraries.make_library(
+        folder.with_name("library.sqlite"),
+        [(name,) for name in names],
+        np.arange(count, dtype=np.float32)[:, None],
+        np.zeros((count, 527), np.float16),
+        folder=folder,
+        seconds=seconds,
+        failed=failed,
     )
 
 
@@ -82,7 +82,7 @@ class FakeEngine:
         reason = Reason("Dog", 0.9, 0.1)
         return [
             Hit(7, 0.5, i, sound.paths, sound.duration, 0.0, 2.0, False, [reason], 0.3, 0.2, [])
-            for i, sound in enumerate(self.library.sounds[:top])
+            for i, sound in [*self.library.sounds().items()][:top]
         ]
 
 
@@ -215,8 +215,8 @@ def test_the_library_is_described(page):
 
 
 def test_fifty_unusable_files_are_listed_and_all_are_counted(page, searcher):
-    failed = {f"{number}.wav": f"holds {number} samples" for number in range(130)}
-    searcher.engine.library.failed.update(failed)
+    failed = {f"{n}.wav": ListedFile(1, 1, None, f"holds {n} samples") for n in range(130)}
+    record(searcher.engine.library.database, failed)
     about = page.get("/api/library").json()
     assert len(about["failed"]) == 50
     assert about["failed_count"] == 131
@@ -231,8 +231,8 @@ def test_what_of_a_query_does_not_count_is_noted(page):
 
 def test_messages_may_hold_what_is_not_utf8(page, searcher):
     reason = "is a symlink that leaves it (to /caf\udce9)"
-    searcher.engine.library.failed["b.wav"] = reason
-    assert page.get("/api/library").json()["failed"][1] == {"name": "b.wav", "reason": reason}
+    record(searcher.engine.library.database, {"b.wav": ListedFile(1, 1, None, reason)})
+    assert page.get("/api/library").json()["failed"][0] == {"name": "b.wav", "reason": reason}
 
     def update(progress):
         raise InputError("cannot write /caf\udce9.")
@@ -313,7 +313,7 @@ def test_sounds_have_numbers_and_no_paths(page, token):
     refused(page.get(f"/api/search?like=8&library={token}"), 404, "no sound number 8")
     # A page of an older library.
     for address in ("/sounds/0123/1/audio", "/sounds/0123/1/spectrogram.png"):
-        refused(page.get(address), 409, "has changed since this page was loaded. Search again")
+        refused(page.get(address), 409, "is of another library. Search again")
     refused(page.get("/api/search?like=1"), 409, "Search again")
 
 
@@ -344,10 +344,10 @@ def test_files_that_are_missing_or_lead_out_by_now_are_refused(page, token, tmp_
 
 def test_a_copy_replaces_a_missing_file(tmp_path):
     library = make_library(tmp_path / "sounds", ["a.wav", "b.wav"])
-    library.sounds[:] = [LibrarySound(("gone.wav", "b.wav"), 2.0, "b")]
+    record(library.database, {"a gone.wav": ListedFile(1, 1, libraries.source_of(1))})
     with browse(FakeSearcher(library)) as page:
         token = token_of(page)
-        sent = page.get(f"/sounds/{token}/0/audio").content
+        sent = page.get(f"/sounds/{token}/1/audio").content
     assert sent == (library.folder / "b.wav").read_bytes()
 
 

@@ -1,7 +1,6 @@
 """What the page can ask for, without HTTP. All of it may be called from several threads."""
 
 import dataclasses
-import hashlib
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from utils.search.engine import Engine
 from utils.search.filters import Filter
 from utils.search.hits import Hit
 from utils.search.inventory import Inventory
-from utils.search.library import Library
+from utils.search.library import LibrarySound
 from utils.search.moments import MomentFinder
 from utils.search.searcher import Progress, Searcher
 from utils.search.web.cache import LruCache
@@ -40,15 +39,14 @@ _LISTED = 50  # files that cannot be used
 
 class _State(NamedTuple):
     engine: Engine
-    token: str  # distinguishes the engine's library from others
+    token: str  # distinguishes the numbers of its sounds from another library's
     inventory: Inventory
     finder: MomentFinder | None
 
     @classmethod
     def of(cls, searcher: Searcher) -> "_State":
-        engine = searcher.engine
-        token = token_of(engine.library)
-        return cls(engine, token, searcher.inventory, searcher.moment_finder)
+        token = searcher.engine.library.database.value("token")
+        return cls(searcher.engine, token, searcher.inventory, searcher.moment_finder)
 
 
 class Service:
@@ -129,9 +127,8 @@ class Service:
         elif clip is not None:
             vector = self.clips.vectors(clip)
         else:
-            self._expect(state, library, like)
+            sound = self._expect(state, library, like)
             vector = state.engine.vectors_of(like, start)
-            sound = state.engine.library.sounds[like]
             answer["like"] = {"name": as_utf8(sound.paths[0]), "duration": sound.duration}
         count = top + (like is not None)
         hits = state.engine.search(vector, top=count, filters=filters, itself=like)
@@ -170,15 +167,14 @@ class Service:
 
         """
         state = self._state
-        self._expect(state, library, sound)
-        found = state.engine.library
-        *twins, last = found.sounds[sound].paths
+        folder = state.engine.library.folder
+        *twins, last = self._expect(state, library, sound).paths
         for name in twins:
             try:
-                return open_below(found.folder, name), name
+                return open_below(folder, name), name
             except Refusal:
                 continue  # with a duplicate
-        return open_below(found.folder, last), last
+        return open_below(folder, last), last
 
     def picture(self, library: str, sound: int) -> bytes:
         """Draw the spectrogram of a sound as a PNG; raises as `open_sound`, and UnusableSound."""
@@ -195,29 +191,21 @@ class Service:
     def _embedded(self, text: str) -> NDArray[np.float32]:
         return self._texts.get(text, lambda: self._searcher.embed_text([text])[0])
 
-    def _expect(self, state: _State, library: str | None, sound: int) -> None:
+    def _expect(self, state: _State, library: str | None, sound: int) -> LibrarySound:
         if library != state.token:
-            raise Refusal(409, "The library has changed since this page was loaded. Search again.")
-        if sound >= len(state.engine.library.sounds):
+            raise Refusal(409, "This page is of another library. Search again.")
+        found = state.engine.library.sounds([sound])
+        if not found:
             raise Refusal(404, f"The library has no sound number {sound}.")
+        return found[sound]
 
     def _update(self, progress: Progress) -> str:
-        before = self._state
         self._searcher.update(progress)
         self._state = _State.of(self._searcher)
         changes = self._searcher.changes
-        if self._state.token == before.token and not (changes.added or changes.gone):
+        if not (changes.added or changes.gone):
             return "Nothing has changed."
         return f"{counted(self._state.inventory.sounds, 'sound')} now: {changes}."
-
-
-def token_of(library: Library) -> str:
-    """Distinguish the states of a library by the numbers of its sounds."""
-    digest = hashlib.sha256(str(library.folder).encode(errors="surrogateescape"))
-    for sound in library.sounds:
-        line = "\0".join([sound.source, f"{sound.duration}", *sound.paths, ""])
-        digest.update(line.encode(errors="surrogateescape"))
-    return digest.hexdigest()[:16]
 
 
 def _plain(hit: Hit, rank: int) -> dict[str, Any]:

@@ -1,0 +1,223 @@
+"""The database of an index: what is known of the files of a folder, in one SQLite file.
+
+Vectors stand beside it in files that are mapped into memory (`utils.search.passage_rows`). Several
+threads and processes may read while one writes. As SQLite's write-ahead log asks, all of them run
+on one machine.
+"""
+
+import contextlib
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from utils.runtime.errors import InputError
+
+FORMAT = 4  # of an index; before it, there was no database
+LEAST_PROBABILITY = 0.05  # of the tags that are kept
+_PATIENCE = 60.0  # seconds that a process waits for another's write
+
+_SCHEMA = """
+CREATE TABLE library (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+
+-- What a sound file holds, once, whatever its names.
+CREATE TABLE contents (
+  content INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used again: pages and programs refer to it
+  source BLOB NOT NULL UNIQUE,                -- SHA-256
+  duration REAL,                              -- in seconds; NULL until all passages are kept
+  cells INTEGER NOT NULL DEFAULT 0,           -- whether all cells are kept
+  notes TEXT NOT NULL DEFAULT '',             -- what is odd about it
+  described INTEGER NOT NULL DEFAULT 0,       -- whether what follows was read from a file
+  rate INTEGER, channels INTEGER, format TEXT,
+  date TEXT,                                  -- YYYY-MM-DD, or the first part of it
+  description TEXT,
+  ucs TEXT                                    -- CatID
+) STRICT;
+
+CREATE TABLE folders (
+  folder INTEGER PRIMARY KEY,
+  path BLOB NOT NULL UNIQUE                   -- relative: empty, or with a slash at its end
+) STRICT;
+
+CREATE TABLE files (
+  file INTEGER PRIMARY KEY,
+  folder INTEGER NOT NULL REFERENCES folders,
+  name BLOB NOT NULL,
+  size INTEGER NOT NULL,
+  mtime_ns INTEGER NOT NULL,
+  content INTEGER REFERENCES contents,        -- NULL: read it again
+  reason TEXT,                                -- why it cannot be used
+  UNIQUE (folder, name)
+) STRICT;
+CREATE INDEX files_of_contents ON files (content);
+CREATE INDEX unusable_files ON files (file) WHERE reason IS NOT NULL;
+
+CREATE TABLE passages (
+  row INTEGER PRIMARY KEY,                    -- of the vectors
+  content INTEGER NOT NULL REFERENCES contents,
+  number INTEGER NOT NULL,                    -- in the sound, from 0
+  start REAL NOT NULL,
+  "end" REAL NOT NULL,                        -- in seconds
+  silent INTEGER NOT NULL,
+  UNIQUE (content, number)
+) STRICT;
+CREATE INDEX silent_passages ON passages (row) WHERE silent;
+
+-- The probable tags of passages, by their largest probability in any window.
+CREATE TABLE tags (
+  tag INTEGER NOT NULL,
+  row INTEGER NOT NULL,
+  probability REAL NOT NULL,
+  PRIMARY KEY (tag, row)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE metadata (
+  content INTEGER NOT NULL REFERENCES contents,
+  field TEXT NOT NULL,
+  value TEXT NOT NULL
+) STRICT;
+CREATE INDEX metadata_of_contents ON metadata (content);
+
+CREATE VIRTUAL TABLE words USING fts5 (      -- rowid: files.file
+  name, folder, metadata, tokenize = "unicode61 remove_diacritics 2"
+);
+"""
+
+
+class Database:
+    """An SQLite file, with a connection for each thread.
+
+    Parameters
+    ----------
+    path : Path
+        An existing file that `Database.create` made.
+
+    Raises
+    ------
+    InputError
+        If it is not the database of an index, or cannot be read.
+
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._local = threading.local()
+        written_as = self.value("format")
+        if written_as != FORMAT:
+            raise InputError(
+                f"{path} is of format {written_as}, and this version reads {FORMAT}. Name another "
+                "folder with --index, or move this one away: all sounds are tagged again."
+            )
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        fill: Callable[[sqlite3.Connection], Any] | None = None,
+        **values: Any,
+    ) -> "Database":
+        """Make a database in one step: note values for `value`, and let `fill` write the rest."""
+        new = path.with_name(f"{path.name}.new")
+        with _reported(path):
+            new.unlink(missing_ok=True)
+            with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
+                noted = {**values, "format": FORMAT}
+                connection.executemany(
+                    "INSERT INTO library VALUES (?, ?)",
+                    [(key, json.dumps(value)) for key, value in noted.items()],
+                )
+                if fill:
+                    fill(connection)
+                connection.execute("COMMIT")
+            new.replace(path)
+        return cls(path)
+
+    def value(self, key: str) -> Any:
+        """Return what is noted under a key; None if nothing is."""
+        found = self.all("SELECT value FROM library WHERE key = ?", key)
+        return json.loads(found[0][0]) if found else None
+
+    def all(self, query: str, *values: Any) -> list[tuple]:
+        """Return all rows of a query."""
+        with _reported(self.path):
+            return self._connection.execute(query, values).fetchall()
+
+    def one(self, query: str, *values: Any) -> Any:
+        """Return the first number of a query's first row."""
+        return self.all(query, *values)[0][0]
+
+    def stream(self, query: str, *values: Any) -> Iterator[tuple]:
+        """Yield the rows of a query as they are found."""
+        with _reported(self.path):
+            yield from self._connection.execute(query, values)
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Change the database in one step, which is on disk when the block has ended."""
+        with _reported(self.path):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back by itself
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        if not hasattr(self._local, "connection"):
+            self._local.connection = _connect(self.path)
+        return self._local.connection
+
+
+def places(values: Sequence[Any]) -> str:
+    """Write a placeholder for each value: (?, ?, ?)."""
+    return f"({', '.join('?' * len(values))})"
+
+
+@contextlib.contextmanager
+def _reported(path: Path) -> Iterator[None]:
+    """Turn errors of SQLite into ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise InputError(f"{path}: {error}. {_advice(error)}") from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    address = path.resolve().as_uri()
+    writable = _is_writable(path)
+    mode = "rw" if writable else "ro&immutable=1"
+    connection = sqlite3.connect(
+        f"{address}?mode={mode}", uri=True, timeout=_PATIENCE, isolation_level=None
+    )
+    connection.text_factory = os.fsdecode  # names of files, and so reasons, need not be UTF-8
+    if writable:
+        connection.execute("PRAGMA synchronous = FULL")  # after a crash, no vector is known by half
+    return connection
+
+
+def _is_writable(path: Path) -> bool:
+    """Whether the log of a database can be written: its folder may be of a read-only disk."""
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _advice(error: sqlite3.Error) -> str:
+    match getattr(error, "sqlite_errorname", "").partition("_")[2]:
+        case "FULL":
+            return "Free some space and run the same command again."
+        case "BUSY" | "LOCKED":
+            return "Another process is writing to it. Wait for it, or stop it."
+        case name if name.startswith(("NOTADB", "CORRUPT")):
+            return (
+                "It is damaged. Restore it from a backup, or move its folder away: all sounds are "
+                "tagged again, and collections are lost."
+            )
+    return "Check that its folder may be read and written and that the disk has room."
