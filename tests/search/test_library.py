@@ -1,3 +1,5 @@
+import json
+import os
 import shutil
 
 import numpy as np
@@ -9,6 +11,9 @@ from utils.audio.sound_file import read_header
 from utils.features.fine_grid import GridFolder, count_cells
 from utils.files.journal import Journal
 from utils.runtime.errors import InputError
+from utils.search import index_folder
+from utils.search.database import Database
+from utils.search.file_table import files_in, folders
 from utils.search.library import update_library
 from utils.search.passages import row_width
 from utils.search.sound_cells import SoundCells
@@ -68,8 +73,7 @@ class Folder:
         self.cells_of_window = count_cells(window_seconds)
 
     def cells_of(self, name):
-        (source,) = [s.source for s in self.library.sounds if name in s.paths]
-        return self.cells.grid.read(source)
+        return self.cells.grid.read(self.sound_of(name).source)
 
     def update(self):
         self.tagged.clear()
@@ -88,18 +92,24 @@ class Folder:
             accept_truncated=self.accept_truncated,
             cells=self.cells,
         )
+        sounds = self.library.sounds()
         return {
             path: round(float(self.library.table[row][0]), 2)
             for row in self.library.rows
-            for path in self.library.sounds[self.library.sound_of_row[row]].paths
+            for path in sounds[self.library.sound_of_row[row]].paths
         }
 
     def passages(self, name):
         """The passages of a sound, their rows and their peaks."""
-        (number,) = [n for n, s in enumerate(self.library.sounds) if name in s.paths]
-        rows = np.flatnonzero(self.library.sound_of_row == number)
-        passages = [self.library.passages[row] for row in rows]
-        return passages, self.library.table[rows], self.library.peaks[rows]
+        rows = list(self.library.rows_of(self.number_of(name)).values())
+        return self.library.passages(rows), self.library.table[rows], self.library.peaks[rows]
+
+    def number_of(self, name):
+        (number,) = [n for n, s in self.library.sounds().items() if name in s.paths]
+        return number
+
+    def sound_of(self, name):
+        return self.library.sounds()[self.number_of(name)]
 
 
 @pytest.fixture
@@ -120,7 +130,7 @@ def test_all_formats_and_sub_folders_are_found_and_tagged_once(folder):
     assert (folder.bars[0].total, folder.bars[0].done) == (3, 3)
     assert (folder.read[0].total, folder.read[0].done) == (3, 3)
     assert folder.changes.added == 3
-    assert folder.library.sounds[0].duration == 1.0
+    assert folder.sound_of("a.wav").duration == 1.0
     times = {path: path.stat().st_mtime_ns for path in folder.index.rglob("*") if path.is_file()}
     assert folder.update() == found
     assert folder.tagged == []
@@ -155,12 +165,11 @@ def test_equal_contents_are_one_sound(folder):
     shutil.copy(folder.path / "a.wav", folder.path / "sub/copy.wav")
     folder.update()
     assert len(folder.tagged) == 3
-    assert folder.library.sounds[0].paths == ("a.wav", "sub/copy.wav")
+    assert folder.sound_of("a.wav").paths == ("a.wav", "sub/copy.wav")
     assert folder.changes.duplicates == 1
     (folder.path / "a.wav").unlink()
     folder.update()
-    assert [sound.paths[0] for sound in folder.library.sounds][-1] == "sub/deeper/ c, &amp;.ogg"
-    assert "sub/copy.wav" in [sound.paths[0] for sound in folder.library.sounds]
+    assert folder.sound_of("sub/copy.wav").paths == ("sub/copy.wav",)
     assert folder.tagged == []
 
 
@@ -206,7 +215,7 @@ def test_a_long_sound_has_passages(folder):
     assert [(p.start, p.end) for p in passages] == [(0, 20), (20, 40), (40, 50)]
     np.testing.assert_allclose(rows[:, 1], [3.5, 11.5, 18])
     np.testing.assert_allclose(peaks[:, 1], [7, 15, 20])  # the largest of each passage
-    assert folder.library.sounds[1].duration == 50
+    assert folder.sound_of("long.wav").duration == 50
 
 
 def test_progress_is_shown_in_seconds_of_sound_while_a_sound_is_tagged(folder):
@@ -263,36 +272,97 @@ def test_an_interrupted_sound_is_resumed_within_a_minute_to_the_same_bits(folder
     assert passages == expected
     for ours, theirs in zip(found, wanted, strict=True):
         assert ours.tobytes() == theirs.tobytes()
-    assert len(folder.library.sounds) == 5
+    assert len(folder.library.sounds()) == 5
     assert (folder.bars[-1].total, folder.bars[-1].done) == (603, 603)
 
 
-@pytest.mark.parametrize(("more", "width"), [({}, WIDTH), ({"format": 2}, row_width(WIDTH, TAGS))])
-def test_an_index_of_an_earlier_version_is_computed_again_once(folder, more, width):
-    path = folder.index / "passages"
-    with Journal(path, origin={**folder.origin, **more}, width=width) as journal:
-        journal.append(['["a", 0, 1, 0.0, 1.0, 1.0]'], np.zeros((1, width), np.float32))
+def test_the_first_versions_index_is_computed_again_once(folder):
+    with Journal(folder.index / "passages", origin=folder.origin, width=WIDTH) as journal:
+        journal.append(['["a", 0, 1, 0.0, 1.0, 1.0]'], np.zeros((1, WIDTH), np.float32))
     assert len(folder.update()) == 3
     assert len(folder.library.table) == len(folder.tagged) == 3
     (note,) = folder.notes
-    assert note == f"{path} was made by an earlier version: all sounds are tagged again, once."
+    assert note == (
+        f"{folder.index} was made by an earlier version: all sounds are tagged again, once."
+    )
     folder.update()
     assert (folder.tagged, len(folder.notes)) == ([], 1)
 
 
-def test_a_lost_passage_is_computed_again(folder):
+def as_journal(index, *, origin):
+    """Turn an index into that of a version that had no database."""
+    database = Database(index / "library.sqlite")
+    files = {}
+    for top in folders(database):
+        files |= {top + name: file for name, file in files_in(database, top).items()}
+    content = {"format": 1, "folder": database.value("folder"), "files": files}
+    (index / "files.json").write_text(json.dumps(content))
+    query = (
+        'SELECT source, number, number = max(number) OVER (PARTITION BY content), start, "end", '
+        "notes FROM passages JOIN contents USING (content) ORDER BY row"
+    )
+    keys = [json.dumps([source.hex(), *rest]) for source, *rest in database.all(query)]
+    width, path = row_width(WIDTH, TAGS), index / "passages"
+    rows = np.fromfile(path / "rows.f32", "<f4").reshape(-1, width)
+    with Journal(path, origin={**origin, "format": 2}, width=width) as journal:
+        journal.append(keys, rows)
+    (index / "library.sqlite").unlink()
+
+
+def test_an_earlier_versions_index_is_converted_and_nothing_is_tagged(folder):
+    folder.sound("long.wav", 0.5, seconds=50)
+    shutil.copy(folder.path / "a.wav", folder.path / os.fsdecode(b"caf\xe9.wav"))
+    (folder.path / "broken.wav").write_text("no sound")
+    expected, failed = folder.update(), folder.library.failed
+    passages = folder.passages("long.wav")
+    as_journal(folder.index, origin=folder.origin)
+    folder.read.clear()
+    assert folder.update() == expected
+    (note,) = folder.notes
+    assert note == f"{folder.index} was made by an earlier version: it is converted, once."
+    assert (folder.tagged, folder.library.failed) == ([], failed)
+    assert folder.read == []
+    assert folder.passages("long.wav")[0] == passages[0]
+    assert {path.name for path in (folder.index / "passages").iterdir()} == {"lock", "rows.f32"}
+    folder.update()
+    assert len(folder.notes) == 1
+
+
+def test_an_index_whose_conversion_is_interrupted_stays_as_it_was(folder, monkeypatch):
+    expected = folder.update()
+    as_journal(folder.index, origin=folder.origin)
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(index_folder, "insert_passages", interrupted)
+        folder.update()
+    assert folder.update() == expected
+    assert folder.tagged == []
+
+
+def test_lost_rows_are_computed_again(folder):
     folder.sound("long.wav", 0.5, seconds=50)
     folder.update()
     _, expected, _ = folder.passages("long.wav")
-    keys = folder.index / "passages/keys.jsonl"
-    lines = keys.read_bytes().splitlines(keepends=True)
-    assert len(lines) == 6
-    (last_of_long,) = [i for i, line in enumerate(lines) if b", 2, true, " in line]
-    keys.write_bytes(b"".join(lines[:last_of_long]))
+    rows, width = folder.index / "passages/rows.f32", 4 * row_width(WIDTH, TAGS)
+    last = max(folder.library.rows_of(folder.number_of("long.wav")).values())
+    rows.write_bytes(rows.read_bytes()[: width * last + 5])
     assert folder.update()["long.wav"] == 0.5
     assert {number for name, number in folder.windows if name == "long.wav"} == {16, 17, 18, 19, 20}
-    _, rows, _ = folder.passages("long.wav")
-    np.testing.assert_array_equal(rows, expected)
+    _, found, _ = folder.passages("long.wav")
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_rows_that_the_database_does_not_know_are_cut_off(folder):
+    expected = folder.update()
+    with (folder.index / "passages/rows.f32").open("ab") as file:
+        file.write(5 * row_width(WIDTH, TAGS) * b"half")
+    assert folder.update() == expected
+    folder.sound("new.wav", 0.5)
+    assert folder.update() == {**expected, "new.wav": 0.5}
+    assert len(folder.library.table) == 4
 
 
 @pytest.mark.parametrize("window_seconds", [10.0, 30.0])
@@ -350,16 +420,11 @@ def test_sounds_whose_cells_are_lost_are_tagged_again(folder):
     folder.sound("long.wav", 0.5, seconds=70)
     folder.update()
     expected = folder.cells_of("long.wav").copy()
-    source = next(s.source for s in folder.library.sounds if "long.wav" in s.paths)
-    folder.cells.grid.append(source, np.empty((0, WIDTH), np.float32), at=95)
-    assert folder.update()["long.wav"] == 0.5
-    assert folder.tagged == ["long.wav"]
-    np.testing.assert_array_equal(folder.cells_of("long.wav"), expected)
     shutil.rmtree(folder.cells.grid.path)
     folder.update()
     assert len(folder.tagged) == 4
     np.testing.assert_array_equal(folder.cells_of("long.wav"), expected)
-    assert len(folder.library.sounds) == len(set(folder.library.sound_of_row)) - 1 == 4
+    assert len(folder.library.sounds()) == len(set(folder.library.sound_of_row)) == 4
 
 
 def test_names_that_are_not_utf_8_are_those_of_sounds_too(folder):
@@ -381,22 +446,10 @@ def test_a_truncated_sound_is_tagged_again_when_it_is_accepted(folder):
     folder.accept_truncated = True
     assert folder.update()["cut.wav"] == 0.5
     assert folder.tagged == ["cut.wav"]
-    assert {s.paths: s.duration for s in folder.library.sounds}["cut.wav",] == 5.0
+    assert folder.sound_of("cut.wav").duration == 5.0
     for folder.accept_truncated in (True, False):  # once it is in the index, it stays
         assert folder.update()["cut.wav"] == 0.5
         assert folder.tagged == []
-
-
-def test_an_index_that_loses_rows_while_it_is_updated_is_an_error(folder):
-    def tag(paths, first):
-        for number, batches in enumerate(folder._tag(paths, first)):
-            if number:
-                (folder.index / "passages/keys.jsonl").write_bytes(b"")
-            yield batches
-
-    folder.tag = tag
-    with pytest.raises(InputError, match=r"(?s)passages changed while .*a\.wav.*Run the same"):
-        folder.update()
 
 
 def test_files_that_go_or_change_while_they_are_tagged_are_tagged_next_time(folder):
@@ -422,7 +475,7 @@ def test_files_that_go_or_change_while_they_are_tagged_are_tagged_next_time(fold
     assert folder.library.failed == {}
 
 
-@pytest.mark.parametrize("file", ["rows.f32", "keys.jsonl", "origin.json"])
+@pytest.mark.parametrize("file", ["passages/rows.f32", "library.sqlite"])
 def test_results_computed_from_rows_are_deleted_with_them(folder, file):
     folder.update()
     derived = folder.library.derived
@@ -431,19 +484,39 @@ def test_results_computed_from_rows_are_deleted_with_them(folder, file):
     folder.sound("new.wav", 0.5)
     assert len(folder.update()) == 4
     assert folder.library.derived == derived
-    if file == "keys.jsonl":  # a line is lost, as in a crash of the machine
-        keys = (folder.index / "passages" / file).read_bytes().splitlines(keepends=True)
-        (folder.index / "passages" / file).write_bytes(keys[0] + b"\0\0\n" + b"".join(keys[2:]))
-    else:
-        (folder.index / "passages" / file).unlink()
+    folder.library.database.close()
+    (folder.index / file).unlink()
     folder.sound("newer.wav", 0.6)
-    if file == "origin.json":
-        with pytest.raises(InputError, match="was made with another PaSST"):
-            folder.update()
-        return
     assert len(folder.update()) == 5
     assert folder.library.derived != derived
     assert not derived.exists()
+
+
+def test_a_damaged_database_is_an_error(folder):
+    folder.update()
+    folder.library.database.close()
+    path = folder.index / "library.sqlite"
+    content = path.read_bytes()
+    for damaged in (b"", b"no database" * 1000, content[:4096] + bytes(4096) + content[8192:]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"library\.sqlite: .* It is damaged\. Restore it"):
+            folder.update()
+        assert path.read_bytes() == damaged
+
+
+def test_a_database_of_a_later_version_is_refused(folder):
+    folder.update()
+    with folder.library.database.writing() as connection:
+        connection.execute("UPDATE library SET value = 99 WHERE key = 'format'")
+    with pytest.raises(InputError, match=r"sqlite is of format 99, and this version reads 4"):
+        folder.update()
+
+
+def test_an_index_of_another_folder_keeps_what_was_computed(folder, tmp_path):
+    expected = folder.update()
+    folder.path = folder.path.rename(tmp_path / "moved")
+    assert folder.update() == expected
+    assert folder.tagged == []
 
 
 def test_an_index_must_not_be_a_file_or_contain_the_sounds(folder, tmp_path):
@@ -461,7 +534,7 @@ def test_an_index_must_not_be_a_file_or_contain_the_sounds(folder, tmp_path):
 def test_an_index_of_another_network_is_refused_and_kept(folder):
     folder.update()
     folder.origin = {"model": "other"}
-    with pytest.raises(InputError, match=r"index/passages was made with another PaSST.* --index"):
+    with pytest.raises(InputError, match=r"index was made with another PaSST.* --index"):
         folder.update()
     folder.origin = {"model": "m"}
     folder.update()

@@ -123,7 +123,8 @@ class Database:
         """Make a database in one step: note values for `value`, and let `fill` write the rest."""
         new = path.with_name(f"{path.name}.new")
         with _reported(path):
-            new.unlink(missing_ok=True)
+            for old in (new, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
+                old.unlink(missing_ok=True)  # a log outlives a database that was deleted
             with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
@@ -170,6 +171,11 @@ class Database:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    def close(self) -> None:
+        """Close this thread's connection."""
+        self._connection.close()
+        del self._local.connection
+
     @property
     def _connection(self) -> sqlite3.Connection:
         if not hasattr(self._local, "connection"):
@@ -210,14 +216,14 @@ def _is_writable(path: Path) -> bool:
 
 
 def _advice(error: sqlite3.Error) -> str:
-    match getattr(error, "sqlite_errorname", "").partition("_")[2]:
-        case "FULL":
-            return "Free some space and run the same command again."
-        case "BUSY" | "LOCKED":
-            return "Another process is writing to it. Wait for it, or stop it."
-        case name if name.startswith(("NOTADB", "CORRUPT")):
-            return (
-                "It is damaged. Restore it from a backup, or move its folder away: all sounds are "
-                "tagged again, and collections are lost."
-            )
+    name = getattr(error, "sqlite_errorname", "")
+    if name == "SQLITE_FULL":
+        return "Free some space and run the same command again."
+    if name in ("SQLITE_BUSY", "SQLITE_LOCKED"):
+        return "Another process is writing to it. Wait for it, or stop it."
+    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")) or "no such table" in str(error):
+        return (
+            "It is damaged. Restore it from a backup, or move its folder away: all sounds are "
+            "tagged again, and collections are lost."
+        )
     return "Check that its folder may be read and written and that the disk has room."

@@ -21,7 +21,7 @@ _ROWS = "passages"
 # Of versions that had no database: a list of files, and a journal.
 _LIST = "files.json"
 _JOURNAL = ("keys.jsonl", "origin.json", "failed.jsonl", "notes.jsonl", "generation")
-_CONVERTED = (2, 3)  # formats; before 2, there were no peaks, and some sounds were cut short
+_CONVERTED = 2  # a format; before it, there were no peaks, and some sounds were cut short
 _AT_ONCE = 10_000  # passages
 
 
@@ -84,7 +84,7 @@ def _make(
     earlier = journal / "origin.json"
     fill = None
     if earlier.exists():
-        if any(has_origin(journal, {**origin, "format": n}, full) for n in _CONVERTED):
+        if has_origin(journal, {**origin, "format": _CONVERTED}, full):
             note(f"{index} was made by an earlier version: it is converted, once.")
             peaks = split_rows(read_rows(journal, full)[1], width=width, tags=tags)[1]
             values["generation"] = generation(journal)

@@ -103,7 +103,8 @@ class PassageRows:
         """Note that all passages of a content are kept, and whether all of its cells are."""
         with self._database.writing() as connection:
             connection.execute(
-                "UPDATE contents SET duration = ?, notes = CAST(? AS TEXT), cells = ? WHERE source = ?",
+                "UPDATE contents SET duration = ?, notes = CAST(? AS TEXT), cells = ? "
+                "WHERE source = ?",
                 (duration, os.fsencode(notes), cells, bytes.fromhex(source)),
             )
 

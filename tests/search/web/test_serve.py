@@ -214,10 +214,11 @@ def test_the_library_is_described(page):
     assert len(about["tags"]) == 527
 
 
-def test_fifty_unusable_files_are_listed_and_all_are_counted(page, searcher):
+def test_fifty_unusable_files_are_listed_and_all_are_counted(searcher):
     failed = {f"{n}.wav": ListedFile(1, 1, None, f"holds {n} samples") for n in range(130)}
     record(searcher.engine.library.database, failed)
-    about = page.get("/api/library").json()
+    with browse(searcher) as page:
+        about = page.get("/api/library").json()
     assert len(about["failed"]) == 50
     assert about["failed_count"] == 131
     assert about["unusable"] == {"holds … samples": 130, "cannot be read as sound": 1}
@@ -229,17 +230,19 @@ def test_what_of_a_query_does_not_count_is_noted(page):
     assert page.get("/api/search?q=thunder").json()["notes"] == ["cut"]
 
 
-def test_messages_may_hold_what_is_not_utf8(page, searcher):
+def test_messages_may_hold_what_is_not_utf8(searcher):
     reason = "is a symlink that leaves it (to /caf\udce9)"
     record(searcher.engine.library.database, {"b.wav": ListedFile(1, 1, None, reason)})
-    assert page.get("/api/library").json()["failed"][0] == {"name": "b.wav", "reason": reason}
 
     def update(progress):
         raise InputError("cannot write /caf\udce9.")
 
     searcher.update = update
-    page.post("/api/update")
-    assert finish_update(page)["error"] == "cannot write /caf\udce9."
+    with browse(searcher) as page:
+        listed = page.get("/api/library").json()["failed"]
+        assert {"name": "b.wav", "reason": reason} in listed
+        page.post("/api/update")
+        assert finish_update(page)["error"] == "cannot write /caf\udce9."
 
 
 def test_words_find_sounds(page, searcher, token):
@@ -502,8 +505,7 @@ def test_searching_works_during_an_update(page, searcher, token, tmp_path):
     proceed.set()
     message = "2 sounds now: 1 file new or changed, 7 files gone."
     assert finish_update(page) == {"running": False, "message": message}
-    assert page.get("/api/search?q=a").json()["library"] != token
-    refused(page.get(f"/sounds/{token}/1/audio"), 409, "Search again")
+    assert len(page.get("/api/search?q=a").json()["hits"]) == 2
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
