@@ -32,7 +32,7 @@ def open_index(
     origin: Mapping[str, Any],
     width: int,
     tags: int,
-    note: Callable[[str], Any],
+    note: Callable[[str], Any] = lambda text: None,
 ) -> tuple[Database, PassageRows]:
     """Open the index of a folder; it is made if missing, and converted if it is an earlier one's.
 

@@ -30,7 +30,7 @@ from utils.search.file_table import (
     untagged,
     unusable,
 )
-from utils.search.index_folder import open_index
+from utils.search.index_folder import DATABASE, open_index
 from utils.search.passage_rows import PassageRows
 from utils.search.sound_cells import SoundCells
 from utils.search.sound_folder import Changes, scan_folder
@@ -191,6 +191,20 @@ class Library:
             yield content, LibrarySound(paths, duration, source.hex(), notes)
 
 
+def open_library(
+    folder: Path, index: Path, *, origin: Mapping[str, Any], width: int, tags: int
+) -> Library | None:
+    """Open what an index knows of a folder, without looking at the folder.
+
+    See `update_library`. The result is None if there is no index, or it has no sounds.
+    """
+    if not (index / DATABASE).exists():
+        return None
+    database, rows = open_index(folder, index, origin=origin, width=width, tags=tags)
+    library = Library.open(folder, database, rows)
+    return library if len(library.rows) else None
+
+
 def update_library(
     folder: Path,
     index: Path,
@@ -207,7 +221,7 @@ def update_library(
     note: Callable[[str], Any],
     accept_truncated: bool = False,
     cells: SoundCells | None = None,
-    looked: Callable[[int], Any] = lambda files: None,
+    looking: Callable[[int], Any] | None = None,
 ) -> tuple[Library, Changes]:
     """Look for new, changed and deleted sounds, tag what is new, and open the library.
 
@@ -229,8 +243,8 @@ def update_library(
         See `TagSounds`; called only if there is something to tag.
     notes : mapping of Path to str
         See `utils.search.tagging.tag_files`.
-    reading : callable
-        The `progress` of `utils.search.sound_folder.scan_folder`.
+    looking, reading : callable
+        See `utils.search.sound_folder.scan_folder`.
     progress : callable
         Called with the seconds of sound to tag; returns a context manager whose ``update`` is
         called with seconds as they are done.
@@ -241,8 +255,6 @@ def update_library(
         tagged now.
     cells : SoundCells, optional
         Keeps the cells, which `tag` gives too.
-    looked : callable
-        See `utils.search.sound_folder.scan_folder`.
 
     Raises
     ------
@@ -257,7 +269,7 @@ def update_library(
     if cells and not cells.grid.path.exists():
         with database.writing() as connection:
             connection.execute("UPDATE contents SET cells = 0")
-    changes = scan_folder(folder, database, progress=reading, looked=looked)
+    changes = scan_folder(folder, database, progress=reading, looking=looking)
     # First one file of each new content; then, if some are unusable, their copies.
     for one_of_each in (True, False):
         if not untagged(database, cells=cells is not None):

@@ -28,11 +28,12 @@ from utils.search.engine import Engine
 from utils.search.filters import parse_filter
 from utils.search.hits import Hit
 from utils.search.inventory import Inventory
-from utils.search.library import update_library
+from utils.search.library import Library, open_library, update_library
 from utils.search.moments import MomentFinder
 from utils.search.nearest.approximate import nearest
 from utils.search.queries import check_query
 from utils.search.sound_cells import SoundCells
+from utils.search.sound_folder import Changes
 from utils.search.untrained import note_on_demo
 from utils.settings.config import Config, Search
 
@@ -70,6 +71,8 @@ class Searcher(Embedder):
         Called with a text that the user should know before a long wait.
     accept_truncated : bool
         Use truncated sounds as far as they go. They stay in the index, and are noted.
+    known_first : bool
+        Search what an earlier index has until `update` is called, without looking at the folder.
 
     Attributes
     ----------
@@ -78,6 +81,8 @@ class Searcher(Embedder):
     moment_finder : MomentFinder or None
         None if ``search.moments`` is False.
     library : Library
+    is_current : bool
+        Whether the folder was looked through.
     changes : Changes
         What the last update found.
     inventory : Inventory
@@ -111,6 +116,7 @@ class Searcher(Embedder):
         progress: Progress,
         note: Callable[[str], Any] = silent,
         accept_truncated: bool = False,
+        known_first: bool = False,
     ) -> None:
         if not folder.is_dir():
             raise InputError(f"no folder {folder}. Give the folder of your sounds with --audio.")
@@ -126,7 +132,9 @@ class Searcher(Embedder):
         network = self.config.moments.network
         self._moment_net = load_moment_net(network) if network else None
         self.embed_text(self.tags[:1])  # fails here, not after hours of tagging
-        self.update(progress, note)
+        self.is_current = False
+        if not (known_first and self._open_known(progress)):
+            self.update(progress, note)
 
     @classmethod
     def open(
@@ -140,6 +148,7 @@ class Searcher(Embedder):
         progress: Progress = quiet,
         note: Callable[[str], Any] = silent,
         accept_truncated: bool = False,
+        known_first: bool = False,
     ) -> Self:
         """Open a trained model, and bring the index of a folder up to date.
 
@@ -151,7 +160,7 @@ class Searcher(Embedder):
             See `utils.search.embedder.Embedder.open`.
         folder : str or Path, optional
             By default ``train_data.dataset_path`` of the settings.
-        index, progress, note, accept_truncated
+        index, progress, note, accept_truncated, known_first
             See `Searcher`.
 
         """
@@ -164,6 +173,7 @@ class Searcher(Embedder):
             progress=progress,
             note=note,
             accept_truncated=accept_truncated,
+            known_first=known_first,
         )
 
     def search(
@@ -238,52 +248,77 @@ class Searcher(Embedder):
         return engine.vectors_of(known), known
 
     def update(self, progress: Progress = quiet, note: Callable[[str], Any] = silent) -> None:
-        """Look for changes in the folder, tag what is new, and search the result from now on."""
-        cells = None
-        if self.config.search.moments:
-            width, seconds = sum(self.tagger.widths), self.tagger.made_by["window_seconds"]
-            grid = GridFolder(self.index / "grid", origin=self.tagger.made_by, width=width)
-            cells = SoundCells(grid, window_seconds=seconds)
-        self.library, self.changes = update_library(
+        """Look for changes in the folder, tag what is new, and search the result from now on.
+
+        It may run in a thread beside searches.
+        """
+        cells = self._cells()
+        library, changes = update_library(
             self.folder,
             self.index,
-            origin=self._origin,
-            width=sum(self.tagger.widths),
-            **self.cutting,
+            **{**self.cutting, **self._kind},
             tag=partial(self.tag, ended=self._note, cells=cells is not None),
             cells=cells,
             notes=self._notes,
+            looking=partial(progress, description="looking", unit="files"),
             reading=partial(progress, description="reading", unit="files"),
             progress=partial(progress, description="tagging", unit="s of sound"),
             note=note,
             accept_truncated=self.accept_truncated,
         )
-        self.inventory = Inventory.of(self.library, self.changes)
-        self.failed_files = write_failed(self.index, "search", self.library.failed)
-        derived = self.library.derived
+        self._use(library, changes, progress)
+        self.is_current = True
+        self.failed_files = write_failed(self.index, "search", self.inventory.failed)
+
+    def _open_known(self, progress: Progress) -> bool:
+        """Search what the index has; returns False if it has no sounds, or is to be converted."""
+        library = open_library(self.folder, self.index, **self._kind)
+        if library is None:
+            return False
+        self._use(library, Changes(), progress)
+        self.failed_files = None
+        return True
+
+    def _use(self, library: Library, changes: Changes, progress: Progress) -> None:
         embeddings = embed_library(
-            self.library,
-            derived / f"embeddings-{self._digest}.f32",
+            library,
+            library.derived / f"embeddings-{self._digest}.f32",
             self.embed_rows,
             progress=partial(progress, description="embedding", unit="passages"),
         )
-        self.engine = Engine(
-            self.library,
+        engine = Engine(
+            library,
             self,
             nearest=nearest(
                 embeddings,
-                path=derived / f"nearest-{self._digest}.faiss",
+                path=library.derived / f"nearest-{self._digest}.faiss",
                 sample=self.embed_tags,  # queries that an approximate index is tuned with
                 progress=partial(progress, description="indexing", unit="steps"),
             ),
         )
+        cells = self._cells()
         self.moment_finder = cells and MomentFinder(
-            self.library,
+            library,
             cells.grid,
             embed=self.embed_rows,
-            asks_for_silence=self.engine.asks_for_silence,
+            asks_for_silence=engine.asks_for_silence,
             net=self._moment_net,
         )
+        self.library, self.changes, self.engine = library, changes, engine
+        self.inventory = Inventory.of(library, changes)
+
+    @property
+    def _kind(self) -> dict[str, Any]:
+        """What the rows of the index are."""
+        width = sum(self.tagger.widths)
+        return {"origin": self._origin, "width": width, "tags": self.cutting["tags"]}
+
+    def _cells(self) -> SoundCells | None:
+        if not self.config.search.moments:
+            return None
+        width, seconds = sum(self.tagger.widths), self.tagger.made_by["window_seconds"]
+        grid = GridFolder(self.index / "grid", origin=self.tagger.made_by, width=width)
+        return SoundCells(grid, window_seconds=seconds)
 
     def _note(self, sound: HeardSound) -> None:
         self._notes[sound.path] = "; ".join(sound.notes)

@@ -23,9 +23,9 @@ _KEPT_AFTER = 1.0  # seconds of reading: so much is lost if it is stopped
 class Changes:
     """What a scan found: numbers of files, and what each of those is that are not sounds."""
 
-    added: int
-    gone: int
-    duplicates: int
+    added: int = 0
+    gone: int = 0
+    duplicates: int = 0
     others: Mapping[str, str] = field(default_factory=dict)  # kinds of files, by path
 
     def __str__(self) -> str:
@@ -43,7 +43,7 @@ def scan_folder(
     database: Database,
     *,
     progress: Callable[[int], Any] | None = None,
-    looked: Callable[[int], Any] = lambda files: None,
+    looking: Callable[[int], Any] | None = None,
 ) -> Changes:
     """Look for sound files in a folder, read those that are new or changed, and record them.
 
@@ -59,8 +59,9 @@ def scan_folder(
     progress : callable, optional
         Called with the number of files to read, if there are any; returns a context manager whose
         ``update`` is called with numbers of those that were read.
-    looked : callable
-        Called after each sub-folder with the number of its files.
+    looking : callable, optional
+        Called with the number of files that are known; returns a context manager whose ``update``
+        is called with numbers of files that were looked at.
 
     Raises
     ------
@@ -71,18 +72,21 @@ def scan_folder(
     others: dict[str, str] = {}
     unread: list[tuple[str, ListedFile, ListedFile | None]] = []
     added, gone, there = 0, 0, set()
-    for top, listed in _walk(folder, others):
-        there.add(top)
-        known, changed = files_in(database, top), {}
-        for name, entry in listed:
-            file, before = _looked_at(entry), known.pop(name, None)
-            if file.reason and file != before:
-                changed[top + name] = file
-            elif not file.reason and not (before and before.source and before[:2] == file[:2]):
-                unread.append((top + name, file, before))
-        record(database, {**changed, **{top + name: None for name in known}})
-        added, gone = added + len(changed), gone + len(known)
-        looked(len(listed))
+    known_files = database.one("SELECT count(*) FROM files")
+    with looking(known_files) if looking else contextlib.nullcontext() as bar:
+        for top, listed in _walk(folder, others):
+            there.add(top)
+            known, changed = files_in(database, top), {}
+            for name, entry in listed:
+                file, before = _looked_at(entry), known.pop(name, None)
+                if file.reason and file != before:
+                    changed[top + name] = file
+                elif not file.reason and not (before and before.source and before[:2] == file[:2]):
+                    unread.append((top + name, file, before))
+            record(database, {**changed, **{top + name: None for name in known}})
+            added, gone = added + len(changed), gone + len(known)
+            if bar is not None:
+                bar.update(len(listed))
     gone += sum(remove_folder(database, top) for top in folders(database) if top not in there)
     if unread:
         with progress(len(unread)) if progress else contextlib.nullcontext() as bar:

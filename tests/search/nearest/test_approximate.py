@@ -99,7 +99,7 @@ def test_a_filter_is_respected_and_costs_no_recall(data, index, step, monkeypatc
 
 def test_if_the_lists_hold_too_few_all_rows_are_scored(data, index):
     vectors, queries = data
-    search = ApproximateSearch(vectors, index._index, Tuning(1, 10, 0.0))
+    search = ApproximateSearch(vectors, index._index, Tuning(COUNT, 1, 10, 0.0))
     scores, rows = search.search(queries, 150)
     assert rows.shape == (300, 150)
     assert (rows >= 0).all()
@@ -210,17 +210,33 @@ def test_an_index_is_built_for_many_vectors_and_kept(data, tmp_path, monkeypatch
 
     assert isinstance(find(vectors), ExactSearch)
     assert not path.exists()
-    monkeypatch.setattr(approximate, "EXACT_BELOW", 7000)
+    monkeypatch.setattr(approximate, "EXACT_BELOW", 4000)
     path.write_bytes(b"\x08\x00\x00\x00\x00\x00\x00\x00{}      ")  # of an earlier version
     built = []
-    for some in (vectors[:7999], vectors[:7999], vectors[:6999], vectors, vectors):
+    for some in (vectors[:5000], vectors[:5000], vectors[:2000], vectors, vectors[:7900], vectors):
         before = len(bars)
         search = find(some)
         built.append(len(bars) > before)
-        assert isinstance(search, ExactSearch if len(some) < 7000 else ApproximateSearch)
-    # Replaced, kept, not needed, of fewer vectors, kept.
-    assert built == [True, False, False, True, False]
+        assert isinstance(search, ExactSearch if len(some) < 4000 else ApproximateSearch)
+    # Replaced, kept, not needed, of many fewer vectors, of more than there are, of a few less.
+    assert built == [True, False, False, True, True, False]
     assert {(bar.total, bar.done) for bar in bars} == {(approximate.STEPS, approximate.STEPS)}
+
+
+def test_vectors_that_are_added_are_found_and_soon_kept(data, tmp_path):
+    vectors, queries = data
+    path = tmp_path / "index"
+    first = ApproximateSearch.build(vectors[:7000], sample=queries, seed=0)
+    first.save(path)
+    held = path.read_bytes()
+    for count, kept in ((7050, False), (7500, True)):
+        search = ApproximateSearch.load(path, vectors[:count])
+        _, rows = search.search(vectors[count - 40 : count], 1)
+        assert rows[:, 0].tolist() == [*range(count - 40, count)]
+        assert (path.read_bytes() != held) == kept
+    broken = vectors[:7600].copy()
+    broken[7550] = np.nan
+    assert ApproximateSearch.load(path, broken) is None
 
 
 def test_an_index_that_cannot_be_read_is_not_replaced(data, tmp_path, monkeypatch):

@@ -46,12 +46,15 @@ _DIMENSIONS = 16  # d is a multiple of what a processor's registers hold
 _PER_LIST = 64  # vectors that a centroid is learnt from
 _ROUNDS = 10  # of k-means
 _CHUNK = 50_000  # vectors added at a time
+_OUTGROWN = 1.5  # times the vectors that an index was built from: then it is built again
+_UNSAVED = 0.01  # of the vectors: so many may be added each time an index is loaded
 
 
 @dataclass(frozen=True)
 class Tuning:
     """How an index is searched, chosen when it is built, and how well that works."""
 
+    built_from: int  # vectors
     probes: int  # lists that are searched
     candidates: int  # for each result, scored exactly
     recall: float  # share of the ten best that it finds for sample queries not used to choose
@@ -121,7 +124,7 @@ class ApproximateSearch:
         step()
 
         def recall(part: slice, probes: int, candidates: int) -> float:
-            search = cls(vectors, index, Tuning(probes, candidates, 0.0))
+            search = cls(vectors, index, Tuning(len(vectors), probes, candidates, 0.0))
             return recall_of(search.search(sample[part], RESULTS)[0], best[part])
 
         choosing, measuring = slice(0, None, 2), slice(1, None, 2)
@@ -138,7 +141,7 @@ class ApproximateSearch:
                 too_few = middle
         measured = recall(measuring, probes, candidates)
         step()
-        return cls(vectors, index, Tuning(probes, candidates, measured))
+        return cls(vectors, index, Tuning(len(vectors), probes, candidates, measured))
 
     def search(
         self, queries: NDArray[np.float32], k: int, *, among: NDArray[np.int64] | None = None
@@ -184,7 +187,11 @@ class ApproximateSearch:
             If the file cannot be written.
 
         """
-        about = {**_identity(self.vectors), "tuning": asdict(self.tuning)}
+        about = {
+            **_writer(),
+            "vectors": list(self.vectors.shape),
+            "tuning": asdict(self.tuning),
+        }
         header = json.dumps(about).encode() + b"\n"
         content = faiss.serialize_index(self._index)
         with atomic_write(Path(path)) as file:
@@ -192,10 +199,10 @@ class ApproximateSearch:
 
     @classmethod
     def load(cls, path: str | Path, vectors: NDArray[np.float32]) -> "ApproximateSearch | None":
-        """Read the index of these vectors; None if the file is damaged, or of other vectors.
+        """Read the index of these vectors, and add those that it lacks.
 
-        Vectors are recognised by their number and dimension alone: in the folder of an index, rows
-        are only ever added.
+        Vectors are recognised by their dimension alone: in the folder of an index, rows are only
+        ever added. The result is None if the file is damaged, or of many fewer or other vectors.
 
         Raises
         ------
@@ -213,10 +220,22 @@ class ApproximateSearch:
         if digest != _sha256(header, content):
             return None
         about = json.loads(header)
-        tuning = Tuning(**about.pop("tuning"))
-        if about != _identity(vectors):
+        known, of = about.pop("vectors", [0, 0])
+        tuning = about.pop("tuning")
+        if about != _writer() or of != vectors.shape[1] or known > len(vectors):
             return None
-        return cls(vectors, faiss.deserialize_index(content), tuning)
+        tuning = Tuning(**tuning)
+        if len(vectors) > _OUTGROWN * tuning.built_from:
+            return None
+        index = faiss.deserialize_index(content)
+        for part in as_tensor(vectors[known:]).split(_CHUNK):
+            if not part.isfinite().all():
+                return None  # building it says which
+            index.add(part.numpy())
+        search = cls(vectors, index, tuning)
+        if len(vectors) - known > _UNSAVED * len(vectors):
+            search.save(path)
+        return search
 
 
 def nearest(
@@ -228,7 +247,7 @@ def nearest(
 ) -> ExactSearch | ApproximateSearch:
     """Choose how to search: exactly below `EXACT_BELOW` vectors, else by the index in a file.
 
-    An index that is missing, damaged or of fewer vectors is built, and kept in the file.
+    An index that is missing, damaged or of many fewer vectors is built, and kept in the file.
 
     Parameters
     ----------
@@ -307,9 +326,9 @@ def _principal(examples: Tensor) -> Tensor:
     return directions[:, :kept].T.float().contiguous()
 
 
-def _identity(vectors: NDArray[np.float32]) -> dict[str, Any]:
-    """Return what an index file must have been written for: these vectors, and this FAISS."""
-    return {"format": 2, "faiss": faiss.__version__, "vectors": list(vectors.shape)}
+def _writer() -> dict[str, Any]:
+    """Return what an index file must have been written by."""
+    return {"format": 3, "faiss": faiss.__version__}
 
 
 def _sha256(header: bytes, content: NDArray[np.uint8]) -> bytes:
