@@ -13,9 +13,11 @@ Writes  an index of the folder: <output_path>/indexes/, or --index DIR; in it fa
     python scripts/07_search.py --audio my_sounds/ --queries queries.txt --json > hits.jsonl
     python scripts/07_search.py --audio my_sounds/                  # an interactive prompt
 
-The first search tags all sounds of the folder, later ones only new or changed sounds. Without
---audio the demo set is searched; without --model, the newest run of the experiment in conf.yaml is
-used. A query that the sentence model cannot read is reported, and does not stop the others.
+The first search tags all sounds of the folder, later ones only new or changed sounds. In a
+terminal, answers from what is known come first, and again if the folder has something better.
+Without --audio the demo set is searched; without --model, the newest run of the experiment in
+conf.yaml is used. A query that the sentence model cannot read is reported, and does not stop the
+others.
 
 Exit status: 0 if every query found something and every sound file can be used; 2 for bad input,
 also in one of several queries; else 1 if a query found nothing; else 3 if sound files are skipped
@@ -27,17 +29,23 @@ import codecs
 import io
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import start
 
 from utils.files.reading import read_bytes
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import InputError
-from utils.search.answers import EXIT_NOTHING_FOUND, Query, answer
-from utils.search.command_line import add_options, open_searcher, report
+from utils.search.answers import EXIT_NOTHING_FOUND, Answer, Query, answer
+from utils.search.command_line import add_options, open_searcher, report, report_library
 from utils.settings import options
 
+if TYPE_CHECKING:  # takes seconds to import
+    from utils.search.searcher import Progress, Searcher
+
+_NOT_LOOKED = "the folder was not looked through"
 # Which of several statuses counts.
 _FIRST = (terminal.EXIT_BAD_INPUT, EXIT_NOTHING_FOUND, terminal.EXIT_SOME_FAILED, 0)
 
@@ -51,6 +59,7 @@ def main(argv: list[str] | None = None) -> int:
     from utils.datasets.audioset import read_labels
     from utils.search.filters import parse_filter
     from utils.search.queries import check_query
+    from utils.search.updates import Updates
 
     # Report invalid arguments before a folder is tagged.
     for text in args.tag:
@@ -63,18 +72,49 @@ def main(argv: list[str] | None = None) -> int:
     for path in args.like:
         check_sound_file(path, root=path.parent)
         read_header(path, accept_truncated=args.accept_truncated)
-    searcher = open_searcher(args)
-    statuses = {terminal.EXIT_SOME_FAILED} if searcher.inventory.failed else set()
-    for query in queries or (ask() if sys.stdin.isatty() else piped()):
-        found = answer(query, searcher, top=args.top, filters=args.tag, moments=args.moments)
-        if found.error:
-            report(f"error: {found.error}")
-        if args.json:
-            print(found.as_json(searcher.inventory.counts()), flush=True)
-        elif not found.error:
-            print(found.as_text(why=args.why), flush=True)
+    interactive = not queries and sys.stdin.isatty()
+    at_terminal = sys.stdout.isatty() and not args.json
+    searcher = open_searcher(args, known_first=args.no_update or interactive or at_terminal)
+    ask_ = partial(answer, searcher=searcher, top=args.top, filters=args.tag, moments=args.moments)
+    updates = Updates(partial(update, searcher))
+    if not (searcher.is_current or args.no_update):
+        updates.start()
+    statuses, shown = set(), []
+    for query in queries or (ask() if interactive else piped()):
+        found = ask_(query)
+        if not searcher.is_current:
+            found = found._replace(notes=[*found.notes, updates.note or _NOT_LOOKED])
+            shown.append(found)
+        write(found, args, searcher)
         statuses.add(found.status)
+    if interactive:
+        updates.stop()
+    elif shown and not args.no_update:
+        updates.wait(partial(terminal.progress, leave=False))
+        report_library(searcher, list_all=args.list_skipped)
+        for before in shown:
+            if (found := ask_(before.query)).hits != before.hits:
+                write(found, args, searcher)
+                statuses.add(found.status)
+    if searcher.inventory.failed:
+        statuses.add(terminal.EXIT_SOME_FAILED)
     return next(status for status in _FIRST if status in statuses | {0})
+
+
+def update(searcher: "Searcher", progress: "Progress") -> str:
+    """Look through the folder."""
+    searcher.update(progress, report)
+    return str(searcher.changes)
+
+
+def write(found: Answer, args: argparse.Namespace, searcher: "Searcher") -> None:
+    """Print an answer."""
+    if found.error:
+        report(f"error: {found.error}")
+    if args.json:
+        print(found.as_json(searcher.inventory.counts()), flush=True)
+    elif not found.error:
+        print(found.as_text(why=args.why), flush=True)
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -110,6 +150,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="N",
         help="at most N moments of each sound that the text describes (default: %(default)s; 0: "
         "none)",
+    )
+    parser.add_argument(
+        "--no-update",
+        action="store_true",
+        help="answer from what the index has, without looking through the folder",
     )
     parser.add_argument("--why", action="store_true", help="explain each score")
     parser.add_argument("--json", action="store_true", help="print one JSON object per query")

@@ -8,17 +8,19 @@ Writes  an index of the folder: <output_path>/indexes/, or --index DIR; shared w
     python scripts/08_serve.py --audio my_sounds/ --port 9000
 
 The page is available on this machine only, unless --host names another address; there is no
-password. The folder is brought up to date at the start, and when the page asks for it.
+password. What an index has can be searched at once; the folder is looked through meanwhile, and
+again when the page asks for it.
 Exit status: 0 when stopped, 2 for bad input.
 """
 
 import argparse
 import contextlib
+from functools import partial
 
 import start
 
 from utils.runtime import distributed
-from utils.search.command_line import add_options, open_searcher, report
+from utils.search.command_line import add_options, open_searcher, report, report_library
 from utils.settings import options
 
 
@@ -39,7 +41,9 @@ def main(argv: list[str] | None = None) -> int:
     from utils.search.web.app import create_app
     from utils.search.web.service import Service
 
-    service = Service(open_searcher(args))
+    searcher = open_searcher(args, known_first=True)
+    told = partial(report_library, searcher, list_all=args.list_skipped)
+    service = Service(searcher, updated=told)
 
     def ready() -> None:
         print(f"{address}   (Ctrl-C stops)", flush=True)

@@ -27,8 +27,8 @@ def searcher(trained, sounds):
     return Searcher.open(trained, sounds, config=DEMO_CONFIG, overrides=overrides, index=index)
 
 
-def file(searcher, sound):
-    return searcher.folder / searcher.library.sounds[sound].paths[0]
+def file(searcher, place):
+    return searcher.folder / list(searcher.library.sounds().values())[place].paths[0]
 
 
 @pytest.mark.parametrize("name", ["utils.search", "utils.search.embedder", "utils.search.searcher"])
@@ -64,7 +64,7 @@ def test_opening_a_searcher_prints_nothing(trained, sounds, tmp_path, capfd):
 
 def test_embeddings_of_texts_and_sounds_are_those_of_the_search(searcher, trained, small_demo):
     config = load_config(DEMO_CONFIG, settings_for(small_demo))
-    files = [file(searcher, number) for number in range(3)]
+    files = [file(searcher, place) for place in range(3)]
     texts = embed_text(TEXTS, model=trained, config=config)
     vectors = embed_audio(files, model=trained, config=config)
     np.testing.assert_array_equal(texts, searcher.embed_text(TEXTS))
@@ -78,7 +78,7 @@ def test_embeddings_of_texts_and_sounds_are_those_of_the_search(searcher, traine
         np.testing.assert_allclose(vector, alone, atol=1e-5)
         assert searcher.search(alone) == searcher.search(text)
         scores = {hit.sound: hit.score for hit in searcher.search(text)}
-        assert [scores[number] for number in range(3)] == pytest.approx(
+        assert [scores[number] for number in list(searcher.library.sounds())[:3]] == pytest.approx(
             (vectors @ vector).tolist(), abs=1e-4
         )
     assert searcher.embed_audio([]).shape == (0, texts.shape[1])
@@ -125,7 +125,7 @@ def test_a_sound_of_the_library_is_its_own_best_match_without_being_tagged(
     searcher = Searcher.open(
         trained, long_sounds, config=DEMO_CONFIG, index=long_sounds.parent / "index"
     )
-    assert searcher.library.sounds[0].duration == 100
+    assert searcher.library.sounds()[1].duration == 100
     embedded = searcher.embed_passages(long_sounds / "long.wav")
     monkeypatch.setattr(searcher, "tag", None)
     for name in ("long.wav", "short.wav"):
@@ -134,10 +134,31 @@ def test_a_sound_of_the_library_is_its_own_best_match_without_being_tagged(
         best, *_ = searcher.search(copy)
         assert (best.name, best.score) == (name, 1.0)
     vectors, number = searcher.embed_example(long_sounds / "long.wav")
-    assert (vectors.shape, number) == ((5, searcher.network.text_norm.normalized_shape[0]), 0)
+    assert (vectors.shape, number) == ((5, searcher.network.text_norm.normalized_shape[0]), 1)
     np.testing.assert_allclose(vectors, embedded, atol=1e-5)
     with pytest.raises(UnusableSound, match=r"gone\.wav is missing"):
         searcher.search(long_sounds / "gone.wav")
+
+
+def test_what_an_index_has_is_searched_before_the_folder_is_looked_through(
+    trained, sounds, tmp_path
+):
+    folder, place = tmp_path / "sounds", {"config": DEMO_CONFIG, "index": tmp_path / "index"}
+    shutil.copytree(sounds / "sub", folder)
+    first, *_, last = sorted(folder.iterdir())
+    away = last.rename(tmp_path / last.name)
+    searcher = Searcher.open(trained, folder, **place, known_first=True)
+    assert searcher.is_current  # there was no index
+    away.rename(last)
+    first.unlink()
+    searcher = Searcher.open(trained, folder, **place, known_first=True)
+    assert not searcher.is_current
+    names = {hit.name for hit in searcher.search("a dog barks", top=100)}
+    assert (first.name in names, last.name in names) == (True, False)
+    searcher.update()
+    assert searcher.is_current
+    names = {hit.name for hit in searcher.search("a dog barks", top=100)}
+    assert (first.name in names, last.name in names) == (False, True)
 
 
 def test_what_cannot_be_embedded_or_searched_for_is_refused(searcher, sounds):

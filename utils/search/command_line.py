@@ -37,8 +37,11 @@ def add_options(target: argparse.ArgumentParser) -> None:
     options.add_list_skipped_option(target)
 
 
-def open_searcher(args: argparse.Namespace) -> "Searcher":
-    """Load the model and bring the index of the folder up to date; reports on stderr."""
+def open_searcher(args: argparse.Namespace, *, known_first: bool) -> "Searcher":
+    """Load the model and bring the index of the folder up to date; reports on stderr.
+
+    With `known_first` what the index has can be searched before that: see `Searcher`.
+    """
     from utils.search.searcher import Searcher  # takes seconds to import
 
     normalise = ["search.normalise=True"] if args.normalise else []
@@ -51,22 +54,28 @@ def open_searcher(args: argparse.Namespace) -> "Searcher":
         accept_truncated=args.accept_truncated,
         progress=partial(terminal.progress, leave=False),
         note=report,
+        known_first=known_first,
     )
-    library = searcher.library
-    sounds = f"{counted(searcher.inventory.sounds, 'sound')} in {terminal.shown(searcher.folder)}"
-    changes = f", {searcher.changes}" if str(searcher.changes) else ""
-    report(f"{sounds}{changes}; model {terminal.shown(searcher.source)}")
-    report_skipped(searcher, list_all=args.list_skipped)
-    if noted := library.noted:
-        most = None if args.list_skipped else SHOWN
-        odd = shorten([f"{name} {why}" for name, why in noted.items()], most=most)
-        report(f"searched, but odd:\n{odd}")
+    if searcher.is_current:
+        report_library(searcher, list_all=args.list_skipped)
     if searcher.demo_note:
         report(f"note: {searcher.demo_note}")
     return searcher
 
 
-def report_skipped(searcher: "Searcher", *, list_all: bool) -> None:
+def report_library(searcher: "Searcher", *, list_all: bool) -> None:
+    """Print what is searched, and what is not."""
+    sounds = f"{counted(searcher.inventory.sounds, 'sound')} in {terminal.shown(searcher.folder)}"
+    changes = f", {searcher.changes}" if str(searcher.changes) else ""
+    report(f"{sounds}{changes}; model {terminal.shown(searcher.source)}")
+    _report_skipped(searcher, list_all=list_all)
+    if noted := searcher.library.noted:
+        most = None if list_all else SHOWN
+        odd = shorten([f"{name} {why}" for name, why in noted.items()], most=most)
+        report(f"searched, but odd:\n{odd}")
+
+
+def _report_skipped(searcher: "Searcher", *, list_all: bool) -> None:
     """Print which files of the folder are not searched, and why."""
     failed, others = searcher.inventory.failed, searcher.inventory.others
     if failed:

@@ -50,7 +50,7 @@ def test_no_fewer_probes_would_do(data, index):
     chosen_by = queries[:200:2]
     best, _ = ExactSearch(vectors).search(chosen_by, 10)
     for probes, enough in ((index.tuning.probes, True), (index.tuning.probes - 1, False)):
-        tuning = Tuning(probes, index.tuning.candidates, 0.0)
+        tuning = Tuning(COUNT, probes, index.tuning.candidates, 0.0)
         search = ApproximateSearch(vectors, index._index, tuning)
         assert (recall_of(search.search(chosen_by, 10)[0], best) >= 0.97) == enough
 

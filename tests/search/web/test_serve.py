@@ -88,6 +88,7 @@ class FakeEngine:
 
 class FakeSearcher:
     demo_note = "only the demo"
+    is_current = True
     moment_finder = None
     config = Config()
 

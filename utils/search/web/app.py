@@ -134,7 +134,8 @@ class _Handlers:
         return _Json(self._service.updates.state)
 
     def start_update(self, request: Request) -> Response:
-        self._service.updates.start()
+        if not self._service.updates.start():
+            raise Refusal(409, "An update is already running.")
         return _Json(self._service.updates.state, 202)
 
     async def audio(self, request: Request) -> Response:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -21,11 +21,11 @@ from utils.search.inventory import Inventory
 from utils.search.library import LibrarySound
 from utils.search.moments import MomentFinder
 from utils.search.searcher import Progress, Searcher
+from utils.search.updates import Updates
 from utils.search.web.cache import LruCache
 from utils.search.web.clips import MAX_BYTES, MAX_SECONDS, Clips
 from utils.search.web.delivery import as_utf8, open_below, version_of
 from utils.search.web.guard import Refusal
-from utils.search.web.updates import Updates
 
 MAX_TOP = 200
 MAX_QUERY = 4000  # characters; more than the sentence model reads, and short enough for an address
@@ -50,16 +50,23 @@ class _State(NamedTuple):
 
 
 class Service:
-    """A searcher for the users of a page; `safe_mono` is as for `Delivery`."""
+    """A searcher for the users of a page; `safe_mono` is as for `Delivery`.
 
-    def __init__(self, searcher: Searcher) -> None:
+    If the searcher has not looked through its folder, that begins now, and answers say so.
+    `updated` is called after each update.
+    """
+
+    def __init__(self, searcher: Searcher, *, updated: Callable[[], Any] = lambda: None) -> None:
         self._searcher = searcher
+        self._updated = updated
         self._state = _State.of(searcher)
         self.safe_mono = searcher.config.search.mono == "safe"
         self._texts = LruCache(_TEXTS)
         self._pictures = LruCache(_CACHED)
         self.clips = Clips(lambda path: searcher.embed_example(path)[0])
         self.updates = Updates(self._update)
+        if not searcher.is_current:
+            self.updates.start()
 
     @property
     def tags(self) -> list[str]:
@@ -120,16 +127,18 @@ class Service:
 
         """
         state = self._state  # an update may replace it meanwhile
-        answer: dict[str, Any] = {"library": state.token}
+        answer: dict[str, Any] = {"library": state.token, "notes": []}
         if text is not None:
             vector = self._embedded(text)
-            answer["notes"] = self._searcher.notes_on(text)
+            answer["notes"] += self._searcher.notes_on(text)
         elif clip is not None:
             vector = self.clips.vectors(clip)
         else:
             sound = self._expect(state, library, like)
             vector = state.engine.vectors_of(like, start)
             answer["like"] = {"name": as_utf8(sound.paths[0]), "duration": sound.duration}
+        if not self._searcher.is_current and self.updates.note:
+            answer["notes"].append(f"{self.updates.note}: there may be more to find")
         count = top + (like is not None)
         hits = state.engine.search(vector, top=count, filters=filters, itself=like)
         hits = [hit for hit in hits if hit.sound != like][:top]
@@ -202,6 +211,7 @@ class Service:
     def _update(self, progress: Progress) -> str:
         self._searcher.update(progress)
         self._state = _State.of(self._searcher)
+        self._updated()
         changes = self._searcher.changes
         if not (changes.added or changes.gone):
             return "Nothing has changed."

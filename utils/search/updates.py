@@ -8,9 +8,9 @@ from typing import Any
 
 from utils.runtime.errors import InputError
 from utils.search.searcher import Progress
-from utils.search.web.guard import Refusal
 
 _STOPS_WITHIN = 5.0  # seconds
+_SHOWN_EVERY = 0.2  # seconds
 
 
 class _Stopping(Exception):
@@ -18,7 +18,7 @@ class _Stopping(Exception):
 
 
 class Updates:
-    """A thread that brings the library up to date, and its progress.
+    """A thread that brings a library up to date, and its progress.
 
     `update` does the work and returns a message about the result.
     """
@@ -36,15 +36,32 @@ class Updates:
         with self._lock:
             return dict(self._state)
 
-    def start(self) -> None:
-        """Start an update; a `Refusal` if one is already running."""
+    def start(self) -> bool:
+        """Start an update; returns False if one is already running."""
         with self._lock:
             if self._state["running"]:
-                raise Refusal(409, "An update is already running.")
+                return False
             self._state = {"running": True}
             # A daemon, because a working network cannot be stopped.
             self._thread = threading.Thread(target=self._run, daemon=True)
             self._thread.start()
+        return True
+
+    def wait(self, progress: Progress) -> None:
+        """Wait for the update, and show its progress; an InputError if it failed with one."""
+        shown: tuple[str, str, int] | None = None
+        with contextlib.ExitStack() as bars:
+            while (state := self.state)["running"]:
+                kind = (state.get("what"), state.get("unit"), state.get("total"))
+                if state.get("what") and kind != shown:
+                    bars.close()
+                    bar, shown, done = bars.enter_context(progress(kind[2], *kind[:2])), kind, 0
+                if shown == kind:
+                    bar.update(state["done"] - done)
+                    done = state["done"]
+                self._thread.join(_SHOWN_EVERY)
+        if "error" in state:
+            raise InputError(state["error"])
 
     def stop(self) -> None:
         """Stop after the current windows; finished passages are kept."""
@@ -64,6 +81,16 @@ class Updates:
         finally:
             with self._lock:
                 self._state = {"running": False, **result}
+
+    @property
+    def note(self) -> str:
+        """How far a running update is: "still looking: 20 of 300 files"; else empty."""
+        state = self.state
+        if not state["running"]:
+            return ""
+        if "what" not in state:
+            return "still looking for changes in the folder"
+        return f"still {state['what']}: {state['done']} of {state['total']} {state['unit']}"
 
     @contextlib.contextmanager
     def _progress(self, total: int, description: str, unit: str) -> Iterator[SimpleNamespace]:
