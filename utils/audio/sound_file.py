@@ -178,10 +178,7 @@ def open_sound(
 
     """
     try:
-        with (
-            contextlib.nullcontext(source) if source else path.open("rb") as file,
-            _decoder(file) as sound,
-        ):
+        with opened(path, source) as file, _decoder(file) as sound:
             checked_rate(sound.samplerate)
             sound.accept_truncated = accept_truncated
             if sound.fault and not accept_truncated:
@@ -189,6 +186,25 @@ def open_sound(
             yield sound
     except Undecodable as error:
         raise UnusableSound(path, str(error)) from None
+
+
+@contextlib.contextmanager
+def opened(path: Path, source: BinaryIO | None) -> Iterator[BinaryIO]:
+    """Open a sound file, unless `source` is it already, and blame it for errors of the system.
+
+    Raises
+    ------
+    UnusableSound
+        If the file cannot be opened or read.
+    UnreadableError
+        If its disk does not answer.
+    OSError
+        If memory or descriptors run out.
+
+    """
+    try:
+        with contextlib.nullcontext(source) if source else path.open("rb") as file:
+            yield file
     except OSError as error:
         raise _blamed(path, error, "cannot be read as sound") from error
 
