@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from utils.search.database import Database, places
+from utils.search.describing import describe
 from utils.search.file_table import (
     ListedFile,
     forgive_truncation,
@@ -222,6 +223,7 @@ def update_library(
     accept_truncated: bool = False,
     cells: SoundCells | None = None,
     looking: Callable[[int], Any] | None = None,
+    describing: Callable[[int], Any] | None = None,
 ) -> tuple[Library, Changes]:
     """Look for new, changed and deleted sounds, tag what is new, and open the library.
 
@@ -245,6 +247,8 @@ def update_library(
         See `utils.search.tagging.tag_files`.
     looking, reading : callable
         See `utils.search.sound_folder.scan_folder`.
+    describing : callable, optional
+        The `progress` of `utils.search.describing.describe`; by default nothing is described.
     progress : callable
         Called with the seconds of sound to tag; returns a context manager whose ``update`` is
         called with seconds as they are done.
@@ -270,6 +274,8 @@ def update_library(
         with database.writing() as connection:
             connection.execute("UPDATE contents SET cells = 0")
     changes = scan_folder(folder, database, progress=reading, looking=looking)
+    if describing:
+        describe(database, folder, progress=describing)
     # First one file of each new content; then, if some are unusable, their copies.
     for one_of_each in (True, False):
         if not untagged(database, cells=cells is not None):

@@ -262,6 +262,7 @@ class Searcher(Embedder):
             notes=self._notes,
             looking=partial(progress, description="looking", unit="files"),
             reading=partial(progress, description="reading", unit="files"),
+            describing=partial(progress, description="reading metadata", unit="sounds"),
             progress=partial(progress, description="tagging", unit="s of sound"),
             note=note,
             accept_truncated=self.accept_truncated,

@@ -1,0 +1,81 @@
+"""What sound files say about themselves, and their names, as words and fields of the database."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from sqlite3 import Connection
+from typing import Any, NamedTuple
+
+from utils.audio.metadata import SoundMetadata, read_metadata
+from utils.audio.sound_file import UnusableSound, open_sound
+from utils.runtime.errors import UnreadableError
+from utils.search.database import Database
+
+_AT_ONCE = 200  # contents in one step
+_FIELDS = ("date", "description", "cat_id")  # that have columns of their own
+
+
+class _Described(NamedTuple):
+    content: int
+    rate: int
+    channels: int
+    format: str
+    metadata: SoundMetadata
+
+
+def describe(database: Database, folder: Path, *, progress: Callable[[int], Any]) -> None:
+    """Read the metadata of contents that are new; what is read is kept if this is stopped.
+
+    Files that cannot be read now are tried again next time.
+
+    Parameters
+    ----------
+    progress : callable
+        Called with the number of contents, if there are any; returns a context manager whose
+        ``update`` is called with 1 after each.
+
+    """
+    pending = database.all(
+        "SELECT content, min(path || name) FROM files JOIN folders USING (folder) "
+        "JOIN contents USING (content) WHERE NOT described AND reason IS NULL GROUP BY content"
+    )
+    if not pending:
+        return
+    with progress(len(pending)) as bar:
+        for first in range(0, len(pending), _AT_ONCE):
+            some = list(_read(folder, pending[first : first + _AT_ONCE], bar))
+            with database.writing() as connection:
+                for described in some:
+                    _write(connection, described)
+
+
+def _read(folder: Path, pending: list[tuple[int, str]], bar: Any) -> Iterator[_Described]:
+    for content, name in pending:
+        path = folder / name
+        with contextlib.suppress(UnusableSound, UnreadableError):  # reported when it is tagged
+            with open_sound(path, accept_truncated=True) as sound:
+                form = (sound.samplerate, sound.channels, sound.container)
+            yield _Described(content, *form, read_metadata(path))
+        bar.update(1)
+
+
+def _write(connection: Connection, described: _Described) -> None:
+    content, rate, channels, form, metadata = described
+    first = dict(reversed(metadata.fields))  # of several texts with one name
+    connection.execute(
+        "UPDATE contents SET described = 1, rate = ?, channels = ?, format = ?, date = ?, "
+        "description = ?, ucs = ? WHERE content = ?",
+        (rate, channels, form, *map(first.get, _FIELDS), content),
+    )
+    markers = [("marker", f"{seconds:.3f} {label}") for seconds, label in metadata.markers]
+    notes = [("note on the file", note) for note in metadata.notes]
+    connection.execute("DELETE FROM metadata WHERE content = ?", (content,))
+    connection.executemany(
+        "INSERT INTO metadata (content, field, value) VALUES (?, ?, ?)",
+        [(content, *pair) for pair in (*metadata.fields, *markers, *notes)],
+    )
+    words = " \n".join([text for _, text in metadata.fields] + [m.label for m in metadata.markers])
+    connection.execute(
+        "UPDATE words SET metadata = ? WHERE rowid IN (SELECT file FROM files WHERE content = ?)",
+        (words, content),
+    )
