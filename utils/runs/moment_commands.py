@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from utils.datasets.corpus import CASTELLA, CLOTHO_MOMENT
 from utils.runs.plans import load_split_to_score
@@ -81,24 +81,27 @@ def find_moments(args: argparse.Namespace) -> None:
     from utils.moments.network_file import load_moment_net
     from utils.runs.moment_baselines import baselines, oracle
     from utils.runs.moments import answers_of, read_recordings
+    from utils.runs.report.moment_findings import judge
+    from utils.runs.report.moment_page import moment_page
 
     summary = terminal.Summary()
     scorer, split, folder = _moment_inputs(args, args.split, summary)
-    config = scorer.config
-    net = None
+    config, of, net = scorer.config, scorer.inputs.of, None
+    how = "by likeness alone, untrained"
     if file := config.moments.network:
         net = load_moment_net(file)
         summary.reads(file)
-    queries = scorer.inputs.of.load_moments(split)
-    answers, others = [], {}
+        how = f"by {file.name}"
+    queries = of.load_moments(split)
+    answers, ideal, others = {}, {}, {}
     with terminal.progress(len(split.clip_names), "moments", "recordings") as bar:
         for recording in read_recordings(scorer, split, queries):
-            answers += answers_of(recording, net, count=config.moments.windows)
-            if args.compare:
-                also = {**baselines(recording, scorer), "oracle": oracle(recording)}
-                for name, ranked in also.items():
-                    others.setdefault(name, {}).update(ranked)
+            answers |= answers_of(recording, net, count=config.moments.windows)
+            ideal |= oracle(recording)
+            for name, ranked in baselines(recording, scorer).items() if args.compare else ():
+                others.setdefault(name, {}).update(ranked)
             bar.update(1)
+    answers = [answers[query.qid] for query in queries]
     found = {answer.query.qid: answer.windows for answer in answers}
     path = folder / f"{args.subset}_{split.split}.jsonl"
     write_predictions(path, queries, found)
@@ -106,18 +109,47 @@ def find_moments(args: argparse.Namespace) -> None:
     if args.submit:
         write_submission(folder / "submission.jsonl", queries, found)
         summary.writes(folder / "submission.jsonl")
+    judged, rows = None, {}
     if any(map(scored_windows, queries)):
-        scores = score_moments(found, queries)
-        rows = {name: score_moments(of, queries).means() for name, of in others.items()}
-        rows["found"] = scores.means()
+        judged = judge(answers, ideal)
+        if args.compare:
+            others["oracle"] = ideal
+        rows = {name: score_moments(ranked, queries).means() for name, ranked in others.items()}
+        rows["found"] = judged.scores.means()
         with atomic_write(path.with_suffix(".json"), "w") as file:
-            json.dump(score_text.moment_json(scores, seed=config.seed), file, indent=1)
+            json.dump(score_text.moment_json(judged.scores, seed=config.seed), file, indent=1)
         summary.writes(path.with_suffix(".json"))
-        print(score_text.moment_table(scores, seed=config.seed, rows=rows))
-    if note := scorer.inputs.of.synthetic_note:
-        print(note)
-    how = "by likeness alone, untrained" if net is None else f"by {config.moments.network.name}"
+        print(score_text.moment_table(judged.scores, seed=config.seed, rows=rows))
+    with atomic_write(path.with_suffix(".html"), "w") as file:
+        file.write(
+            moment_page(
+                f"{args.subset} / {split.split}",
+                answers,
+                judged,
+                rows=rows,
+                how=how,
+                facts=_facts(args, scorer),
+                note=of.synthetic_note,
+                seed=config.seed,
+            )
+        )
+    summary.writes(path.with_suffix(".html"))
+    if of.synthetic_note:
+        print(of.synthetic_note)
     summary.finish(f"found moments for {len(queries)} queries ({split.split}) {how}")
+
+
+def _facts(args: argparse.Namespace, scorer: Scorer) -> dict[str, Any]:
+    """Say what the moments were found with."""
+    from utils.runs.report.rendering import network_facts
+
+    inputs, moments = scorer.inputs, scorer.config.moments
+    return {
+        "model": args.checkpoint or "AudioSet tags alone, untrained",
+        "network of moments": moments.network or "none: by likeness alone",
+        "listed windows": moments.windows,
+        **network_facts(inputs.projected[0].attributes, inputs.captions.attributes),
+    }
 
 
 def train_moments(args: argparse.Namespace) -> None:

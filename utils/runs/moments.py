@@ -134,9 +134,9 @@ def read_recordings(
         )
 
 
-def answers_of(recording: Recording, net: MomentNet | None, *, count: int) -> list[Answer]:
-    """Rank windows for each query: by a trained network, or by likeness alone if there is none."""
-    answers = []
+def answers_of(recording: Recording, net: MomentNet | None, *, count: int) -> dict[str, Answer]:
+    """Rank windows by a trained network, or by likeness alone if there is none: by qid."""
+    answers = {}
     for number, query in enumerate(recording.queries):
         likeness = recording.likeness[number].numpy()
         if net is None:
@@ -144,8 +144,14 @@ def answers_of(recording: Recording, net: MomentNet | None, *, count: int) -> li
         else:
             inside = net.likely_cells(recording.curves(number)).numpy()
         windows = rank_windows(inside, duration=recording.duration, count=count)
-        shown = (outline(likeness), outline(inside))
-        answers.append(Answer(query, recording.name, recording.duration, *shown, windows))
+        answers[query.qid] = Answer(
+            query,
+            recording.name,
+            recording.duration,
+            outline(likeness),
+            outline(inside),
+            windows,
+        )
     return answers
 
 
