@@ -69,7 +69,9 @@ def _most_alike(recording: Recording, scorer: Scorer, spans: list[tuple[int, int
 
 def _best_candidates(spans: NDArray[np.float64], query: MomentQuery) -> NDArray[np.float64]:
     best: list[list[float]] = []
-    for window in query.windows:
-        overlaps = best_overlaps(spans, [window])
-        best.append([*spans[overlaps.argmax()], overlaps.max()])
+    for start, end in query.windows:
+        near = spans[(spans[:, 0] < end) & (spans[:, 1] > start)]  # a few of millions, in hours
+        if len(near):
+            overlaps = best_overlaps(near, [(start, end)])
+            best.append([*near[overlaps.argmax()], overlaps.max()])
     return np.array(sorted(best, key=lambda window: -window[2])[:LISTED]).reshape(-1, 3)
