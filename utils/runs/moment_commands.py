@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,9 @@ from utils.runtime.errors import InputError
 from utils.settings import options
 
 if TYPE_CHECKING:  # its import takes a moment, which --help need not wait for
+    from utils.datasets.moment_lists import MomentQuery
     from utils.datasets.splits import CaptionSplit
+    from utils.runs.moments import Answer, Ranked
     from utils.runs.scorer import Scorer
 
 MOMENT_RULES = """score moments as DCASE 2026 task 6 does
@@ -78,32 +80,17 @@ def find_moments(args: argparse.Namespace) -> None:
     from utils.evaluation.moment_predictions import write_predictions, write_submission
     from utils.evaluation.moments import score_moments, scored_windows
     from utils.files.writing import atomic_write
-    from utils.moments.network_file import load_moment_net
-    from utils.runs.moment_baselines import baselines, oracle
-    from utils.runs.moments import answers_of, read_recordings
     from utils.runs.report.moment_findings import judge
     from utils.runs.report.moment_page import moment_page
 
     summary = terminal.Summary()
     scorer, split, folder = _moment_inputs(args, args.split, summary)
-    config, of, net = scorer.config, scorer.inputs.of, None
-    how = "by likeness alone, untrained"
-    if file := config.moments.network:
-        net = load_moment_net(file)
-        summary.reads(file)
-        how = f"by {file.name}"
+    of, seed = scorer.inputs.of, scorer.config.seed
     queries = of.load_moments(split)
-    answers, ideal, others = {}, {}, {}
-    with terminal.progress(len(split.clip_names), "moments", "recordings") as bar:
-        for recording in read_recordings(scorer, split, queries):
-            answers |= answers_of(recording, net, count=config.moments.windows)
-            ideal |= oracle(recording)
-            for name, ranked in baselines(recording, scorer).items() if args.compare else ():
-                others.setdefault(name, {}).update(ranked)
-            bar.update(1)
-    answers = [answers[query.qid] for query in queries]
+    answers, others, how = _answers(scorer, split, queries, summary, compare=args.compare)
     found = {answer.query.qid: answer.windows for answer in answers}
     path = folder / f"{args.subset}_{split.split}.jsonl"
+    scores_path, report = path.with_suffix(".json"), path.with_suffix(".html")
     write_predictions(path, queries, found)
     summary.writes(path)
     if args.submit:
@@ -111,16 +98,15 @@ def find_moments(args: argparse.Namespace) -> None:
         summary.writes(folder / "submission.jsonl")
     judged, rows = None, {}
     if any(map(scored_windows, queries)):
-        judged = judge(answers, ideal)
+        judged = judge(answers, others["oracle"])
         if args.compare:
-            others["oracle"] = ideal
-        rows = {name: score_moments(ranked, queries).means() for name, ranked in others.items()}
+            rows = {name: score_moments(ranked, queries).means() for name, ranked in others.items()}
         rows["found"] = judged.scores.means()
-        with atomic_write(path.with_suffix(".json"), "w") as file:
-            json.dump(score_text.moment_json(judged.scores, seed=config.seed), file, indent=1)
-        summary.writes(path.with_suffix(".json"))
-        print(score_text.moment_table(judged.scores, seed=config.seed, rows=rows))
-    with atomic_write(path.with_suffix(".html"), "w") as file:
+        with atomic_write(scores_path, "w") as file:
+            json.dump(score_text.moment_json(judged.scores, seed=seed), file, indent=1)
+        summary.writes(scores_path)
+        print(score_text.moment_table(judged.scores, seed=seed, rows=rows))
+    with atomic_write(report, "w") as file:
         file.write(
             moment_page(
                 f"{args.subset} / {split.split}",
@@ -130,13 +116,42 @@ def find_moments(args: argparse.Namespace) -> None:
                 how=how,
                 facts=_facts(args, scorer),
                 note=of.synthetic_note,
-                seed=config.seed,
+                seed=seed,
             )
         )
-    summary.writes(path.with_suffix(".html"))
+    summary.writes(report)
     if of.synthetic_note:
         print(of.synthetic_note)
     summary.finish(f"found moments for {len(queries)} queries ({split.split}) {how}")
+
+
+def _answers(
+    scorer: Scorer,
+    split: CaptionSplit,
+    queries: Sequence[MomentQuery],
+    summary: terminal.Summary,
+    *,
+    compare: bool,
+) -> tuple[list[Answer], dict[str, Ranked], str]:
+    """Answer queries: also by an oracle, and if wanted in ways that look for no edges; and how."""
+    from utils.moments.network_file import load_moment_net
+    from utils.runs.moment_baselines import baselines, oracle
+    from utils.runs.moments import answers_of, read_recordings
+
+    settings, net, how = scorer.config.moments, None, "by likeness alone, untrained"
+    if settings.network:
+        net = load_moment_net(settings.network)
+        summary.reads(settings.network)
+        how = f"by {settings.network.name}"
+    answers, others = {}, {}
+    with terminal.progress(len(split.clip_names), "moments", "recordings") as bar:
+        for recording in read_recordings(scorer, split, queries):
+            answers |= answers_of(recording, net, count=settings.windows)
+            ways = baselines(recording, scorer) if compare else {}
+            for name, ranked in {**ways, "oracle": oracle(recording)}.items():
+                others.setdefault(name, {}).update(ranked)
+            bar.update(1)
+    return [answers[query.qid] for query in queries], others, how
 
 
 def _facts(args: argparse.Namespace, scorer: Scorer) -> dict[str, Any]:
