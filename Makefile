@@ -8,6 +8,10 @@ UV := uv==0.13.9
 TESTS := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 4
 DEMO := --config data/demo/conf.yaml
 CLOTHO := --config clotho.yaml
+MOMENTS := --subset clotho-moment $(DEMO)
+# In the shell: the newest finished run of the demo.
+LAST_RUN = $$(dirname $$(ls outputs/demo/*/report.html | tail -n 1))
+MODEL = --checkpoint $(LAST_RUN)/checkpoint_best.safetensors
 
 # From wavs and captions to the test scores, with some settings.
 define pipeline
@@ -19,7 +23,7 @@ define pipeline
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install sentence-model demo clotho demo-audiocaps test test-slow lint format lock clean distclean
+.PHONY: help install sentence-model demo demo-audiocaps demo-moments clotho test test-slow lint format lock clean distclean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +58,19 @@ demo-audiocaps: demo  ## train on a synthetic AudioCaps first, then on the demo 
 	$(RUN) main.py train-audiocaps $(DEMO)
 	$(RUN) main.py train $(DEMO) \
 		--set training.init_checkpoint="$$(ls -d $$PWD/outputs/demo/*_audiocaps* | tail -n 1)/checkpoint_best.safetensors"
+
+demo-moments: demo  ## find moments in synthetic recordings of some minutes, untrained and trained
+	$(RUN) scripts/00_make_demo_data.py --moments $(DEMO)
+	$(RUN) scripts/01_preprocess.py $(MOMENTS)
+	$(RUN) scripts/03_audio_features.py $(MOMENTS)
+	$(RUN) scripts/04_sentence_embeddings.py $(MOMENTS)
+	$(RUN) main.py moments $(MODEL) --compare --output $(LAST_RUN)/moments_untrained $(MOMENTS)
+	$(RUN) main.py train-moments $(MODEL) $(MOMENTS)
+	$(RUN) main.py moments $(MODEL) $(MOMENTS) \
+		--set moments.network="$$PWD/$(LAST_RUN)/moments/moments_clotho-moment.safetensors"
+	@echo
+	@echo "The reports: $(LAST_RUN)/moments_untrained/clotho-moment_test.html"
+	@echo "... trained: $(LAST_RUN)/moments/clotho-moment_test.html"
 
 clotho: $(INSTALLED) sentence-model  ## Clotho with the official PaSST: download (7 GB), features, training, scores
 	$(RUN) scripts/00_get_clotho.py $(CLOTHO)

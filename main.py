@@ -24,16 +24,14 @@ Writes  outputs/<experiment>/<run>/: conf.yaml, run.json, checkpoints, history.c
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scripts import start
 from utils.datasets import task6b
-from utils.datasets.corpus import AUDIOCAPS, CASTELLA, CLOTHO, CLOTHO_MOMENT, TASK6B, corpus
+from utils.datasets.corpus import AUDIOCAPS, CLOTHO, TASK6B, corpus
 from utils.evaluation.metrics import AP_CONVENTIONS
+from utils.runs import moment_commands
 from utils.runs.plans import PLANS, files_of_run, load_split, load_split_to_score
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import InputError, raise_if_any
@@ -41,28 +39,7 @@ from utils.settings import options
 from utils.settings.consistency import destructive
 from utils.settings.needed_files import require_files
 
-if TYPE_CHECKING:  # its import takes a moment, which --help need not wait for
-    from utils.datasets.splits import CaptionSplit
-    from utils.runs.scorer import Scorer
-    from utils.settings.config import Config
-
 # Each command imports what it needs beyond this, so that those without a network start at once.
-
-MOMENT_RULES = """score moments as DCASE 2026 task 6 does
-
-A row of PREDICTIONS is a query: {"qid": ..., "pred_relevant_windows": [[start, end, score], ...]}.
-Times are seconds. Scores equal those of the published evaluator; some of its rules may surprise:
-
-- R1 takes the window that is listed first, whatever the scores. List the best first.
-- AP takes the ten windows that are listed first, and then sorts these by score. Windows of two
-  numbers have no score, and keep their order.
-- AP is divided by the number of true windows, also where they are more than ten: not even the truth
-  itself scores 100.
-- Nothing is cut at the end of the recording. A window of no length is never right. True windows of
-  no length, or longer than 1500 s, do not count.
-
-Other than there, a query without predictions is an error, and counts as not found with --partial.
-"""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -136,45 +113,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     exporting.add_argument("--output", type=Path, required=True, metavar="DIR")
     submitting = add("submit", submit, "rank the Task 6b clips for each query")
     submitting.add_argument("--output", type=Path, metavar="DIR", help="default: the checkpoint's")
-    finding = add("moments", find_moments, "find the moments of queries in long recordings")
-    finding.add_argument("--split", default="test", help="default: test")
-    finding.add_argument(
-        "--submit", action="store_true", help="also write submission.jsonl, for DCASE 2026 task 6"
-    )
-    finding.add_argument(
-        "--compare",
-        action="store_true",
-        help="also score the whole recording, the best 10 s, the best 20 s, and an oracle",
-    )
-    edges = add("train-moments", train_moments, "train the network that finds the cells of moments")
-    for command in (finding, edges):
-        options.add_subset_option(command, CLOTHO_MOMENT, CASTELLA)
-        command.add_argument(
-            "--output", type=Path, metavar="DIR", help="default: beside the checkpoint"
-        )
-    for command in (scoring, finding, edges):
-        either = command.add_mutually_exclusive_group(required=True)
-        either.add_argument(
-            "--model",
-            choices=["tags"],
-            help="tags: AudioSet tags alone, untrained",
-        )
-        either.add_argument("--checkpoint", type=Path, metavar="FILE")
+    options.add_model_option(scoring)
     for command in (exporting, submitting):
         command.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
-    moments = add("score-moments", score_moments, "score moments as DCASE 2026 task 6 does")
-    moments.description = MOMENT_RULES
-    moments.formatter_class = argparse.RawDescriptionHelpFormatter
-    moments.add_argument("predictions", type=Path, metavar="PREDICTIONS.jsonl")
-    moments.add_argument(
-        "--truth", type=Path, required=True, metavar="TRUTH.jsonl", help="a list with true windows"
-    )
-    moments.add_argument("--json", action="store_true", help="print one JSON object")
-    moments.add_argument(
-        "--partial",
-        action="store_true",
-        help="accept a file without some of the queries, and count them as not found",
-    )
+    moment_commands.add_commands(add)
     checking = add("check-submission", check_submission, "validate a submission")
     checking.add_argument("submission", type=Path, metavar="FILE")
     checking.add_argument(
@@ -256,11 +198,6 @@ def sweep(args: argparse.Namespace) -> None:
     summary.finish(f"compared {len(configs)} runs; the table is in {terminal.shown(plan.markdown)}")
 
 
-def changed_by(args: argparse.Namespace) -> Callable[[Config], Config]:
-    """Make a function that changes the settings of a training as --config and --set ask for."""
-    return lambda trained: options.load_config(args, default=trained)
-
-
 def evaluate_model(args: argparse.Namespace) -> None:
     """Score a model on one split, by its captions or by queries of the user's own."""
     from utils.evaluation import score_text
@@ -281,7 +218,7 @@ def evaluate_model(args: argparse.Namespace) -> None:
     if args.model:
         scorer = untrained_scorer(options.load_config(args), **what)
     else:
-        scorer = load_scorer(args.checkpoint, changed=changed_by(args), **what)
+        scorer = load_scorer(args.checkpoint, changed=options.changed_by(args), **what)
     config = scorer.config
     split = load_split_to_score(config, args.subset, name, summary)
     if args.relevant:
@@ -328,7 +265,11 @@ def report_run(args: argparse.Namespace) -> None:
     run = Run.complete(args.run)
     subset, name = PLANS[run.trained_on].test
     scorer = load_scorer(
-        run.checkpoint_best, changed=changed_by(args), subset=subset, split=name, summary=summary
+        run.checkpoint_best,
+        changed=options.changed_by(args),
+        subset=subset,
+        split=name,
+        summary=summary,
     )
     config, inputs = scorer.config, scorer.inputs
     split = load_split(config, corpus(config, subset), name, summary)
@@ -342,7 +283,7 @@ def report_run(args: argparse.Namespace) -> None:
 def score_results(args: argparse.Namespace) -> None:
     """Score a table of results from any system."""
     from utils.evaluation.relevance import read_relevant_csv, relevant_by_caption
-    from utils.evaluation.result_tables import read_result_table, read_results_for
+    from utils.evaluation.result_tables import read_result_table, results_for
     from utils.evaluation.score_text import score_queries
     from utils.runs.left_out import leave_out_as_runs_do
 
@@ -350,15 +291,18 @@ def score_results(args: argparse.Namespace) -> None:
     config = options.load_config(args)
     name = args.split or PLANS[args.subset].test[1]
     split = load_split_to_score(config, args.subset, name, summary)
+    rows = read_result_table(args.results)
     if args.relevant:
         summary.reads(args.relevant)
         relevant = read_relevant_csv(args.relevant, split.clip_names)
     else:
-        queries = [query for _, (query, *_) in read_result_table(args.results)]
+        queries = [query for _, (query, *_) in rows]
         split = leave_out_as_runs_do(split, queries, corpus(config, args.subset), summary)
         relevant = relevant_by_caption(split)
     summary.reads(args.results)
-    found = read_results_for(args.results, relevant.queries, split.clip_names, partial=args.partial)
+    found = results_for(
+        relevant.queries, rows, split.clip_names, path=args.results, partial=args.partial
+    )
     if missing := found.count([]):
         summary.notes(f"counts {missing} of {len(found)} queries, which have no row, as not found")
     print(score_queries(found, relevant.clips, divide_by=args.divide_ap_by, seed=config.seed))
@@ -375,7 +319,7 @@ def submit(args: argparse.Namespace) -> None:
     summary = terminal.Summary()
     scorer = load_scorer(
         args.checkpoint,
-        changed=changed_by(args),
+        changed=options.changed_by(args),
         subset=TASK6B,
         split=task6b.SPLIT,
         summary=summary,
@@ -411,134 +355,6 @@ def export(args: argparse.Namespace) -> None:
     export_model(args.output, model, card=card)
     summary.writes(args.output)
     summary.finish(f"exported {args.checkpoint.name}; README.md in that folder describes it")
-
-
-def find_moments(args: argparse.Namespace) -> None:
-    """Rank windows for the queries of a moment set, score them if the truth is known."""
-    from utils.evaluation import score_text
-    from utils.evaluation.moment_predictions import write_predictions, write_submission
-    from utils.evaluation.moments import score_moments, scored_windows
-    from utils.files.writing import atomic_write
-    from utils.moments.network_file import load_moment_net
-    from utils.runs.moment_baselines import baselines
-    from utils.runs.moments import rank_moments, read_recordings
-
-    summary = terminal.Summary()
-    scorer, split, folder = _moment_inputs(args, args.split, summary)
-    config = scorer.config
-    net = None
-    if file := config.moments.network:
-        net = load_moment_net(file)
-        summary.reads(file)
-    queries = scorer.inputs.of.load_moments(split)
-    with terminal.progress(len(split.clip_names), "moments", "recordings") as bar:
-        found = rank_moments(
-            read_recordings(scorer, split),
-            net,
-            count=config.moments.windows,
-            advance=bar.update,
-        )
-    path = folder / f"{args.subset}_{split.split}.jsonl"
-    write_predictions(path, queries, found)
-    summary.writes(path)
-    if args.submit:
-        write_submission(folder / "submission.jsonl", queries, found)
-        summary.writes(folder / "submission.jsonl")
-    if any(map(scored_windows, queries)):
-        scores = score_moments(found, queries)
-        rows = {"found": scores.means()}
-        if args.compare:
-            others = baselines(read_recordings(scorer, split), scorer)
-            rows = {name: score_moments(of, queries).means() for name, of in others.items()} | rows
-        with atomic_write(path.with_suffix(".json"), "w") as file:
-            json.dump(score_text.moment_json(scores, seed=config.seed), file, indent=1)
-        summary.writes(path.with_suffix(".json"))
-        print(score_text.moment_table(scores, seed=config.seed, rows=rows))
-    if note := scorer.inputs.of.synthetic_note:
-        print(note)
-    how = "by likeness alone, untrained" if net is None else f"by {config.moments.network.name}"
-    summary.finish(f"found moments for {len(queries)} queries ({split.split}) {how}")
-
-
-def train_moments(args: argparse.Namespace) -> None:
-    """Train the network that finds the cells of moments, on the train split of a moment set."""
-    from utils.moments.network_file import save_moment_net
-    from utils.runs.moments import train_on
-
-    summary = terminal.Summary()
-    scorer, training, folder = _moment_inputs(args, "train", summary)
-    validation = _usable_split(args, scorer, "val", summary)
-    net, story = train_on(scorer, training, validation, say=print)
-    path = folder / f"moments_{args.subset}.safetensors"
-    save_moment_net(path, net, {"subset": args.subset, **story})
-    summary.writes(path)
-    summary.finish(
-        f"trained on {len(training.captions)} queries. Use it: --set moments.network={path}"
-    )
-
-
-def _moment_inputs(
-    args: argparse.Namespace, split: str, summary: terminal.Summary
-) -> tuple[Scorer, CaptionSplit, Path]:
-    """Read the model and a split of a moment set, and choose the folder to write to."""
-    from utils.runs.scorer import load_scorer, untrained_scorer
-
-    what = {"subset": args.subset, "split": split, "summary": summary}
-    if args.model:
-        scorer = untrained_scorer(options.load_config(args), **what)
-        folder = scorer.config.output_path / scorer.config.experiment
-    else:
-        # Moments are searched for here, whatever the model was trained on.
-        here = options.load_config(args)
-        moments = {name: getattr(here, name) for name in ("castella", "clotho_moment", "moments")}
-        scorer = load_scorer(
-            args.checkpoint,
-            changed=lambda trained: replace(changed_by(args)(trained), **moments),
-            **what,
-        )
-        folder = args.checkpoint.parent
-    loaded = _usable_split(args, scorer, split, summary)
-    return scorer, loaded, args.output or folder / "moments"
-
-
-def _usable_split(
-    args: argparse.Namespace, scorer: Scorer, split: str, summary: terminal.Summary
-) -> CaptionSplit:
-    """Read a split of a moment set, without the recordings that could not be tagged."""
-    from utils.runs.data import leave_out_failed
-
-    loaded = load_split_to_score(scorer.config, args.subset, split, summary)
-    return leave_out_failed(loaded, scorer.inputs, summary)
-
-
-def score_moments(args: argparse.Namespace) -> None:
-    """Score the moments that any system found."""
-    from utils.datasets.moment_lists import read_moment_list
-    from utils.evaluation import moment_predictions, score_text
-    from utils.evaluation.moments import score_moments, scored_windows
-
-    summary = terminal.Summary()
-    summary.silent |= args.json
-    config = options.load_config(args)
-    summary.reads(args.truth, args.predictions)
-    truth = read_moment_list(args.truth)
-    scored = [query for query in truth if scored_windows(query)]
-    if not scored:
-        raise InputError(f"{args.truth} has no true windows. Name a list with relevant_windows.")
-    found = moment_predictions.read_predictions(args.predictions, truth, partial=args.partial)
-    notes = moment_predictions.notes_on(found)
-    if missing := sum(not found.get(query.qid) for query in scored):
-        notes.append(f"{missing} of {len(scored)} queries have no prediction: not found")
-    if left := len(truth) - len(scored):
-        notes.append(f"{left} of {len(truth)} queries have no true window, and are not scored")
-    scores = score_moments(found, scored)
-    if args.json:
-        print(json.dumps({**score_text.moment_json(scores, seed=config.seed), "notes": notes}))
-        return
-    for note in notes:
-        summary.notes(note)
-    print(score_text.moment_table(scores, seed=config.seed))
-    summary.finish(f"scored {len(scored)} queries")
 
 
 def check_submission(args: argparse.Namespace) -> None:

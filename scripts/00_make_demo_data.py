@@ -21,10 +21,13 @@ A complete set is left alone and an interrupted one is resumed. A folder that ho
 such as the real Clotho, is refused.
 """
 
+from __future__ import annotations
+
 import argparse
 import os
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import start
 
@@ -33,6 +36,9 @@ from utils.runtime import distributed, terminal
 from utils.runtime.errors import InputError, counted
 from utils.settings import options
 from utils.settings.config import Config
+
+if TYPE_CHECKING:  # its import takes seconds, which --help need not wait for
+    from utils.demo.scenes import DemoSetReport
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -127,18 +133,7 @@ def _make_clips(args: argparse.Namespace, config: Config, run: terminal.Summary)
             layout=layout,
             progress=partial(terminal.progress, description="demo set", unit="clips"),
         )
-    if report.up_to_date:
-        run.finish(
-            f"{terminal.shown(folder)} holds this demo set already ({report.kept} clips): "
-            "nothing to do"
-        )
-    else:
-        run.writes(folder)
-        kept = f", {report.kept} were there already" if report.kept else ""
-        run.finish(
-            f"wrote {report.written} synthetic clips with captions to "
-            f"{terminal.shown(folder)}{kept}"
-        )
+    _finish(run, folder, report, "synthetic clip", "with captions")
 
 
 def _make_moments(args: argparse.Namespace, config: Config, run: terminal.Summary) -> None:
@@ -160,18 +155,20 @@ def _make_moments(args: argparse.Namespace, config: Config, run: terminal.Summar
             jobs=args.jobs,
             progress=partial(terminal.progress, description="moments", unit="recordings"),
         )
+    _finish(run, folder, report, "recording", "and the lists of queries")
+
+
+def _finish(
+    run: terminal.Summary, folder: Path, report: DemoSetReport, unit: str, others: str
+) -> None:
+    """Say what was made, and what was there already."""
     if report.up_to_date:
-        run.finish(
-            f"{terminal.shown(folder)} holds this set already "
-            f"({counted(report.kept, 'recording')}): nothing to do"
-        )
-    else:
-        run.writes(folder)
-        kept = f", {report.kept} were there already" if report.kept else ""
-        run.finish(
-            f"wrote {counted(report.written, 'recording')} and the lists of queries to "
-            f"{terminal.shown(folder)}{kept}"
-        )
+        held = counted(report.kept, unit)
+        run.finish(f"{terminal.shown(folder)} holds this set already ({held}): nothing to do")
+        return
+    run.writes(folder)
+    kept = f", {report.kept} were there already" if report.kept else ""
+    run.finish(f"wrote {counted(report.written, unit)} {others} to {terminal.shown(folder)}{kept}")
 
 
 if __name__ == "__main__":

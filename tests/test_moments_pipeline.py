@@ -60,6 +60,9 @@ def test_moments_are_found_untrained_and_trained(moment_set, trained, tmp_path, 
     truth = folder / "set/clotho_moment_test_release.jsonl"
     queries = read_moment_list(truth)
     assert untrained["queries"] == len(queries)
+    report = (tmp_path / "clotho-moment_test.html").read_text()
+    assert "best passage of 20 s" in report
+    assert any(query.query in report for query in queries)
 
     moments(
         [],

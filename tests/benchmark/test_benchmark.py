@@ -42,9 +42,16 @@ def test_every_measured_stage_is_written(tmp_path, capsys, monkeypatch):
 
 @pytest.mark.slow
 def test_the_networks_are_measured(tmp_path, sentence_model):
-    rows = measure(tmp_path, "mpnet", "passt", "extraction", "million")
+    rows = measure(tmp_path, "mpnet", "passt", "cells", "extraction", "million")
     names = {row["stage"].split(",")[0] for row in rows}
-    assert names == {"MPNet", "PaSST", "wavs to logits", "exact", "approximate"}
+    assert names == {
+        "MPNet",
+        "PaSST",
+        "PaSST with cells",
+        "wavs to logits",
+        "exact",
+        "approximate",
+    }
 
 
 def test_search_is_measured_on_any_vectors(tmp_path):

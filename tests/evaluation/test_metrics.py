@@ -6,7 +6,7 @@ import pytest
 
 from tests.support import GOLDEN
 from utils.evaluation import metrics
-from utils.evaluation.result_tables import read_results_for
+from utils.evaluation.result_tables import read_result_table, results_for
 
 EXPECTED = json.loads((GOLDEN / "golden.json").read_text())
 NAMES = {"R@1": "R1", "R@5": "R5", "R@10": "R10", "mAP@10": "mAP10"}
@@ -137,7 +137,7 @@ def test_the_official_baselines_results(shared_data):
         relevant = {c: {row[0]} for row in list(csv.reader(file))[1:] for c in row[1:]}
     names = sorted(set.union(*relevant.values()))
     table = shared_data / "baseline2022/test.output.csv"
-    found = read_results_for(table, list(relevant), names)
+    found = results_for(list(relevant), read_result_table(table), names, path=table)
     scores = metrics.several_relevant(found, list(relevant.values()))
     expected = {"R@1": 0.03158, "R@5": 0.10947, "R@10": 0.18833, "mAP@10": 0.06793}
     assert {name: round(value.mean(), 5) for name, value in scores.items()} == expected

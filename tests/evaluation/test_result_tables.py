@@ -1,6 +1,6 @@
 import pytest
 
-from utils.evaluation.result_tables import read_results_for
+from utils.evaluation.result_tables import read_result_table, results_for
 from utils.runtime.errors import InputError
 
 NAMES = ["a.wav", "b.wav"]
@@ -10,7 +10,7 @@ HEADER = "caption,file_name_1,file_name_2"
 def read(tmp_path, queries, *rows, header=HEADER, **options):
     path = tmp_path / "results.csv"
     path.write_text("\n".join([header, *rows, ""]))
-    return read_results_for(path, queries, NAMES, **options)
+    return results_for(queries, read_result_table(path), NAMES, path=path, **options)
 
 
 def test_rows_in_any_order_become_those_of_the_queries(tmp_path):

@@ -61,17 +61,31 @@ def measure_mpnet(config: Config, device: torch.device, *, small: bool) -> list[
 def measure_passt(config: Config, device: torch.device, *, small: bool) -> list[Row]:
     """Tag windows of 10 s; the reference is hear21passt itself."""
     theirs = plain_passt(FULL_SIZE).to(device)
-    count = config.passt.batch_size or architectures.windows_at_once(device.type)
-    samples = architectures.SAMPLE_RATE if small else WINDOW
-    windows = 0.1 * torch.randn(count, samples, device=device)
+    windows = _random_windows(config, device, small=small)
     with torch.inference_mode(), quiet():
         reference = seconds(lambda: theirs(windows[:1]).cpu())
     rows = []
     for precision in _precisions(device):
         forward = tagger.make_tagger(Passt(arch=FULL_SIZE), device, precision)
-        each = seconds(lambda forward=forward: forward(windows).cpu()) / count
+        each = seconds(lambda forward=forward: forward(windows).cpu()) / len(windows)
         share = None if small else WINDOW_FLOP / each / _matmul_rate(precision, device)
         rows.append(Row(f"PaSST, {precision}", "window", each, reference, share))
+    return rows
+
+
+def measure_cells(config: Config, device: torch.device, *, small: bool) -> list[Row]:
+    """Tag windows of 10 s and each half second of them; the reference tags the windows alone."""
+    windows = _random_windows(config, device, small=small)
+    rows = []
+    for precision in _precisions(device):
+        reference, each = (
+            seconds(lambda forward=forward: forward(windows).cpu()) / len(windows)
+            for forward in (
+                tagger.make_tagger(Passt(arch=FULL_SIZE), device, precision, cells=cells)
+                for cells in (False, True)
+            )
+        )
+        rows.append(Row(f"PaSST with cells, {precision}", "window", each, reference))
     return rows
 
 
@@ -121,6 +135,13 @@ def measure_extraction(config: Config, device: torch.device, *, small: bool) -> 
     return [
         Row(stage, unit, ours / clips, reference, ours_mb=memory, reference_mb=reference_memory)
     ]
+
+
+def _random_windows(config: Config, device: torch.device, *, small: bool) -> torch.Tensor:
+    """Draw a batch of windows: (B, S)."""
+    count = config.passt.batch_size or architectures.windows_at_once(device.type)
+    samples = architectures.SAMPLE_RATE if small else WINDOW
+    return 0.1 * torch.randn(count, samples, device=device)
 
 
 def _matmul_rate(precision: str, device: torch.device) -> float:

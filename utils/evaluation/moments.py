@@ -60,6 +60,10 @@ class MomentScores:
         low, high = bootstrap_intervals(self._values(), self.recordings, seed=seed)
         return dict(zip(METRICS, zip(low.tolist(), high.tolist(), strict=True), strict=True))
 
+    def among(self, rows: NDArray[np.bool_]) -> "MomentScores":
+        """Keep the scores of some of the queries, by a mask (N,)."""
+        return MomentScores(self.found[rows], self.precision[rows], self.recordings[rows])
+
     def at_thresholds(self) -> dict[str, dict[str, float]]:
         """Average over the queries at every threshold, in per cent, with the evaluator's names."""
         names = list(map(str, THRESHOLDS))
@@ -120,10 +124,23 @@ def score_moments(
     _, recordings = np.unique([query.vid for query, _ in queries], return_inverse=True)
     counts = np.array([len(windows) for _, windows in queries])
     return MomentScores(
-        _overlaps_first(first[:, 0], true),
+        (_with_nearest(first[:, 0], true)[:, np.newaxis] >= THRESHOLDS).astype(float),
         _average_precision(_padded(list(map(_by_score, listed))), true, counts),
         recordings,
     )
+
+
+def best_overlaps(windows: Predicted, true: Sequence[Window]) -> NDArray[np.float64]:
+    """Compute how much each of N windows overlaps with the nearest true one, as R1 does: (N,).
+
+    Examples
+    --------
+    >>> best_overlaps([[10, 19, 0.9], [0, 5, 0.2]], [(10, 20), (40, 50)])
+    array([0.9, 0. ])
+
+    """
+    each = np.asarray(windows, dtype=float)[:, :2]
+    return _with_nearest(each, np.array([true], dtype=float))
 
 
 def _by_score(windows: Predicted) -> list[Sequence[float]]:
@@ -161,11 +178,11 @@ def _overlap(
     )
 
 
-def _overlaps_first(first: NDArray[np.float64], true: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Say whether each query's first window (N, 2) overlaps with a true one: (N, T)."""
-    over_union, over_hull = _overlap(first[:, np.newaxis], true)
+def _with_nearest(windows: NDArray[np.float64], true: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Overlap windows (N, 2) with the nearest of M true ones, (N or 1, M, 2): (N,)."""
+    over_union, over_hull = _overlap(windows[:, np.newaxis], true)
     nearest = over_union.argmax(axis=1)[:, np.newaxis]
-    return (np.take_along_axis(over_hull, nearest, axis=1) >= THRESHOLDS).astype(float)
+    return np.take_along_axis(over_hull, nearest, axis=1)[:, 0]
 
 
 def _average_precision(

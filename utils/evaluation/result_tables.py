@@ -57,18 +57,27 @@ def read_result_table(path: Path) -> list[tuple[int, list[str]]]:
     return rows[1:]
 
 
-def read_results_for(
-    path: Path, queries: Sequence[str], names: Sequence[str], *, partial: bool = False
+def results_for(
+    queries: Sequence[str],
+    rows: Sequence[tuple[int, list[str]]],
+    names: Sequence[str],
+    *,
+    path: Path,
+    partial: bool = False,
 ) -> list[list[str]]:
-    """Read the results for a set of queries, exactly one row for each, in any order.
+    """Find the results for a set of queries, exactly one row for each, in any order.
 
     Of queries with the same text, the first gets the first row with that text, and so on.
 
     Parameters
     ----------
     queries : sequence of N str
+    rows : sequence of (int, list of str)
+        From `read_result_table`.
     names : sequence of C str
         The file names that may occur.
+    path : Path
+        Of the table, for messages.
     partial : bool
         Accept a table without some of the queries, or with fewer than ten results per row.
 
@@ -80,11 +89,10 @@ def read_results_for(
     Raises
     ------
     InputError
-        If the file is missing or has another form; if it lacks a query, or has rows of others or
-        too many of one; if it names other clips: one message that counts all problems.
+        If the table lacks a query, or has rows of others or too many of one; if it names other
+        clips: one message that counts all problems.
 
     """
-    rows = read_result_table(path)
     wanted, results = min(CUTOFF, len(names)), len(rows[0][1]) - 1
     if results < wanted and not partial:
         raise InputError(

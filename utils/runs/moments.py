@@ -1,10 +1,10 @@
 """Find moments in the recordings of a data set: its vectors and grid ─► curves ─► windows.
 
 Shapes: Q queries about a recording, C cells of it, D dimension of the shared space, F curves, K
-AudioSet classes, S numbers of a scene embedding.
+AudioSet classes, S numbers of a scene embedding, N windows.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ from utils.runs.scorer import Scorer
 from utils.runtime.errors import InputError, shorten
 
 _SELECTED_BY = ("R1@0.7", "mAP")
+_OUTLINE = 400  # points, of a curve that is drawn
 Ranked = dict[str, NDArray[np.float64]]  # by qid: windows (N, 3), best first
 
 
@@ -64,8 +65,38 @@ class Recording:
         return curves_of(self.likeness[number], self.cells)
 
 
-def read_recordings(scorer: Scorer, split: CaptionSplit) -> Iterator[Recording]:
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What is found for a query.
+
+    Attributes
+    ----------
+    query : MomentQuery
+    recording : str
+        Name of its file.
+    duration : float
+        Of the recording, in seconds, as its cells go.
+    likeness, inside : ndarray, shape (P,)
+        The score of the cells, and the probability that they belong to a moment: see `outline`.
+    windows : ndarray, shape (N, 3)
+        Start and end in seconds, and the score; best first.
+
+    """
+
+    query: MomentQuery
+    recording: str
+    duration: float
+    likeness: NDArray[np.float32]
+    inside: NDArray[np.float32]
+    windows: NDArray[np.float64]
+
+
+def read_recordings(
+    scorer: Scorer, split: CaptionSplit, queries: Sequence[MomentQuery]
+) -> Iterator[Recording]:
     """Embed the cells of the recordings of a split, one recording after the other.
+
+    `queries` are those behind the captions of the split.
 
     Raises
     ------
@@ -74,7 +105,6 @@ def read_recordings(scorer: Scorer, split: CaptionSplit) -> Iterator[Recording]:
 
     """
     inputs = scorer.inputs
-    queries = inputs.of.load_moments(split)
     vectors = inputs.projected[0].fixed_attributes
     origin = {name: value for name, value in vectors.items() if name != "what"}
     with inputs.of.advising(AUDIO):
@@ -104,24 +134,31 @@ def read_recordings(scorer: Scorer, split: CaptionSplit) -> Iterator[Recording]:
         )
 
 
-def rank_moments(
-    recordings: Iterable[Recording],
-    net: MomentNet | None,
-    *,
-    count: int,
-    advance: Callable[[int], Any] = lambda recordings: None,
-) -> Ranked:
-    """Rank windows for every query: by a trained network, or by likeness alone if there is none."""
-    ranked = {}
-    for recording in recordings:
-        for number, query in enumerate(recording.queries):
-            if net is None:
-                inside = likely_cells(recording.likeness[number].numpy())
-            else:
-                inside = net.likely_cells(recording.curves(number)).numpy()
-            ranked[query.qid] = rank_windows(inside, duration=recording.duration, count=count)
-        advance(1)
-    return ranked
+def answers_of(recording: Recording, net: MomentNet | None, *, count: int) -> dict[str, Answer]:
+    """Rank windows by a trained network, or by likeness alone if there is none: by qid."""
+    answers = {}
+    for number, query in enumerate(recording.queries):
+        likeness = recording.likeness[number].numpy()
+        if net is None:
+            inside = likely_cells(likeness)
+        else:
+            inside = net.likely_cells(recording.curves(number)).numpy()
+        windows = rank_windows(inside, duration=recording.duration, count=count)
+        answers[query.qid] = Answer(
+            query,
+            recording.name,
+            recording.duration,
+            outline(likeness),
+            outline(inside),
+            windows,
+        )
+    return answers
+
+
+def outline(curve: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Shorten a curve of C cells to a few hundred equal parts at most, and take their peaks."""
+    points = min(len(curve), _OUTLINE)
+    return np.maximum.reduceat(curve, np.arange(points) * len(curve) // points)
 
 
 def examples(recordings: Iterable[Recording]) -> Iterator[tuple[MomentQuery, Example]]:
@@ -146,8 +183,10 @@ def train_on(
 
     """
     config = scorer.config
-    learnt = [example for _, example in examples(read_recordings(scorer, training))]
-    held = list(examples(read_recordings(scorer, validation)))
+    learnt, held = (
+        list(examples(read_recordings(scorer, split, scorer.inputs.of.load_moments(split))))
+        for split in (training, validation)
+    )
     truth = [query for query, _ in held]
     if not learnt or not held:
         raise InputError("the train or the val split has no windows to learn from.")
@@ -169,7 +208,7 @@ def train_on(
     settings = config.moments
     train_moment_net(
         net,
-        learnt,
+        [example for _, example in learnt],
         Schedule(
             settings.epochs, settings.batch_size, settings.learning_rate, settings.weight_decay
         ),

@@ -6,6 +6,7 @@ Parsing arguments must be fast, so pydantic is imported only where settings are 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,13 @@ def add_subset_option(target: argparse.ArgumentParser, *choices: str) -> None:
     target.add_argument("--subset", choices=choices, default=choices[0], help=about)
 
 
+def add_model_option(target: argparse.ArgumentParser) -> None:
+    """Add --model and --checkpoint, one of which names what is scored."""
+    either = target.add_mutually_exclusive_group(required=True)
+    either.add_argument("--model", choices=["tags"], help="tags: AudioSet tags alone, untrained")
+    either.add_argument("--checkpoint", type=Path, metavar="FILE")
+
+
 def add_strict_option(target: argparse.ArgumentParser) -> None:
     """Add --strict, which stops at the first unusable sound file."""
     target.add_argument(
@@ -106,6 +114,11 @@ def load_config(
             config.to_plain(given), overrides, base=Path.cwd(), source="the checkpoint's settings"
         )
     return loading.load_config(given, overrides, check=check)
+
+
+def changed_by(args: argparse.Namespace) -> Callable[[Config], Config]:
+    """Make a function that changes the settings of a training as --config and --set ask for."""
+    return lambda trained: load_config(args, default=trained)
 
 
 def config_file(args: argparse.Namespace, *, default: Path | Config | None = None) -> Path | Config:

@@ -3,7 +3,6 @@
 N captions, C clips.
 """
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,29 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from utils.datasets.corpus import AUDIOCAPS, CLOTHO
 from utils.evaluation.metrics import METRICS
-from utils.runs.report.figures import HUES, PALETTE, svg
+from utils.runs.report.figures import HUES, svg
 from utils.runs.report.findings import TOP_TAGS, Query, Retrieval, TagScores, fewest_clips
+from utils.runs.report.rendering import network_facts, render
 from utils.runs.report.space import SpaceMap
 
 _DATA_SETS = {CLOTHO: "Clotho", AUDIOCAPS: "AudioCaps"}
 _COMMANDS = {CLOTHO: "train", AUDIOCAPS: "train-audiocaps"}
-_UNKNOWN = "not recorded (a file in the original system's layout)"
 _MAP_SIZE = 1000
-_FORBIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # control characters that HTML does not allow
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).with_name("templates")),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_TEMPLATES.filters["score"] = "{:.3f}".format
-_TEMPLATES.filters["interval"] = lambda bounds: f"{bounds[0]:.3f}–{bounds[1]:.3f}"
 
 
 @dataclass(frozen=True)
@@ -83,18 +71,16 @@ def page(
 
     """
     notes = (part.get("note") for part in (*metrics.get("data", {}).values(), metrics))
-    windows = _UNKNOWN
-    if "window_seconds" in audio:
-        windows = f"{audio['window_seconds']:g} s, every {audio['hop_seconds']:g} s"
-    written = _TEMPLATES.get_template("report.html").render(
+    return render(
+        "report.html",
+        digits=3,
+        title=f"Run {folder.name}",
         folder=folder,
         metrics=metrics,
         names=list(METRICS),
         scored="scores" in metrics,
         warning=next(filter(None, notes), None),
         data_sets=_DATA_SETS,
-        palette=PALETTE,
-        hues=HUES,
         drawings={
             name: {
                 "svg": svg(drawing.figure, name=name, label=drawing.label),
@@ -103,22 +89,12 @@ def page(
             for name, drawing in drawings.items()
         },
         test=test and _shown(test),
-        networks={
-            "PaSST": audio.get("model", _UNKNOWN),
-            "weights of PaSST": audio.get("weights_sha256", _UNKNOWN),
-            "windows": windows,
-            "precision of PaSST": audio.get("precision", _UNKNOWN),
-            "sentence model": sentences.get("model", _UNKNOWN),
-            "its weights": sentences.get("weights_sha256", _UNKNOWN),
-            "its precision": sentences.get("precision", _UNKNOWN),
-        },
+        networks=network_facts(audio, sentences),
         command=_COMMANDS[metrics["trained_on"]],
         settings=settings,
         settings_file=shlex.quote(str(folder / "conf.yaml")),
         checkpoint=shlex.quote(str(checkpoint)),
     )
-    # A damaged file name may hold half a surrogate pair, which UTF-8 cannot.
-    return _FORBIDDEN.sub("\ufffd", written.encode("utf-8", "replace").decode())
 
 
 def _shown(test: SplitFindings) -> dict[str, Any]:
