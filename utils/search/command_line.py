@@ -58,6 +58,10 @@ def open_searcher(args: argparse.Namespace, *, known_first: bool) -> "Searcher":
     )
     if searcher.is_current:
         report_library(searcher, list_all=args.list_skipped)
+    else:
+        known = f"{counted(searcher.inventory.sounds, 'sound')} known in"
+        model = terminal.shown(searcher.source)
+        report(f"{known} {terminal.shown(searcher.folder)}; model {model}")
     if searcher.demo_note:
         report(f"note: {searcher.demo_note}")
     return searcher

@@ -381,7 +381,7 @@ def test_searches_that_find_nothing_or_are_refused_are_reported(page):
     page.one("#filters button").click()
     assert page.found()
     page.open("/?like=1&library=0123")
-    assert "The library has changed since this page was loaded." in page.alert()
+    assert "This page is of another library." in page.alert()
 
 
 def test_the_keyboard_can_do_everything(page):
@@ -527,7 +527,7 @@ def test_the_same_hits_as_in_the_terminal(address, sounds, trained, capsys):
 @pytest.mark.parametrize(
     ("asked", "host", "begins"),
     [
-        (signal.SIGINT, "127.0.0.1", "16 sounds in "),
+        (signal.SIGINT, "127.0.0.1", "16 sounds known in "),
         (signal.SIGTERM, "0.0.0.0", "warning: on 0.0.0.0, everybody who can reach this machine "),
     ],
 )
@@ -544,7 +544,7 @@ def test_ctrl_c_stops_the_server_also_while_a_sound_is_being_sent(
         printed, errors = process.communicate(timeout=30)
     assert process.returncode == 0
     assert errors.startswith(begins)
-    assert "16 sounds in my sounds" in errors
+    assert "16 sounds known in my sounds" in errors
     assert errors.endswith("\nstopped\n")
     assert "Traceback" not in printed + errors
 
