@@ -59,6 +59,7 @@ class Service:
     def __init__(self, searcher: Searcher, *, updated: Callable[[], Any] = lambda: None) -> None:
         self._searcher = searcher
         self._updated = updated
+        self._version = 0  # of what can be found
         self._state = _State.of(searcher)
         self.safe_mono = searcher.config.search.mono == "safe"
         self._texts = LruCache(_TEXTS)
@@ -79,6 +80,7 @@ class Service:
         failed = [*itertools.islice(inventory.failed.items(), _LISTED)]
         return {
             "library": token,
+            "version": self._version,
             "folder": as_utf8(engine.library.folder.name),
             **inventory.counts(),
             "failed": [{"name": as_utf8(name), "reason": reason} for name, reason in failed],
@@ -209,13 +211,15 @@ class Service:
         return found[sound]
 
     def _update(self, progress: Progress) -> str:
+        before = self._state.inventory.sounds
         self._searcher.update(progress)
         self._state = _State.of(self._searcher)
         self._updated()
-        changes = self._searcher.changes
-        if not (changes.added or changes.gone):
+        changes, sounds = self._searcher.changes, self._state.inventory.sounds
+        if not (changes.added or changes.gone or sounds != before):
             return "Nothing has changed."
-        return f"{counted(self._state.inventory.sounds, 'sound')} now: {changes}."
+        self._version += 1
+        return f"{counted(sounds, 'sound')} now: {changes}."
 
 
 def _plain(hit: Hit, rank: int) -> dict[str, Any]:

@@ -219,12 +219,12 @@ async function begin() {
   watchUpdates({ button: byId('update'), state: byId('update-state'), finished: refresh });
 }
 
-// After an update: repeat the search if the numbers of the sounds have changed.
+// After an update: repeat the search if there may be other sounds.
 async function refresh() {
-  const before = about.library;
+  const before = about.version;
   about = await ask('/api/library');
   introduce();
-  if (about.library !== before && (search.q || search.clip)) show();
+  if (about.version !== before && (search.q || search.clip)) show();
 }
 
 begin();
