@@ -84,6 +84,9 @@ CREATE INDEX metadata_of_contents ON metadata (content);
 CREATE VIRTUAL TABLE words USING fts5 (      -- rowid: files.file
   name, folder, metadata, tokenize = "unicode61 remove_diacritics 2"
 );
+CREATE TRIGGER words_of_files AFTER DELETE ON files BEGIN
+  DELETE FROM words WHERE rowid = old.file;
+END;
 """
 
 

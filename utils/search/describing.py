@@ -10,6 +10,7 @@ from utils.audio.metadata import SoundMetadata, read_metadata
 from utils.audio.sound_file import UnusableSound, open_sound
 from utils.runtime.errors import UnreadableError
 from utils.search.database import Database
+from utils.search.file_table import WORDS_OF_METADATA
 
 _AT_ONCE = 200  # contents in one step
 _FIELDS = ("date", "description", "cat_id")  # that have columns of their own
@@ -68,14 +69,14 @@ def _write(connection: Connection, described: _Described) -> None:
         (rate, channels, form, *map(first.get, _FIELDS), content),
     )
     markers = [("marker", f"{seconds:.3f} {label}") for seconds, label in metadata.markers]
-    notes = [("note on the file", note) for note in metadata.notes]
+    faults = [("fault", note) for note in metadata.notes]
     connection.execute("DELETE FROM metadata WHERE content = ?", (content,))
     connection.executemany(
         "INSERT INTO metadata (content, field, value) VALUES (?, ?, ?)",
-        [(content, *pair) for pair in (*metadata.fields, *markers, *notes)],
+        [(content, *pair) for pair in (*metadata.fields, *markers, *faults)],
     )
-    words = " \n".join([text for _, text in metadata.fields] + [m.label for m in metadata.markers])
     connection.execute(
-        "UPDATE words SET metadata = ? WHERE rowid IN (SELECT file FROM files WHERE content = ?)",
-        (words, content),
+        f"UPDATE words SET metadata = ({WORDS_OF_METADATA}) "
+        "WHERE rowid IN (SELECT file FROM files WHERE content = ?)",
+        (content, content),
     )

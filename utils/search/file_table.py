@@ -6,8 +6,13 @@ from sqlite3 import Connection
 from typing import NamedTuple
 
 from utils.audio.sound import is_truncation
+from utils.datasets.names import split_name
 from utils.search.database import Database
 
+# The words of a content's metadata.
+WORDS_OF_METADATA = (
+    "SELECT group_concat(value, ' ') FROM metadata WHERE content = ? AND field != 'fault'"
+)
 _COLUMNS = "size, mtime_ns, source, reason"
 
 
@@ -78,12 +83,18 @@ def insert(connection: Connection, files: Mapping[str, ListedFile | None]) -> No
             connection.execute("INSERT OR IGNORE INTO contents (source) VALUES (?)", (source,))
             query = "SELECT content FROM contents WHERE source = ?"
             (content,) = connection.execute(query, (source,)).fetchone()
-        connection.execute(
+        written = connection.execute(
             "INSERT INTO files (folder, name, size, mtime_ns, content, reason) "
             "VALUES (?, ?, ?, ?, ?, CAST(? AS TEXT)) ON CONFLICT (folder, name) DO UPDATE SET "
             "size = excluded.size, mtime_ns = excluded.mtime_ns, content = excluded.content, "
-            "reason = excluded.reason",
+            "reason = excluded.reason RETURNING file",
             (*place, file.size, file.mtime_ns, content, file.reason and os.fsencode(file.reason)),
+        )
+        (number,) = written.fetchone()
+        connection.execute(
+            "INSERT OR REPLACE INTO words (rowid, name, folder, metadata) "
+            f"VALUES (?, ?, ?, ({WORDS_OF_METADATA}))",
+            (number, _words(name), _words(top), content),
         )
 
 
@@ -105,6 +116,10 @@ def forgive_truncation(database: Database) -> None:
             "folder = (SELECT folder FROM folders WHERE path = ?)",
             [_split(path) for path in truncated],
         )
+
+
+def _words(name: bytes) -> str:
+    return split_name(name.decode(errors="replace"))
 
 
 def _split(path: str) -> tuple[bytes, bytes]:
