@@ -46,8 +46,8 @@ def found(database, words):
 
 def test_contents_are_described_once(database, folder):
     assert update(database, folder) == [2]
-    rows = database.all("SELECT rate, channels, format, date FROM contents ORDER BY rate")
-    assert rows == [(8_000, 1, "flac", None), (48_000, 2, "wav", "2021-03-04")]
+    rows = database.all("SELECT rate, channels, format, date, ucs FROM contents ORDER BY rate")
+    assert rows == [(8_000, 1, "flac", None, None), (48_000, 2, "wav", "2021-03-04", "DOORWood")]
     fields = dict(database.all("SELECT field, value FROM metadata"))
     assert fields["title"] == "An old cellar"
     assert update(database, folder) == []

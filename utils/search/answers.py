@@ -73,6 +73,7 @@ class Answer(NamedTuple):
                 f"{_styled('2', hit.tag_list)}"
             )
             lines += [f"{_INDENT}moment {hit.moment_list}"] if hit.moments else []
+            lines += [f"{_INDENT}{hit.category}"] if why and hit.ucs else []
             lines += [f"{_INDENT}also {printable(path)}" for path in hit.paths[1:]]
             lines += [f"{_INDENT}{hit.notes}"] if hit.notes else []
             lines += [f"{_INDENT}{_reasons(hit)}"] if why else []

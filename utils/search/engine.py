@@ -11,10 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.architectures import CLASSES
+from utils.datasets.ucs import read_categories, suggest_ucs
 from utils.search.database import LEAST_PROBABILITY
 from utils.search.embedder import Embedder
 from utils.search.filters import Filter
-from utils.search.hits import Hit, Reason
+from utils.search.hits import Hit, Reason, Ucs
 from utils.search.library import Library, LibrarySound, Place
 from utils.search.nearest.approximate import ApproximateSearch
 from utils.search.nearest.exact import ExactSearch
@@ -256,4 +258,12 @@ class Engine:
             tag_branch=tag_branch,
             reasons=[] if added is None else named(added),
             notes=sound.notes,
+            ucs=_category(sound.ucs, probabilities),
         )
+
+
+def _category(cat_id: str | None, probabilities: Tensor) -> Ucs | None:
+    """Return the category that a sound says it has, or else the one that its tags suggest."""
+    if cat_id in (known := read_categories()):
+        return Ucs(*known[cat_id], 1.0)
+    return Ucs(*suggest_ucs(probabilities)) if len(probabilities) == CLASSES else None

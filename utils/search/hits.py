@@ -19,6 +19,16 @@ class Reason:
     contribution: float
 
 
+@dataclass(frozen=True)
+class Ucs:
+    """A category, and how probable it is: 1 if the file's name or metadata say it."""
+
+    cat_id: str
+    category: str
+    subcategory: str
+    probability: float
+
+
 @dataclass(frozen=True, repr=False)
 class Hit:
     """A sound that was found.
@@ -46,6 +56,8 @@ class Hit:
         The tags that add most to it.
     notes : str
         What is odd about the sound.
+    ucs : Ucs or None
+        Its category in the Universal Category System.
     moments : list of Moment
         Where a text is heard in the sound, best first; empty by example.
 
@@ -64,6 +76,7 @@ class Hit:
     tag_branch: float
     reasons: list[Reason]
     notes: str = ""
+    ucs: Ucs | None = None
     moments: list[Moment] = field(default_factory=list)
 
     @property
@@ -82,6 +95,14 @@ class Hit:
         """The moments: 0:12.5–0:15.0 (also 0:40.0–0:43.5)."""
         best, *others = [f"{clock(one.start)}–{clock(one.end)}" for one in self.moments] or [""]
         return f"{best} (also {', '.join(others)})" if others else best
+
+    @property
+    def category(self) -> str:
+        """The category: DOORS/WOOD (DOORWood), with a question mark if the tags suggest it."""
+        if self.ucs is None:
+            return ""
+        suggested = "" if self.ucs.probability == 1 else f"? {self.ucs.probability:.2f}"
+        return f"{self.ucs.category}/{self.ucs.subcategory} ({self.ucs.cat_id}){suggested}"
 
     @property
     def tag_list(self) -> str:

@@ -45,6 +45,7 @@ class LibrarySound(NamedTuple):
     duration: float  # in seconds
     source: str  # SHA-256 of the content
     notes: str = ""  # what is odd about it
+    ucs: str | None = None  # the CatID that it says it has
 
 
 class Place(NamedTuple):
@@ -180,16 +181,16 @@ class Library:
         self, condition: str, values: Iterable[Any]
     ) -> Iterator[tuple[int, LibrarySound]]:
         found = self.database.stream(
-            "SELECT content, path || name, duration, source, notes FROM files "
+            "SELECT content, path || name, duration, source, notes, ucs FROM files "
             "JOIN folders USING (folder) JOIN contents USING (content) "
             f"WHERE {_USABLE} {condition} ORDER BY content, path, name",
             *values,
         )
         for content, rows in itertools.groupby(found, key=itemgetter(0)):
             named = list(rows)
-            _, _, duration, source, notes = named[0]
+            _, _, duration, source, *rest = named[0]
             paths = tuple(path for _, path, *_ in named)
-            yield content, LibrarySound(paths, duration, source.hex(), notes)
+            yield content, LibrarySound(paths, duration, source.hex(), *rest)
 
 
 def open_library(
