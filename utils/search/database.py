@@ -89,6 +89,9 @@ CREATE TRIGGER words_of_files AFTER DELETE ON files BEGIN
 END;
 """
 
+# For a new file, which takes its name when it is complete.
+_WITHOUT_LOG = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -250000;"
+
 
 class Database:
     """An SQLite file, with a connection for each thread.
@@ -129,7 +132,7 @@ class Database:
             for old in (new, *(path.with_name(path.name + end) for end in ("-wal", "-shm"))):
                 old.unlink(missing_ok=True)  # a log outlives a database that was deleted
             with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
-                connection.execute("PRAGMA journal_mode = WAL")
+                connection.executescript(_WITHOUT_LOG)
                 connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
                 noted = {**values, "format": FORMAT}
                 connection.executemany(
@@ -139,6 +142,9 @@ class Database:
                 if fill:
                     fill(connection)
                 connection.execute("COMMIT")
+                connection.execute("PRAGMA journal_mode = WAL")
+            with new.open("rb") as file:
+                os.fsync(file.fileno())
             new.replace(path)
         return cls(path)
 

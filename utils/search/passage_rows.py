@@ -163,7 +163,7 @@ def insert_passages(
         ],
     )
     probabilities = as_probabilities(peaks)
-    places, tags = np.nonzero(probabilities >= LEAST_PROBABILITY)
+    tags, places = np.nonzero(probabilities.T >= LEAST_PROBABILITY)  # in the order of the table
     kept = probabilities[places, tags]
     connection.executemany(
         "INSERT INTO tags (tag, row, probability) VALUES (?, ?, ?)",
