@@ -50,7 +50,7 @@ def check_sound_file(path: Path, *, root: Path) -> None:
         broken = f"is a broken symlink (to {path.readlink()})" if path.is_symlink() else None
         raise UnusableSound(path, broken or "is missing") from None
     except OSError as error:
-        raise _blamed(path, error, "cannot be opened") from error
+        raise blamed(path, error, "cannot be opened") from error
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file (a pipe or a device)"
         raise UnusableSound(path, f"is {kind}")
@@ -190,10 +190,10 @@ def open_sound(
     except Undecodable as error:
         raise UnusableSound(path, str(error)) from None
     except OSError as error:
-        raise _blamed(path, error, "cannot be read as sound") from error
+        raise blamed(path, error, "cannot be read as sound") from error
 
 
-def _blamed(path: Path, error: OSError, what: str) -> InputError:
+def blamed(path: Path, error: OSError, what: str) -> InputError:
     """Make the error for a file, unless memory or descriptors ran out: then raise what is given."""
     if is_shortage(error):
         raise error
@@ -249,5 +249,5 @@ def fingerprint(path: Path) -> str:
                 file.seek(start)
                 digest.update(file.read(_HASHED_BYTES))
     except OSError as error:
-        raise _blamed(path, error, "cannot be opened") from error
+        raise blamed(path, error, "cannot be opened") from error
     return f"{size} bytes, {digest.hexdigest()[:32]}"
