@@ -150,6 +150,24 @@ class FfmpegSound(Sound):
                 self.fault = self.fault or decoder.fault()
 
 
+def read_tags(file: Part) -> tuple[list[tuple[str, str]], list[tuple[float, str]], int]:
+    """Read the tags of a file and its sound track, its chapters (seconds, title), and its rate.
+
+    Raises
+    ------
+    Undecodable
+        If it holds no sound.
+
+    """
+    with _opened(file, {**_OPTIONS, "ignore_length": "0"}) as container, _errors():
+        track = _track(container)
+        chapters = [
+            (float(chapter["start"] * chapter["time_base"]), chapter["metadata"].get("title", ""))
+            for chapter in container.chapters()
+        ]
+        return [*container.metadata.items(), *track.metadata.items()], chapters, track.rate or 0
+
+
 class _Decoder:
     """Decodes the sound track of an open file; `described` if it says itself how long it is."""
 

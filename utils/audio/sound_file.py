@@ -50,7 +50,7 @@ def check_sound_file(path: Path, *, root: Path) -> None:
         broken = f"is a broken symlink (to {path.readlink()})" if path.is_symlink() else None
         raise UnusableSound(path, broken or "is missing") from None
     except OSError as error:
-        raise blamed(path, error, "cannot be opened") from error
+        raise _blamed(path, error, "cannot be opened") from error
     if not stat.S_ISREG(mode):
         kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file (a pipe or a device)"
         raise UnusableSound(path, f"is {kind}")
@@ -178,10 +178,7 @@ def open_sound(
 
     """
     try:
-        with (
-            contextlib.nullcontext(source) if source else path.open("rb") as file,
-            _decoder(file) as sound,
-        ):
+        with opened(path, source) as file, _decoder(file) as sound:
             checked_rate(sound.samplerate)
             sound.accept_truncated = accept_truncated
             if sound.fault and not accept_truncated:
@@ -189,11 +186,30 @@ def open_sound(
             yield sound
     except Undecodable as error:
         raise UnusableSound(path, str(error)) from None
+
+
+@contextlib.contextmanager
+def opened(path: Path, source: BinaryIO | None) -> Iterator[BinaryIO]:
+    """Open a sound file, unless `source` is it already, and blame it for errors of the system.
+
+    Raises
+    ------
+    UnusableSound
+        If the file cannot be opened or read.
+    UnreadableError
+        If its disk does not answer.
+    OSError
+        If memory or descriptors run out.
+
+    """
+    try:
+        with contextlib.nullcontext(source) if source else path.open("rb") as file:
+            yield file
     except OSError as error:
-        raise blamed(path, error, "cannot be read as sound") from error
+        raise _blamed(path, error, "cannot be read as sound") from error
 
 
-def blamed(path: Path, error: OSError, what: str) -> InputError:
+def _blamed(path: Path, error: OSError, what: str) -> InputError:
     """Make the error for a file, unless memory or descriptors ran out: then raise what is given."""
     if is_shortage(error):
         raise error
@@ -249,5 +265,5 @@ def fingerprint(path: Path) -> str:
                 file.seek(start)
                 digest.update(file.read(_HASHED_BYTES))
     except OSError as error:
-        raise blamed(path, error, "cannot be opened") from error
+        raise _blamed(path, error, "cannot be opened") from error
     return f"{size} bytes, {digest.hexdigest()[:32]}"

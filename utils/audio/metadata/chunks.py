@@ -1,0 +1,89 @@
+"""The chunks of RIFF, RF64, Wave64 and AIFF files, found without reading what they hold."""
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from utils.audio.metadata.gathering import Gathering
+from utils.audio.parts import Part
+
+_MOST_CHUNKS = 5000
+_MOST_BYTES = 2**20  # read of one chunk
+
+
+class Layout(NamedTuple):
+    """How a format writes its chunks: a header (name and size), the content, padding."""
+
+    header: struct.Struct
+    first: int  # where the first chunk begins
+    unit: int = 2  # bytes, to which a chunk is padded
+    size_of_all: bool = False  # the size counts the header
+    sizes: dict[bytes, int] = {}  # noqa: RUF012 - of chunks whose header says `unknown_size`
+    unknown_size: int = -1
+
+
+class Chunk(NamedTuple):
+    """A chunk: its name, the place of its content in the file, and the size."""
+
+    name: bytes
+    place: int
+    size: int
+
+    def __str__(self) -> str:
+        """Name it for a note."""
+        name = self.name.decode("latin-1")
+        return f"{name.strip() if name.isprintable() else self.name!r} at byte {self.place}"
+
+
+def walk(
+    file: Part, layout: Layout, found: Gathering, *, inside: str = "the file"
+) -> Iterator[Chunk]:
+    """Find the chunks of a file, or of a part of it, up to its end or where none begins.
+
+    A chunk that goes beyond the end has the size that is there, and is noted; `inside` is the name
+    of the part in notes.
+    """
+    place = layout.first
+    for _ in range(_MOST_CHUNKS):
+        header = file.read_at(place, layout.header.size)
+        if len(header) < layout.header.size:
+            return
+        name, size = layout.header.unpack(header)
+        content = place + layout.header.size
+        if size == layout.unknown_size:
+            size = layout.sizes.get(name, size)
+        size -= layout.header.size if layout.size_of_all else 0
+        if not is_name(name) or size < 0:
+            if any(header):
+                found.note(f"no chunk begins at byte {place}; the rest of {inside} is not read")
+            return
+        chunk = Chunk(name, content, size)
+        left = file.size - content
+        if size > left:
+            found.note(f"{chunk} is {size} bytes long, but {inside} ends after {left} of them")
+            chunk = chunk._replace(size=left)
+        yield chunk
+        place = _next(file, layout, content + size)
+    found.note(f"{inside} has more than {_MOST_CHUNKS} chunks; the others are not read")
+
+
+def read(file: Part, chunk: Chunk, found: Gathering) -> bytes:
+    """Read a chunk, or the beginning of a long one, which is noted."""
+    if chunk.size > _MOST_BYTES:
+        found.note(f"{chunk} is {chunk.size} bytes long; the first {_MOST_BYTES} are read")
+    return file.read_at(chunk.place, min(chunk.size, _MOST_BYTES))
+
+
+def is_name(name: bytes) -> bool:
+    """Return whether this may be the name of a chunk; those of Wave64 are never printable."""
+    return len(name) > 4 or all(0x20 <= byte < 0x7F for byte in name)
+
+
+def _next(file: Part, layout: Layout, end: int) -> int:
+    """Return where the chunk after one that ends here begins: some files leave out the padding."""
+    padded = end + -(end - layout.first) % layout.unit
+    if layout.unit == 2 and padded > end:
+        names = file.read_at(end, 5)
+        if len(names) == 5 and names[0] and is_name(names[:4]) and not is_name(names[1:]):
+            return end
+    return padded
