@@ -31,8 +31,7 @@ class Chunk(NamedTuple):
 
     def __str__(self) -> str:
         """Name it for a note."""
-        name = self.name.decode("latin-1")
-        return f"{name.strip() if name.isprintable() else self.name!r} at byte {self.place}"
+        return f"{self.name[:4].decode('latin-1').strip()} at byte {self.place}"
 
 
 def walk(
@@ -54,8 +53,7 @@ def walk(
             size = layout.sizes.get(name, size)
         size -= layout.header.size if layout.size_of_all else 0
         if not is_name(name) or size < 0:
-            if any(header):
-                found.note(f"no chunk begins at byte {place}; the rest of {inside} is not read")
+            found.note(f"no chunk begins at byte {place}; the rest of {inside} is not read")
             return
         chunk = Chunk(name, content, size)
         left = file.size - content

@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+from utils.runtime.errors import printable
+
 _MOST_FIELDS, _MOST_MARKERS, _MOST_NOTES = 500, 5000, 20
 _MOST_CHARACTERS = 10_000  # of a text
 _UTF16_LE, _UTF16_BE = re.compile(rb"(?:[^\0]\0){2}"), re.compile(rb"(?:\0[^\0]){2}")
@@ -70,7 +72,7 @@ class Gathering:
     def note(self, text: str) -> None:
         """Note what could not be read."""
         if len(self._notes) < _MOST_NOTES:
-            self._notes[text] = None
+            self._notes[printable(text)] = None
 
     def result(self) -> SoundMetadata:
         """Return all that was found."""

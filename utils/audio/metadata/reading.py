@@ -9,6 +9,8 @@ from utils.audio.parts import Part
 from utils.audio.sound_file import opened
 
 _HEAD_BYTES = 16
+_OTHERS = (b"RIFF", b"FORM")  # avi, 8svx ...; mutagen takes them for wav and AIFF
+_QUICKTIME = b"ftypqt  "  # which has its own form of tags
 
 
 def read_metadata(path: Path, *, source: BinaryIO | None = None) -> SoundMetadata:
@@ -54,7 +56,8 @@ def read_metadata(path: Path, *, source: BinaryIO | None = None) -> SoundMetadat
             id3 = aiff.read_aiff(part, found)
         else:
             id3 = None
-            if not tags.read_tags(part, path.name, found):
+            other = head.startswith(_OTHERS) or head[4:12] == _QUICKTIME
+            if other or not tags.read_tags(part, path.name, found):
                 _ask_ffmpeg(part, found)
         if id3 is not None:
             tags.read_id3(id3, found)
@@ -67,7 +70,10 @@ def _ask_ffmpeg(file: Part, found: Gathering) -> None:
     try:
         texts, chapters, rate = ffmpeg.read_tags(file)
     except ffmpeg.Undecodable:
-        return  # also as a sound, which is said elsewhere
+        return  # it cannot be read as a sound either, which is said elsewhere
+    except MemoryError:  # so FFmpeg words some damages, too
+        found.note("the tags cannot be read (out of memory)")
+        return
     tags.add_plain(texts, rate, found)
     for seconds, title in chapters:
         found.mark(seconds, title)

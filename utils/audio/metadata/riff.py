@@ -10,7 +10,7 @@ import struct
 from collections import defaultdict
 
 from utils.audio.metadata import chunks
-from utils.audio.metadata.chunks import Chunk, Layout
+from utils.audio.metadata.chunks import Layout
 from utils.audio.metadata.gathering import Gathering, decoded, seconds_text
 from utils.audio.metadata.ixml import read_ixml
 from utils.audio.parts import Part

@@ -14,8 +14,10 @@ from utils.audio.parts import Part
 from utils.runtime.errors import first_line, out_of_memory
 
 if TYPE_CHECKING:
-    from mutagen.id3 import Frame, ID3
+    from mutagen.id3 import ID3, Frame
 
+# mutagen chooses by the ending, too; files that begin as these are not given to it.
+_MISLEADING = (".wav", ".wave", ".aif", ".aiff", ".aifc")
 _MOST_BYTES = 2**25  # read at once: longer than any picture that a tag should have
 _NAMES = {
     "albumartist": "album_artist",
@@ -113,7 +115,7 @@ def read_tags(file: Part, name: str, found: Gathering) -> bool:
     import mutagen
 
     source = _Source(file)
-    source.name = name
+    source.name = "" if name.lower().endswith(_MISLEADING) else name
     try:
         sound = mutagen.File(source)
     except Exception as error:
