@@ -313,6 +313,8 @@ def test_an_odd_chunk_without_its_padding_is_no_hindrance(read):
     odd = chunk(b"LIST", b"INFO" + b"INAM\5\0\0\0Sleet" + b"IART\2\0\0\0me")
     assert read(wav(odd)).fields == (("title", "Sleet"), ("artist", "me"))
     assert read(wav() + b"junk\3\0\0\0abc" + info(INAM=b"Rain")).fields == (("title", "Rain"),)
+    twice = wav() + b"junk\3\0\0\0abc" + info(INAM=b"x" * 60) + info(IART=b"me")
+    assert dict(read(twice).fields) == {"title": "x" * 60, "artist": "me"}
 
 
 def test_markers_without_a_sample_rate_are_noted(read):

@@ -61,7 +61,7 @@ def walk(
             found.note(f"{chunk} is {size} bytes long, but {inside} ends after {left} of them")
             chunk = chunk._replace(size=left)
         yield chunk
-        place = _next(file, layout, content + size)
+        place = _next(file, layout, chunk, size)
     found.note(f"{inside} has more than {_MOST_CHUNKS} chunks; the others are not read")
 
 
@@ -77,11 +77,13 @@ def is_name(name: bytes) -> bool:
     return len(name) > 4 or all(0x20 <= byte < 0x7F for byte in name)
 
 
-def _next(file: Part, layout: Layout, end: int) -> int:
-    """Return where the chunk after one that ends here begins: some files leave out the padding."""
-    padded = end + -(end - layout.first) % layout.unit
-    if layout.unit == 2 and padded > end:
-        names = file.read_at(end, 5)
-        if len(names) == 5 and names[0] and is_name(names[:4]) and not is_name(names[1:]):
+def _next(file: Part, layout: Layout, chunk: Chunk, size: int) -> int:
+    """Return where the chunk after one of this size begins: some files leave out the padding."""
+    end = chunk.place + size
+    padding = -size % layout.unit
+    header = file.read_at(end, layout.header.size) if padding else b""
+    if layout.unit == 2 and len(header) == layout.header.size and header[0]:
+        name, size = layout.header.unpack(header)
+        if is_name(name) and end + len(header) + size <= file.size:
             return end
-    return padded
+    return end + padding
