@@ -217,10 +217,18 @@ def test_an_enormous_tag_is_not_read(tmp_path, monkeypatch):
     assert "bytes is not read" in read_metadata(tmp_path / "a.mp3").notes[0]
 
 
-def test_a_misleading_ending_is_no_hindrance(tagged, tmp_path):
+@pytest.mark.parametrize("ending", [".wav", ".mp3", ".ogg", ".m4a", ".txt", ""])
+def test_a_misleading_ending_is_no_hindrance(tagged, tmp_path, ending):
     tagged("a.flac", by_soundfile("FLAC"), add(("TITLE", "Rain")))
-    found = read_metadata((tmp_path / "a.flac").rename(tmp_path / "a.wav"))
+    found = read_metadata((tmp_path / "a.flac").rename(tmp_path / f"a{ending}"))
     assert found == ((("title", "Rain"),), (), ())
+
+
+def test_a_flac_behind_an_id3_tag_tells_its_own_tags(tagged, tmp_path):
+    tagged("a.flac", by_soundfile("FLAC"), add(("TITLE", "Rain")))
+    path = tmp_path / "a.flac"
+    path.write_bytes(b"ID3\4\0\0\0\0\0\x0a" + bytes(10) + path.read_bytes())
+    assert read_metadata(path) == ((("title", "Rain"),), (), ())
 
 
 def test_a_text_file_has_no_metadata(tmp_path):

@@ -16,8 +16,6 @@ from utils.runtime.errors import first_line, out_of_memory
 if TYPE_CHECKING:
     from mutagen.id3 import ID3, Frame
 
-# mutagen chooses by the ending, too; files that begin as these are not given to it.
-_MISLEADING = (".wav", ".wave", ".aif", ".aiff", ".aifc")
 _MOST_BYTES = 2**25  # read at once: longer than any picture that a tag should have
 _NAMES = {
     "albumartist": "album_artist",
@@ -115,7 +113,8 @@ def read_tags(file: Part, name: str, found: Gathering) -> bool:
     import mutagen
 
     source = _Source(file)
-    source.name = "" if name.lower().endswith(_MISLEADING) else name
+    # mutagen believes an ending more than the content; it says what is behind an ID3 tag.
+    source.name = name if file.read_at(0, 3) == b"ID3" else ""
     try:
         sound = mutagen.File(source)
     except Exception as error:
