@@ -16,7 +16,7 @@ from utils.runtime.errors import first_line, out_of_memory
 if TYPE_CHECKING:
     from mutagen.id3 import ID3, Frame
 
-_MOST_BYTES = 2**25  # read at once: longer than any picture that a tag should have
+_MOST_BYTES = 2**26  # read of a file, with pictures
 _NAMES = {
     "albumartist": "album_artist",
     "author": "artist",
@@ -87,15 +87,20 @@ _CLOCK = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 
 class _Source(Part):
-    """A range of a file for mutagen, which keeps the disk's errors and refuses enormous reads."""
+    """A range of a file for mutagen, which keeps the disk's errors and bounds what is read."""
 
     problem: OSError | None = None
     name = ""
 
+    def __init__(self, file: Part) -> None:
+        super().__init__(file)
+        self._bytes_left = _MOST_BYTES
+
     def read(self, count: int = -1) -> bytes:
         left = max(0, self.size - self.tell())
-        if (wanted := left if count < 0 else min(count, left)) > _MOST_BYTES:
-            raise ValueError(f"a part of {wanted} bytes is not read")
+        self._bytes_left -= left if count < 0 else min(count, left)
+        if self._bytes_left < 0:
+            raise ValueError(f"they take more than {_MOST_BYTES} bytes")
         try:
             return super().read(count)
         except OSError as error:
