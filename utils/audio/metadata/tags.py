@@ -41,7 +41,7 @@ _NAMES = {
 # Pictures, loudness, and what an encoder writes for a decoder.
 _SKIPPED = re.compile(
     r"metadata_block_picture|coverart|cover art|replaygain|r128_|itun|umid|waveformatextensible"
-    r"|major_brand|minor_version|compatible_brands|handler_name|vendor_id|_statistics|duration$"
+    r"|major_brand|minor_version|compatible_brands|handler_name|vendor_id|_statistics|duration$|language$"
 )
 _ID3 = {
     "TALB": "album",
