@@ -27,12 +27,12 @@ class SoundMetadata(NamedTuple):
     fields : tuple of (str, str)
         Name and text, in the order of the file. A name may occur several times, with different
         texts. Known tags have one name in all formats: title, artist, album, comment, genre, date
-        (YYYY, YYYY-MM or YYYY-MM-DD if the file has it in a known form), time (HH:MM:SS),
-        description, originator, originator_reference, time_reference (seconds after midnight at
-        which the sound begins, a decimal number), coding_history, project, scene, take, tape,
-        note, track_name, keywords, software, category, subcategory, cat_id, library, designer,
-        microphone, location, copyright, url, marker (a label without a place) ... Others have the
-        name that they have in the file, in lower case.
+        (in any form; from `bext` YYYY-MM-DD), time (HH:MM:SS), description, originator,
+        originator_reference, time_reference (a decimal number: seconds after midnight at which the
+        sound begins; times the sample rate, rounded, it is exact), coding_history, project, scene,
+        take, tape, note, track_name, keywords, software, category, subcategory, cat_id, fx_name,
+        library, designer, microphone, location, copyright, url, marker (a label without a place)
+        ... Others have the name that they have in the file, in lower case.
     markers : tuple of Marker
         In the order of time.
     notes : tuple of str

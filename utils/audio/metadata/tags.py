@@ -41,7 +41,7 @@ _NAMES = {
 # Pictures, loudness, and what an encoder writes for a decoder.
 _SKIPPED = re.compile(
     r"metadata_block_picture|coverart|cover art|replaygain|r128_|itun|umid|waveformatextensible"
-    r"|major_brand|minor_version|compatible_brands|handler_name|vendor_id|_statistics|duration$|language$"
+    r"|major_brand|minor_version|compatible_brands|handler_name|vendor_id|_statistics|duration$|language$|wmfsdk|deviceconformance"
 )
 _ID3 = {
     "TALB": "album",
@@ -114,7 +114,7 @@ class _Source(Part):
 
 
 def read_tags(file: Part, name: str, found: Gathering) -> bool:
-    """Add the tags of a file with this name; returns whether mutagen knows its format."""
+    """Add the tags of a file with this name; returns whether mutagen understands it."""
     import mutagen
 
     source = _Source(file)
@@ -123,9 +123,9 @@ def read_tags(file: Part, name: str, found: Gathering) -> bool:
     try:
         sound = mutagen.File(source)
     except Exception as error:
-        _note(error, "the tags", source, found)
+        _note(error, "some tags", source, found)
         read_id3(file, found)  # it may be in front of what mutagen does not understand
-        return True
+        return False
     if sound is not None and sound.tags is not None:
         try:
             _add_tags(sound, found)
@@ -173,7 +173,6 @@ def add_plain(pairs: Iterable[tuple[str, str]], rate: float, found: Gathering) -
 
 def _add_tags(sound: object, found: Gathering) -> None:
     """Add the tags of a file, in the form that mutagen has for them."""
-    from mutagen._vorbis import VComment
     from mutagen.apev2 import APEv2
     from mutagen.asf import ASFTags
     from mutagen.id3 import ID3
@@ -182,8 +181,6 @@ def _add_tags(sound: object, found: Gathering) -> None:
     tags = sound.tags
     if isinstance(tags, ID3):
         _add_id3(tags, found)
-    elif isinstance(tags, VComment):
-        add_plain(list(tags), getattr(sound.info, "sample_rate", 0), found)
     elif isinstance(tags, MP4Tags):
         _add_mp4(tags, found)
     elif isinstance(tags, ASFTags):
@@ -195,6 +192,8 @@ def _add_tags(sound: object, found: Gathering) -> None:
         for key, value in tags.items():
             if value.kind == 0:  # text
                 add_plain([(key, text) for text in value], 0, found)
+    elif isinstance(tags, list):  # Vorbis comments
+        add_plain(list(tags), getattr(sound.info, "sample_rate", 0), found)
     for chapter in getattr(sound, "chapters", None) or ():
         found.mark(float(chapter.start), chapter.title)
 
