@@ -334,6 +334,11 @@ def test_enormous_chunks_are_read_in_part_and_noted(read):
     assert found.fields[0] == ("description", "Rain")
 
 
+def test_all_chunks_together_are_read_in_part_and_noted(read):
+    notes = read(wav(*[chunk(b"iXML", b" " * 2**20)] * 18, info(INAM=b"Rain"))).notes
+    assert any("LIST at" in note and "the first 0 are read" in note for note in notes)
+
+
 @pytest.mark.parametrize(
     ("chunks", "note"),
     [

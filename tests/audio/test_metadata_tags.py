@@ -194,7 +194,7 @@ def test_of_a_damaged_mp3_the_tag_in_front_is_read(tmp_path):
     (tmp_path / "a.mp3").write_bytes(content.getvalue() + b"no sound at all" * 1000)
     found = read_metadata(tmp_path / "a.mp3")
     assert found.fields == (("title", "Rain"),)
-    assert found.notes == ("the tags cannot be read (can't sync to MPEG frame)",)
+    assert found.notes == ("some tags cannot be read (can't sync to MPEG frame)",)
 
 
 def test_damaged_frames_are_counted(tagged, tmp_path):
@@ -214,7 +214,7 @@ def test_an_enormous_tag_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(tags, "_MOST_BYTES", 1000)
     tag = b"ID3\4\0\0" + bytes([0, 0, 100, 0]) + bytes(12_800)
     (tmp_path / "a.mp3").write_bytes(tag + by_soundfile("MP3"))
-    assert "bytes is not read" in read_metadata(tmp_path / "a.mp3").notes[0]
+    assert "they take more than 1000 bytes" in read_metadata(tmp_path / "a.mp3").notes[0]
 
 
 @pytest.mark.parametrize("ending", [".wav", ".mp3", ".ogg", ".m4a", ".txt", ""])

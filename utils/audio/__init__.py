@@ -1,4 +1,4 @@
-"""Sound files ─► samples ─► windows, log-mels and pictures.
+"""Sound files ─► samples ─► windows, log-mels and pictures; what the files say about themselves.
 
 Imports `utils.runtime`.
 """

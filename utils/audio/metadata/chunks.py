@@ -8,7 +8,6 @@ from utils.audio.metadata.gathering import Gathering
 from utils.audio.parts import Part
 
 _MOST_CHUNKS = 5000
-_MOST_BYTES = 2**20  # read of one chunk
 
 
 class Layout(NamedTuple):
@@ -67,9 +66,7 @@ def walk(
 
 def read(file: Part, chunk: Chunk, found: Gathering) -> bytes:
     """Read a chunk, or the beginning of a long one, which is noted."""
-    if chunk.size > _MOST_BYTES:
-        found.note(f"{chunk} is {chunk.size} bytes long; the first {_MOST_BYTES} are read")
-    return file.read_at(chunk.place, min(chunk.size, _MOST_BYTES))
+    return file.read_at(chunk.place, found.bytes_to_read(chunk.size, str(chunk)))
 
 
 def is_name(name: bytes) -> bool:

@@ -7,6 +7,7 @@ from utils.runtime.errors import printable
 
 _MOST_FIELDS, _MOST_MARKERS, _MOST_NOTES = 500, 5000, 20
 _MOST_CHARACTERS = 10_000  # of a text
+_MOST_BYTES, _MOST_BYTES_OF_ALL = 2**20, 2**24  # of a chunk, and of all chunks of a file
 _UTF16_LE, _UTF16_BE = re.compile(rb"(?:[^\0]\0){2}"), re.compile(rb"(?:\0[^\0]){2}")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]+")
 
@@ -26,12 +27,12 @@ class SoundMetadata(NamedTuple):
     fields : tuple of (str, str)
         Name and text, in the order of the file. A name may occur several times, with different
         texts. Known tags have one name in all formats: title, artist, album, comment, genre, date
-        (YYYY, YYYY-MM or YYYY-MM-DD if the file has it in a known form), time (HH:MM:SS),
-        description, originator, originator_reference, time_reference (seconds after midnight at
-        which the sound begins, a decimal number), coding_history, project, scene, take, tape,
-        note, track_name, keywords, software, category, subcategory, cat_id, library, designer,
-        microphone, location, copyright, url, marker (a label without a place) ... Others have the
-        name that they have in the file, in lower case.
+        (in any form; from `bext` YYYY-MM-DD), time (HH:MM:SS), description, originator,
+        originator_reference, time_reference (a decimal number: seconds after midnight at which the
+        sound begins; times the sample rate, rounded, it is exact), coding_history, project, scene,
+        take, tape, note, track_name, keywords, software, category, subcategory, cat_id, fx_name,
+        library, designer, microphone, location, copyright, url, marker (a label without a place)
+        ... Others have the name that they have in the file, in lower case.
     markers : tuple of Marker
         In the order of time.
     notes : tuple of str
@@ -51,6 +52,7 @@ class Gathering:
         self._fields: dict[tuple[str, str], None] = {}
         self._markers: dict[Marker, None] = {}
         self._notes: dict[str, None] = {}
+        self._bytes_left = _MOST_BYTES_OF_ALL
 
     def add(self, name: str, text: str | bytes) -> None:
         """Add a text under a name, unless it is empty or known."""
@@ -68,6 +70,14 @@ class Gathering:
             self._markers[Marker(seconds, self._readable(label, "marker"))] = None
         else:
             self.note(f"there are more than {_MOST_MARKERS} markers; the others are not read")
+
+    def bytes_to_read(self, size: int, where: str) -> int:
+        """Return how much of a chunk of this size may be read; if not all of it, note that."""
+        most = min(size, _MOST_BYTES, self._bytes_left)
+        self._bytes_left -= most
+        if most < size:
+            self.note(f"{where} is {size} bytes long; the first {most} are read")
+        return most
 
     def note(self, text: str) -> None:
         """Note what could not be read."""

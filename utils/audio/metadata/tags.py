@@ -16,7 +16,7 @@ from utils.runtime.errors import first_line, out_of_memory
 if TYPE_CHECKING:
     from mutagen.id3 import ID3, Frame
 
-_MOST_BYTES = 2**25  # read at once: longer than any picture that a tag should have
+_MOST_BYTES = 2**26  # read of a file, with pictures
 _NAMES = {
     "albumartist": "album_artist",
     "author": "artist",
@@ -41,7 +41,7 @@ _NAMES = {
 # Pictures, loudness, and what an encoder writes for a decoder.
 _SKIPPED = re.compile(
     r"metadata_block_picture|coverart|cover art|replaygain|r128_|itun|umid|waveformatextensible"
-    r"|major_brand|minor_version|compatible_brands|handler_name|vendor_id|_statistics|duration$"
+    r"|major_brand|minor_version|compatible_brands|handler_name|vendor_id|_statistics|duration$|language$|wmfsdk|deviceconformance"
 )
 _ID3 = {
     "TALB": "album",
@@ -87,15 +87,20 @@ _CLOCK = re.compile(r"(\d+):(\d+):(\d+(?:\.\d+)?)")
 
 
 class _Source(Part):
-    """A range of a file for mutagen, which keeps the disk's errors and refuses enormous reads."""
+    """A range of a file for mutagen, which keeps the disk's errors and bounds what is read."""
 
     problem: OSError | None = None
     name = ""
 
+    def __init__(self, file: Part) -> None:
+        super().__init__(file)
+        self._bytes_left = _MOST_BYTES
+
     def read(self, count: int = -1) -> bytes:
         left = max(0, self.size - self.tell())
-        if (wanted := left if count < 0 else min(count, left)) > _MOST_BYTES:
-            raise ValueError(f"a part of {wanted} bytes is not read")
+        self._bytes_left -= left if count < 0 else min(count, left)
+        if self._bytes_left < 0:
+            raise ValueError(f"they take more than {_MOST_BYTES} bytes")
         try:
             return super().read(count)
         except OSError as error:
@@ -109,7 +114,7 @@ class _Source(Part):
 
 
 def read_tags(file: Part, name: str, found: Gathering) -> bool:
-    """Add the tags of a file with this name; returns whether mutagen knows its format."""
+    """Add the tags of a file with this name; returns whether mutagen understands it."""
     import mutagen
 
     source = _Source(file)
@@ -118,9 +123,9 @@ def read_tags(file: Part, name: str, found: Gathering) -> bool:
     try:
         sound = mutagen.File(source)
     except Exception as error:
-        _note(error, "the tags", source, found)
+        _note(error, "some tags", source, found)
         read_id3(file, found)  # it may be in front of what mutagen does not understand
-        return True
+        return False
     if sound is not None and sound.tags is not None:
         try:
             _add_tags(sound, found)
@@ -168,7 +173,6 @@ def add_plain(pairs: Iterable[tuple[str, str]], rate: float, found: Gathering) -
 
 def _add_tags(sound: object, found: Gathering) -> None:
     """Add the tags of a file, in the form that mutagen has for them."""
-    from mutagen._vorbis import VComment
     from mutagen.apev2 import APEv2
     from mutagen.asf import ASFTags
     from mutagen.id3 import ID3
@@ -177,8 +181,6 @@ def _add_tags(sound: object, found: Gathering) -> None:
     tags = sound.tags
     if isinstance(tags, ID3):
         _add_id3(tags, found)
-    elif isinstance(tags, VComment):
-        add_plain(list(tags), getattr(sound.info, "sample_rate", 0), found)
     elif isinstance(tags, MP4Tags):
         _add_mp4(tags, found)
     elif isinstance(tags, ASFTags):
@@ -190,6 +192,8 @@ def _add_tags(sound: object, found: Gathering) -> None:
         for key, value in tags.items():
             if value.kind == 0:  # text
                 add_plain([(key, text) for text in value], 0, found)
+    elif isinstance(tags, list):  # Vorbis comments
+        add_plain(list(tags), getattr(sound.info, "sample_rate", 0), found)
     for chapter in getattr(sound, "chapters", None) or ():
         found.mark(float(chapter.start), chapter.title)
 
