@@ -229,5 +229,19 @@ def test_a_sound_is_not_called_damaged_for_want_of_memory(suffix, tmp_path, monk
         else:
             error = av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
             monkeypatch.setattr(ffmpeg, "_samples", refuse)
+            monkeypatch.setattr(ffmpeg, "_has_room", lambda: False)
         with pytest.raises((soundfile.LibsndfileError, MemoryError), match="allocate memory"):
             sound.read(10_000)
+
+
+def test_a_file_that_asks_for_more_memory_than_there_is_is_damaged(tmp_path, monkeypatch):
+    path = tmp_path / "a.m4a"
+
+    def refuse(*_, **__):
+        raise av.error.MemoryError(errno.ENOMEM, "Cannot allocate memory")
+
+    monkeypatch.setattr(ffmpeg.av, "open", refuse)
+    path.write_bytes(b"\0\0\0\x20ftypM4A " + bytes(100))
+    message = r"a\.m4a cannot be read as sound \(Cannot allocate"
+    with pytest.raises(UnusableSound, match=message), open_sound(path):
+        pass

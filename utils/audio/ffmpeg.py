@@ -55,6 +55,8 @@ _PLANES = 7  # PyAV reads one plane more than there are, which is safe up to her
 # Samples of a frame, shape (N, C), and their rate in Hz.
 Block = tuple[NDArray[np.float32], int]
 
+_ROOM = 2**26  # bytes: where they can be had, memory did not run out
+
 
 class FfmpegSound(Sound):
     """A sound that FFmpeg decodes from an open file, without closing it.
@@ -225,7 +227,7 @@ class _Decoder:
                 frames = [frame for frame in packet.decode() if frame.samples]
                 blocks = [(_samples(frame), checked_rate(frame.sample_rate)) for frame in frames]
             except (av.FFmpegError, ValueError) as error:
-                if out_of_memory(error):
+                if _ran_out(error):
                     raise
                 self._bad += 1
                 self._problem = getattr(error, "strerror", None) or str(error)
@@ -243,7 +245,7 @@ class _Decoder:
                     self._end = packet.pts + packet.duration
                 yield packet
         except av.FFmpegError as error:
-            if out_of_memory(error):
+            if _ran_out(error):
                 raise
             self._broken = f"or damaged after {self._done:.1f} s ({error.strerror})"
 
@@ -259,7 +261,7 @@ def _errors() -> Iterator[None]:
     try:
         yield
     except (av.FFmpegError, ValueError) as error:
-        if out_of_memory(error):
+        if _ran_out(error):
             raise
         reason = getattr(error, "strerror", None) or error
         raise Undecodable(f"cannot be read as sound ({reason})") from None
@@ -318,3 +320,15 @@ def _at_one_rate(blocks: Iterable[Block], rate: int, channels: int) -> Iterator[
         yield resampler.resample_chunk(samples) if resampler else samples
     if resampler:
         yield resampler.resample_chunk(np.empty((0, channels), np.float32), last=True)
+
+
+def _ran_out(error: Exception) -> bool:
+    """Whether memory ran out: a damaged file may ask FFmpeg for more than any machine has."""
+    return out_of_memory(error) and not _has_room()
+
+
+def _has_room() -> bool:
+    try:
+        return bool(bytearray(_ROOM))
+    except MemoryError:
+        return False

@@ -238,10 +238,11 @@ def _decoder(file: BinaryIO) -> Sound:
     except Undecodable as error:
         if sound:
             return sound
-        if problem is None and libsndfile.may_open(head):
-            with contextlib.suppress(Undecodable):
-                return libsndfile.SndfileSound(file)
-        raise problem or error from None
+        refused = error
+    if problem is None and libsndfile.may_open(head):
+        with contextlib.suppress(Undecodable):
+            return libsndfile.SndfileSound(file)
+    raise problem or refused from None
 
 
 def fingerprint(path: Path) -> str:
