@@ -11,10 +11,9 @@ from torch.nn import functional as F
 from models.architectures import CLASSES
 
 _POOLED = (3, 7, 15, 31)  # cells that curves are averaged over
-_NOVELTY = (1, 2, 4, 8)  # cells on either side of a change
+_COARSE, _FINE = (3, 8), (1, 2)  # cells on either side of a change
 _FOCUS = 8.0  # logits from a recording's usual likeness to its best
-_SPACES = 3  # in which cells are compared: embeddings, logits, scene embeddings
-CURVES = 3 + len(_POOLED) + _SPACES * (1 + len(_NOVELTY))
+CURVES = 3 + len(_POOLED) + 3 + len(_COARSE) + 2 * len(_FINE)
 
 
 class MomentNet(nn.Module):
@@ -99,10 +98,11 @@ def curves_of(likeness: Tensor, cells: Tensor, rows: Tensor) -> Tensor:
     z = (likeness - likeness.mean()) / likeness.std(correction=0).clamp(min=1e-6)
     pooled = [_average(scaled[None], size)[0] for size in _POOLED]
     logits, scene = rows.split([CLASSES, rows.shape[1] - CLASSES], dim=1)
-    foreground = [sound - sound.mean(dim=0) for sound in (cells, logits, scene)]
-    alike = [_alike_to_best(sound, scaled) for sound in foreground]
-    changes = [novelty(sound, size) for sound in foreground for size in _NOVELTY]
-    return torch.stack([likeness, scaled, z, *pooled, *alike, *changes])
+    events, tags, timbre = (sound - sound.mean(dim=0) for sound in (cells, logits, scene))
+    alike = [_alike_to_best(sound, scaled) for sound in (events, tags, timbre)]
+    coarse = [novelty(cells, size) for size in _COARSE]
+    fine = [novelty(sound, size) for sound in (events, timbre) for size in _FINE]
+    return torch.stack([likeness, scaled, z, *pooled, *alike, *coarse, *fine])
 
 
 def novelty(cells: Tensor, size: int) -> Tensor:
