@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         nargs="+",
         metavar="N",
-        help="recordings of --moments: in each split, or a number for each (default: 30 8 20)",
+        help="recordings of --moments: in each split, or a number for each (default: 120 8 20)",
     )
     parser.add_argument("--seed", type=int, default=2022, help="random seed (default: %(default)s)")
     parser.add_argument(

@@ -1,10 +1,17 @@
 import pytest
 import torch
 
+from models.architectures import CLASSES
 from models.moment_net import CURVES, MomentNet, curves_of, novelty
 from utils.moments.network_file import load_moment_net, save_moment_net
 from utils.moments.ranking import rank_windows
-from utils.moments.training import Example, Schedule, share_of_cells, train_moment_net
+from utils.moments.training import (
+    Example,
+    Schedule,
+    moment_loss,
+    share_of_cells,
+    train_moment_net,
+)
 from utils.runtime.errors import InputError
 
 CELLS = 60
@@ -19,7 +26,8 @@ def example(seed):
     likeness[start : start + 8] += 1.0
     cells = torch.nn.functional.normalize(torch.randn(CELLS, 4, generator=generator), dim=1)
     window = (start / 2, start / 2 + 4)
-    return Example(curves_of(likeness, cells), share_of_cells([window], CELLS)), window
+    rows = torch.randn(CELLS, CLASSES + 3, generator=generator)
+    return Example(curves_of(likeness, cells, rows), share_of_cells([window], CELLS)), window
 
 
 def overlap_of_first(net, number):
@@ -71,13 +79,53 @@ def test_padding_changes_nothing():
     torch.testing.assert_close(beside[:, :CELLS], alone, rtol=1e-4, atol=1e-5)
 
 
-def test_a_change_of_sound_is_where_it_happens():
+@pytest.mark.parametrize("size", [1, 3, 8])
+def test_a_change_of_sound_is_where_it_happens(size):
     cells = torch.zeros(20, 2)
     cells[:8, 0], cells[8:, 1] = 1, 1
-    for curve in novelty(cells):
-        assert curve.argmax() == 8
-        assert curve[8] == pytest.approx(1)
-        assert curve[0] == pytest.approx(0, abs=1e-6)
+    curve = novelty(cells, size)
+    assert curve.argmax() == 8
+    assert curve[8] == pytest.approx(1)
+    assert curve[0] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("space", ["cells", "logits", "scene"])
+def test_cells_that_sound_like_the_best_stand_out_in_every_space(space):
+    """The event recurs, and only its first occurrence is like the query."""
+    occurs = torch.tensor([4, 5, 14, 15])
+    spaces = {"cells": torch.ones(20, 3), "logits": torch.zeros(20, CLASSES)}
+    spaces["scene"] = torch.zeros(20, 6)
+    before = curves_of(*described(spaces))
+    spaces[space][occurs, 1] += 5
+    after = curves_of(*described(spaces))
+    (changed,) = [
+        number for number in range(7, 10) if not torch.equal(before[number], after[number])
+    ]
+    assert changed == 7 + ["cells", "logits", "scene"].index(space)
+    assert after[changed, occurs] == pytest.approx([1] * 4, abs=1e-4)
+    assert after[changed].sort().values[:16].max() < 0
+
+
+def described(spaces):
+    likeness = 0.1 * torch.ones(20)
+    likeness[4:6] = 1
+    return likeness, spaces["cells"], torch.cat([spaces["logits"], spaces["scene"]], dim=1)
+
+
+def test_the_loss_is_nothing_for_the_truth_and_weighs_short_moments_too():
+    wanted = share_of_cells([(5, 6)], CELLS)[None]
+    there = torch.ones(1, CELLS, dtype=torch.bool)
+    assert moment_loss(40 * wanted - 20, wanted, there) == pytest.approx(0, abs=1e-4)
+    # A second too much of sixty halves costs little by itself, and half of the overlap.
+    longer = share_of_cells([(5, 7)], CELLS)[None]
+    assert 0.15 < moment_loss(8 * longer - 4, wanted, there) < 0.5
+
+
+def test_padding_does_not_change_the_loss():
+    wanted, there = share_of_cells([(5, 6)], CELLS)[None], torch.ones(1, CELLS, dtype=torch.bool)
+    logits = torch.randn(1, CELLS, generator=torch.Generator().manual_seed(1))
+    padded = [torch.nn.functional.pad(part, (0, 9)) for part in (logits, wanted, there)]
+    torch.testing.assert_close(moment_loss(*padded), moment_loss(logits, wanted, there))
 
 
 def test_a_network_is_kept_in_a_file(tmp_path):

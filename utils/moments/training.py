@@ -17,6 +17,7 @@ from models.moment_net import MomentNet
 from utils.datasets.moment_lists import Window
 
 _CROP = 96  # cells of a recording in a batch: a part of it, another one in each epoch
+_OVERLAP_WEIGHT = 0.5
 
 
 class Example(NamedTuple):
@@ -51,6 +52,28 @@ def share_of_cells(windows: Sequence[Window], count: int) -> Tensor:
         inside = (begin + CELL_SECONDS).clamp(max=end) - begin.clamp(min=start)
         share = torch.maximum(share, inside.clamp(min=0) / CELL_SECONDS)
     return share
+
+
+def moment_loss(logits: Tensor, wanted: Tensor, there: Tensor) -> Tensor:
+    """Measure how wrong cells are, each by itself, and how little the moments as wholes overlap.
+
+    The second is 1 - the intersection over union of soft sets (M. A. Rahman, Y. Wang, 2016), with
+    one cell added to both, so that parts without a moment count too. It weighs short moments as
+    much as long ones.
+
+    Parameters
+    ----------
+    logits, wanted : Tensor, shape (B, C)
+    there : Tensor, shape (B, C), bool
+        False for padding.
+
+    """
+    losses = F.binary_cross_entropy_with_logits(logits, wanted, reduction="none")
+    of_cells = (losses * there).sum(dim=1) / there.sum(dim=1)
+    inside = logits.sigmoid() * there
+    shared = (inside * wanted).sum(dim=1)
+    union = (inside + wanted).sum(dim=1) - shared
+    return (of_cells + _OVERLAP_WEIGHT * (1 - (shared + 1) / (union + 1))).mean()
 
 
 def train_moment_net(
@@ -90,10 +113,7 @@ def train_moment_net(
         with torch.random.fork_rng(devices=[]):  # dropout draws from the global random state
             torch.manual_seed(hash((seed, epoch)))
             for curves, wanted, there in _batches(examples, schedule.batch_size, order):
-                losses = F.binary_cross_entropy_with_logits(
-                    net(curves, there), wanted, reduction="none"
-                )
-                loss = ((losses * there).sum(dim=1) / there.sum(dim=1)).mean()
+                loss = moment_loss(net(curves, there), wanted, there)
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()

@@ -62,7 +62,8 @@ class Recording:
 
     def curves(self, number: int) -> Tensor:
         """Describe the recording for one of its queries: shape (F, C)."""
-        return curves_of(self.likeness[number], self.cells)
+        rows = torch.from_numpy(self.rows.astype(np.float32))
+        return curves_of(self.likeness[number], self.cells, rows)
 
 
 @dataclass(frozen=True, eq=False)

@@ -109,11 +109,12 @@ class MomentFinder:
         cells = cells[first : first + _MOST_CELLS]
         if not len(cells):  # the file was deleted
             return Moments()
-        vectors = self._embed(cells.astype(np.float32))
+        rows = cells.astype(np.float32)
+        vectors = self._embed(rows)
         likeness = self._heard(vectors @ query, cells, query)
         begin = first * CELL_SECONDS
         ranked = rank_windows(
-            self._inside(likeness, vectors), duration=of.duration - begin, count=_RANKED
+            self._inside(likeness, vectors, rows), duration=of.duration - begin, count=_RANKED
         )
         ranked[:, :2] += begin
         return Moments(_apart(ranked, count), begin, likeness.round(4).tolist())
@@ -128,11 +129,14 @@ class MomentFinder:
         return likeness
 
     def _inside(
-        self, likeness: NDArray[np.float32], vectors: NDArray[np.float32]
+        self,
+        likeness: NDArray[np.float32],
+        vectors: NDArray[np.float32],
+        rows: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         if self._net is None:
             return likely_cells(likeness)
-        curves = curves_of(torch.from_numpy(likeness), torch.from_numpy(vectors))
+        curves = curves_of(*map(torch.from_numpy, (likeness, vectors, rows)))
         return self._net.likely_cells(curves).numpy()
 
 

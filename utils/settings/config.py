@@ -243,7 +243,7 @@ class Moments:
 
     network: FilePath | None = None
     windows: Annotated[Integer, Field(ge=1)] = 10
-    epochs: Annotated[Integer, Field(ge=1)] = 30
+    epochs: Annotated[Integer, Field(ge=1)] = 12
     batch_size: Annotated[Integer, Field(ge=1)] = 16
     learning_rate: Positive = 0.002
     weight_decay: NotNegative = 0.01

@@ -32,7 +32,7 @@ AUDIO_FOLDER = "audio/{split}"
 SUFFIX = ".flac"
 MOST_RECORDINGS = 100_000  # in a split
 _CHUNKS = 50  # that each process gets; the source travels with every chunk
-DEFAULT_RECORDINGS = {"train": 30, "val": 8, "test": 20}
+DEFAULT_RECORDINGS = {"train": 120, "val": 8, "test": 20}
 
 
 class Source(Protocol):
