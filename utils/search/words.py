@@ -15,13 +15,17 @@ MOST_FILES = 2000  # that are ranked by their words
 _WEIGHTS = (10.0, 3.0, 1.0)
 _SHORTEST_STEM = 3  # letters that remain of a word without its ending
 _RUN = re.compile(r"[^\W\d_]+|\d+")
-_STOP_WORDS = frozenset(
-    "a about after again all an and any are as at be been before being both but by can "
-    "each few for from had has have he her his i in into is it its just more most my of off on "
-    "once only or other our out over own same she so some such than that the their them then there "
-    "these they this those through to too under until up very was we were what when where "
-    "which while who will with you your".split()
-)
+# fmt: off
+_STOP_WORDS = frozenset((
+    "a", "about", "after", "again", "all", "an", "and", "any", "are", "as", "at", "be", "been",
+    "before", "being", "both", "but", "by", "can", "each", "few", "for", "from", "had", "has",
+    "have", "he", "her", "his", "i", "in", "into", "is", "it", "its", "just", "more", "most", "my",
+    "of", "off", "on", "once", "only", "or", "other", "our", "out", "over", "own", "same", "she",
+    "so", "some", "such", "than", "that", "the", "their", "them", "then", "there", "these", "they",
+    "this", "those", "through", "to", "too", "under", "until", "up", "very", "was", "we", "were",
+    "what", "when", "where", "which", "while", "who", "will", "with", "you", "your",
+))
+# fmt: on
 
 
 def split_words(text: str) -> list[str]:
