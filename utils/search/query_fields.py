@@ -1,19 +1,17 @@
 """Fields of a query line ─► conditions in SQL on passages `p` and contents `c`.
 
-===============================================  ===================================================
-``name:door`` ``name:"wood door"`` ``name:SC01*``  a word or phrase of file names; ``*`` completes it
-``folder:foley``                                 the same of folders
-``desc:gravel``                                  the same of the description in the metadata
-``tag:dog`` ``tag:dog>0.3`` ``tag:"Rain on …"``  a tag's probability in a passage; without a number
-                                                 above 0.5
-``ucs:DOORWood`` ``ucs:DOOR``                    a CatID of the Universal Category System, or all
-                                                 that begin with a category
-``duration:<5`` ``5..10`` ``1:30`` ``>=2m``      seconds, or with a unit (ms, s, m, h)
-``channels:2`` ``channels:>2`` ``mono``          a number, mono or stereo
-``rate:>=96000`` ``rate:44.1k``                  samples per second
-``format:flac``                                  the beginning of a container's name
-``date:2021`` ``2021-03`` ``>=2020-01-01``       a year, month or day
-===============================================  ===================================================
+::
+
+    name:door name:"wood door" name:SC01*         a word or phrase of file names; ``*`` completes it
+    folder:foley                                  the same of folders
+    desc:gravel                                   the same of the description in the metadata
+    tag:dog tag:dog>0.3 tag:"Rain on surface"     a tag's probability in a passage, > 0.5 by default
+    ucs:DOORWood ucs:DOOR                         a CatID of UCS, or all of a category
+    duration:<5 5..10 1:30 >=2m                   seconds, or with a unit: ms, s, m, h
+    channels:2 channels:>2 channels:mono          a number, or mono, stereo, quad
+    rate:>=96000 rate:44.1k                       samples per second
+    format:flac                                   the beginning of a container's name
+    date:2021 2021-03 >=2020-01-01                a year, month or day
 
 Numbers take ``<``, ``<=``, ``>``, ``>=`` and ranges (``5..10``, ``5..``, ``..10``). A number alone
 is meant as exactly as it is written: ``duration:5`` is 4.5 to 5.5 s, ``duration:5.0`` is 4.95 to

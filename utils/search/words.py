@@ -4,6 +4,7 @@ What is indexed and what is looked for are split in the same way, so that ``DOOR
 found by "door wood", "sc012" and "SC-012".
 """
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ MOST_FILES = 2000  # that are ranked by their words
 
 # Of one word in a name, a folder and metadata: a name is chosen, metadata may be a page long.
 _WEIGHTS = (10.0, 3.0, 1.0)
+_MOST_FORMS = 200  # of the words of a query
 _SHORTEST_STEM = 3  # letters that remain of a word without its ending
 _RUN = re.compile(r"[^\W\d_]+|\d+")
 # fmt: off
@@ -78,7 +80,7 @@ def any_match(text: str) -> str:
             found[_quoted(parts)] = None
         elif parts and parts[0].lower() not in _STOP_WORDS:
             found.update((_quoted([form]), None) for form in word_forms(parts[0]))
-    return " OR ".join(found)
+    return " OR ".join(itertools.islice(found, _MOST_FORMS))
 
 
 def word_forms(word: str) -> list[str]:
