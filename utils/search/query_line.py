@@ -27,7 +27,7 @@ FIELDS = (
 
 _SPACE = re.compile(r"\s*")
 _OR = re.compile(r"OR(?!\S)")
-_FIELD = re.compile(r"([^\W\d_]+):(?=\S)")
+_FIELD = re.compile(r"([^\W\d_]+):")
 _BARE = re.compile(r"\S+")
 _TAG_NAME = re.compile(r"[^\s<>\"]+")
 _TAG_LIMIT = re.compile(r"\s*([<>]=?)\s*([0-9.]+%?)")
@@ -212,14 +212,13 @@ class _Scanner:
     def _takes_field_name(self) -> str:
         """Return the name of a field whose value follows; empty if there is none here."""
         match = _FIELD.match(self._line, self._at)
-        known = self._line[self._at :].partition(":")[0].lower()
         if not match:
-            if known in FIELDS and ":" in self._line[self._at :]:
-                self._refuse(
-                    self._at + len(known) + 1, f"write the value directly after “{known}:”"
-                )
             return ""
-        name = match[1].lower()
+        name, end = match[1].lower(), match.end()
+        if self._line[end : end + 1].strip() == "":  # the end, or a space: "title: rain" is text
+            if name in FIELDS:
+                self._refuse(end, f"write the value directly after “{match[0]}”")
+            return ""
         if name not in FIELDS:
             self._refuse(self._at, f"there is no field {match[1]!r}. {_field_hint(name, FIELDS)}")
         self._at = match.end()
