@@ -22,14 +22,21 @@ _PENALTY = 5.0  # in deviations of the likeness to the description, of what is s
 _UNUSUAL, _STEEPNESS = 2.0, 2.0
 _MOST_SHARED = 0.9  # correlation of two texts that count as different
 
-# Before a noun: not "no longer", "without a break", "take no 3".
+# What follows "no" and "without" where neither says that a sound is missing: "no longer", "without
+# a break", "no other sounds". They are what captions of Clotho and AudioCaps have.
+_NOT_A_SOUND = "|".join(
+    """
+    longer more less one matter doubt idea reason success avail other others apparent particular
+    specific discernible sound sounds audio pattern rhythm order tempo change changes changing
+    break breaks pause pauses pausing stop stops stopping ceasing interruption interruptions end
+    rest letup letting
+    """.split()  # noqa: SIM905
+)
 _NEGATION = re.compile(
-    r"""(?ix) (?<![\w'’-])
-    (?: (?: (?:and|but|or|with|has|have|having|there\ (?:is|are|was|were)) \s+ ){0,3} no
+    rf"""(?ix) (?<![\w'’-]) (?<!\b(?:in|to)\s) (?<!\bfor\s) (?<!\balmost\s)
+    (?: (?: (?:and|but|or|with|has|have|having|there\ (?:is|are|was|were)) \s+ ){{0,3}} no
       | without | NOT ) (?= \s )
-    (?! \s+ (?: (?:any|an?|the) \s+ )?
-      (?: (?: longer|more|less|matter|doubt|one|idea
-            | breaks?|pauses?|stops?|stopping|interruptions?|end ) \b | \d ) )
+    (?! \s+ (?: (?:any|an?|the) \s+ )? (?: (?:{_NOT_A_SOUND}) \b | \d ) )
     (?: \s+ (?:any|an?|the)\b )? \s+ (?= [^\W_] )"""
 )
 # What ends a negated part: punctuation, or the beginning of another clause or attribute.

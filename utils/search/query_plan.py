@@ -27,6 +27,9 @@ from utils.search.query_fields import Condition, condition_of, has_phrase, selec
 from utils.search.query_line import Alternative, parse_line
 from utils.search.words import any_match, find_contents, phrase_match, split_words
 
+_DIGITS_OF_A_CODE = 3  # without letters: "2 dogs" and "12 dogs" have none
+_MARKS = ".,;:!?()[]'\""
+
 Numbers = NDArray[np.floating]
 
 
@@ -62,8 +65,8 @@ class QueryPart:
     conditions : tuple of Condition
         All must hold.
     words, codes : str
-        FTS5 expressions of the words to look for; empty if there are none. Codes are words that
-        the sentence model does not know, or that names are numbered by.
+        FTS5 expressions of the words to look for; empty if there are none. Codes are those that
+        say nothing of the sound, such as SC012, and quoted phrases.
 
     """
 
@@ -231,7 +234,7 @@ def _part(
         has_phrase(text).negated() if negated else has_phrase(text)
         for text, negated in [*phrases, *words]
     ]
-    codes = [word for word in description.split() if _is_code(word, knows)]
+    codes = _codes(description, knows)
     # Phrases are in all hits; here they order these: a name comes before a page of notes.
     exact = [phrase_match(text) for text, negated in phrases if not negated]
     negated = dict.fromkeys([*without, *(_spoken(word) for word in alternative.without)])
@@ -244,11 +247,20 @@ def _part(
     )
 
 
-def _is_code(word: str, knows: Callable[[str], bool]) -> bool:
-    """Whether a word is one to look up: SC012, 48213, Zildjian."""
-    bare = word.strip(".,;:!?()[]'\"")
-    letters, digits = any(map(str.isalpha, bare)), sum(map(str.isdigit, bare))
-    return digits >= 3 or bool(letters and digits) or (letters and not knows(bare))
+def _codes(description: str, knows: Callable[[str], bool]) -> list[str]:
+    """List the words that are to be looked up, whatever the description means: SC012, 48213.
+
+    If the sentence model knows none of the words, as in "Zildjian", all of them are.
+    """
+    words = [word for word in description.split() if split_words(word)]
+    if not any(knows(word.strip(_MARKS)) for word in words):
+        return words
+    return [word for word in words if _is_code(word)]
+
+
+def _is_code(word: str) -> bool:
+    letters, digits = any(map(str.isalpha, word)), sum(map(str.isdigit, word))
+    return digits >= _DIGITS_OF_A_CODE or (letters and digits > 0)
 
 
 def _spoken(word: str) -> str:
