@@ -147,9 +147,9 @@ def parse_line(line: str) -> QueryLine:
 
     Examples
     --------
-    >>> parse_line('heavy rain -wind duration:<5')
-    QueryLine(alternatives=(Alternative(description='heavy rain', without=('wind',), phrases=(),
-    fields=(FieldTerm(name='duration', value='<5', limit='', negated=False, column=26),)),))
+    >>> (found,) = parse_line("heavy rain -wind duration:<5").alternatives
+    >>> found.description, found.without, str(found.fields[0])
+    ('heavy rain', ('wind',), 'duration:<5')
     >>> str(parse_line('duration:<5 "tin roof"  rain'))
     'rain "tin roof" duration:<5'
 

@@ -134,10 +134,7 @@ class QueryPart:
         """
         meaning = likeness.get(self.description, np.zeros(len(contents)))
         usual = Usual.of(sample[self.description]) if self.description else UNDESCRIBED
-        words, codes = (
-            np.array([evidence.get(int(content), 0.0) for content in contents])
-            for evidence in found or Found({}, {})
-        )
+        words, codes = (_per_candidate(of, contents) for of in found or Found({}, {}))
         scores = fuse(meaning, words, codes, usual=usual)
         described = usual.standardise(meaning)
         for negated in self.negated:
@@ -150,6 +147,14 @@ class QueryPart:
                 correlation=self._correlation(sample, negated.text),
             )
         return scores
+
+    def score_by_words(
+        self, contents: Sequence[int] | NDArray[np.integer], found: Found
+    ) -> NDArray[np.float64]:
+        """Score candidates by words alone: (N,), 0 without the words, 1 at most, about."""
+        evidence = _per_candidate(found.words, contents) + _per_candidate(found.codes, contents)
+        none = np.zeros(len(contents))
+        return fuse(none, none, evidence, usual=UNDESCRIBED)
 
     def _correlation(self, sample: Mapping[str, Numbers], text: str) -> float:
         if not self.description:
@@ -245,6 +250,12 @@ def _part(
         words=any_match(" ".join(word for word in description.split() if word not in codes)),
         codes=" OR ".join([*exact, *filter(None, map(any_match, codes))]),
     )
+
+
+def _per_candidate(
+    evidence: Mapping[int, float], contents: Sequence[int] | NDArray[np.integer]
+) -> NDArray[np.float64]:
+    return np.array([evidence.get(int(content), 0.0) for content in contents], np.float64)
 
 
 def _codes(description: str, knows: Callable[[str], bool]) -> list[str]:
