@@ -60,7 +60,9 @@ def find_tag(name: str, tags: Sequence[str]) -> str:
     by_lower = {tag.lower(): tag for tag in tags}
     if name.lower() not in by_lower:
         close = [tag for lower, tag in by_lower.items() if name.lower() in lower][:5]
-        close = close or difflib.get_close_matches(name, tags, n=3)
+        close = close or [
+            by_lower[lower] for lower in difflib.get_close_matches(name.lower(), by_lower, n=3)
+        ]
         hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
         raise InputError(f"AudioSet has no tag {name!r}.{hint}")
     return by_lower[name.lower()]

@@ -181,10 +181,10 @@ def _quantity(
     return condition
 
 
-def _between(column: str, low: Any, high: Any, *, refuse: Refuse, below: str = "<=") -> Condition:
+def _between(column: str, low: Any, high: Any, *, refuse: Refuse) -> Condition:
     if low is not None and high is not None and low > high:
         refuse("expected the smaller number before the two dots")
-    ends = [(f"{column} >= ?", low), (f"{column} {below} ?", high)]
+    ends = [(f"{column} >= ?", low), (f"{column} <= ?", high)]
     given = [(sql, value) for sql, value in ends if value is not None]
     return Condition(" AND ".join(sql for sql, _ in given), tuple(value for _, value in given))
 
@@ -223,37 +223,29 @@ def _channels(text: str) -> tuple[float, float] | None:
 
 
 def _date(value: str, refuse: Refuse) -> Condition:
-    """Compare dates as texts: ``2021`` is from 2021 up to, and without, 2022."""
+    """Compare dates as texts: ``2021`` is what begins with it, and before ``2021~``."""
 
-    def span(text: str) -> tuple[str, str]:
-        try:
-            return _span(text.strip())
-        except (ValueError, OverflowError):
+    def ends(text: str) -> tuple[str, str]:
+        if not _is_date(text.strip()):
             refuse(f"expected a date such as 2021, 2021-03 or 2021-03-28; not {text.strip()!r}")
+        return text.strip(), f"{text.strip()}~"
 
     sign, low, high = _comparison(value, refuse)
     if sign == "..":
-        ends = span(low)[0] if low else None, span(high)[1] if high else None
-        return _between("c.date", *ends, refuse=refuse, below="<")
-    begin, end = span(low)
+        span = ends(low)[0] if low else None, ends(high)[1] if high else None
+        return _between("c.date", *span, refuse=refuse)
+    first, last = ends(low)
     if sign in ("", "="):
-        return _between("c.date", begin, end, refuse=refuse, below="<")
-    sql, edge = {"<": ("<", begin), "<=": ("<", end), ">": (">=", end), ">=": (">=", begin)}[sign]
-    return Condition(f"c.date {sql} ?", (edge,))
+        return _between("c.date", first, last, refuse=refuse)
+    return Condition(f"c.date {sign} ?", (last if sign in ("<=", ">") else first,))
 
 
-def _span(text: str) -> tuple[str, str]:
-    """Return the first date of a year, month or day, and that after its last."""
+def _is_date(text: str) -> bool:
     match = _DATE.fullmatch(text)
-    if not match:
-        raise ValueError(text)
-    year, month, day = (int(part) if part else 0 for part in match.groups())
-    datetime.date(year, month or 1, day or 1)
-    if day:
-        return text, str(datetime.date(year, month, day) + datetime.timedelta(days=1))
-    if month:
-        return text, f"{year + month // 12:04}-{month % 12 + 1:02}"
-    return text, f"{year + 1:04}"
+    try:
+        return bool(match and datetime.date(*(int(part or 1) for part in match.groups())))
+    except ValueError:
+        return False
 
 
 def _folded_words(text: str | None) -> str:
