@@ -20,9 +20,9 @@ def test_an_empty_text_and_one_that_is_not_utf8_are_refused():
             check_query(text)
 
 
-def test_notes_name_what_is_not_read_and_what_is_cut():
+def test_notes_name_what_is_not_read_and_that_a_text_is_read_in_parts():
     assert notes_on(Reading(True, (), 9, 9)) == []
-    assert notes_on(Reading(True, ("雨", "it's"), 12, 9)) == [
+    assert notes_on(Reading(True, ("雨", "it's"), 12, 9), parts=2) == [
         "not read by the sentence model, and left out: '雨', \"it's\"",
-        "too long: cut after 9 of 12 word pieces",
+        "long: 12 word pieces, read in 2 parts of at most 9; the parts are averaged",
     ]

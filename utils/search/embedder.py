@@ -23,8 +23,9 @@ from utils.datasets import audioset
 from utils.features.hearing import HeardSound, Hearing, find_silence
 from utils.features.sentences import TextEncoder, text_encoder
 from utils.features.tagger import Tagger, tag_windows
+from utils.search.long_texts import embed_whole, split_to_fit
 from utils.search.passages import cut_passages, split_rows
-from utils.search.queries import notes_on, require_words
+from utils.search.queries import notes_on
 from utils.search.untrained import TAGS, names_the_tagger, open_untrained
 from utils.settings.config import DEFAULT_CONFIG, Config, to_plain
 from utils.settings.loading import load_config, parse_config
@@ -136,6 +137,9 @@ class Embedder:
     def embed_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embed N texts: unit vectors, shape (N, D).
 
+        A text that is longer than the sentence model reads is split, and the sentence vectors of
+        its parts are averaged, weighted by their word pieces.
+
         Raises
         ------
         InvalidQuery
@@ -144,13 +148,20 @@ class Embedder:
         """
         if isinstance(texts, str):
             raise TypeError("give a list of texts")
-        require_words(texts, self._sentences.read(texts))
-        return self.network.encode_text(torch.from_numpy(self._sentences(texts))).numpy()
+        sentences = torch.from_numpy(embed_whole(texts, self._sentences))
+        return self.network.encode_text(sentences).numpy()
 
     def notes_on(self, text: str) -> list[str]:
-        """Say which parts of a text do not count in its embedding: they are unknown, or cut."""
-        (reading,) = self._sentences.read([text])
-        return notes_on(reading)
+        """Say which words of a text do not count in its embedding, and if it is read in parts."""
+        read = self._sentences.read
+        (reading,) = read([text])
+        parts = [part for _, part in split_to_fit(text, reading, read) if part.has_words]
+        return notes_on(reading, len(parts))
+
+    def knows(self, word: str) -> bool:
+        """Whether the sentence model has a word as a whole, not in pieces."""
+        (reading,) = self._sentences.read([word])
+        return reading.pieces == 1 and reading.has_words
 
     def embed_audio(self, files: Sequence[str | Path]) -> NDArray[np.float32]:
         """Embed N sound files: unit vectors, shape (N, D).

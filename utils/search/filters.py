@@ -42,10 +42,27 @@ def parse_filter(text: str, tags: Sequence[str]) -> Filter:
         threshold = math.nan
     if not 0 <= threshold <= 1:
         raise InputError(f"tag filter {text!r}: give a probability from 0 to 1, not {number!r}.")
+    try:
+        return Filter(find_tag(name, tags), sign != "<", threshold)
+    except InputError as error:
+        raise InputError(f"tag filter {text!r}: {error}") from None
+
+
+def find_tag(name: str, tags: Sequence[str]) -> str:
+    """Return the tag of this name, whatever its case.
+
+    Raises
+    ------
+    InputError
+        If there is none; the message suggests similar ones.
+
+    """
     by_lower = {tag.lower(): tag for tag in tags}
     if name.lower() not in by_lower:
         close = [tag for lower, tag in by_lower.items() if name.lower() in lower][:5]
-        close = close or difflib.get_close_matches(name, tags, n=3)
+        close = close or [
+            by_lower[lower] for lower in difflib.get_close_matches(name.lower(), by_lower, n=3)
+        ]
         hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
-        raise InputError(f"tag filter {text!r}: AudioSet has no tag {name!r}.{hint}")
-    return Filter(by_lower[name.lower()], sign != "<", threshold)
+        raise InputError(f"AudioSet has no tag {name!r}.{hint}")
+    return by_lower[name.lower()]

@@ -46,12 +46,15 @@ def require_words(texts: Sequence[str], readings: Sequence["Reading"]) -> None:
             )
 
 
-def notes_on(reading: "Reading") -> list[str]:
-    """Say which parts of a query do not count."""
+def notes_on(reading: "Reading", parts: int = 1) -> list[str]:
+    """Say which words of a query do not count, and if it was read in parts."""
     notes = []
     if reading.unread:
-        parts = ", ".join(map(shown, reading.unread))
-        notes.append(f"not read by the sentence model, and left out: {parts}")
-    if reading.pieces > reading.most:
-        notes.append(f"too long: cut after {reading.most} of {reading.pieces} word pieces")
+        unread = ", ".join(map(shown, reading.unread))
+        notes.append(f"not read by the sentence model, and left out: {unread}")
+    if parts > 1:
+        notes.append(
+            f"long: {reading.pieces} word pieces, read in {parts} parts of at most "
+            f"{reading.most}; the parts are averaged"
+        )
     return notes

@@ -1,0 +1,149 @@
+"""Words of names and metadata: splitting them, and finding them in the table `words` (FTS5).
+
+What is indexed and what is looked for are split in the same way, so that ``DOORWood_SC012`` is
+found by "door wood", "sc012" and "SC-012".
+"""
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Sequence
+from sqlite3 import Connection
+
+MOST_FILES = 2000  # that are ranked by their words
+
+# Of one word in a name, a folder and metadata: a name is chosen, metadata may be a page long.
+_WEIGHTS = (10.0, 3.0, 1.0)
+_MOST_FORMS = 200  # of the words of a query
+_SHORTEST_STEM = 3  # letters that remain of a word without its ending
+_RUN = re.compile(r"[^\W\d_]+|\d+")
+# fmt: off
+_STOP_WORDS = frozenset((
+    "a", "about", "after", "again", "all", "an", "and", "any", "are", "as", "at", "be", "been",
+    "before", "being", "both", "but", "by", "can", "each", "few", "for", "from", "had", "has",
+    "have", "he", "her", "his", "i", "in", "into", "is", "it", "its", "just", "more", "most", "my",
+    "of", "off", "on", "once", "only", "or", "other", "our", "out", "over", "own", "same", "she",
+    "so", "some", "such", "than", "that", "the", "their", "them", "then", "there", "these", "they",
+    "this", "those", "through", "to", "too", "under", "until", "up", "very", "was", "we", "were",
+    "what", "when", "where", "which", "while", "who", "will", "with", "you", "your",
+))
+# fmt: on
+
+
+def split_words(text: str) -> list[str]:
+    """Split a text at changes of case, between letters and digits, and at all other characters.
+
+    Examples
+    --------
+    >>> split_words("DOORWood_lo-fi, SC012.wav")
+    ['DOOR', 'Wood', 'lo', 'fi', 'SC', '012', 'wav']
+
+    """
+    runs = _RUN.findall(unicodedata.normalize("NFC", text))
+    return [word for run in runs for word in _split_at_case(run)]
+
+
+def phrase_match(text: str, *, column: str = "") -> str:
+    """Write the FTS5 expression for words one after the other.
+
+    A ``*`` at the end of `text` lets the last word begin so. `column` is ``name``, ``folder`` or
+    ``metadata``; by default, the phrase may be in any one of them.
+
+    Examples
+    --------
+    >>> phrase_match("heavy rain")
+    '"heavy rain"'
+    >>> phrase_match("SC01*", column="name")
+    'name : "SC 01" *'
+
+    """
+    among = f"{column} : " if column else ""
+    return f"{among}{_quoted(split_words(text))}{' *' if text.rstrip().endswith('*') else ''}"
+
+
+def any_match(text: str) -> str:
+    """Write the FTS5 expression for any word of a description; empty if there is none to look for.
+
+    Words such as "the" are left out. A word may have the ending of a plural, of "-ing" or "-ed",
+    or none. What is one word in the text, such as ``lo-fi`` or ``SC012``, is a phrase.
+
+    Examples
+    --------
+    >>> any_match("the dogs of SC012")
+    '"dogs" OR "dog" OR "SC 012"'
+
+    """
+    found: dict[str, None] = {}
+    for word in text.split():
+        parts = split_words(word)
+        if len(parts) > 1:
+            found[_quoted(parts)] = None
+        elif parts and parts[0].lower() not in _STOP_WORDS:
+            found.update((_quoted([form]), None) for form in word_forms(parts[0]))
+    return " OR ".join(itertools.islice(found, _MOST_FORMS))
+
+
+def word_forms(word: str) -> list[str]:
+    """List a word and what it may be without its ending, or with the ending of a plural.
+
+    Examples
+    --------
+    >>> word_forms("barking"), word_forms("glass"), word_forms("bell")
+    (['barking', 'bark', 'barke'], ['glass'], ['bell', 'bells'])
+
+    """
+    lower = word.lower()
+    forms = [lower]
+    if lower.endswith("ing"):
+        forms += [lower[:-3], f"{lower[:-3]}e"]
+    elif lower.endswith("ed"):
+        forms += [lower[:-2], lower[:-1]]
+    elif lower.endswith(("ches", "shes", "sses", "xes")):
+        forms += [lower[:-2]]
+    elif lower.endswith("s") and not lower.endswith(("ss", "us", "is")):
+        forms += [lower[:-1]]
+    elif lower.isalpha() and not lower.endswith("s"):
+        forms += [f"{lower}s"]
+    return forms[:1] + [form for form in forms[1:] if len(form) >= _SHORTEST_STEM]
+
+
+def find_contents(connection: Connection, match: str) -> dict[int, float]:
+    """Rank the contents of files by their words.
+
+    Parameters
+    ----------
+    match : str
+        An FTS5 expression.
+
+    Returns
+    -------
+    dict of int to float
+        By content: how much evidence its words are, in nats. It is BM25, of a content with several
+        files that of the best, in which a rare word in a name counts the logarithm of how rare it
+        is. The best `MOST_FILES` files are ranked.
+
+    """
+    # A word in a name counts 1.96 times its rarity in BM25: ten times as often as in a text.
+    ranked = connection.execute(
+        "SELECT content, max(score) FROM (SELECT rowid AS file, -bm25(words, ?, ?, ?) / 2 AS score "
+        "FROM words WHERE words MATCH ? ORDER BY score DESC LIMIT ?) JOIN files USING (file) "
+        "WHERE content IS NOT NULL GROUP BY content",
+        (*_WEIGHTS, match, MOST_FILES),
+    )
+    return {content: score for content, score in ranked if score > 0}
+
+
+def _quoted(words: Sequence[str]) -> str:
+    """Write words as a phrase of FTS5; they have no quotation marks, because they are split."""
+    return f'"{" ".join(words)}"'
+
+
+def _split_at_case(run: str) -> list[str]:
+    if run.islower() or run.isupper() or run.istitle() or not run.isalpha():
+        return [run]
+    starts = [0]
+    for at in range(1, len(run)):
+        before, here, after = run[at - 1], run[at], run[at + 1 : at + 2]
+        if here.isupper() and (before.islower() or (before.isupper() and after.islower())):
+            starts.append(at)
+    return [run[a:b] for a, b in zip(starts, [*starts[1:], None], strict=True)]
