@@ -9,6 +9,7 @@ Writes  an index of the folder: <output_path>/indexes/, or --index DIR; in it fa
     python scripts/07_search.py --audio my_sounds/ "a dog" "a door" --top 3 --why
     python scripts/07_search.py --audio my_sounds/ "a dog barks" --moments 5  # where in each sound
     python scripts/07_search.py --audio my_sounds/ --tag "Dog > 0.3" --tag "Speech < 0.1" barking
+    python scripts/07_search.py --audio my_sounds/ 'rain -wind "tin roof" duration:<30 tag:rain>0.3'
     python scripts/07_search.py --audio my_sounds/ --like clip.wav
     python scripts/07_search.py --audio my_sounds/ --queries queries.txt --json > hits.jsonl
     python scripts/07_search.py --audio my_sounds/                  # an interactive prompt
@@ -58,14 +59,14 @@ def main(argv: list[str] | None = None) -> int:
     from utils.audio.sound_file import check_sound_file, read_header
     from utils.datasets.audioset import read_labels
     from utils.search.filters import parse_filter
-    from utils.search.queries import check_query
+    from utils.search.query_plan import read_query
     from utils.search.updates import Updates
 
     # Report invalid arguments before a folder is tagged.
     for text in args.tag:
         parse_filter(text, read_labels())
     for text in args.query:
-        check_query(text)
+        read_query(text, read_labels())
     queries = [Query(given) for given in (*args.like, *args.query)]
     if args.queries:
         queries += lines_of(args.queries)
@@ -75,7 +76,14 @@ def main(argv: list[str] | None = None) -> int:
     interactive = not queries and sys.stdin.isatty()
     at_terminal = sys.stdout.isatty() and not args.json
     searcher = open_searcher(args, known_first=args.no_update or interactive or at_terminal)
-    ask_ = partial(answer, searcher=searcher, top=args.top, filters=args.tag, moments=args.moments)
+    ask_ = partial(
+        answer,
+        searcher=searcher,
+        top=args.top,
+        filters=args.tag,
+        moments=args.moments,
+        by=args.by,
+    )
     updates = Updates(partial(update, searcher))
     if not (searcher.is_current or args.no_update):
         updates.start()
@@ -142,6 +150,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         default=[],
         metavar="'TAG > 0.3'",
         help="only sounds with this AudioSet tag (or, with <, without it); may be repeated",
+    )
+    parser.add_argument(
+        "--by",
+        choices=["both", "meaning", "words"],
+        default="both",
+        help="meaning: what is heard; words: of names and metadata (default: %(default)s)",
     )
     parser.add_argument(
         "--moments",

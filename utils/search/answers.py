@@ -14,6 +14,7 @@ from utils.search.queries import InvalidQuery
 
 if TYPE_CHECKING:  # takes seconds to import
     from utils.search.hits import Hit
+    from utils.search.line_search import By
     from utils.search.searcher import Searcher
 
 EXIT_NOTHING_FOUND = 1
@@ -81,11 +82,17 @@ class Answer(NamedTuple):
 
 
 def answer(
-    query: Query, searcher: "Searcher", *, top: int, filters: Sequence[str], moments: int
+    query: Query,
+    searcher: "Searcher",
+    *,
+    top: int,
+    filters: Sequence[str],
+    moments: int,
+    by: "By" = "both",
 ) -> Answer:
     """Search for a query; one that cannot be read gets an answer that says so."""
     try:
-        hits = searcher.search(query.given, top=top, filters=filters, moments=moments)
+        hits = searcher.search(query.given, top=top, filters=filters, moments=moments, by=by)
     except InvalidQuery as error:
         return Answer(query, error=f"{query.place}{error}")
     notes = searcher.notes_on(query.given) if isinstance(query.given, str) else ()
@@ -95,6 +102,7 @@ def answer(
 def _reasons(hit: "Hit") -> str:
     tags = ", ".join(f"{reason.tag} {reason.contribution:+.3f}" for reason in hit.reasons)
     parts = f"{hit.projection:.3f} learned projection {hit.tag_branch:+.3f} tags"
+    parts += f" {hit.words:+.3f} words" if hit.words else ""
     return f"{parts} ({tags}, ...)" if tags else parts
 
 

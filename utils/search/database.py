@@ -156,7 +156,7 @@ class Database:
     def all(self, query: str, *values: Any) -> list[tuple]:
         """Return all rows of a query."""
         with _reported(self.path):
-            return self._connection.execute(query, values).fetchall()
+            return self.connection.execute(query, values).fetchall()
 
     def one(self, query: str, *values: Any) -> Any:
         """Return the first number of a query's first row."""
@@ -165,28 +165,29 @@ class Database:
     def stream(self, query: str, *values: Any) -> Iterator[tuple]:
         """Yield the rows of a query as they are found."""
         with _reported(self.path):
-            yield from self._connection.execute(query, values)
+            yield from self.connection.execute(query, values)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Change the database in one step, which is on disk when the block has ended."""
         with _reported(self.path):
-            self._connection.execute("BEGIN IMMEDIATE")
+            self.connection.execute("BEGIN IMMEDIATE")
             try:
-                yield self._connection
-                self._connection.execute("COMMIT")
+                yield self.connection
+                self.connection.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back by itself
-                    self._connection.execute("ROLLBACK")
+                    self.connection.execute("ROLLBACK")
                 raise
 
     def close(self) -> None:
         """Close this thread's connection."""
-        self._connection.close()
+        self.connection.close()
         del self._local.connection
 
     @property
-    def _connection(self) -> sqlite3.Connection:
+    def connection(self) -> sqlite3.Connection:
+        """The connection of this thread."""
         if not hasattr(self._local, "connection"):
             self._local.connection = _connect(self.path)
         return self._local.connection

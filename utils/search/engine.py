@@ -56,7 +56,7 @@ class Engine:
         self.library = library
         self.tags = embedder.tags
         self._embedder = embedder
-        self._nearest = nearest
+        self.nearest = nearest
         self._silent = library.silent
         self._sounding = library.sound_of_row.copy()  # -1 for silent rows, too
         self._sounding[self._silent] = -1
@@ -90,15 +90,15 @@ class Engine:
             Best first. A sound of several passages appears once, with the best of them.
 
         """
-        passing = None if self._mostly_there and not filters else self._passing(filters)
+        passing = None if self._mostly_there and not filters else self.passing(filters)
 
         def find(passing: NDArray[np.int64] | None, sounds: NDArray[np.int64]) -> list[Match]:
             among = None if passing is None else passing[sounds[passing] >= 0]
             if query.ndim == 1:
                 return self._by_text(query[None], top, among, sounds)
-            return best_groups(self._nearest, query, sounds, top, among=among, itself=itself)
+            return best_groups(self.nearest, query, sounds, top, among=among, itself=itself)
 
-        sounds = self.library.sound_of_row if self._wants_silent(query) else self._sounding
+        sounds = self.sounding(query)
         if itself is not None and not (sounds == itself).any():  # like silence
             sounds = np.where(self.library.sound_of_row == itself, itself, sounds)
         found = find(passing, sounds)
@@ -107,7 +107,7 @@ class Engine:
             seen = {match.group for match in found}
             last = find(silent, self.library.sound_of_row)
             found += [match for match in last if match.group not in seen][: top - len(found)]
-        return self._explain(np.atleast_2d(query), found) if found else []
+        return self.explain(query, found)
 
     def vectors_of(self, sound: int, start: float | None = None) -> NDArray[np.float32]:
         """Return the embeddings of a sound's passages, shape (Q, D), to search by.
@@ -117,16 +117,20 @@ class Engine:
         """
         by_start = self.library.rows_of(sound)
         if start in by_start:
-            return np.array(self._nearest.vectors[[by_start[start]]])
+            return np.array(self.nearest.vectors[[by_start[start]]])
         rows = np.array([*by_start.values()], np.int64)
         sounding = rows[self._sounding[rows] >= 0]
-        return np.array(self._nearest.vectors[sounding if len(sounding) else rows])
+        return np.array(self.nearest.vectors[sounding if len(sounding) else rows])
 
     def asks_for_silence(self, query: NDArray[np.float32]) -> bool:
         """Whether "Silence" is the tag that a text, shape (D,), is most like."""
         return (
             _SILENCE in self.tags and self.tags[int((self._tag_texts @ query).argmax())] == _SILENCE
         )
+
+    def sounding(self, query: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Return the sound of each row, -1 for silence too, unless the query asks for it."""
+        return self.library.sound_of_row if self._wants_silent(query) else self._sounding
 
     def _wants_silent(self, query: NDArray[np.float32]) -> bool:
         """Whether silent passages may be found before others."""
@@ -151,7 +155,7 @@ class Engine:
         while available:
             count = min(2 * count, available)
             best.clear()
-            (scores,), (rows,) = self._nearest.search(query, count, among=among)
+            (scores,), (rows,) = self.nearest.search(query, count, among=among)
             for score, row in zip(scores.tolist(), rows.tolist(), strict=True):
                 sound = int(sounds[row])
                 if sound >= 0:  # not gone
@@ -160,7 +164,7 @@ class Engine:
                 break
         return list(best.values())[:top]
 
-    def _passing(self, filters: Sequence[Filter]) -> NDArray[np.int64]:
+    def passing(self, filters: Sequence[Filter]) -> NDArray[np.int64]:
         """List the rows whose peaks pass, so that a short bark in a long rain is a bark."""
         rows = self.library.rows
         for wanted in filters:
@@ -174,7 +178,20 @@ class Engine:
                 rows = rows[found > limit if wanted.above else found < limit]
         return rows
 
-    def _explain(self, queries: NDArray[np.float32], found: Sequence[Match]) -> list[Hit]:
+    def explain(self, query: NDArray[np.float32] | None, found: Sequence[Match]) -> list[Hit]:
+        """Say why sounds were found; those that are gone by now are left out.
+
+        Parameters
+        ----------
+        query : ndarray, shape (D,) or (Q, D), optional
+            None if nothing was described.
+
+        """
+        if not found:
+            return []
+        if query is None:
+            query = np.zeros(self.nearest.vectors.shape[1], np.float32)
+        queries = np.atleast_2d(query)
         # Of an example, each hit may have thousands of rows.
         at_once = len(found) if len(queries) == 1 else 1
         parts = [

@@ -38,7 +38,7 @@ class Hit:
     rank : int
         From 1.
     score : float
-        projection + tag_branch. By text, that of its best passage; by example, see
+        projection + tag_branch + words. By text, that of its best passage; by example, see
         `utils.search.nearest.groups`.
     sound : int
         Index in the library.
@@ -50,8 +50,9 @@ class Hit:
         Whether the passage is only a part of the sound.
     tags : list of Reason
         The most probable tags of the passage.
-    projection, tag_branch : float
-        What the two branches of the model add to the score.
+    projection, tag_branch, words : float
+        What the two branches of the model add to the score, and words of names and metadata, less
+        what is negated in the query.
     reasons : list of Reason
         The tags that add most to it.
     notes : str
@@ -77,6 +78,7 @@ class Hit:
     reasons: list[Reason]
     notes: str = ""
     ucs: Ucs | None = None
+    words: float = 0.0
     moments: list[Moment] = field(default_factory=list)
 
     @property

@@ -25,13 +25,14 @@ from utils.runtime.errors import InputError
 from utils.search.embedder import Embedder, read_model
 from utils.search.embedding_file import embed_library
 from utils.search.engine import Engine
-from utils.search.filters import parse_filter
+from utils.search.filters import Filter, parse_filter
 from utils.search.hits import Hit
 from utils.search.inventory import Inventory
 from utils.search.library import Library, open_library, update_library
+from utils.search.line_search import By, LineSearch
 from utils.search.moments import MomentFinder
 from utils.search.nearest.approximate import nearest
-from utils.search.queries import check_query
+from utils.search.query_plan import QueryPlan, read_query
 from utils.search.sound_cells import SoundCells
 from utils.search.sound_folder import Changes
 from utils.search.untrained import note_on_demo
@@ -183,19 +184,22 @@ class Searcher(Embedder):
         top: int = 10,
         filters: Sequence[str] = (),
         moments: int = 1,
+        by: By = "both",
     ) -> list[Hit]:
         """Find the best sounds for a query.
 
         Parameters
         ----------
         query : str, Path, or ndarray of shape (D,) or (Q, D)
-            A text, the path of a sound file, or the embedding of a text or of the Q passages of a
-            sound. By example, the score is how much of the example a sound has: see
+            A query line, the path of a sound file, or the embedding of a text or of the Q passages
+            of a sound. By example, the score is how much of the example a sound has: see
             `utils.search.nearest.groups`.
         top : int
             At most so many sounds.
         filters : sequence of str
             See `utils.search.filters.parse_filter`.
+        by : str
+            ``meaning``, ``words`` (of names and metadata) or ``both``, for a line.
         moments : int
             At most so many moments in each hit, if the query is a text: see
             `utils.search.moments`.
@@ -213,20 +217,49 @@ class Searcher(Embedder):
 
         """
         parsed = [parse_filter(text, self.tags) for text in filters]
-        itself = None
         if isinstance(query, str):
-            check_query(query)
-            (query,) = self.embed_text([query])
-        elif isinstance(query, Path):
-            query, itself = self.embed_example(query)
-        hits = self.engine.search(query, top=top, filters=parsed, itself=itself)
-        if query.ndim > 1 or not moments or self.moment_finder is None:
-            return hits
-        find = partial(self.moment_finder.find, query, count=moments)
-        return [
-            replace(hit, moments=find(hit.sound, at=(hit.start + hit.end) / 2).moments)
-            for hit in hits
-        ]
+            found = self.search_line(self.read_query(query), top=top, filters=parsed, by=by)
+        elif isinstance(query, np.ndarray) and query.ndim == 1:
+            hits = self.engine.search(query, top=top, filters=parsed)
+            found = [(hit, query) for hit in hits]
+        else:
+            itself = None
+            if isinstance(query, Path):
+                query, itself = self.embed_example(query)
+            return self.engine.search(query, top=top, filters=parsed, itself=itself)
+        return [self._with_moments(hit, vector, moments) for hit, vector in found]
+
+    def read_query(self, line: str) -> QueryPlan:
+        """Read a query line: see `utils.search.query_line` and `utils.search.query_fields`.
+
+        Raises
+        ------
+        InputError
+            If it cannot be read; points at the place.
+
+        """
+        return read_query(line, self.tags, knows=self.knows)
+
+    def notes_on(self, text: str) -> list[str]:
+        """Say how a query line was understood, and what of it does not count."""
+        plan = self.read_query(text)
+        on_part = super().notes_on  # of a text that is embedded
+        return [*plan.notes, *(note for part in plan.texts for note in on_part(part))]
+
+    def search_line(
+        self, plan: QueryPlan, *, top: int, filters: Sequence[Filter] = (), by: By = "both"
+    ) -> list[tuple[Hit, NDArray[np.float32] | None]]:
+        """See `utils.search.line_search.LineSearch.search`."""
+        vectors = dict(zip(plan.texts, self.embed_text(plan.texts), strict=True))
+        return self._line_search.search(plan, vectors, top=top, filters=filters, by=by)
+
+    def _with_moments(self, hit: Hit, vector: NDArray[np.float32] | None, count: int) -> Hit:
+        if vector is None or not count or self.moment_finder is None:
+            return hit
+        at = (hit.start + hit.end) / 2
+        return replace(
+            hit, moments=self.moment_finder.find(vector, hit.sound, at=at, count=count).moments
+        )
 
     def embed_example(self, file: Path) -> tuple[NDArray[np.float32], int | None]:
         """Embed each passage of a sound file: unit vectors, shape (Q, D).
@@ -306,6 +339,7 @@ class Searcher(Embedder):
             net=self._moment_net,
         )
         self.library, self.changes, self.engine = library, changes, engine
+        self._line_search = LineSearch(engine)
         self.inventory = Inventory.of(library, changes)
 
     @property

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 
 from utils.runtime.errors import InputError, is_shortage
 from utils.search.filters import parse_filter
+from utils.search.line_search import BY
 from utils.search.web.busy import BUSY_HEADERS, Bounded, busy, most_at_once
 from utils.search.web.delivery import Delivery
 from utils.search.web.guard import Guard, Refusal
@@ -171,8 +172,11 @@ def _query(request: Request, tags: list[str]) -> dict[str, Any]:
         raise Refusal(400, f"There are {len(filters)} tag filters, more than {MAX_FILTERS}.")
     if (longest := max(map(len, filters), default=0)) > MAX_FILTER:
         raise Refusal(400, f"A tag filter has {longest} characters, more than {MAX_FILTER}.")
-    like, start = given.get("like"), given.get("start")
+    like, start, by = given.get("like"), given.get("start"), given.get("by", "both")
+    if by not in BY:
+        raise Refusal(400, f"by={by[:50]!r}: give one of {', '.join(BY)}.")
     return {
+        "by": by,
         "text": text,
         "clip": given.get("clip"),
         "like": None if like is None else _whole(like, "like", _MAX_SOUND),

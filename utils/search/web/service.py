@@ -19,7 +19,8 @@ from utils.search.filters import Filter
 from utils.search.hits import Hit
 from utils.search.inventory import Inventory
 from utils.search.library import LibrarySound
-from utils.search.moments import MomentFinder
+from utils.search.line_search import By, LineSearch
+from utils.search.moments import MomentFinder, Moments
 from utils.search.searcher import Progress, Searcher
 from utils.search.updates import Updates
 from utils.search.web.cache import LruCache
@@ -39,6 +40,7 @@ _LISTED = 50  # files that cannot be used
 
 class _State(NamedTuple):
     engine: Engine
+    lines: LineSearch
     token: str  # distinguishes the numbers of its sounds from another library's
     inventory: Inventory
     finder: MomentFinder | None
@@ -46,7 +48,13 @@ class _State(NamedTuple):
     @classmethod
     def of(cls, searcher: Searcher) -> "_State":
         token = searcher.engine.library.database.value("token")
-        return cls(searcher.engine, token, searcher.inventory, searcher.moment_finder)
+        return cls(
+            searcher.engine,
+            LineSearch(searcher.engine),
+            token,
+            searcher.inventory,
+            searcher.moment_finder,
+        )
 
 
 class Service:
@@ -76,7 +84,7 @@ class Service:
 
     def about(self) -> dict[str, Any]:
         """Describe the library, the tags and the limits."""
-        engine, token, inventory, finder = self._state
+        engine, _, token, inventory, finder = self._state
         failed = [*itertools.islice(inventory.failed.items(), _LISTED)]
         return {
             "library": token,
@@ -107,9 +115,10 @@ class Service:
         start: float | None = None,
         library: str | None = None,
         filters: Sequence[Filter] = (),
+        by: By = "both",
         top: int,
     ) -> dict[str, Any]:
-        """Search by exactly one of a text, a clip or a sound of the library.
+        """Search by exactly one of a query line, a clip or a sound of the library.
 
         Parameters
         ----------
@@ -130,20 +139,24 @@ class Service:
         """
         state = self._state  # an update may replace it meanwhile
         answer: dict[str, Any] = {"library": state.token, "notes": []}
-        if text is not None:
-            vector = self._embedded(text)
-            answer["notes"] += self._searcher.notes_on(text)
-        elif clip is not None:
-            vector = self.clips.vectors(clip)
-        else:
-            sound = self._expect(state, library, like)
-            vector = state.engine.vectors_of(like, start)
-            answer["like"] = {"name": as_utf8(sound.paths[0]), "duration": sound.duration}
         if not self._searcher.is_current and self.updates.note:
             answer["notes"].append(f"{self.updates.note}: there may be more to find")
-        count = top + (like is not None)
-        hits = state.engine.search(vector, top=count, filters=filters, itself=like)
-        hits = [hit for hit in hits if hit.sound != like][:top]
+        if text is not None:
+            plan = self._searcher.read_query(text)
+            vectors = {part: self._embedded(part) for part in plan.texts}
+            found = state.lines.search(plan, vectors, top=top, filters=filters, by=by)
+            hits = [hit for hit, _ in found]
+            answer["notes"] += self._searcher.notes_on(text)
+        else:
+            if clip is not None:
+                vector = self.clips.vectors(clip)
+            else:
+                sound = self._expect(state, library, like)
+                vector = state.engine.vectors_of(like, start)
+                answer["like"] = {"name": as_utf8(sound.paths[0]), "duration": sound.duration}
+            count = top + (like is not None)
+            hits = state.engine.search(vector, top=count, filters=filters, itself=like)
+            hits = [hit for hit in hits if hit.sound != like][:top]
         answer["hits"] = [_plain(hit, rank) for rank, hit in enumerate(hits, start=1)]
         return answer
 
@@ -165,7 +178,11 @@ class Service:
         self._expect(state, library, sound)
         if state.finder is None:
             raise Refusal(404, "Moments are off: search.moments is False.")
-        found = state.finder.find(self._embedded(text), sound, at=at, count=_MOMENTS)
+        described = [part.description for part in self._searcher.read_query(text).parts]
+        if not any(described):
+            return {**dataclasses.asdict(Moments()), "step": CELL_SECONDS}
+        vector = self._embedded(next(filter(None, described)))
+        found = state.finder.find(vector, sound, at=at, count=_MOMENTS)
         return {**dataclasses.asdict(found), "step": CELL_SECONDS}
 
     def open_sound(self, library: str, sound: int) -> tuple[BinaryIO, str]:
