@@ -122,3 +122,10 @@ def test_words_that_very_many_files_have_are_no_evidence_but_are_found(connectio
     found = find_contents(connection, word_matches("take"))
     assert len(found) == 51
     assert max(found.values()) < 0.001
+
+
+def test_a_star_completes_a_word(connection):
+    add(connection, 1, 1, "Footsteps 01.wav")
+    fill(connection)
+    assert find_contents(connection, word_matches("foot")) == {}
+    assert find_contents(connection, word_matches("foot*")).keys() == {1}

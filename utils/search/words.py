@@ -67,7 +67,8 @@ def word_matches(text: str) -> list[str]:
     """Write an FTS5 expression for each word of a description, and for each form of it.
 
     Words such as "the" are left out. A word may have the ending of a plural, of "-ing" or "-ed",
-    or none. What is one word in the text, such as ``lo-fi`` or ``SC012``, is a phrase.
+    or none. What is one word in the text, such as ``lo-fi`` or ``SC012``, is a phrase. ``foot*`` is
+    any word that begins so.
 
     Examples
     --------
@@ -78,8 +79,8 @@ def word_matches(text: str) -> list[str]:
     found: dict[str, None] = {}
     for word in text.split():
         parts = split_words(word)
-        if len(parts) > 1:
-            found[_quoted(parts)] = None
+        if len(parts) > 1 or (parts and word.endswith("*")):
+            found[phrase_match(word)] = None
         elif parts and parts[0].lower() not in _STOP_WORDS:
             found.update((_quoted([form]), None) for form in word_forms(parts[0]))
     return [*itertools.islice(found, _MOST_FORMS)]
