@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from utils.search.fusion import Usual, fuse
-from utils.search.words import any_match, find_contents, split_words
+from utils.search.words import find_contents, split_words, word_matches
 
 USUAL = Usual(0.1, 0.1)
 NONE = np.zeros(4)
@@ -57,7 +57,7 @@ def first_share(names, meaning, words):
     connection = database_of(names)
     ranks = []
     for sound, likeness in enumerate(meaning):
-        evidence = find_contents(connection, any_match(f"the sound of a {words[sound]}"))
+        evidence = find_contents(connection, word_matches(f"the sound of a {words[sound]}"))
         found = np.array([evidence.get(content, 0.0) for content in range(len(names))])
         scores = fuse(likeness, found, np.zeros(len(names)), usual=Usual.of(likeness))
         ranks.append(scores.argmax() == sound)

@@ -3,7 +3,8 @@ import unicodedata
 
 import pytest
 
-from utils.search.words import any_match, find_contents, phrase_match, split_words, word_forms
+from utils.search import words
+from utils.search.words import find_contents, phrase_match, split_words, word_forms, word_matches
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,7 @@ def test_a_word_in_a_name_counts_more_than_in_a_folder_or_in_metadata(connection
     add(connection, 1, 1, "Dog_01.wav")
     add(connection, 2, 2, "01.wav", folder="dog")
     add(connection, 3, 3, "01.wav", metadata="a dog")
-    found = find_contents(connection, any_match("dogs"))
+    found = find_contents(connection, word_matches("dogs"))
     assert [*sorted(found, key=found.get, reverse=True)] == [1, 2, 3]
 
 
@@ -66,7 +67,7 @@ def test_the_evidence_of_a_word_in_a_name_is_about_how_rare_it_is(connection):
     fill(connection, 996)
     for number in range(4):
         add(connection, number, number, "dog 1.wav")
-    found = find_contents(connection, any_match("dog"))
+    found = find_contents(connection, word_matches("dog"))
     assert found[0] == pytest.approx(5.4, abs=0.3)  # log(1000 / 4.5)
 
 
@@ -76,7 +77,7 @@ def test_of_the_files_of_a_content_the_best_counts(connection):
     add(connection, 2, 7, "rain.wav")
     add(connection, 3, None, "rain.wav")
     add(connection, 4, 8, "rain.wav")
-    found = find_contents(connection, any_match("rain"))
+    found = find_contents(connection, word_matches("rain"))
     assert found.keys() == {7, 8}
     assert found[7] >= found[8]
 
@@ -95,18 +96,36 @@ def test_phrases_are_found_whatever_separates_their_words(connection):
         "door": {1, 2},
         "cafe": {2},
     }.items():
-        assert find_contents(connection, phrase_match(text)).keys() == contents, text
-    assert find_contents(connection, phrase_match("cafe", column="name")) == {}
+        assert find_contents(connection, [phrase_match(text)]).keys() == contents, text
+    assert find_contents(connection, [phrase_match("cafe", column="name")]) == {}
 
 
 @pytest.mark.parametrize("text", ['"', "a AND", "NEAR(", "name:x", "' OR 1", "*", "^x", "x" * 500])
 def test_no_text_is_an_expression_of_its_own(connection, text):
     add(connection, 1, 1, "x.wav")
-    for match in (phrase_match(text), any_match(text)):
-        if match:
-            find_contents(connection, match)
+    for matches in ([phrase_match(text)], word_matches(text)):
+        find_contents(connection, matches)
 
 
 def test_common_words_are_not_looked_for():
-    assert any_match("the of and") == ""
-    assert any_match(" ".join(f"w{i}" for i in range(5000))).count(" OR ") < 200
+    assert word_matches("the of and") == []
+    assert len(word_matches(" ".join(f"w{i}" for i in range(5000)))) <= 200
+
+
+def test_words_that_very_many_files_have_are_no_evidence_but_are_found(connection, monkeypatch):
+    monkeypatch.setattr(words, "_COMMON", 5)
+    fill(connection)
+    add(connection, 1, 1, "take rain.wav")
+    found = find_contents(connection, word_matches("take rain"))
+    assert found.keys() == {1}
+    assert found[1] > 1
+    found = find_contents(connection, word_matches("take"))
+    assert len(found) == 51
+    assert max(found.values()) < 0.001
+
+
+def test_a_star_completes_a_word(connection):
+    add(connection, 1, 1, "Footsteps 01.wav")
+    fill(connection)
+    assert find_contents(connection, word_matches("foot")) == {}
+    assert find_contents(connection, word_matches("foot*")).keys() == {1}

@@ -25,7 +25,7 @@ from utils.search.fusion import UNDESCRIBED, Usual, fuse
 from utils.search.negation import named_tags, penalty, split_negation
 from utils.search.query_fields import Condition, condition_of, has_phrase, select_rows
 from utils.search.query_line import Alternative, parse_line
-from utils.search.words import any_match, find_contents, phrase_match, split_words
+from utils.search.words import find_contents, phrase_match, split_words, word_matches
 
 _DIGITS_OF_A_CODE = 3  # without letters: "2 dogs" and "12 dogs" have none
 _MARKS = ".,;:!?()[]'\""
@@ -64,8 +64,8 @@ class QueryPart:
     negated : tuple of Negated
     conditions : tuple of Condition
         All must hold.
-    words, codes : str
-        FTS5 expressions of the words to look for; empty if there are none. Codes are those that
+    words, codes : tuple of str
+        FTS5 expressions of the words to look for, any of which may match. Codes are those that
         say nothing of the sound, such as SC012, and quoted phrases.
 
     """
@@ -73,8 +73,8 @@ class QueryPart:
     description: str
     negated: tuple[Negated, ...]
     conditions: tuple[Condition, ...]
-    words: str
-    codes: str
+    words: tuple[str, ...]
+    codes: tuple[str, ...]
 
     @property
     def texts(self) -> list[str]:
@@ -95,10 +95,7 @@ class QueryPart:
 
     def found_by_words(self, connection: Connection) -> Found:
         """Rank the contents of files whose words are those of the line."""
-        return Found(
-            find_contents(connection, self.words) if self.words else {},
-            find_contents(connection, self.codes) if self.codes else {},
-        )
+        return Found(find_contents(connection, self.words), find_contents(connection, self.codes))
 
     def score(
         self,
@@ -247,8 +244,8 @@ def _part(
         description=description,
         negated=tuple(Negated(text, tuple(named_tags(text, tags))) for text in negated),
         conditions=(*needed, *fields),
-        words=any_match(" ".join(word for word in description.split() if word not in codes)),
-        codes=" OR ".join([*exact, *filter(None, map(any_match, codes))]),
+        words=tuple(word_matches(" ".join(w for w in description.split() if w not in codes))),
+        codes=(*exact, *word_matches(" ".join(codes))),
     )
 
 

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from sqlite3 import Connection
 
 MOST_FILES = 2000  # that are ranked by their words
+_COMMON = 10_000  # files: a word of more tells little, and ranking them takes long
+_NO_EVIDENCE = 1e-6  # nats
 
 # Of one word in a name, a folder and metadata: a name is chosen, metadata may be a page long.
 _WEIGHTS = (10.0, 3.0, 1.0)
@@ -61,26 +63,27 @@ def phrase_match(text: str, *, column: str = "") -> str:
     return f"{among}{_quoted(split_words(text))}{' *' if text.rstrip().endswith('*') else ''}"
 
 
-def any_match(text: str) -> str:
-    """Write the FTS5 expression for any word of a description; empty if there is none to look for.
+def word_matches(text: str) -> list[str]:
+    """Write an FTS5 expression for each word of a description, and for each form of it.
 
     Words such as "the" are left out. A word may have the ending of a plural, of "-ing" or "-ed",
-    or none. What is one word in the text, such as ``lo-fi`` or ``SC012``, is a phrase.
+    or none. What is one word in the text, such as ``lo-fi`` or ``SC012``, is a phrase. ``foot*`` is
+    any word that begins so.
 
     Examples
     --------
-    >>> any_match("the dogs of SC012")
-    '"dogs" OR "dog" OR "SC 012"'
+    >>> word_matches("the dogs of SC012")
+    ['"dogs"', '"dog"', '"SC 012"']
 
     """
     found: dict[str, None] = {}
     for word in text.split():
         parts = split_words(word)
-        if len(parts) > 1:
-            found[_quoted(parts)] = None
+        if len(parts) > 1 or (parts and word.endswith("*")):
+            found[phrase_match(word)] = None
         elif parts and parts[0].lower() not in _STOP_WORDS:
             found.update((_quoted([form]), None) for form in word_forms(parts[0]))
-    return " OR ".join(itertools.islice(found, _MOST_FORMS))
+    return [*itertools.islice(found, _MOST_FORMS)]
 
 
 def word_forms(word: str) -> list[str]:
@@ -107,30 +110,55 @@ def word_forms(word: str) -> list[str]:
     return forms[:1] + [form for form in forms[1:] if len(form) >= _SHORTEST_STEM]
 
 
-def find_contents(connection: Connection, match: str) -> dict[int, float]:
+def find_contents(connection: Connection, matches: Sequence[str]) -> dict[int, float]:
     """Rank the contents of files by their words.
 
     Parameters
     ----------
-    match : str
-        An FTS5 expression.
+    matches : sequence of str
+        FTS5 expressions, any of which may match.
 
     Returns
     -------
     dict of int to float
         By content: how much evidence its words are, in nats. It is BM25, of a content with several
         files that of the best, in which a rare word in a name counts the logarithm of how rare it
-        is. The best `MOST_FILES` files are ranked.
+        is. The best `MOST_FILES` files are ranked. Words that more than `_COMMON` files have are no
+        evidence; if all are, some of these files are found, with next to none.
 
     """
+    common = [match for match in matches if _is_common(connection, match)]
+    rare = [match for match in matches if match not in common]
     # A word in a name counts 1.96 times its rarity in BM25: ten times as often as in a text.
-    ranked = connection.execute(
-        "SELECT content, max(score) FROM (SELECT rowid AS file, -bm25(words, ?, ?, ?) / 2 AS score "
-        "FROM words WHERE words MATCH ? ORDER BY score DESC LIMIT ?) JOIN files USING (file) "
-        "WHERE content IS NOT NULL GROUP BY content",
-        (*_WEIGHTS, match, MOST_FILES),
+    ranked = (
+        "SELECT rowid AS file, -bm25(words, ?, ?, ?) / 2 AS score FROM words WHERE words MATCH ? "
+        "ORDER BY score DESC LIMIT ?"
     )
-    return {content: score for content, score in ranked if score > 0}
+    found = _by_content(connection, ranked, _WEIGHTS, rare)
+    if not found:
+        unranked = "SELECT rowid AS file, ? AS score FROM words WHERE words MATCH ? LIMIT ?"
+        found = _by_content(connection, unranked, [_NO_EVIDENCE], common)
+    return found
+
+
+def _by_content(
+    connection: Connection, files: str, numbers: Sequence[float], matches: Sequence[str]
+) -> dict[int, float]:
+    """Take the best score of each content among the files of a query."""
+    if not matches:
+        return {}
+    found = connection.execute(
+        f"SELECT content, max(score) FROM ({files}) JOIN files USING (file) "
+        "WHERE content IS NOT NULL GROUP BY content",
+        (*numbers, " OR ".join(matches), MOST_FILES),
+    )
+    return {content: max(score, _NO_EVIDENCE) for content, score in found}
+
+
+def _is_common(connection: Connection, match: str) -> bool:
+    some = "SELECT 1 FROM words WHERE words MATCH ? LIMIT ?"
+    count = connection.execute(f"SELECT count(*) FROM ({some})", (match, _COMMON + 1))
+    return count.fetchone()[0] > _COMMON
 
 
 def _quoted(words: Sequence[str]) -> str:
