@@ -2,6 +2,7 @@ import sqlite3
 
 import pytest
 
+from utils.search.database import add_functions
 from utils.search.query_fields import condition_of, has_phrase, select_rows
 from utils.search.query_line import InvalidLine, parse_line
 from utils.search.words import split_words
@@ -31,6 +32,7 @@ PROBABILITIES = [(0, 40, 0.9), (0, 41, 0.3), (1, 3, 0.5), (1, 40, 0.7), (2, 3, 0
 def connection():
     """Four contents with one passage, whose row has their number, and a second of the last."""
     database = sqlite3.connect(":memory:")
+    add_functions(database)
     database.executescript(SCHEMA)
     for content, values in SOUNDS.items():
         database.execute("INSERT INTO contents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (content, *values))

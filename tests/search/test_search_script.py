@@ -39,7 +39,8 @@ def test_captions_find_their_sounds(search, small_demo):
         assert len(answer["hits"]) == 3
         ranks.append(f"sub/{split.clip_names[clip]}" in paths)
         for hit in answer["hits"]:
-            assert hit["projection"] + hit["tag_branch"] == pytest.approx(hit["score"], abs=1e-5)
+            parts = hit["projection"] + hit["tag_branch"] + hit["words"]
+            assert parts == pytest.approx(hit["score"], abs=1e-5)
     assert sum(ranks) > 0.7 * len(ranks)
     assert "10 sounds in" in errors
     assert "1 duplicate;" in errors
@@ -178,7 +179,7 @@ def test_tags_alone_need_no_trained_model(sounds, small_demo, tmp_path, capsys):
         found.append(any(f"sub/{split.clip_names[clip]}" in hit["paths"] for hit in hits))
         for hit in hits:
             assert hit["projection"] == 0
-            assert hit["tag_branch"] == pytest.approx(hit["score"], abs=1e-5)
+            assert hit["tag_branch"] + hit["words"] == pytest.approx(hit["score"], abs=1e-5)
             assert hit["reasons"][0]["contribution"] > hit["reasons"][-1]["contribution"]
     assert sum(found) > 0.7 * len(found)
     assert "model tags" in errors

@@ -76,8 +76,9 @@ def test_embeddings_of_texts_and_sounds_are_those_of_the_search(searcher, traine
     for text, vector in zip(TEXTS, texts, strict=True):
         (alone,) = searcher.embed_text([text])  # its batch, and so its padding, is another
         np.testing.assert_allclose(vector, alone, atol=1e-5)
-        assert searcher.search(alone) == searcher.search(text)
-        scores = {hit.sound: hit.score for hit in searcher.search(text)}
+        by_meaning = searcher.search(text, by="meaning")
+        assert searcher.search(alone) == by_meaning
+        scores = {hit.sound: hit.score for hit in by_meaning}
         assert [scores[number] for number in list(searcher.library.sounds())[:3]] == pytest.approx(
             (vectors @ vector).tolist(), abs=1e-4
         )
@@ -138,6 +139,25 @@ def test_a_sound_of_the_library_is_its_own_best_match_without_being_tagged(
     np.testing.assert_allclose(vectors, embedded, atol=1e-5)
     with pytest.raises(UnusableSound, match=r"gone\.wav is missing"):
         searcher.search(long_sounds / "gone.wav")
+
+
+def test_words_of_names_count_and_are_found_alone(trained, sounds, tmp_path):
+    folder = tmp_path / "sounds"
+    shutil.copytree(sounds / "sub", folder)
+    first, second, *_ = sorted(folder.iterdir())
+    first.rename(folder / "ANMLMisc_Scene-012 雷雨_X.wav")
+    second.rename(folder / "scene 013.wav")
+    searcher = Searcher.open(trained, folder, config=DEMO_CONFIG, index=tmp_path / "index")
+    for line in ('"scene 012"', "name:scene -013", "雷雨", "ucs:ANML"):
+        assert [hit.name[:8] for hit in searcher.search(line)] == ["ANMLMisc"], line
+    (hit,) = searcher.search("scene 013", by="words", top=1)
+    assert hit.name == "scene 013.wav"
+    assert hit.words == hit.score > 0
+    assert searcher.search("ucs:ANML")[0].ucs.cat_id == "ANMLMisc"
+    with pytest.raises(InputError, match="reads no word"):
+        searcher.search("雷雨", by="meaning")
+    with pytest.raises(InputError, match="expected"):
+        searcher.search("duration:long")
 
 
 def test_what_an_index_has_is_searched_before_the_folder_is_looked_through(

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from utils.runtime.errors import InputError
+from utils.search.words import folded_words, words_of
 
 FORMAT = 4  # of an index; before it, there was no database
 LEAST_PROBABILITY = 0.05  # of the tags that are kept
@@ -133,6 +134,7 @@ class Database:
                 old.unlink(missing_ok=True)  # a log outlives a database that was deleted
             with contextlib.closing(sqlite3.connect(new, isolation_level=None)) as connection:
                 connection.executescript(_WITHOUT_LOG)
+                add_functions(connection)
                 connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA}")
                 noted = {**values, "format": FORMAT}
                 connection.executemany(
@@ -214,10 +216,17 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{address}?mode={mode}", uri=True, timeout=_PATIENCE, isolation_level=None
     )
+    add_functions(connection)
     connection.text_factory = os.fsdecode  # names of files, and so reasons, need not be UTF-8
     if writable:
         connection.execute("PRAGMA synchronous = FULL")  # after a crash, no vector is known by half
     return connection
+
+
+def add_functions(connection: sqlite3.Connection) -> None:
+    """Add what our SQL calls."""
+    for function in (words_of, folded_words):
+        connection.create_function(function.__name__, 1, function, deterministic=True)
 
 
 def _is_writable(path: Path) -> bool:

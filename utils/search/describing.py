@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 
 from utils.audio.metadata import SoundMetadata, read_metadata
 from utils.audio.sound_file import UnusableSound, open_sound
-from utils.datasets.ucs import parse_ucs_name
 from utils.runtime.errors import UnreadableError
 from utils.search.database import Database
-from utils.search.file_table import WORDS_OF_METADATA
+from utils.search.file_table import update_words
 
 _AT_ONCE = 200  # contents in one step
-_FIELDS = ("date", "description")  # that have columns of their own
+_FIELDS = ("date", "description", "cat_id")  # that have columns of their own
 
 
 class _Described(NamedTuple):
@@ -23,7 +22,6 @@ class _Described(NamedTuple):
     channels: int
     format: str
     metadata: SoundMetadata
-    ucs: str | None  # CatID
 
 
 def describe(database: Database, folder: Path, *, progress: Callable[[int], Any]) -> None:
@@ -58,19 +56,17 @@ def _read(folder: Path, pending: list[tuple[int, str]], bar: Any) -> Iterator[_D
         with contextlib.suppress(UnusableSound, UnreadableError):  # reported when it is tagged
             with open_sound(path, accept_truncated=True) as sound:
                 form = (sound.samplerate, sound.channels, sound.container)
-            metadata, named = read_metadata(path), parse_ucs_name(path.stem)
-            ucs = named.cat_id if named else dict(metadata.fields).get("cat_id")
-            yield _Described(content, *form, metadata, ucs)
+            yield _Described(content, *form, read_metadata(path))
         bar.update(1)
 
 
 def _write(connection: Connection, described: _Described) -> None:
-    content, rate, channels, form, metadata, ucs = described
+    content, rate, channels, form, metadata = described
     first = dict(reversed(metadata.fields))  # of several texts with one name
     connection.execute(
         "UPDATE contents SET described = 1, rate = ?, channels = ?, format = ?, date = ?, "
-        "description = ?, ucs = ? WHERE content = ?",
-        (rate, channels, form, *map(first.get, _FIELDS), ucs, content),
+        "description = ?, ucs = ifnull(ucs, ?) WHERE content = ?",
+        (rate, channels, form, *map(first.get, _FIELDS), content),
     )
     markers = [("marker", f"{seconds:.3f} {label}") for seconds, label in metadata.markers]
     faults = [("fault", note) for note in metadata.notes]
@@ -79,8 +75,4 @@ def _write(connection: Connection, described: _Described) -> None:
         "INSERT INTO metadata (content, field, value) VALUES (?, ?, ?)",
         [(content, *pair) for pair in (*metadata.fields, *markers, *faults)],
     )
-    connection.execute(
-        f"UPDATE words SET metadata = ({WORDS_OF_METADATA}) "
-        "WHERE rowid IN (SELECT file FROM files WHERE content = ?)",
-        (content, content),
-    )
+    update_words(connection, content)

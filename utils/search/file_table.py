@@ -2,16 +2,18 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import PurePath
 from sqlite3 import Connection
 from typing import NamedTuple
 
 from utils.audio.sound import is_truncation
 from utils.datasets.names import split_name
+from utils.datasets.ucs import parse_ucs_name
 from utils.search.database import Database
 
 # The words of a content's metadata.
-WORDS_OF_METADATA = (
-    "SELECT group_concat(value, ' ') FROM metadata WHERE content = ? AND field != 'fault'"
+_WORDS_OF_METADATA = (
+    "SELECT group_concat(words_of(value), ' ') FROM metadata WHERE content = ? AND field != 'fault'"
 )
 _COLUMNS = "size, mtime_ns, source, reason"
 
@@ -91,11 +93,24 @@ def insert(connection: Connection, files: Mapping[str, ListedFile | None]) -> No
             (*place, file.size, file.mtime_ns, content, file.reason and os.fsencode(file.reason)),
         )
         (number,) = written.fetchone()
+        if ucs := parse_ucs_name(PurePath(path).stem):
+            connection.execute(
+                "UPDATE contents SET ucs = ? WHERE content = ?", (ucs.cat_id, content)
+            )
         connection.execute(
             "INSERT OR REPLACE INTO words (rowid, name, folder, metadata) "
-            f"VALUES (?, ?, ?, ({WORDS_OF_METADATA}))",
+            f"VALUES (?, ?, ?, ({_WORDS_OF_METADATA}))",
             (number, _words(name), _words(top), content),
         )
+
+
+def update_words(connection: Connection, content: int) -> None:
+    """Index the words of a content's metadata, as a part of a longer step."""
+    connection.execute(
+        f"UPDATE words SET metadata = ({_WORDS_OF_METADATA}) "
+        "WHERE rowid IN (SELECT file FROM files WHERE content = ?)",
+        (content, content),
+    )
 
 
 def remove_folder(database: Database, folder: str) -> int:

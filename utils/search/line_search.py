@@ -3,7 +3,7 @@
 Shapes: D dimension of the shared space, N candidates, S passages of a sample.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from sqlite3 import Connection
@@ -19,6 +19,7 @@ from utils.search.hits import Hit
 from utils.search.nearest.exact import exact_scores
 from utils.search.nearest.groups import Match
 from utils.search.passage_rows import as_probabilities
+from utils.search.queries import InvalidQuery
 from utils.search.query_plan import Found, QueryPart, QueryPlan
 
 By = Literal["both", "meaning", "words"]
@@ -39,15 +40,17 @@ class _Best(NamedTuple):
 
 
 class LineSearch:
-    """Finds the sounds that query lines ask for, in the library of an engine."""
+    """Finds the sounds that query lines ask for, in the library of an engine.
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    `embed` embeds a text: (D,); it raises an `InvalidQuery` if no word of it is known.
+    """
+
+    def __init__(self, engine: Engine, embed: Callable[[str], NDArray[np.float32]]) -> None:
+        self._engine, self._embed = engine, embed
 
     def search(
         self,
         plan: QueryPlan,
-        vectors: Vectors,
         *,
         top: int,
         filters: Sequence[Filter] = (),
@@ -58,8 +61,6 @@ class LineSearch:
         Parameters
         ----------
         plan : QueryPlan
-        vectors : mapping of str to ndarray
-            The embeddings of the plan's texts.
         top : int
             At most so many sounds.
         filters : sequence of Filter
@@ -72,7 +73,23 @@ class LineSearch:
         list of (Hit, ndarray or None)
             Best first, and the embedding of the description that it was found by, if any.
 
+        Raises
+        ------
+        InvalidQuery
+            If no word of a text is known, and no name or metadata has its words.
+
         """
+        vectors: dict[str, NDArray[np.float32]] = {}
+        try:
+            if by != "words":
+                vectors = {text: self._embed(text) for text in plan.texts}
+        except InvalidQuery:
+            found = (
+                [] if by == "meaning" else self.search(plan, top=top, filters=filters, by="words")
+            )
+            if not found:
+                raise
+            return found
         if self._is_plain(plan, by):
             (part,) = plan.parts
             vector = vectors[part.description]

@@ -20,17 +20,16 @@ is meant as exactly as it is written: ``duration:5`` is 4.5 to 5.5 s, ``duration
 
 import datetime
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from sqlite3 import Connection
 from typing import Any, NamedTuple, NoReturn
 
 from utils.runtime.errors import InputError
+from utils.search.database import LEAST_PROBABILITY
 from utils.search.filters import find_tag
 from utils.search.query_line import FieldTerm, InvalidLine
-from utils.search.words import phrase_match, split_words
+from utils.search.words import folded_words, phrase_match, split_words
 
-LEAST_PROBABILITY = 0.05  # of the tags that the database keeps
 _USUAL = 0.5  # least probability of a tag that is asked for without a number
 
 _SIGNS = ("<=", ">=", "<", ">", "=")
@@ -94,7 +93,6 @@ def has_phrase(text: str, *, column: str = "") -> Condition:
 
 def select_rows(connection: Connection, conditions: Sequence[Condition]) -> list[int]:
     """List the rows of passages that meet all conditions, in their order."""
-    connection.create_function("folded_words", 1, _folded_words, deterministic=True)
     where = " AND ".join(f"({condition.sql})" for condition in conditions) or "TRUE"
     values = [value for condition in conditions for value in condition.values]
     query = f"SELECT row FROM passages AS p JOIN contents AS c USING (content) WHERE {where}"
@@ -138,7 +136,7 @@ def _words_in(column: str) -> Callable[[str, Refuse], Condition]:
 
 def _description(value: str, refuse: Refuse) -> Condition:
     among_all = _words_in("metadata")(value, refuse)  # by the index, so that few texts are read
-    words = f" {_folded_words(value)}" + ("" if value.rstrip().endswith("*") else " ")
+    words = f" {folded_words(value)}" + ("" if value.rstrip().endswith("*") else " ")
     return Condition(
         f"{among_all.sql} AND instr(' ' || folded_words(c.description) || ' ', ?)",
         (*among_all.values, words),
@@ -246,14 +244,6 @@ def _is_date(text: str) -> bool:
         return bool(match and datetime.date(*(int(part or 1) for part in match.groups())))
     except ValueError:
         return False
-
-
-def _folded_words(text: str | None) -> str:
-    """Write the words of a text without accents and case, as FTS5 compares them."""
-    if text is None:
-        return ""
-    plain = unicodedata.normalize("NFKD", " ".join(split_words(text)))
-    return "".join(char for char in plain if not unicodedata.combining(char)).casefold()
 
 
 _READERS = {

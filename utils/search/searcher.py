@@ -25,7 +25,7 @@ from utils.runtime.errors import InputError
 from utils.search.embedder import Embedder, read_model
 from utils.search.embedding_file import embed_library
 from utils.search.engine import Engine
-from utils.search.filters import Filter, parse_filter
+from utils.search.filters import parse_filter
 from utils.search.hits import Hit
 from utils.search.inventory import Inventory
 from utils.search.library import Library, open_library, update_library
@@ -218,7 +218,8 @@ class Searcher(Embedder):
         """
         parsed = [parse_filter(text, self.tags) for text in filters]
         if isinstance(query, str):
-            found = self.search_line(self.read_query(query), top=top, filters=parsed, by=by)
+            plan = self.read_query(query)
+            found = self._line_search.search(plan, top=top, filters=parsed, by=by)
         elif isinstance(query, np.ndarray) and query.ndim == 1:
             hits = self.engine.search(query, top=top, filters=parsed)
             found = [(hit, query) for hit in hits]
@@ -245,13 +246,6 @@ class Searcher(Embedder):
         plan = self.read_query(text)
         on_part = super().notes_on  # of a text that is embedded
         return [*plan.notes, *(note for part in plan.texts for note in on_part(part))]
-
-    def search_line(
-        self, plan: QueryPlan, *, top: int, filters: Sequence[Filter] = (), by: By = "both"
-    ) -> list[tuple[Hit, NDArray[np.float32] | None]]:
-        """See `utils.search.line_search.LineSearch.search`."""
-        vectors = dict(zip(plan.texts, self.embed_text(plan.texts), strict=True))
-        return self._line_search.search(plan, vectors, top=top, filters=filters, by=by)
 
     def _with_moments(self, hit: Hit, vector: NDArray[np.float32] | None, count: int) -> Hit:
         if vector is None or not count or self.moment_finder is None:
@@ -339,7 +333,7 @@ class Searcher(Embedder):
             net=self._moment_net,
         )
         self.library, self.changes, self.engine = library, changes, engine
-        self._line_search = LineSearch(engine)
+        self._line_search = LineSearch(engine, lambda text: self.embed_text([text])[0])
         self.inventory = Inventory.of(library, changes)
 
     @property

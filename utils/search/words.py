@@ -45,6 +45,17 @@ def split_words(text: str) -> list[str]:
     return [word for run in runs for word in _split_at_case(run)]
 
 
+def words_of(text: str) -> str:
+    """Write the words of a text for the index."""
+    return " ".join(split_words(text))
+
+
+def folded_words(text: str | None) -> str:
+    """Write the words of a text without accents and case, as FTS5 compares them."""
+    plain = unicodedata.normalize("NFKD", words_of(text or ""))
+    return "".join(char for char in plain if not unicodedata.combining(char)).casefold()
+
+
 def phrase_match(text: str, *, column: str = "") -> str:
     """Write the FTS5 expression for words one after the other.
 

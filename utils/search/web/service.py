@@ -46,11 +46,11 @@ class _State(NamedTuple):
     finder: MomentFinder | None
 
     @classmethod
-    def of(cls, searcher: Searcher) -> "_State":
+    def of(cls, searcher: Searcher, embed: Callable[[str], NDArray[np.float32]]) -> "_State":
         token = searcher.engine.library.database.value("token")
         return cls(
             searcher.engine,
-            LineSearch(searcher.engine),
+            LineSearch(searcher.engine, embed),
             token,
             searcher.inventory,
             searcher.moment_finder,
@@ -68,7 +68,7 @@ class Service:
         self._searcher = searcher
         self._updated = updated
         self._version = 0  # of what can be found
-        self._state = _State.of(searcher)
+        self._state = _State.of(searcher, self._embedded)
         self.safe_mono = searcher.config.search.mono == "safe"
         self._texts = LruCache(_TEXTS)
         self._pictures = LruCache(_CACHED)
@@ -143,8 +143,7 @@ class Service:
             answer["notes"].append(f"{self.updates.note}: there may be more to find")
         if text is not None:
             plan = self._searcher.read_query(text)
-            vectors = {part: self._embedded(part) for part in plan.texts}
-            found = state.lines.search(plan, vectors, top=top, filters=filters, by=by)
+            found = state.lines.search(plan, top=top, filters=filters, by=by)
             hits = [hit for hit, _ in found]
             answer["notes"] += self._searcher.notes_on(text)
         else:
@@ -230,7 +229,7 @@ class Service:
     def _update(self, progress: Progress) -> str:
         before = self._state.inventory.sounds
         self._searcher.update(progress)
-        self._state = _State.of(self._searcher)
+        self._state = _State.of(self._searcher, self._embedded)
         self._updated()
         changes, sounds = self._searcher.changes, self._state.inventory.sounds
         if not (changes.added or changes.gone or sounds != before):
