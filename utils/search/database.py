@@ -82,6 +82,29 @@ CREATE TABLE metadata (
 ) STRICT;
 CREATE INDEX metadata_of_contents ON metadata (content);
 
+CREATE TABLE collections (
+  collection INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL UNIQUE
+) STRICT;
+
+-- Sounds and parts of sounds in collections, in the order in which they were added.
+CREATE TABLE collected (
+  item INTEGER PRIMARY KEY AUTOINCREMENT,
+  collection INTEGER NOT NULL REFERENCES collections,
+  content INTEGER NOT NULL REFERENCES contents,
+  start REAL, "end" REAL,                     -- in seconds; NULL: all of the sound
+  label TEXT NOT NULL,                        -- what was searched for
+  score REAL,
+  path BLOB NOT NULL                          -- of one of its files then
+) STRICT;
+CREATE UNIQUE INDEX collected_once
+  ON collected (collection, content, ifnull(start, -1), ifnull("end", -1));
+CREATE INDEX collected_contents ON collected (content);
+CREATE TRIGGER collected_contents_stay BEFORE DELETE ON contents
+WHEN EXISTS (SELECT 1 FROM collected WHERE content = old.content) BEGIN
+  SELECT RAISE(ABORT, 'a content that is in a collection cannot be deleted');
+END;
+
 CREATE VIRTUAL TABLE words USING fts5 (      -- rowid: files.file
   name, folder, metadata, tokenize = "unicode61 remove_diacritics 2"
 );
