@@ -56,6 +56,8 @@ class SndfileSound(Sound):
 
     Attributes
     ----------
+    subtype : str
+        How libsndfile calls the samples of the file: "PCM_24", ...
     exact : bool
         Whether all its samples are read, and no more: not so of compressed sounds but flac.
     unfinished : bool
@@ -73,6 +75,7 @@ class SndfileSound(Sound):
         self._source = source
         self._file = _opened(source)
         self.samplerate, self.channels = self._file.samplerate, self._file.channels
+        self.subtype = self._file.subtype
         log = self._file.extra_info
         self.frames = self._file.frames
         is_plain = self._file.subtype in _PLAIN  # and has no padding, whatever a header says
@@ -111,6 +114,16 @@ class SndfileSound(Sound):
                 seconds = (self._position + read) / self.samplerate
                 self.fault = truncated(f"or damaged after {seconds:.1f} s ({error})")
             return samples[:read]
+
+    def read_plain(self, frames: int, dtype: str) -> NDArray[np.generic]:
+        """Read the next samples, shape (N, C), as "int32" or "float64", which are never rounded."""
+        try:
+            samples = self._file.read(min(frames, self._left), dtype=dtype, always_2d=True)
+        except soundfile.SoundFileError as error:
+            _require_readable(self._source)
+            raise Undecodable(truncated(f"or damaged ({error})")) from None
+        self._position += len(samples)
+        return samples
 
     @property
     def _left(self) -> int:

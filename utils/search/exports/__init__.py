@@ -1,0 +1,1 @@
+"""What was found, for other programs: tables, playlists, edit lists, and folders of sounds."""
