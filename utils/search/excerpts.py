@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from utils.runtime.errors import InputError
 from utils.search.database import places
@@ -70,6 +70,9 @@ class Excerpt:
         return not self.paths
 
 
+_Chosen = TypeVar("_Chosen", Pick, Excerpt)
+
+
 def picks_of(hits: Iterable[Hit], label: str, *, whole: bool = False) -> list[Pick]:
     """Pick the moments of hits; hits without moments, or all of them, as whole sounds."""
     return [
@@ -83,6 +86,14 @@ def picks_of(hits: Iterable[Hit], label: str, *, whole: bool = False) -> list[Pi
     ]
 
 
+def first_of_each(chosen: Sequence[_Chosen]) -> list[_Chosen]:
+    """Keep the first pick or excerpt of each sound."""
+    first: dict[int, _Chosen] = {}
+    for one in chosen:
+        first.setdefault(one.sound, one)
+    return list(first.values())
+
+
 def look_up(library: Library, picks: Sequence[Pick], *, whole: bool = False) -> list[Excerpt]:
     """Find out what is known of picks, in their order; each sound once if they are to be whole.
 
@@ -93,7 +104,7 @@ def look_up(library: Library, picks: Sequence[Pick], *, whole: bool = False) -> 
 
     """
     if whole:
-        picks = list({pick.sound: pick._replace(start=None, end=None) for pick in picks}.values())
+        picks = [pick._replace(start=None, end=None) for pick in first_of_each(picks)]
     numbers = sorted({pick.sound for pick in picks})
     sounds, facts = {}, {}
     for first in range(0, len(numbers), _AT_ONCE):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from utils.audio.sound_file import UnusableSound, check_sound_file
 from utils.files.writing import atomic_write, require_room
 from utils.runtime.errors import InputError, UnreadableError
-from utils.search.excerpts import Excerpt
+from utils.search.excerpts import Excerpt, first_of_each
 from utils.search.exports import copies, regions
 from utils.search.exports.edl import as_edl
 from utils.search.exports.playlist import as_m3u8
@@ -141,7 +141,7 @@ def export_folder(
     if target.exists() and not target.is_dir():
         raise InputError(f"--export {target} is a file. Name a folder for {kind}.")
     if kind != "regions":
-        excerpts = list({excerpt.sound: excerpt for excerpt in reversed(excerpts)}.values())[::-1]
+        excerpts = first_of_each(excerpts)
     left_out: list[str] = []
     found = list(_sources(excerpts, folder, left_out))
     _make(target)
