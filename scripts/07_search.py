@@ -2,7 +2,7 @@
 
 Reads   a folder of sounds (--audio; any format, sub-folders too), a model (--model)
 Writes  an index of the folder: <output_path>/indexes/, or --index DIR; in it failed_files.csv, if
-        sound files cannot be used
+        sound files cannot be used; what --export names
 
     python scripts/07_search.py --audio my_sounds/ "rain on a tin roof"
     python scripts/07_search.py --audio my_sounds/ "rain on a tin roof" --model tags  # untrained
@@ -12,6 +12,9 @@ Writes  an index of the folder: <output_path>/indexes/, or --index DIR; in it fa
     python scripts/07_search.py --audio my_sounds/ 'rain -wind "tin roof" duration:<30 tag:rain>0.3'
     python scripts/07_search.py --audio my_sounds/ --like clip.wav
     python scripts/07_search.py --audio my_sounds/ --queries queries.txt --json > hits.jsonl
+    python scripts/07_search.py --audio my_sounds/ "a door" --collect doors --export doors.csv
+    python scripts/07_search.py --audio my_sounds/ --collection doors --export doors.edl --fps 24
+    python scripts/07_search.py --audio my_sounds/ rain --export cuts/ --export-as regions
     python scripts/07_search.py --audio my_sounds/                  # an interactive prompt
 
 The first search tags all sounds of the folder, later ones only new or changed sounds. In a
@@ -22,7 +25,7 @@ others.
 
 Exit status: 0 if every query found something and every sound file can be used; 2 for bad input,
 also in one of several queries; else 1 if a query found nothing; else 3 if sound files are skipped
-because they cannot be used.
+because they cannot be used, or left out of an export.
 """
 
 import argparse
@@ -39,6 +42,7 @@ import start
 from utils.files.reading import read_bytes
 from utils.runtime import distributed, terminal
 from utils.runtime.errors import InputError
+from utils.search import keeping
 from utils.search.answers import EXIT_NOTHING_FOUND, Answer, Query, answer
 from utils.search.command_line import add_options, open_searcher, report, report_library
 from utils.settings import options
@@ -70,12 +74,17 @@ def main(argv: list[str] | None = None) -> int:
     queries = [Query(given) for given in (*args.like, *args.query)]
     if args.queries:
         queries += lines_of(args.queries)
+    keeping.check_options(args, searches=bool(queries))
     for path in args.like:
         check_sound_file(path, root=path.parent)
         read_header(path, accept_truncated=args.accept_truncated)
     interactive = not queries and sys.stdin.isatty()
     at_terminal = sys.stdout.isatty() and not args.json
-    searcher = open_searcher(args, known_first=args.no_update or interactive or at_terminal)
+    waits = keeping.keeps(args)  # for all that is found
+    known_first = args.no_update or ((interactive or at_terminal) and not waits)
+    searcher = open_searcher(args, known_first=known_first)
+    if keeping.lists(args):
+        return keeping.show_collections(args, searcher)
     ask_ = partial(
         answer,
         searcher=searcher,
@@ -87,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
     updates = Updates(partial(update, searcher))
     if not (searcher.is_current or args.no_update):
         updates.start()
-    statuses, shown = set(), []
+    statuses, shown, answers = set(), [], []
     for query in queries or (ask() if interactive else piped()):
         found = ask_(query)
         if not searcher.is_current:
@@ -95,6 +104,7 @@ def main(argv: list[str] | None = None) -> int:
             shown.append(found)
         write(found, args, searcher)
         statuses.add(found.status)
+        answers += [found] if waits else []
     if interactive:
         updates.stop()
     elif shown and not args.no_update:
@@ -104,6 +114,8 @@ def main(argv: list[str] | None = None) -> int:
             if (found := ask_(before.query)).hits != before.hits:
                 write(found, args, searcher)
                 statuses.add(found.status)
+    if waits:
+        statuses.add(keeping.keep_answers(args, searcher, answers))
     if searcher.inventory.failed:
         statuses.add(terminal.EXIT_SOME_FAILED)
     return next(status for status in _FIRST if status in statuses | {0})
@@ -170,6 +182,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         action="store_true",
         help="answer from what the index has, without looking through the folder",
     )
+    keeping.add_options(parser)
     parser.add_argument("--why", action="store_true", help="explain each score")
     parser.add_argument("--json", action="store_true", help="print one JSON object per query")
     args = parser.parse_args(argv)

@@ -38,10 +38,12 @@ def test_a_collection_keeps_sounds_and_moments_in_the_order_of_adding(library, c
     rain = collections.create(" Rain ")
     assert (rain.name, rain.count) == ("Rain", 0)
     hits = [hit(2, [Moment(1.5, 4.0, 0.9), Moment(7.0, 8.0, 0.5)]), hit(0)]
-    picks = picks_of(hits, "a dog, \udcff")
-    assert picks[:2] == [
-        Pick(2, 1.5, 4.0, "a dog, \udcff", 0.5),
-        Pick(2, 7.0, 8.0, "a dog, \udcff", 0.5),
+    label = "a dog, \udcff"
+    picks = picks_of(hits, label)
+    assert picks == [
+        Pick(2, 1.5, 4.0, label, 0.5, "a.wav"),
+        Pick(2, 7.0, 8.0, label, 0.5, "a.wav"),
+        Pick(0, None, None, label, 0.5, "a.wav"),
     ]
     assert collections.add(rain.number, look_up(library, picks)) == 3
     assert collections.add(rain.number, look_up(library, picks)) == 0  # they are there
@@ -51,7 +53,7 @@ def test_a_collection_keeps_sounds_and_moments_in_the_order_of_adding(library, c
     assert [*kept.values()] == [
         picks[0]._replace(known_as="sub/dog.wav"),
         picks[1]._replace(known_as="sub/dog.wav"),
-        Pick(0, None, None, "a dog, \udcff", 0.5, "copy of rain.wav"),
+        picks[2]._replace(known_as="copy of rain.wav"),
     ]
     first, *_ = kept
     assert collections.remove(rain.number, [first, 999]) == 1
@@ -63,7 +65,7 @@ def test_whole_sounds_are_taken_once(library):
     (excerpt,) = look_up(library, picks, whole=True)
     assert (excerpt.start, excerpt.end, excerpt.is_part) == (0, 20, False)
     assert picks_of([hit(2, [Moment(1.5, 4.0, 0.9)])], "dog", whole=True) == [
-        Pick(2, None, None, "dog", 0.5)
+        Pick(2, None, None, "dog", 0.5, "a.wav")
     ]
 
 

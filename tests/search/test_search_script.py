@@ -1,9 +1,11 @@
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from tests.support import load_script, options, settings_for
 from utils.datasets.splits import load_captions
@@ -205,3 +207,67 @@ def test_a_model_folder_searches_as_its_checkpoint_does(search, trained, tmp_pat
     (folder / "config.json").write_text("{}")
     with pytest.raises(InputError, match=r"config\.json was changed"):
         search("rain", *fixed, str(folder))
+
+
+def test_hits_are_collected_listed_and_exported(search, sounds, tmp_path):
+    status, _, errors = search("rain", "a dog", "--top", "3", "--collect", "my picks")
+    assert status == 3  # a file of the folder is broken
+    count = int(re.search(r"^(\d) items added to the collection 'my picks'$", errors, re.M)[1])
+    assert 3 <= count <= 6
+    assert search("--collections")[:2] == (0, f"{count:6}  my picks\n")
+    status, printed, _ = search("--collection", "my picks")
+    assert status == 0
+    assert printed.startswith("my picks\n  1. ")
+    assert re.search(r"wav  0:\d\d\.\d–0:\d\d\.\d of 0:\d\d\.\d  \(rain\)\n", printed)
+    status, printed, _ = search("--collection", "my picks", "--json", "--whole")
+    listed = json.loads(printed)
+    assert listed["collection"] == "my picks"
+    assert {item["start"] for item in listed["items"]} == {0.0}
+    path = tmp_path / "picks.csv"
+    status, printed, errors = search("--collection", "my picks", "--export", str(path))
+    assert (status, printed) == (0, "")
+    assert f"{count} items exported to {path}" in errors
+    rows = path.read_text().splitlines()
+    assert rows[0] == "query,score,path,start,end,duration,sha256,missing"
+    assert len(rows) == 1 + count
+    assert str(sounds / "sub") in rows[1]
+    assert (
+        search("rain", "--top", "3", "--collect", "my picks")[2].count("; 3 of 3 were there") == 1
+    )
+
+
+def test_moments_are_cut_out_and_sounds_copied(search, tmp_path):
+    cuts, copies = tmp_path / "cuts", tmp_path / "copies"
+    _, printed, _ = search(
+        "rain", "--top", "2", "--json", "--export", str(cuts), "--export-as", "regions"
+    )
+    hits = json.loads(printed)["hits"]
+    wanted = {f"{m['start']:.3f}-{m['end']:.3f}" for hit in hits for m in hit["moments"]}
+    assert {path.stem.split()[-1] for path in cuts.iterdir()} == wanted
+    for path in cuts.iterdir():
+        start, end = map(float, path.stem.split()[-1].split("-"))
+        assert soundfile.info(path).duration == pytest.approx(end - start, abs=1e-3)
+    _, _, errors = search("rain", "--top", "2", "--export", str(copies), "--export-as", "copies")
+    assert f"2 files exported to {copies}" in errors
+    assert len(list(copies.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rain", "--export", "a.txt"], r"--export a\.txt: its ending is none of \.csv"),
+        (["rain", "--export-as", "csv"], "say where to, with --export PATH"),
+        (["rain", "--export", "a.edl", "--fps", "59.94"], r"'59\.94' frames per second: give one"),
+        (["rain", "--collect", " "], "--collect: the name of the collection is empty"),
+        (["rain", "--collection", "x"], "give no query and no --collect with it"),
+        (["--collections", "--export", "a.csv"], "to export one, use --collection NAME"),
+    ],
+)
+def test_contradicting_options_are_refused_before_anything_is_searched(arguments, message):
+    with pytest.raises(InputError, match=message):
+        load_script("07_search").main([*arguments, "--audio", "gone"])
+
+
+def test_a_collection_that_is_not_there_is_named(search):
+    with pytest.raises(InputError, match="there is no collection 'x y'"):
+        search("--collection", "x y")

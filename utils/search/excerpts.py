@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeVar
 
 from utils.runtime.errors import InputError
 from utils.search.database import places
-from utils.search.hits import Hit
+from utils.search.hits import Hit, clock
 from utils.search.library import Library
 
 _AT_ONCE = 10_000  # sounds that are looked up; SQLite takes 32 766
@@ -69,21 +69,24 @@ class Excerpt:
         """Whether no file of the folder has this content any more."""
         return not self.paths
 
+    @property
+    def place(self) -> str:
+        """Where it is, and how long the sound is: 0:20.0–0:40.0 of 1:03.5."""
+        part = f"{clock(self.start)}–{clock(self.end)} of " if self.is_part else ""
+        return part + clock(self.duration)
+
 
 _Chosen = TypeVar("_Chosen", Pick, Excerpt)
 
 
 def picks_of(hits: Iterable[Hit], label: str, *, whole: bool = False) -> list[Pick]:
     """Pick the moments of hits; hits without moments, or all of them, as whole sounds."""
-    return [
-        pick
-        for hit in hits
-        for pick in (
-            [Pick(hit.sound, one.start, one.end, label, hit.score) for one in hit.moments]
-            if hit.moments and not whole
-            else [Pick(hit.sound, label=label, score=hit.score)]
-        )
-    ]
+    picks = []
+    for hit in hits:
+        moments = [] if whole else [(one.start, one.end) for one in hit.moments]
+        for place in moments or [(None, None)]:
+            picks.append(Pick(hit.sound, *place, label, hit.score, hit.paths[0]))
+    return picks
 
 
 def first_of_each(chosen: Sequence[_Chosen]) -> list[_Chosen]:

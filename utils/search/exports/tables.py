@@ -39,14 +39,19 @@ def as_json(excerpts: Sequence[Excerpt], *, place: Callable[[str], str]) -> byte
 
     What is not UTF-8 in a name is escaped as Python does, which reads it back.
     """
-    entries = [
-        {**_entry(one, place), "paths": [place(path) for path in one.paths]} for one in excerpts
-    ]
+    entries = describe(excerpts, place=place)
     text = json.dumps(entries, ensure_ascii=False, indent=1)
     try:
         return f"{text}\n".encode()
     except UnicodeEncodeError:
         return f"{json.dumps(entries, indent=1)}\n".encode()
+
+
+def describe(excerpts: Sequence[Excerpt], *, place: Callable[[str], str]) -> list[dict[str, Any]]:
+    """Return what JSON says of each excerpt."""
+    return [
+        {**_entry(one, place), "paths": [place(path) for path in one.paths]} for one in excerpts
+    ]
 
 
 def _entry(excerpt: Excerpt, place: Callable[[str], str]) -> dict[str, Any]:
