@@ -49,7 +49,7 @@ class Collections:
         """Return a collection by its number."""
         found = next((one for one in self.all() if one.number == number), None)
         if found is None:
-            raise InputError(f"There is no collection number {number}. It may have been deleted.")
+            raise NoCollection(f"There is no collection number {number}. It may have been deleted.")
         return found
 
     def find(self, name: str) -> Collection:
@@ -61,7 +61,7 @@ class Collections:
             names = ", ".join(shown(one.name) for one in known[:_LISTED])
             others = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
             there = f"There are {names}{others}." if known else "There are none yet."
-            raise InputError(f"there is no collection {shown(name)}. {there}")
+            raise NoCollection(f"there is no collection {shown(name)}. {there}")
         return found
 
     def create(self, name: str) -> Collection:
@@ -135,6 +135,10 @@ class Collections:
             number,
         )
         return {item: Pick(*rest, os.fsdecode(path)) for item, *rest, path in rows}
+
+
+class NoCollection(InputError):
+    """There is no such collection."""
 
 
 class NameTaken(InputError):

@@ -1,6 +1,5 @@
 """The page's addresses: HTTP on one side, `utils.search.web.service` on the other."""
 
-import json
 import math
 from functools import partial
 from pathlib import Path
@@ -12,16 +11,18 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from utils.runtime.errors import InputError, is_shortage
 from utils.search.filters import parse_filter
 from utils.search.line_search import BY
+from utils.search.web.answers import AsciiJson
 from utils.search.web.busy import BUSY_HEADERS, Bounded, busy, most_at_once
-from utils.search.web.delivery import Delivery
-from utils.search.web.guard import Guard, Refusal
+from utils.search.web.delivery import Delivery, send_file
+from utils.search.web.desk_routes import desk_routes
+from utils.search.web.guard import LOOPBACK, Guard, Refusal
 from utils.search.web.service import MAX_FILTER, MAX_FILTERS, MAX_QUERY, MAX_TOP, Service
 
 _PAGE = Path(__file__).parent / "page"
@@ -40,7 +41,8 @@ _DRAWN_AT_ONCE = (
 
 def create_app(service: Service, *, host: str) -> ASGIApp:
     """Make the application that serves the page; `host` is what the server listens on."""
-    handlers = _Handlers(service)
+    is_local = host in LOOPBACK
+    handlers = _Handlers(service, is_local=is_local)
     sound = "/sounds/{library}/{sound}"
     bounded = Middleware(Bounded, at_once=most_at_once())
     app = Starlette(
@@ -50,9 +52,11 @@ def create_app(service: Service, *, host: str) -> ASGIApp:
             Route("/api/search", handlers.search),
             Route("/api/moments", handlers.moments),
             Route("/api/clips", handlers.receive_clip, methods=["POST"]),
+            *desk_routes(service.desk, is_local=is_local),
             Route("/api/update", handlers.update_state),
             Route("/api/update", handlers.start_update, methods=["POST"]),
             Route(f"{sound}/audio", handlers.audio, middleware=[bounded]),
+            Route(f"{sound}/file", handlers.original, middleware=[bounded]),
             Route(f"{sound}/spectrogram.png", handlers.picture),
         ],
         exception_handlers={
@@ -75,17 +79,9 @@ def _send_file(path: Path, request: Request) -> Response:
     return Response(path.read_bytes(), media_type=_TYPES[path.suffix], headers=headers)
 
 
-class _Json(JSONResponse):
-    """JSON in ASCII: file names, and so messages, may contain bytes that are not UTF-8."""
-
-    def render(self, content: Any) -> bytes:
-        """Write the body of an answer."""
-        return json.dumps(content, allow_nan=False).encode()
-
-
 def _refuse(request: Request, error: Exception) -> Response:
     status = getattr(error, "status", 400)
-    return _Json({"error": str(error)}, status, BUSY_HEADERS if status == 503 else None)
+    return AsciiJson({"error": str(error)}, status, BUSY_HEADERS if status == 503 else None)
 
 
 def _postpone(request: Request, error: Exception) -> Response:
@@ -97,47 +93,50 @@ def _postpone(request: Request, error: Exception) -> Response:
 
 def _no_such_address(request: Request, error: HTTPException) -> Response:
     text = f"{error.detail}: {request.method} {request.url.path}"
-    return _Json({"error": text}, error.status_code, error.headers)
+    return AsciiJson({"error": text}, error.status_code, error.headers)
 
 
 def _fail(request: Request, error: Exception) -> Response:
     """Hide the error from the browser; the traceback goes to the terminal."""
-    return _Json({"error": "Something went wrong: see the server's terminal."}, 500)
+    return AsciiJson({"error": "Something went wrong: see the server's terminal."}, 500)
 
 
 class _Handlers:
     """One method for each address; those that are not coroutines run in threads."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(self, service: Service, *, is_local: bool) -> None:
+        self._service, self._is_local = service, is_local
         self._delivery = Delivery(safe_mono=service.safe_mono)
         self._drawing = anyio.CapacityLimiter(_DRAWN_AT_ONCE)
         self._finding = anyio.CapacityLimiter(_DRAWN_AT_ONCE)
         self._delivering = anyio.CapacityLimiter(most_at_once())
 
     def about(self, request: Request) -> Response:
-        return _Json(self._service.about())
+        about = self._service.about()
+        if not self._is_local:
+            del about["place"]  # tells others about the server's disk
+        return AsciiJson(about)
 
     def search(self, request: Request) -> Response:
-        return _Json(self._service.search(**_query(request, self._service.tags)))
+        return AsciiJson(self._service.search(**_query(request, self._service.tags)))
 
     async def moments(self, request: Request) -> Response:
         find = partial(self._service.moments, **_sound_and_text(request))
-        return _Json(await to_thread.run_sync(find, limiter=self._finding))
+        return AsciiJson(await to_thread.run_sync(find, limiter=self._finding))
 
     async def receive_clip(self, request: Request) -> Response:
         try:
-            return _Json(await self._service.clips.receive(request.stream()))
+            return AsciiJson(await self._service.clips.receive(request.stream()))
         except ClientDisconnect:
             raise Refusal(400, "The upload of the clip was interrupted.") from None
 
     def update_state(self, request: Request) -> Response:
-        return _Json(self._service.updates.state)
+        return AsciiJson(self._service.updates.state)
 
     def start_update(self, request: Request) -> Response:
         if not self._service.updates.start():
             raise Refusal(409, "An update is already running.")
-        return _Json(self._service.updates.state, 202)
+        return AsciiJson(self._service.updates.state, 202)
 
     async def audio(self, request: Request) -> Response:
         sound, decode = _sound(request), request.query_params.get("as") == "wav"
@@ -147,6 +146,10 @@ class _Handlers:
             return self._delivery.respond(file, name, request.headers, decode=decode)
 
         return await to_thread.run_sync(respond, limiter=self._delivering)
+
+    async def original(self, request: Request) -> Response:
+        opened = partial(self._service.open_sound, *_sound(request))
+        return send_file(*await to_thread.run_sync(opened, limiter=self._delivering))
 
     async def picture(self, request: Request) -> Response:
         draw, sound = self._service.picture, _sound(request)

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 from anyio import to_thread
@@ -100,6 +101,22 @@ def version_of(file: BinaryIO) -> str:
     """Distinguish the contents of an open file by size and time."""
     status = os.fstat(file.fileno())
     return f"{status.st_mtime_ns:x}-{status.st_size:x}"
+
+
+def attachment(name: str) -> dict[str, str]:
+    """Return the header that makes browsers keep an answer as a file of this name."""
+    return {"content-disposition": f"attachment; filename*=utf-8''{quote(as_utf8(name), safe='')}"}
+
+
+def send_file(file: BinaryIO, name: str) -> Response:
+    """Answer with a sound file as it is, to be kept; it is closed at the end."""
+    headers = {"cache-control": "private, no-cache", **attachment(Path(name).name)}
+    with contextlib.ExitStack() as held:
+        held.callback(file.close)
+        content, status = FileContent(file), os.fstat(file.fileno())
+        return _ContentResponse(
+            content, headers, "application/octet-stream", status, held.pop_all()
+        )
 
 
 class Delivery:

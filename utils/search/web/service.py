@@ -26,6 +26,7 @@ from utils.search.updates import Updates
 from utils.search.web.cache import LruCache
 from utils.search.web.clips import MAX_BYTES, MAX_SECONDS, Clips
 from utils.search.web.delivery import as_utf8, open_below, version_of
+from utils.search.web.desk import MAX_PICKS, Desk
 from utils.search.web.guard import Refusal
 
 MAX_TOP = 200
@@ -72,6 +73,7 @@ class Service:
         self.safe_mono = searcher.config.search.mono == "safe"
         self._texts = LruCache(_TEXTS)
         self._pictures = LruCache(_CACHED)
+        self.desk = Desk(lambda: self._state.engine.library)
         self.clips = Clips(lambda path: searcher.embed_example(path)[0])
         self.updates = Updates(self._update)
         if not searcher.is_current:
@@ -90,6 +92,7 @@ class Service:
             "library": token,
             "version": self._version,
             "folder": as_utf8(engine.library.folder.name),
+            "place": as_utf8(str(engine.library.folder)),
             **inventory.counts(),
             "failed": [{"name": as_utf8(name), "reason": reason} for name, reason in failed],
             "failed_count": len(inventory.failed),
@@ -101,6 +104,7 @@ class Service:
                 "query": MAX_QUERY,
                 "top": MAX_TOP,
                 "filters": MAX_FILTERS,
+                "picks": MAX_PICKS,
                 "clip_bytes": MAX_BYTES,
                 "clip_seconds": MAX_SECONDS,
             },
