@@ -53,7 +53,7 @@ const until = async (condition) => {
     for (let i = 0; i < 800 && !condition(); i += 1) await pause(25);
 };
 (async () => {
-    const slider = row.querySelector('input'), offsets = [];
+    const slider = row.querySelector('[type=range]'), offsets = [];
     row.querySelector('.play').click();
     await until(() => player.duration > 0 && player.currentTime > 0.02 && !player.seeking);
     for (const time of times) {

@@ -169,7 +169,7 @@ def test_a_long_sound_is_played_from_where_it_was_found(page):
     page.run("arguments[0].scrollIntoView()", row)
     moment, *_ = page.wait(lambda: row.find_elements(By.CSS_SELECTOR, ".moment"))
     start = float(moment.get_attribute("style").split("left: ")[1].split("%")[0]) / 100
-    slider = row.find_element(By.TAG_NAME, "input")
+    slider = row.find_element(By.CSS_SELECTOR, "[type=range]")
     row.find_element(By.CSS_SELECTOR, ".play").click()
     page.wait(lambda: page.playing() is not None and page.run("player.duration > 30"))
     duration = page.run("player.duration")
@@ -189,7 +189,7 @@ def test_moments_are_drawn_and_played_by_enter(page):
         label = moments[-1].get_attribute("aria-label")
         assert label.startswith(f"Play moment {len(moments)} of {name}: ")
         assert len(row.find_elements(By.CSS_SELECTOR, ".picture .moment")) == len(moments)
-        duration = float(row.find_element(By.TAG_NAME, "input").get_attribute("max"))
+        duration = float(row.find_element(By.CSS_SELECTOR, "[type=range]").get_attribute("max"))
         points = row.find_element(By.CSS_SELECTOR, ".curve polyline").get_attribute("points")
         assert len(points.split(" ")) == int(np.ceil(2 * duration))
         minutes, seconds = label.rpartition(": ")[2].split("–")[0].split(":")

@@ -37,6 +37,27 @@ export async function ask(path, options = {}) {
   return (await patiently(path, options)).content;
 }
 
+// Send an object; returns the answer's.
+export function send(path, method, content = {}) {
+  return ask(path, { method, body: JSON.stringify(content), headers: { 'Content-Type': 'application/json' } });
+}
+
+// Send an object, and keep the answer as a file; returns the answer's headers.
+export async function download(path, content) {
+  const response = await request(path, { method: 'POST', body: JSON.stringify(content), headers: { 'Content-Type': 'application/json' } });
+  if (!response.ok) {
+    const { error } = await response.json().catch(() => ({}));
+    throw new Failure(error || `The server answered with ${response.status}.`, response.status);
+  }
+  const [, name] = response.headers.get('Content-Disposition').split("utf-8''");
+  const link = document.createElement('a');
+  link.href = URL.createObjectURL(await response.blob());
+  link.download = decodeURIComponent(name);
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // once it is kept
+  return response.headers;
+}
+
 // Elements do not say why they could not load something. Wait until the server can send it, and
 // return whether it was busy; a Failure if it cannot.
 export async function wasBusy(address) {
@@ -44,8 +65,8 @@ export async function wasBusy(address) {
   return tries > 1;
 }
 
-// A search: {q | clip, name | like, start, library} and tags, top; all are strings.
-const SINGLE = ['q', 'clip', 'name', 'like', 'start', 'library', 'top'];
+// A search: {q | clip, name | like, start, library | collection} and tags, top; all are strings.
+const SINGLE = ['q', 'clip', 'name', 'like', 'start', 'library', 'top', 'collection'];
 
 export function readAddress() {
   const given = new URLSearchParams(location.search);
@@ -63,6 +84,10 @@ export function asParameters(search) {
 
 export function audioAddress(library, sound, { decoded = false } = {}) {
   return `/sounds/${library}/${sound}/audio${decoded ? '?as=wav' : ''}`;
+}
+
+export function fileAddress(library, sound) {
+  return `/sounds/${library}/${sound}/file`;
 }
 
 export function pictureAddress(library, sound) {

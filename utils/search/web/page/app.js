@@ -1,6 +1,7 @@
 // The page: a search goes into the address bar, then to the server; the answer into the list.
 
 import { ask, asParameters, audioAddress, clock, Failure, readAddress } from './api.js';
+import { Desk } from './desk.js';
 import { Filters } from './filters.js';
 import * as keys from './keys.js';
 import { Player } from './player.js';
@@ -14,6 +15,11 @@ const query = byId('query');
 const results = byId('results');
 const player = new Player(byId('player'), { failed: playingFailed, heard: () => byId('alert').dataset.sound && showError() });
 const filters = new Filters({ list: byId('filters'), field: byId('tag'), options: byId('tags'), changed: () => go({ ...search, tags: filters.texts, top: undefined }) });
+const desk = new Desk({
+  opened: (collection) => go({ tags: search.tags, collection }),
+  changed: () => show(),
+  failed: (error) => showError(error),
+});
 const recordings = new Map(); // clip => address of the recording, while the page is open
 let about;
 let search = { tags: [] };
@@ -35,7 +41,7 @@ async function show() {
   query.value = search.q || '';
   filters.show(search.tags);
   showError();
-  const asks = search.q || search.clip || search.like;
+  const asks = search.q || search.clip || search.like || search.collection;
   byId('welcome').hidden = Boolean(asks);
   document.title = search.q ? `${search.q} – Sound search` : 'Sound search';
   if (!asks) {
@@ -46,6 +52,11 @@ async function show() {
   results.setAttribute('aria-busy', 'true');
   const begun = performance.now();
   try {
+    if (search.collection) {
+      drawCollection(await ask(`/api/collections/${encodeURIComponent(search.collection)}`, { signal }));
+      results.removeAttribute('aria-busy');
+      return;
+    }
     const { name, ...asked } = search;
     const answer = await ask(`/api/search?${asParameters(asked)}`, { signal });
     draw(answer, performance.now() - begun, signal);
@@ -65,6 +76,7 @@ function clear() {
   byId('status').textContent = '';
   byId('example').hidden = true;
   showNotes();
+  desk.show({});
 }
 
 // What the server notes about the query.
@@ -79,6 +91,17 @@ function showNotes(notes = []) {
   );
 }
 
+function drawCollection(collection) {
+  const { items } = collection;
+  const at = [...results.children].indexOf(document.activeElement.closest('.hit'));
+  clear();
+  desk.show({ collection });
+  drawHits(results, { hits: items, library: collection.library }, { player, filters, like, moments: null, desk });
+  if (at >= 0 && items.length) results.children[Math.min(at, items.length - 1)].focus({ preventScroll: true });
+  document.title = `${collection.name} – Sound search`;
+  byId('status').textContent = items.length === 1 ? '1 sound' : `${items.length.toLocaleString('en')} sounds`;
+}
+
 function draw(answer, milliseconds, signal) {
   const { hits } = answer;
   const inside = results.contains(document.activeElement);
@@ -86,7 +109,8 @@ function draw(answer, milliseconds, signal) {
   showExample(answer.like);
   showNotes(answer.notes);
   const moments = about.moments && search.q ? { library: answer.library, text: search.q, signal, player } : null;
-  drawHits(results, answer, { player, filters, like, moments });
+  desk.show({ label: search.q });
+  drawHits(results, answer, { player, filters, like, moments, desk });
   if (inside && hits.length) results.firstElementChild.focus({ preventScroll: true });
   const found = hits.length === 1 ? '1 sound' : `${hits.length} sounds`;
   const filtered = search.tags.length ? 'No sound passes these filters.' : 'Nothing was found.';
@@ -193,7 +217,7 @@ function connect() {
     dragging(false);
     if (event.dataTransfer.files[0]) searchByRecording(event.dataTransfer.files[0]);
   });
-  keys.listen({ query, results, player, dragging });
+  keys.listen({ query, results, player, dragging, desk });
 }
 
 function introduce() {
@@ -202,6 +226,8 @@ function introduce() {
   byId('demo').textContent = note;
   byId('demo').hidden = !note;
   filters.tags = about.tags;
+  desk.place = about.place;
+  byId('copy-key').hidden = !about.place;
   drawSummary(about);
 }
 
@@ -216,6 +242,7 @@ async function begin() {
   connect();
   query.focus();
   show();
+  desk.load().catch(showError);
   watchUpdates({ button: byId('update'), state: byId('update-state'), finished: refresh });
 }
 
@@ -224,7 +251,7 @@ async function refresh() {
   const before = about.version;
   about = await ask('/api/library');
   introduce();
-  if (about.version !== before && (search.q || search.clip)) show();
+  if (about.version !== before && (search.q || search.clip || search.collection)) show();
 }
 
 begin();

@@ -2,7 +2,7 @@
 
 const STEP = 5; // seconds
 
-export function listen({ query, results, player, dragging }) {
+export function listen({ query, results, player, dragging, desk }) {
   const rows = () => [...results.children];
   const current = () => document.activeElement.closest('.hit');
 
@@ -27,8 +27,9 @@ export function listen({ query, results, player, dragging }) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const { target, key } = event;
     const slider = target.type === 'range';
-    const typing = !slider && target.matches('input, select, textarea');
-    const pressing = target.matches('button, a, summary');
+    const checkbox = target.type === 'checkbox';
+    const typing = !slider && !checkbox && target.matches('input, select, textarea');
+    const pressing = checkbox || target.matches('button, a, summary');
     const row = current();
     const actions = {
       ArrowDown: () => move(1),
@@ -41,6 +42,12 @@ export function listen({ query, results, player, dragging }) {
       ' ': () => chosen() && player.toggle(chosen()),
       w: () => row && row.querySelector('.why').click(),
       m: () => row && row.querySelector('.like').click(),
+      x: () => row && row.querySelector('.tick').click(),
+      c: () => row && row.querySelector('.copy-path').click(),
+      a: () => desk.focus('#add-to'),
+      e: () => desk.focus('#export-as'),
+      o: () => desk.openCollections(),
+      Delete: () => row && desk.takeOut([row.pick]),
     };
     if (key === 'Escape') {
       dragging(false);

@@ -17,6 +17,7 @@ export async function showMoments(hit, row, { library, text, signal, player }) {
     row.querySelector('.ink').after(drawCurve(found, hit));
     list.append(...found.moments.map((one, number) => drawButton(one, number, row, player)));
     row.track.start = found.moments[0].start;
+    row.pick.moment = found.moments[0];
   } catch (error) {
     if (error.name === 'AbortError') return;
     const item = document.createElement('li');

@@ -1,6 +1,6 @@
 // The list of results. Names from the library are set as text, never parsed as HTML.
 
-import { audioAddress, clock, pictureAddress, wasBusy } from './api.js';
+import { audioAddress, clock, fileAddress, pictureAddress, wasBusy } from './api.js';
 import { showMoments } from './moments.js';
 
 const template = document.getElementById('hit');
@@ -37,8 +37,8 @@ async function drawLater(picture, target) {
   }
 }
 
-// Rows act through `page`: {player, filters, like, moments}; `moments` is null, or what
-// `showMoments` needs.
+// Rows act through `page`: {player, filters, like, moments, desk}; `moments` is null, or what
+// `showMoments` needs. Items of a collection are hits with less to show, and may be missing.
 export function drawHits(list, answer, page) {
   near.disconnect();
   list.replaceChildren(...answer.hits.map((hit) => drawHit(hit, answer.library, page)));
@@ -53,31 +53,50 @@ function drawHit(hit, library, page) {
   at('.rank').textContent = hit.rank;
   at('.folder').textContent = path.slice(0, cut);
   at('.file').textContent = path.slice(cut);
-  at('.score').textContent = hit.score.toFixed(3);
+  at('.score').textContent = hit.score === null ? '' : hit.score.toFixed(3);
   row.track = track(hit, library, path, row);
+  page.desk.take(hit, library, row);
+  drag(row, library, hit, path.slice(cut));
+  row.classList.toggle('gone', Boolean(hit.missing));
   at('.play').addEventListener('click', () => page.player.toggle(row.track));
-  at('input').addEventListener('input', (event) => page.player.seek(row.track, Number(event.target.value)));
+  at('[type=range]').addEventListener('input', (event) => page.player.seek(row.track, Number(event.target.value)));
 
   const ink = at('.ink');
   ink.dataset.picture = pictureAddress(library, hit.sound);
   ink.come = () => page.moments && showMoments(hit, row, page.moments);
-  near.observe(ink);
+  if (!hit.missing) near.observe(ink);
   if (hit.is_part) {
     at('.passage').hidden = false;
     at('.passage').style.left = percent(hit.start / hit.duration);
     at('.passage').style.width = percent((hit.end - hit.start) / hit.duration);
   }
 
-  at('.chips').append(...hit.tags.map((tag) => drawChip(tag, page)));
+  at('.chips').append(...(hit.tags || []).map((tag) => drawChip(tag, page)));
   drawCopies(hit, row);
-  at('.remarks').hidden = !hit.notes;
-  at('.remarks').textContent = hit.notes;
+  const remark = hit.missing ? 'No file of the folder has this sound any more.' : hit.notes || hit.label;
+  at('.remarks').hidden = !remark;
+  at('.remarks').textContent = remark;
+  at('.why').hidden = !hit.reasons;
+  at('.like').hidden = Boolean(hit.missing);
   at('.why').addEventListener('click', () => {
     if (!at('.reasons tbody').children.length) drawReasons(hit, row);
     open(at('.why'), at('.reasons'));
   });
   at('.like').addEventListener('click', () => page.like(hit, library));
   return row;
+}
+
+// Chromium drops the file itself where the name is dragged to; others, its address.
+function drag(row, library, hit, name) {
+  const handle = row.querySelector('h2');
+  handle.draggable = !hit.missing;
+  handle.addEventListener('dragstart', ({ dataTransfer }) => {
+    const address = new URL(fileAddress(library, hit.sound), location.href).href;
+    const plain = name.replace(/[\n\r:]/g, '_'); // colons end the parts of a DownloadURL
+    dataTransfer.effectAllowed = 'copy';
+    dataTransfer.setData('DownloadURL', `application/octet-stream:${plain}:${address}`);
+    dataTransfer.setData('text/uri-list', address);
+  });
 }
 
 function open(button, part) {
@@ -87,7 +106,7 @@ function open(button, part) {
 
 function track(hit, library, path, row) {
   const at = (selector) => row.querySelector(selector);
-  const slider = at('input');
+  const slider = at('[type=range]');
   const whole = clock(hit.duration);
   const idle = hit.is_part
     ? `${clock(hit.start, { tenths: false })}–${clock(hit.end, { tenths: false })} of ${clock(hit.duration, { tenths: false })}`
