@@ -72,13 +72,12 @@ export class Desk {
 
   draw() {
     const { size } = this.ticked;
-    const all = this.collection && !size && this.collection.count;
+    const all = (!size && this.collection?.count) || 0;
     this.bar.hidden = !size && !all && !this.outcome;
     this.bar.querySelector('.count').textContent = all ? `All ${all.toLocaleString('en')}` : `${size.toLocaleString('en')} ticked`;
-    this.bar.querySelector('.adding').hidden = !size;
-    byId('untick').hidden = !size;
+    for (const part of this.bar.querySelectorAll(':scope > :not(.outcome)')) part.hidden = !size && !all;
+    for (const part of [this.bar.querySelector('.adding'), byId('untick')]) part.hidden = !size;
     byId('take-out').hidden = !(size && this.collection);
-    byId('export').disabled = !size && !all;
   }
 
   write(text = '') {
@@ -108,6 +107,7 @@ export class Desk {
     await this.load();
     const known = this.known.find((one) => one.name === name) || (await send('/api/collections', 'POST', { name }));
     const { added, given } = await send(`/api/collections/${known.collection}/items`, 'POST', this.picks());
+    this.leave();
     const there = added < given ? `; ${given - added} were there` : '';
     this.untick();
     this.write(`${counted(added)} added to ${known.name}${there}`);
@@ -120,6 +120,7 @@ export class Desk {
     const [format, fps] = byId('export-as').value.split(' ');
     const what = this.ticked.size ? this.picks() : { collection: this.collection.collection };
     const headers = await download('/api/exports', { ...what, format, fps, whole: byId('whole').checked });
+    this.leave();
     const left = Number(headers.get('X-Left-Out'));
     this.write(`${counted(Number(headers.get('X-Exported')))} exported${left ? `; ${left} missing, left out` : ''}`);
   }
@@ -137,7 +138,13 @@ export class Desk {
   }
 
   focus(selector) {
-    if (!this.bar.hidden) this.bar.querySelector(selector).focus();
+    this.row = document.activeElement.closest('.hit');
+    this.bar.querySelector(selector).focus();
+  }
+
+  // Go back to the row that the bar was entered from.
+  leave() {
+    if (this.bar.contains(document.activeElement)) this.row?.focus({ preventScroll: true });
   }
 
   async openCollections() {

@@ -52,6 +52,7 @@ export function listen({ query, results, player, dragging, desk }) {
     if (key === 'Escape') {
       dragging(false);
       player.pause();
+      desk.leave();
       return;
     }
     if (typing && !(target === query && key === 'ArrowDown')) return;

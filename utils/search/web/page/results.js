@@ -108,8 +108,9 @@ function track(hit, library, path, row) {
   const at = (selector) => row.querySelector(selector);
   const slider = at('[type=range]');
   const whole = clock(hit.duration);
+  const precision = { tenths: hit.item !== undefined }; // moments are short
   const idle = hit.is_part
-    ? `${clock(hit.start, { tenths: false })}–${clock(hit.end, { tenths: false })} of ${clock(hit.duration, { tenths: false })}`
+    ? `${clock(hit.start, precision)}–${clock(hit.end, precision)} of ${clock(hit.duration, precision)}`
     : whole;
   slider.max = hit.duration;
   slider.setAttribute('aria-label', `Position in ${path}`);
