@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.host not in LOOPBACK:
         report(
             f"warning: on {args.host}, everybody who can reach this machine can listen to the "
-            "sounds and upload clips; there is no password."
+            "sounds, upload clips and change collections; there is no password."
         )
     from utils.search.web.app import create_app
     from utils.search.web.service import Service
