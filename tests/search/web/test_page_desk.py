@@ -90,7 +90,7 @@ def test_sounds_are_ticked_collected_and_taken_out_by_the_keyboard(page):
     assert not page.one("#desk").is_displayed()
     tick(page, 0, 2)
     assert page.one("#desk .count").text == "2 ticked"
-    assert collect(page, "doors & <b>") == "2 sounds added to doors & <b>"
+    assert collect(page, "doors & <b>") == "2 items added to doors & <b>"
     assert not page.all(".tick:checked")
     page.one("#query").click()
     page.press(Keys.ARROW_DOWN, "o")
@@ -105,7 +105,7 @@ def test_sounds_are_ticked_collected_and_taken_out_by_the_keyboard(page):
     page.one("#query").click()
     page.press(Keys.ARROW_DOWN)
     assert page.after(lambda: page.press(Keys.DELETE))[0] == "c: d.flac"
-    assert outcome(page) == "1 sound removed from doors & <b>"
+    assert outcome(page) == "1 item removed from doors & <b>"
     assert page.run("document.activeElement.querySelector('.file').textContent") == "c: d.flac"
     page.driver.back()
     page.wait(lambda: page.names() == NAMES)
@@ -121,7 +121,7 @@ def test_collections_are_renamed_and_deleted(page):
     page.press("two", Keys.ENTER)
     page.wait(lambda: page.one("#collections bdi").text == "two")
     page.one("#collections [aria-label='Delete two']").click()
-    assert page.one("#collections .danger").text == "Really delete 1 sound"
+    assert page.one("#collections .danger").text == "Really delete 1 item"
     page.press(Keys.ENTER)
     page.wait(lambda: page.one("#collections .none").is_displayed())
 
@@ -131,7 +131,7 @@ def test_what_is_ticked_is_exported_as_moments_or_whole_sounds(page):
     page.wait(lambda: len(page.all(".moments .chip")) == 8)
     tick(page, 0)
     page.press("e", "J", Keys.TAB, Keys.ENTER)
-    assert outcome(page) == "1 sound exported"
+    assert outcome(page) == "1 item exported"
     (one,) = json.loads(downloaded(page, "sounds.json"))
     assert (one["query"], one["start"], one["end"]) == ("a dog", 0.5, 1.25)
     assert one["path"] == str(page.folder / "doors/a door.wav")
@@ -151,7 +151,7 @@ def test_a_collection_is_exported_without_what_is_missing(page):
     assert page.one("#desk .count").text == "All 4"
     page.one("#export-as").send_keys("EDL, 25")
     page.one("#export").click()
-    assert outcome(page) == "4 sounds exported"
+    assert outcome(page) == "4 items exported"
     assert downloaded(page, "all of them.edl").startswith("TITLE: all of them\n")
 
 

@@ -99,7 +99,7 @@ function drawCollection(collection) {
   drawHits(results, { hits: items, library: collection.library }, { player, filters, like, moments: null, desk });
   if (at >= 0 && items.length) results.children[Math.min(at, items.length - 1)].focus({ preventScroll: true });
   document.title = `${collection.name} – Sound search`;
-  byId('status').textContent = items.length === 1 ? '1 sound' : `${items.length.toLocaleString('en')} sounds`;
+  byId('status').textContent = items.length === 1 ? '1 item' : `${items.length.toLocaleString('en')} items`;
 }
 
 function draw(answer, milliseconds, signal) {

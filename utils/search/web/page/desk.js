@@ -4,7 +4,7 @@
 import { ask, download, send } from './api.js';
 
 const byId = (id) => document.getElementById(id);
-const counted = (count, what = 'sound') => `${count.toLocaleString('en')} ${what}${count === 1 ? '' : 's'}`;
+const counted = (count, what = 'item') => `${count.toLocaleString('en')} ${what}${count === 1 ? '' : 's'}`;
 
 export class Desk {
   // `opened` is called with the number of a collection to show, or with undefined; `changed` when
