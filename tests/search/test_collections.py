@@ -29,9 +29,9 @@ def collections(library):
 
 
 def hit(sound, moments=()):
-    return Hit(
-        1, 0.5, sound, ("a.wav",), 20.0, 0.0, 20.0, False, [], 0.3, 0.2, [], "", None, [*moments]
-    )
+    place = {"duration": 20.0, "start": 0.0, "end": 20.0, "is_part": False}
+    score = {"score": 0.5, "projection": 0.3, "tag_branch": 0.2, "tags": [], "reasons": []}
+    return Hit(rank=1, sound=sound, paths=("a.wav",), moments=[*moments], **place, **score)
 
 
 def test_a_collection_keeps_sounds_and_moments_in_the_order_of_adding(library, collections):

@@ -107,12 +107,12 @@ export class Desk {
     await this.load();
     const known = this.known.find((one) => one.name === name) || (await send('/api/collections', 'POST', { name }));
     const { added, given } = await send(`/api/collections/${known.collection}/items`, 'POST', this.picks());
+    await this.load();
     this.leave();
     const there = added < given ? `; ${given - added} were there` : '';
     this.untick();
     this.write(`${counted(added)} added to ${known.name}${there}`);
     byId('add-to').value = '';
-    await this.load();
     if (this.collection?.collection === known.collection) this.changed();
   }
 
@@ -132,8 +132,8 @@ export class Desk {
       const { removed } = await send(`/api/collections/${this.collection.collection}/items`, 'DELETE', { items });
       this.untick();
       await this.changed();
-      this.write(`${counted(removed)} removed from ${this.collection.name}`);
       await this.load();
+      this.write(`${counted(removed)} removed from ${this.collection.name}`);
     });
   }
 
