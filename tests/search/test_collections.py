@@ -1,10 +1,12 @@
 import os
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from tests import libraries
+from tests.search.test_library import Folder
 from utils.runtime.errors import InputError
 from utils.search.collections import Collections, NameTaken
 from utils.search.excerpts import Pick, look_up, picks_of
@@ -155,3 +157,43 @@ def test_a_failed_addition_adds_nothing(library, collections):
 
 def test_many_sounds_are_looked_up(library):
     assert len(look_up(library, [Pick(0)] * 40_000)) == 40_000
+
+
+def test_a_collection_survives_what_happens_to_the_folder(tmp_path):
+    folder = Folder(tmp_path)
+    for number, name in enumerate(("rain.wav", "dog.wav")):
+        folder.sound(name, 0.1 + number / 10)
+    folder.update()
+    library = folder.library
+    collections = Collections(library.database)
+    number = collections.create("all").number
+    picks = [Pick(sound, 0.0, 0.5) for sound in library.sounds()]
+    collections.add(number, look_up(library, picks))
+    (folder.path / "sub").mkdir()
+    (folder.path / "rain.wav").rename(folder.path / "sub/storm.wav")
+    dog = (folder.path / "dog.wav").read_bytes()
+    (folder.path / "dog.wav").unlink()
+    folder.update()
+    excerpts = look_up(folder.library, [*collections.picks(number).values()])
+    assert sorted((one.known_as, one.is_missing) for one in excerpts) == [
+        ("dog.wav", True),
+        ("sub/storm.wav", False),
+    ]
+    (folder.path / "new dog.wav").write_bytes(dog)
+    folder.update()
+    excerpts = look_up(folder.library, [*collections.picks(number).values()])
+    assert sorted(one.known_as for one in excerpts) == ["new dog.wav", "sub/storm.wav"]
+
+
+def test_several_users_collect_at_once(library, collections):
+    number = collections.create("all").number
+
+    def collect(user):
+        for step in range(20):
+            picks = [Pick(user % 3, step / 10, step / 10 + 1 + user / 100)]
+            Collections(library.database).add(number, look_up(library, picks))
+        return Collections(library.database).find_or_create("shared").number
+
+    with ThreadPoolExecutor(6) as users:
+        assert len(set(users.map(collect, range(6)))) == 1
+    assert len(collections.picks(number)) == 120
