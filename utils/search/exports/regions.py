@@ -81,7 +81,7 @@ def cut(source: Path, folder: Path, *, start: float, end: float, label: str) -> 
                 for block in _blocks(source, form):
                     writer.write(block)
         except soundfile.SoundFileError as error:
-            raise OSError(str(error)) from error
+            raise OSError(str(error).rstrip(".")) from error
         _insert(plain, bext, file)
     return target
 
