@@ -197,3 +197,15 @@ def test_several_users_collect_at_once(library, collections):
     with ThreadPoolExecutor(6) as users:
         assert len(set(users.map(collect, range(6)))) == 1
     assert len(collections.picks(number)) == 120
+
+
+def test_what_the_file_says_of_time_and_channels_is_looked_up(library):
+    with library.database.writing() as to:
+        to.execute("UPDATE contents SET channels = 2 WHERE content = 1")
+        for content, text in ((1, "43200.5"), (2, "noon")):
+            to.execute("INSERT INTO metadata VALUES (?, 'time_reference', ?)", (content, text))
+    found = look_up(library, [Pick(0), Pick(1), Pick(2)])
+    assert [one.time_reference for one in found] == [0, 43_200.5, 0]
+    assert [one.channels for one in found] == [None, 2, None]
+    assert found[1].place == "0:20.0"
+    assert look_up(library, [Pick(1, 1.5, 99.0)])[0].place == "0:01.5–0:20.0 of 0:20.0"

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 from selenium.webdriver.common.keys import Keys
@@ -35,6 +36,13 @@ with contextlib.suppress(KeyboardInterrupt):
     serve(app, listener, ready=lambda: print(address, flush=True))
 """
 NAMES = ["doors/a door.wav", "<b>.aiff", "c: d.flac", "a gone sound.wav"]
+
+# Whether an element is what is seen, and clicked, in its middle.
+AT_ITS_MIDDLE = """((selector) => {
+  const one = document.querySelector(selector);
+  const { left, top, width, height } = one.getBoundingClientRect();
+  return document.elementFromPoint(left + width / 2, top + height / 2) === one;
+})(arguments[0])"""
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +161,28 @@ def test_a_collection_is_exported_without_what_is_missing(page):
     page.one("#export").click()
     assert outcome(page) == "4 items exported"
     assert downloaded(page, "all of them.edl").startswith("TITLE: all of them\n")
+
+
+def test_a_large_collection_is_shown_in_steps(page):
+    page.results("q=a+dog")
+    library = page.run("document.querySelector('.hit').pick.library")
+    picks = [{"sound": n % 4, "start": n / 1000, "end": 1 + n / 1000} for n in range(250)]
+    for path, content in (
+        ("/api/collections", {"name": "many"}),
+        ("/api/collections/1/items", {"library": library, "picks": picks}),
+    ):
+        request = urllib.request.Request(page.address + path, json.dumps(content).encode())
+        urllib.request.urlopen(request, timeout=30).close()
+    page.open("/?collection=1")
+    assert len(page.found()) == 100
+    assert page.one("#status").text == "250 items"
+    for count in (200, 250):
+        page.run("document.querySelector('#more').focus()")
+        assert page.run(AT_ITS_MIDDLE, "#more")  # not under the bar
+        assert len(page.after(lambda: page.press(Keys.ENTER))) == count
+    assert not page.one("#more").is_displayed()
+    page.one("#export").click()
+    assert outcome(page) == "250 items exported"
 
 
 def test_the_path_of_a_sound_is_copied(page):

@@ -10,6 +10,7 @@ import { drawSummary } from './summary.js';
 import { watchUpdates } from './updates.js';
 
 const PAGE = 20; // hits
+const ITEMS = 100; // of a collection
 const byId = (id) => document.getElementById(id);
 const query = byId('query');
 const results = byId('results');
@@ -96,8 +97,10 @@ function drawCollection(collection) {
   const at = [...results.children].indexOf(document.activeElement.closest('.hit'));
   clear();
   desk.show({ collection });
-  drawHits(results, { hits: items, library: collection.library }, { player, filters, like, moments: null, desk });
-  if (at >= 0 && items.length) results.children[Math.min(at, items.length - 1)].focus({ preventScroll: true });
+  const top = Number(search.top || ITEMS);
+  drawHits(results, { hits: items.slice(0, top), library: collection.library }, { player, filters, like, moments: null, desk });
+  byId('more').hidden = items.length <= top;
+  if (at >= 0 && items.length) results.children[Math.min(at, results.children.length - 1)].focus({ preventScroll: true });
   document.title = `${collection.name} – Sound search`;
   byId('status').textContent = items.length === 1 ? '1 item' : `${items.length.toLocaleString('en')} items`;
 }
@@ -195,7 +198,10 @@ function connect() {
     if (target.files[0]) searchByRecording(target.files[0]);
     target.value = ''; // so that the same file can be chosen again
   });
-  byId('more').addEventListener('click', () => go({ ...search, top: String(Math.min(about.limits.top, 2 * Number(search.top || PAGE))) }));
+  byId('more').addEventListener('click', () => {
+    const [usual, most] = search.collection ? [ITEMS, Infinity] : [PAGE, about.limits.top];
+    go({ ...search, top: String(Math.min(most, 2 * Number(search.top || usual))) });
+  });
   byId('example').querySelector('.drop').addEventListener('click', () => go({ tags: search.tags }));
   byId('alert').querySelector('button').addEventListener('click', () => show());
   for (const link of [byId('home'), ...byId('ideas').querySelectorAll('a')]) {
