@@ -26,6 +26,12 @@ let about;
 let search = { tags: [] };
 let running = new AbortController();
 
+// A search by a description, by meaning, words or both.
+function describing(text) {
+  const by = byId('by').value;
+  return by === 'both' ? { q: text } : { q: text, by };
+}
+
 // Start another search: a step in the browser's history.
 function go(wanted) {
   const parameters = asParameters(wanted);
@@ -40,6 +46,7 @@ async function show() {
   const { signal } = running;
   search = readAddress();
   query.value = search.q || '';
+  byId('by').value = search.by || 'both';
   filters.show(search.tags);
   showError();
   const asks = search.q || search.clip || search.like || search.collection;
@@ -129,6 +136,7 @@ function showError(error, sound = '') {
   box.hidden = !error;
   box.dataset.sound = sound;
   box.querySelector('p').textContent = error ? error.message : '';
+  box.classList.toggle('pointing', Boolean(error) && error.message.includes('\n')); // at a place in the query
   box.querySelector('button').hidden = !error || ![0, 409, 503].includes(error.status);
 }
 
@@ -192,8 +200,9 @@ function connect() {
     const { length } = [...text];
     const { query: most } = about.limits;
     if (length > most) showError(new Failure(`The query has ${length} characters, more than ${most}. Shorten it.`, 400));
-    else if (text) go({ q: text, tags: filters.texts });
+    else if (text) go({ ...describing(text), tags: filters.texts });
   });
+  byId('by').addEventListener('change', () => search.q && go({ ...describing(search.q), tags: search.tags }));
   byId('file').addEventListener('change', ({ target }) => {
     if (target.files[0]) searchByRecording(target.files[0]);
     target.value = ''; // so that the same file can be chosen again

@@ -185,7 +185,14 @@ function drawReasons(hit, row) {
     ...part('learned', hit.projection.toFixed(3), 'from the learned projection'),
     ', ',
     ...part('tagged', signed(hit.tag_branch), 'from the tags'),
+    ...(hit.words ? [', ', ...part('worded', signed(hit.words), 'from words and what is left out')] : []),
   );
+  at('.category').hidden = !hit.ucs;
+  if (hit.ucs) {
+    const { category, subcategory, cat_id: id, probability } = hit.ucs;
+    const sure = probability < 1 ? ` (suggested by the tags, ${probability.toFixed(2)})` : '';
+    at('.category').textContent = `UCS category: ${category} / ${subcategory}, ${id}${sure}`;
+  }
   const most = Math.max(...hit.reasons.map((reason) => Math.abs(reason.contribution)), 1e-9);
   at('.reasons table').hidden = !hit.reasons.length;
   at('.reasons tbody').append(
