@@ -37,6 +37,8 @@ CREATE TABLE contents (
   description TEXT,
   ucs TEXT                                    -- CatID
 ) STRICT;
+CREATE INDEX untagged_contents ON contents (content) WHERE duration IS NULL OR NOT cells;
+CREATE INDEX undescribed_contents ON contents (content) WHERE NOT described;
 
 CREATE TABLE folders (
   folder INTEGER PRIMARY KEY,

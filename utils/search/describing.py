@@ -38,7 +38,8 @@ def describe(database: Database, folder: Path, *, progress: Callable[[int], Any]
     """
     pending = database.all(
         "SELECT content, min(path || name) FROM files JOIN folders USING (folder) "
-        "JOIN contents USING (content) WHERE NOT described AND reason IS NULL GROUP BY content"
+        "WHERE reason IS NULL AND content IN (SELECT content FROM contents WHERE NOT described) "
+        "GROUP BY content"
     )
     if not pending:
         return

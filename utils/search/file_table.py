@@ -44,10 +44,12 @@ def folders(database: Database) -> list[str]:
 
 def untagged(database: Database, *, cells: bool) -> dict[str, ListedFile]:
     """Return the usable files by path whose contents lack passages or, if wanted, cells."""
-    lacking = "duration IS NULL OR NOT cells" if cells else "duration IS NULL"
+    lacking = "duration IS NULL OR NOT cells"  # as the index has it
     rows = database.all(
         f"SELECT path || name, {_COLUMNS} FROM files JOIN folders USING (folder) "
-        f"JOIN contents USING (content) WHERE reason IS NULL AND ({lacking}) ORDER BY path, name"
+        f"JOIN contents USING (content) WHERE reason IS NULL AND (duration IS NULL OR ?) "
+        f"AND content IN (SELECT content FROM contents WHERE {lacking}) ORDER BY path, name",
+        cells,
     )
     return {path: _listed(*rest) for path, *rest in rows}
 

@@ -57,6 +57,11 @@ class Place(NamedTuple):
 
 
 _USABLE = "reason IS NULL AND duration IS NOT NULL"
+_NOT_USABLE = (
+    "SELECT content FROM contents WHERE duration IS NULL OR NOT EXISTS "
+    "(SELECT 1 FROM files WHERE files.content = contents.content AND reason IS NULL)"
+)
+_CONTENTS = "SELECT content FROM passages WHERE row < ? ORDER BY row"
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,14 +98,17 @@ class Library:
         """Read what is known now."""
         table, peaks = rows.read()
         content = np.full(len(table), -1)
-        for row, number in database.stream("SELECT row, content FROM passages"):
-            if row < len(content):  # not of a later write
-                content[row] = number
-        query = f"SELECT DISTINCT content FROM files JOIN contents USING (content) WHERE {_USABLE}"
-        usable = np.fromiter((number for (number,) in database.stream(query)), np.int64)
-        there = np.zeros(1 + max(usable.max(initial=0), content.max(initial=0)), bool)
-        there[usable] = True
-        sound_of_row = np.where(there[content], content, -1)
+        if database.one("SELECT count(*) FROM passages") == len(table):
+            found = (number for (number,) in database.stream(_CONTENTS, len(table)))
+            content[:] = np.fromiter(found, np.int64, len(table))
+        else:  # rows are missing, or some were added
+            for row, number in database.stream("SELECT row, content FROM passages"):
+                if row < len(content):
+                    content[row] = number
+        gone = np.array([number for (number,) in database.stream(_NOT_USABLE)], np.int64)
+        there = np.ones(1 + max(gone.max(initial=0), content.max(initial=0)), bool)
+        there[gone] = False
+        sound_of_row = np.where((content >= 0) & there[content], content, -1)
         return cls(folder, database, table, peaks, sound_of_row, rows.derived)
 
     @cached_property

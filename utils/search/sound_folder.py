@@ -74,9 +74,9 @@ def scan_folder(
     added, gone, there = 0, 0, set()
     known_files = database.one("SELECT count(*) FROM files")
     with looking(known_files) if looking else contextlib.nullcontext() as bar:
-        for top, listed in _walk(folder, others):
+        for top, known, listed in _walk(folder, database, others):
             there.add(top)
-            known, changed = files_in(database, top), {}
+            changed = {}
             for name, entry in listed:
                 file, before = _looked_at(entry), known.pop(name, None)
                 if file.reason and file != before:
@@ -156,16 +156,20 @@ def _read(folder: Path, name: str, file: ListedFile) -> ListedFile:
         return file._replace(reason=f"cannot be read ({error.strerror})")
 
 
+def _is_unchanged(entry: os.DirEntry, known: ListedFile | None) -> bool:
+    return known is not None and _looked_at(entry)[:2] == known[:2]
+
+
 def _is_symlinked_folder(entry: os.DirEntry) -> bool:
     return entry.is_symlink() and Path(entry).is_dir()
 
 
 def _walk(
-    folder: Path, others: dict[str, str]
-) -> Iterator[tuple[str, list[tuple[str, os.DirEntry | OSError]]]]:
-    """Yield the sounds of each folder, before those of its sub-folders, and note other files.
+    folder: Path, database: Database, others: dict[str, str]
+) -> Iterator[tuple[str, dict[str, ListedFile], list[tuple[str, os.DirEntry | OSError]]]]:
+    """Yield each folder, what is known of its files, and its sounds, and note other files.
 
-    A sub-folder that cannot be read has one entry without a name.
+    A folder comes before its sub-folders. One that cannot be read has one entry without a name.
     """
     pending = [""]
     while pending:
@@ -176,17 +180,20 @@ def _walk(
         except OSError as error:
             if not top:
                 raise InputError(f"cannot list the sounds of {folder}: {error.strerror}.") from None
-            yield top, [("", error)]
+            yield top, files_in(database, top), [("", error)]
             continue
+        known = files_in(database, top)
         sounds, below = [], []
         for entry in listed:
             hidden = entry.name.startswith(".")
             # Symlinked folders are not followed, because they may form a loop.
             if not hidden and entry.is_dir(follow_symlinks=False):
                 below.append(f"{top}{entry.name}/")
+            elif _is_unchanged(entry, known.get(entry.name)):
+                sounds.append((entry.name, entry))
             elif hidden or _is_symlinked_folder(entry) or not is_sound(Path(entry)):
                 others[top + entry.name] = kind_of(entry)
             else:
                 sounds.append((entry.name, entry))
-        yield top, sounds
+        yield top, known, sounds
         pending += reversed(below)
