@@ -7,9 +7,9 @@ from sqlite3 import Connection
 from typing import NamedTuple
 
 from utils.audio.sound import is_truncation
-from utils.datasets.names import split_name
 from utils.datasets.ucs import parse_ucs_name
 from utils.search.database import Database
+from utils.search.words import split_name
 
 # The words of a content's metadata.
 _WORDS_OF_METADATA = (

@@ -8,7 +8,10 @@ import itertools
 import re
 import unicodedata
 from collections.abc import Sequence
+from pathlib import PurePath
 from sqlite3 import Connection
+
+from utils.audio.sniffing import ENDINGS
 
 MOST_FILES = 2000  # that are ranked by their words
 _COMMON = 10_000  # files: a word of more tells little, and ranking them takes long
@@ -18,6 +21,7 @@ _NO_EVIDENCE = 1e-6  # nats
 _WEIGHTS = (10.0, 3.0, 1.0)
 _MOST_FORMS = 200  # of the words of a query
 _SHORTEST_STEM = 3  # letters that remain of a word without its ending
+_TOKEN = re.compile(r"[^\W_]+")
 _RUN = re.compile(r"[^\W\d_]+|\d+")
 # fmt: off
 _STOP_WORDS = frozenset((
@@ -43,6 +47,35 @@ def split_words(text: str) -> list[str]:
     """
     runs = _RUN.findall(unicodedata.normalize("NFC", text))
     return [word for run in runs for word in _split_at_case(run)]
+
+
+def split_name(path: str | PurePath) -> str:
+    """Write the words of a file's name and folders, in lower case, to be found by any of them.
+
+    After the words in their order come the parts of the name that were split into several, in one
+    piece each. The ending is left out if it is one of sounds.
+
+    Parameters
+    ----------
+    path : str or PurePath
+        Relative to the folder that is searched.
+
+    Examples
+    --------
+    >>> split_name("Dogs/DOGBark_BigDog-Angry02_JD.wav")
+    'dogs dog bark big dog angry 02 jd dogbark bigdog angry02'
+
+    """
+    path = PurePath(path)
+    if path.suffix.lower() in ENDINGS:
+        path = path.with_suffix("")
+    words, whole = [], []
+    for token in _TOKEN.findall(unicodedata.normalize("NFC", str(path))):
+        found = split_words(token)
+        words += found
+        if len(found) > 1:
+            whole.append(token)
+    return " ".join([*words, *whole]).lower()
 
 
 def words_of(text: str) -> str:

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from utils.datasets.names import split_name
+from utils.search.words import split_name
 
 
 @pytest.mark.parametrize(
