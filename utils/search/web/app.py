@@ -34,9 +34,8 @@ _TYPES = {
 }
 _TOP = 20
 _MAX_SOUND = 10**9
-_DRAWN_AT_ONCE = (
-    2  # pictures, and sounds in which moments are found: leaves processors and threads for searches
-)
+# Pictures, and sounds in which moments are found: leaves processors and threads for searches.
+_DRAWN_AT_ONCE = 2
 
 
 def create_app(service: Service, *, host: str) -> ASGIApp:
