@@ -120,7 +120,9 @@ _WITHOUT_LOG = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cach
 
 
 class Database:
-    """An SQLite file, with a connection for each thread.
+    """An SQLite file, with one connection to read and one to write, for all threads.
+
+    More would take descriptors, of which a server has few.
 
     Parameters
     ----------
@@ -136,7 +138,9 @@ class Database:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._local = threading.local()
+        self._opening, self._writing = threading.Lock(), threading.RLock()
+        self._reader: sqlite3.Connection | None = None
+        self._writer: sqlite3.Connection | None = None
         written_as = self.value("format")
         if written_as != FORMAT:
             raise InputError(
@@ -196,28 +200,34 @@ class Database:
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
-        """Change the database in one step, which is on disk when the block has ended."""
-        with _reported(self.path):
-            self.connection.execute("BEGIN IMMEDIATE")
+        """Change the database in one step, which is on disk when the block has ended.
+
+        What is changed can be read by the connection that the block gets, and by others afterwards.
+        """
+        with _reported(self.path), self._writing:
+            self._writer = self._writer or _connect(self.path)
+            self._writer.execute("BEGIN IMMEDIATE")
             try:
-                yield self.connection
-                self.connection.execute("COMMIT")
+                yield self._writer
+                self._writer.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back by itself
-                    self.connection.execute("ROLLBACK")
+                    self._writer.execute("ROLLBACK")
                 raise
 
     def close(self) -> None:
-        """Close this thread's connection."""
-        self.connection.close()
-        del self._local.connection
+        """Close the connections; they are opened again when they are needed."""
+        for connection in (self._reader, self._writer):
+            if connection is not None:
+                connection.close()
+        self._reader = self._writer = None
 
     @property
     def connection(self) -> sqlite3.Connection:
-        """The connection of this thread."""
-        if not hasattr(self._local, "connection"):
-            self._local.connection = _connect(self.path)
-        return self._local.connection
+        """The connection to read."""
+        with self._opening:
+            self._reader = self._reader or _connect(self.path)
+        return self._reader
 
 
 def places(values: Sequence[Any]) -> str:
@@ -239,7 +249,11 @@ def _connect(path: Path) -> sqlite3.Connection:
     writable = _is_writable(path)
     mode = "rw" if writable else "ro&immutable=1"
     connection = sqlite3.connect(
-        f"{address}?mode={mode}", uri=True, timeout=_PATIENCE, isolation_level=None
+        f"{address}?mode={mode}",
+        uri=True,
+        timeout=_PATIENCE,
+        isolation_level=None,
+        check_same_thread=False,  # SQLite is built for several threads
     )
     add_functions(connection)
     connection.text_factory = os.fsdecode  # names of files, and so reasons, need not be UTF-8
