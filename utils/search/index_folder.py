@@ -57,7 +57,7 @@ def open_index(
                 "UPDATE library SET value = ? WHERE key = 'folder'", (json.dumps(str(folder)),)
             )
     rows = PassageRows(journal, database, width=width, tags=tags)
-    rows.mend()
+    rows.forget_lost()
     return database, rows
 
 

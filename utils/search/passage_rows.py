@@ -71,7 +71,7 @@ class PassageRows:
                 file.truncate(4 * self._row_width * min(held, count))
             yield
 
-    def mend(self) -> None:
+    def forget_lost(self) -> None:
         """Forget rows that the file has lost; their sounds are to be tagged again."""
         size = 4 * self._row_width * self._count()
         path = self.path / _ROWS

@@ -27,7 +27,7 @@ class FrameRate:
         return round(Fraction(seconds) * self.rate)
 
     def timecode(self, frames: int) -> str:
-        """Write the timecode of a frame; it begins anew after 24 hours.
+        """Write the timecode of a frame; it starts again after 24 hours.
 
         Examples
         --------
