@@ -117,6 +117,17 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     for command in (exporting, submitting):
         command.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
     moment_commands.add_commands(add)
+    tuning = add("finetune", finetune, "train PaSST, MPNet and a trained model together")
+    tuning.add_argument("--checkpoint", type=Path, metavar="FILE", help="default: the newest run's")
+    tuning.add_argument(
+        "--distill-from",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="checkpoints of runs whose likenesses are learned",
+    )
+    add_new_option(tuning)
     checking = add("check-submission", check_submission, "validate a submission")
     checking.add_argument("submission", type=Path, metavar="FILE")
     checking.add_argument(
@@ -159,6 +170,25 @@ def train(args: argparse.Namespace) -> None:
     device = choose_device(config.training.device)
     data = load_data(config, PLANS[trained_on], device=device, summary=summary)
     train_run(config, data, trained_on=trained_on, folder=folder, new=args.new, summary=summary)
+
+
+def finetune(args: argparse.Namespace) -> None:
+    """Train PaSST, MPNet and a trained dual encoder together, and score the result."""
+    from utils.checkpoints.checkpoint import find_checkpoint
+    from utils.checkpoints.trained_model import newest_run
+    from utils.runs.finetuning import finetune
+
+    summary = terminal.Summary()
+    checkpoint = args.checkpoint
+    if checkpoint is None:
+        checkpoint = find_checkpoint(newest_run(options.load_config(args)), "best")
+    finetune(
+        checkpoint,
+        changed=options.changed_by(args),
+        teachers=args.distill_from,
+        new=args.new,
+        summary=summary,
+    )
 
 
 def sweep(args: argparse.Namespace) -> None:

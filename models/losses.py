@@ -155,6 +155,38 @@ class InfoNCE(PairLoss):
         return (F.cross_entropy(scores, wanted) + F.cross_entropy(scores.T, wanted)) / 2
 
 
+class Distillation(nn.Module):
+    """Learn how likely each clip of a batch is for a query, as teachers estimate it.
+
+    With the scores s_ij = a_i·q_j / τ, and the teachers' t_ij = mean of their a_i·q_j, divided by
+    the temperature of teachers::
+
+        loss = ½ mean_j [ Σ_i -softmax_i(t_ij) log softmax_i(s_ij) ]
+             + ½ mean_i [ Σ_j -softmax_j(t_ij) log softmax_j(s_ij) ]
+
+    as in Primus et al., "Estimated audio-caption correspondences improve language-based audio
+    retrieval", DCASE workshop 2024.
+
+    Parameters
+    ----------
+    temperature : float
+        Of the teachers.
+
+    """
+
+    def __init__(self, *, temperature: float) -> None:
+        super().__init__()
+        self._temperature = temperature
+
+    def forward(self, scores: Tensor, teachers: Tensor) -> Tensor:
+        """Compare the scores of a batch, divided by τ, (B, B), with the teachers' cosines."""
+        wanted = teachers / self._temperature
+        return (
+            F.cross_entropy(scores, wanted.softmax(dim=1))
+            + F.cross_entropy(scores.T, wanted.T.softmax(dim=1))
+        ) / 2
+
+
 def make_loss(
     criterion: str, *, margin: float, temperature: float, learnable_temperature: bool
 ) -> PairLoss:

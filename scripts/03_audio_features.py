@@ -28,13 +28,8 @@ see the same folders:
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import start
 
-from utils.audio.sound import is_truncation
 from utils.audio.sound_file import fingerprint
 from utils.datasets.corpus import AUDIOCAPS, CLOTHO, MOMENT_SETS, TASK6B
 from utils.datasets.corpus import corpus as corpus_of
@@ -42,10 +37,6 @@ from utils.datasets.sound_checks import read_each, report_failed, report_noted
 from utils.runtime import distributed, terminal
 from utils.settings import options
 from utils.settings.needed_files import require_files
-
-if TYPE_CHECKING:  # its import takes a moment, which --help need not wait for
-    from utils.features.updating import Update
-    from utils.settings.config import Config, DataFiles
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -79,7 +70,19 @@ def main(argv: list[str] | None = None) -> int:
         fids.update(zip(clips.audio_ids, clips.clip_fids.tolist(), strict=True))
     sources, unusable = read_each(fingerprint, paths, root=corpus.folder, strict=args.strict)
     if args.kind == "passt":
-        done, update = tag(config, corpus.files, paths, sources, unusable, args, summary)
+        from utils.features.audio_vectors import update_audio_vectors  # takes seconds
+
+        done, update = update_audio_vectors(
+            config,
+            corpus.files,
+            paths,
+            sources,
+            unusable,
+            with_grid=args.subset in MOMENT_SETS,
+            strict=args.strict,
+            accept_truncated=args.accept_truncated,
+            summary=summary,
+        )
         failed = update.failed
     else:
         distributed.refuse_team(f"--kind {args.kind}")
@@ -115,69 +118,6 @@ def main(argv: list[str] | None = None) -> int:
         + (f", {len(failed)} cannot be used" if failed else "")
     )
     return status
-
-
-def tag(
-    config: Config,
-    files: DataFiles,
-    paths: dict[str, Path],
-    sources: dict[str, str],
-    unusable: dict[str, str],
-    args: argparse.Namespace,
-    summary: terminal.Summary,
-) -> tuple[str, Update]:
-    """Bring logits and scene embeddings of clips up to date; returns what was done, in words."""
-    from utils.features import vector_file
-    from utils.features.fine_grid import GridFolder
-    from utils.features.tagger import Tagger, clip_batches, clip_units  # takes seconds
-    from utils.features.updating import Target, update_vector_files
-
-    has_moments = args.subset in MOMENT_SETS
-    tagger = Tagger(config, cells=has_moments)
-    summary.reads(tagger.weights_file)
-
-    grid, again = None, set()
-    if has_moments:
-        folder = GridFolder(files.audio_grid, origin=tagger.made_by, width=sum(tagger.widths))
-        folder.prepare()
-        grid = folder, [sources.get(id, "") for id in paths]
-        again = {id for id, source in sources.items() if not folder.count(source)}
-
-    def start():
-        tag_windows = tagger.load()
-        return clip_units(len(paths)), lambda units: clip_batches(
-            list(paths.values()),
-            units,
-            tag_windows,
-            **tagger.cutting,
-            grid=grid,
-            strict=args.strict,
-            accept_truncated=args.accept_truncated,
-        )
-
-    logits_width, scene_width = tagger.widths
-    targets = [
-        Target(files.audio_logits, {"what": vector_file.LOGITS, **tagger.made_by}, logits_width),
-        Target(files.audio_scene, {"what": vector_file.SCENE, **tagger.made_by}, scene_width),
-    ]
-    with terminal.progress(len(paths), "PaSST", "clips") as bar:
-        update = update_vector_files(
-            targets,
-            list(paths),
-            columns={"sources": [sources.get(id, "") for id in paths]},
-            unusable=unusable,
-            retried=lambda reason: args.accept_truncated and is_truncation(reason),
-            start=start,
-            again=again,
-            team=distributed.team(),
-            advance=bar.update,
-        )
-    if update.written:
-        summary.writes(files.audio_logits, files.audio_scene)
-        if has_moments:
-            summary.writes(files.audio_grid)
-    how = f"({tagger.device.type}, {tagger.made_by['precision']})"
-    return f"tagged {{}} clips with {config.passt.arch} {how}", update
 
 
 if __name__ == "__main__":

@@ -47,12 +47,13 @@ MAY_IMPORT = {
     "evaluation": GROUND | {"files", "datasets", "features"},
     "checkpoints": GROUND | {"settings", "files", "datasets", "models"},
     "training": GROUND | {"features", "evaluation", "models"},
+    "finetuning": GROUND | {"settings", "files", "audio", "evaluation", "models"},
     "moments": GROUND | {"files", "datasets", "models"},
     "search": GROUND
     | {"settings", "files", "audio", "datasets", "features", "checkpoints", "moments", "models"},
     "runs": GROUND
-    | {"settings", "files", "datasets", "features", "evaluation", "checkpoints", "training"}
-    | {"moments", "models"},
+    | {"settings", "files", "audio", "datasets", "features", "evaluation", "checkpoints"}
+    | {"training", "finetuning", "moments", "models"},
     "demo": GROUND | {"files", "audio", "datasets"},
     "benchmark": GROUND
     | {"settings", "audio", "datasets", "features", "evaluation", "training", "search", "models"},

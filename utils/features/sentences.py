@@ -38,7 +38,7 @@ def embed(
     is checked when it is read; `unit` names them in the terminal.
     """
     model = config.sentence_model
-    folder, device, precision = _find(config)
+    folder, device, precision = find(config)
     summary.reads(folder)
     readings: list[Reading] = []
 
@@ -99,7 +99,7 @@ class TextEncoder:
     """The sentence model of the settings, loaded once, for texts from any thread."""
 
     def __init__(self, config: Config) -> None:
-        folder, self._device, self._precision = _find(config)
+        folder, self._device, self._precision = find(config)
         self._encoder = for_inference(
             weights.load_sentence_model(folder), self._device, self._precision
         )
@@ -172,7 +172,7 @@ def text_work(
     return units, lambda some: ((positions, forward(positions)) for positions in some)
 
 
-def _find(config: Config) -> tuple[Path, torch.device, str]:
+def find(config: Config) -> tuple[Path, torch.device, str]:
     """Find the sentence model's folder, and choose its device and precision."""
     model = config.sentence_model
     folder = weights.find_sentence_model(model.path, name=model.name, sha256_expected=model.sha256)

@@ -55,6 +55,7 @@ def unfinished_run(
     trained_on: str,
     begun_with: Mapping[str, str],
     note: Callable[[str], Any] = lambda text: None,
+    kind: str = "",
 ) -> Run | None:
     """Find and hold the newest unfinished run that began alike and that no process holds.
 
@@ -64,9 +65,11 @@ def unfinished_run(
         Digests of what a new run will be trained on: `RunData.digests`.
     note : callable
         Called with a text about a run that may have begun alike and is not resumed.
+    kind : str
+        See `utils.runs.run_folder.run_label`.
 
     """
-    for folder in _newest_first(config, trained_on):
+    for folder in _newest_first(run_label(config, trained_on, kind), config):
         run = Run(folder, config, trained_on=trained_on)
         if run.finished or not run.try_to_hold():
             continue
@@ -168,10 +171,9 @@ def load_initial(model: torch.nn.Module, config: Config, *, trained_with: Traine
     load_into(model, {**weights, **dict(model.named_buffers())}, path)
 
 
-def _newest_first(config: Config, trained_on: str) -> Iterator[Path]:
-    """List the folders that `Run.new` has named for such a run."""
-    label = re.escape(run_label(config, trained_on))
-    named = re.compile(rf"(\d{{4}}-\d\d-\d\d_\d\d-\d\d-\d\d)_{label}(?:_(\d+))?")
+def _newest_first(label: str, config: Config) -> Iterator[Path]:
+    """List the folders that `Run.new` has named so."""
+    named = re.compile(rf"(\d{{4}}-\d\d-\d\d_\d\d-\d\d-\d\d)_{re.escape(label)}(?:_(\d+))?")
     found = []
     with contextlib.suppress(FileNotFoundError):
         for folder in (config.output_path / config.experiment).iterdir():

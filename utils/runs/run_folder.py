@@ -66,10 +66,10 @@ class Run:
         self._lock = LockFile(folder / ".lock")
 
     @classmethod
-    def new(cls, config: Config, *, trained_on: str = CLOTHO) -> "Run":
+    def new(cls, config: Config, *, trained_on: str = CLOTHO, kind: str = "") -> "Run":
         """Make the folder of a new run, named by date, time and seed, and hold it."""
         while True:
-            folder = folder_name(config, run_label(config, trained_on))
+            folder = folder_name(config, run_label(config, trained_on, kind))
             run = cls(folder, config, trained_on=trained_on)
             try:
                 run.folder.mkdir(parents=True)
@@ -219,9 +219,10 @@ def plan_of(folder: Path) -> str:
     return load_checkpoint(checkpoint).trained_on  # of an older version
 
 
-def run_label(config: Config, trained_on: str) -> str:
-    """Name a run after its seed and what it is trained on, as its folder is after the date."""
-    return f"seed{config.seed}" + ("" if trained_on == CLOTHO else f"_{trained_on}")
+def run_label(config: Config, trained_on: str, kind: str = "") -> str:
+    """Name a run after its seed, what it is trained on and how, as its folder is after the date."""
+    parts = [f"seed{config.seed}", trained_on if trained_on != CLOTHO else "", kind]
+    return "_".join(filter(None, parts))
 
 
 def folder_name(config: Config, label: str) -> Path:

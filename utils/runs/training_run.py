@@ -1,5 +1,6 @@
 """One training run: from settings and data to the best weights, test scores and the report."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -129,22 +130,39 @@ def fit_and_score(run: Run, data: RunData, trainer: Trainer) -> dict[str, Any]:
         run.say(f"training on {trained_on}, {data.device.type}")
         trainer.fit(data.training.pairs, data.validation.pairs, after_epoch=after_epoch)
         trainer.model.load_state_dict(trainer.best_state)
-        results = {
-            "trained_on": run.trained_on,
-            "best_epoch": trainer.best_epoch,
-            "validation": trainer.history[trainer.best_epoch - 1],
-            "data": describe_data(config, PLANS[run.trained_on], data),
-            "environment": environment.describe(data.device),
-            **_score_test(run, data, trainer.model),
-        }
-        run.save_metrics(results)
+        results = score_run(run, data, trainer.model, trainer.history[trainer.best_epoch - 1])
         tracker.summarise(results)
-    if not run.quiet:  # a sweep has many runs, and a table to compare them
+    report(run, data, trainer.model)
+    return results
+
+
+def score_run(
+    run: Run, data: RunData, model: nn.Module, best: Mapping[str, float], **further: Any
+) -> dict[str, Any]:
+    """Score the test split, and write metrics.json, whose content is returned.
+
+    `best` is the row of the best epoch in the history; `further` entries are written too.
+    """
+    results = {
+        "trained_on": run.trained_on,
+        "best_epoch": best["epoch"],
+        "validation": best,
+        "data": describe_data(run.config, PLANS[run.trained_on], data),
+        "environment": environment.describe(data.device),
+        **further,
+        **_score_test(run, data, model),
+    }
+    run.save_metrics(results)
+    return results
+
+
+def report(run: Run, data: RunData, model: nn.Module) -> None:
+    """Write the report, unless the run is quiet: a sweep has many, and a table to compare them."""
+    if not run.quiet:
         try:
-            write_report(run, trainer.model, data.test, data.inputs)
+            write_report(run, model, data.test, data.inputs)
         except InputError as error:  # the run is complete without it
             run.say(f"no report: {error}\nto try again: python main.py report {run.folder}")
-    return results
 
 
 def _score_test(run: Run, data: RunData, model: nn.Module) -> dict[str, Any]:

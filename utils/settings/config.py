@@ -250,6 +250,34 @@ class Moments:
 
 
 @section
+class Finetuning:
+    """How PaSST, MPNet and the dual encoder are trained together."""
+
+    epochs: Annotated[Integer, Field(ge=1)] = 20
+    captions: Literal["all", "one"] = "all"
+    batch_size: Annotated[Integer, Field(ge=2)] = 32
+    accumulate: Annotated[Integer, Field(ge=1)] = 2
+    windows: Annotated[Integer, Field(ge=1)] = 3
+    patchout_time: Annotated[Integer, Field(ge=0)] = 15
+    patchout_bands: Annotated[Integer, Field(ge=0)] = 2
+    audio_layers: Annotated[Integer, Field(ge=0)] | None = None
+    text_layers: Annotated[Integer, Field(ge=0)] | None = None
+    audio_learning_rate: Positive = 2e-5
+    text_learning_rate: Positive = 2e-5
+    heads_learning_rate: Positive = 1e-4
+    lowest_learning_rate: Share = 0.005
+    weight_decay: NotNegative = 0.0
+    warmup_epochs: NotNegative = 1.0
+    temperature: Annotated[Number, Field(ge=0.01)] = 0.05
+    learnable_temperature: StrictBool = True
+    distillation_weight: Share = 1.0
+    distillation_temperature: Annotated[Number, Field(ge=0.01)] = 0.05
+    ema_decay: Annotated[Number, Field(ge=0, lt=1)] = 0.0
+    recompute: StrictBool = False
+    workers: Annotated[Integer, Field(ge=0)] = 4
+
+
+@section
 class Config:
     """All settings of a run, checked, with absolute paths."""
 
@@ -272,6 +300,7 @@ class Config:
     training: Training = Training()
     search: Search = Search()
     moments: Moments = Moments()
+    finetuning: Finetuning = Finetuning()
 
     @property
     def tag_embeddings(self) -> Path:
