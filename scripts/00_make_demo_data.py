@@ -13,6 +13,7 @@ With --moments --clips and --backgrounds: the same, as Clotho-Moment was made, o
 
     python scripts/00_make_demo_data.py --config conf.yaml
     python scripts/00_make_demo_data.py --audiocaps
+    python scripts/00_make_demo_data.py --hard --config data/demo/hard.yaml
     python scripts/00_make_demo_data.py --moments
     python scripts/00_make_demo_data.py --moments --clips data/clotho --backgrounds my_streets/ \
         --output data/my_moments
@@ -61,6 +62,11 @@ def _parser() -> argparse.ArgumentParser:
         "--audiocaps", action="store_true", help="AudioCaps' layout, with other sounds"
     )
     layouts.add_argument(
+        "--hard",
+        action="store_true",
+        help="Clotho's layout, with other sounds in loud noise: for fine-tuning",
+    )
+    layouts.add_argument(
         "--moments",
         action="store_true",
         help="long recordings with queries and the windows that they describe",
@@ -75,8 +81,9 @@ def _parser() -> argparse.ArgumentParser:
         "--clips",
         nargs="+",
         metavar="TRAIN VAL TEST | DIR",
-        help="clips in each split (default: 240 60 60; 300 20 40 with --audiocaps); with "
-        "--moments, a folder in Clotho's layout: its clips are used instead of synthetic sounds",
+        help="clips in each split (default: 240 60 60; 300 20 40 with --audiocaps; 480 100 200 "
+        "with --hard); with --moments, a folder in Clotho's layout: its clips are used instead of "
+        "synthetic sounds",
     )
     parser.add_argument(
         "--backgrounds",
@@ -121,7 +128,7 @@ def _check_options(args: argparse.Namespace) -> None:
 def _make_clips(args: argparse.Namespace, config: Config, run: terminal.Summary) -> None:
     from utils.demo import scenes  # takes seconds to import, which --help need not wait for
 
-    layout = scenes.AUDIOCAPS if args.audiocaps else scenes.CLOTHO
+    layout = scenes.HARD if args.hard else scenes.AUDIOCAPS if args.audiocaps else scenes.CLOTHO
     data = config.audiocaps if args.audiocaps else config.train_data
     folder = args.output or data.dataset_path
     with only_run("00_make_demo_data", folder):

@@ -19,6 +19,7 @@ import start
 from utils.files.reading import sha256
 from utils.files.writing import atomic_write
 from utils.runtime import distributed, terminal
+from utils.runtime.errors import InputError
 from utils.runtime.paths import PROJECT_ROOT
 
 TRAINING_SEED, HELD_OUT_SEED = 7_001, 7_002
@@ -36,6 +37,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument(
+        "--leave-out",
+        nargs="+",
+        default=[],
+        metavar="KIND",
+        help="kinds of events that are not in the sounds: a tagger that does not know them",
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--output", type=Path, default=PROJECT_ROOT / "data/demo")
     args = parser.parse_args(argv)
@@ -52,6 +60,7 @@ def train(args: argparse.Namespace) -> None:
     from models import architectures, passt
     from utils.datasets import audioset
     from utils.demo import tagger_training
+    from utils.demo.sound_events import EVENT_KINDS
     from utils.runtime import devices
 
     summary = terminal.Summary()
@@ -61,6 +70,10 @@ def train(args: argparse.Namespace) -> None:
     tagger = passt.Passt(arch=ARCH)
     labels = audioset.read_labels()
 
+    kinds = {name: kind for name, kind in EVENT_KINDS.items() if name not in args.leave_out}
+    if unknown := set(args.leave_out) - set(EVENT_KINDS):
+        raise InputError(f"--leave-out: unknown {', '.join(sorted(unknown))}")
+
     def clips(seed: int, count: int, what: str):
         with terminal.progress(count, what, "clips") as bar:
             for clip in tagger_training.render_clips(
@@ -68,6 +81,7 @@ def train(args: argparse.Namespace) -> None:
                 count,
                 sample_rate=architectures.SAMPLE_RATE,
                 longest=tagger.window / architectures.SAMPLE_RATE,
+                kinds=kinds,
                 jobs=args.jobs,
             ):
                 bar.update()
@@ -114,6 +128,7 @@ def train(args: argparse.Namespace) -> None:
             **{name: getattr(args, name) for name in ("clips", "epochs", "batch_size")},
             "learning_rate": args.learning_rate,
             "precision": precision,
+            **({"without": sorted(args.leave_out)} if args.leave_out else {}),
         },
         "held_out": {
             "seed": HELD_OUT_SEED,
@@ -126,7 +141,7 @@ def train(args: argparse.Namespace) -> None:
     with atomic_write(args.output / "tagger.json", "w") as file:
         file.write(json.dumps(card, indent=2) + "\n")
     summary.writes(weights_file, args.output / "tagger.json")
-    if weights_sha256 != architectures.ARCHITECTURES[ARCH].weights_sha256:
+    if not args.leave_out and weights_sha256 != architectures.ARCHITECTURES[ARCH].weights_sha256:
         print(
             f"These are new weights: set weights_sha256 of {ARCH!r} in models/architectures.py to "
             f"{weights_sha256}"

@@ -5,7 +5,7 @@ Shapes: B batch, M mel bands, T frames, K AudioSet classes, N clips.
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from utils.demo.scenes import render_scene, sample_scene, scene_tags
+from utils.demo.sound_events import EVENT_KINDS, EventKind
 from utils.runtime.devices import autocast
 from utils.runtime.pools import worker_pool
 
@@ -30,10 +31,17 @@ _LENGTH_POOL = 16  # batches that are sorted by length together
 Clip = tuple[NDArray[np.float32], tuple[str, ...]]
 
 
-def render_clip(seed: int, index: int, *, sample_rate: int, longest: float) -> Clip:
+def render_clip(
+    seed: int,
+    index: int,
+    *,
+    sample_rate: int,
+    longest: float,
+    kinds: Mapping[str, EventKind] = EVENT_KINDS,
+) -> Clip:
     """Render one random scene, at most `longest` seconds of it, and name its tags."""
     rng = np.random.default_rng([seed, index])
-    scene = sample_scene(rng)
+    scene = sample_scene(rng, kinds=kinds)
     rate = sample_rate
     if rng.random() < _OTHER_RATE_SHARE:
         rate = int(rng.choice(_OTHER_RATES))
@@ -55,10 +63,16 @@ def render_clip(seed: int, index: int, *, sample_rate: int, longest: float) -> C
 
 
 def render_clips(
-    seed: int, count: int, *, sample_rate: int, longest: float, jobs: int
+    seed: int,
+    count: int,
+    *,
+    sample_rate: int,
+    longest: float,
+    kinds: Mapping[str, EventKind] = EVENT_KINDS,
+    jobs: int,
 ) -> Iterator[Clip]:
     """Render clips 0 to count - 1 of a seed in `jobs` processes, in order."""
-    render = partial(render_clip, seed, sample_rate=sample_rate, longest=longest)
+    render = partial(render_clip, seed, sample_rate=sample_rate, longest=longest, kinds=kinds)
     chunk = 32 * jobs
     with worker_pool(jobs) as pool:
         for start in range(0, count, chunk):

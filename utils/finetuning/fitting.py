@@ -87,6 +87,7 @@ def fit(
     network.freeze(audio_layers=settings.audio_layers, text_layers=settings.text_layers)
     network.passt.net.s_patchout_t = settings.patchout_time
     network.passt.net.s_patchout_f = settings.patchout_bands
+    network.train()  # Lightning leaves what was loaded for inference as it is
     if settings.recompute:
         network.recompute_activations()
     module = FineTuning(

@@ -34,7 +34,7 @@ from utils.finetuning.fitting import Part, fit
 from utils.finetuning.sound_cache import SoundCache
 from utils.finetuning.system import SELECTED_BY, Captions, Teachers
 from utils.runs.data import INITIAL_WEIGHTS, load_data
-from utils.runs.model_inputs import read_inputs
+from utils.runs.model_inputs import Inputs, read_inputs
 from utils.runs.plans import PLANS, load_split
 from utils.runs.resuming import unfinished_run
 from utils.runs.run_folder import Run
@@ -122,6 +122,7 @@ def finetune(
         )
     )
     network = _network(config, tagger, heads, text_folder)
+    inputs = read_inputs(config, of, summary) if network.sentences is None else None
     with found or Run.new(config, kind=KIND) as run:
         run.save_origin(begun_with, made_with)
         summary.writes(run.folder)
@@ -129,10 +130,8 @@ def finetune(
             history = _fit(
                 run,
                 network,
-                *(
-                    _part(split, of, cache, network, config, summary)
-                    for split in (training, validation)
-                ),
+                _part(training, cache, network, inputs, config),
+                _part(validation, cache, network, inputs, config),
                 teachers=_teachers(teachers, training, summary),
                 device=device,
                 precision=precision,
@@ -181,17 +180,14 @@ def _network(config: Config, tagger: Tagger, heads: DualEncoder, text_folder: Pa
 
 def _part(
     split: CaptionSplit,
-    of: Corpus,
     cache: SoundCache,
     network: EndToEnd,
+    inputs: Inputs | None,
     config: Config,
-    summary: terminal.Summary,
 ) -> Part:
     """Line up the sounds and captions of a split."""
-    if network.sentences is None:
-        captions = read_inputs(config, of, summary).sentences(split)
-    else:
-        captions = network.sentences.tokenize(split.captions)
+    text = network.sentences
+    captions = inputs.sentences(split) if inputs else text.tokenize(split.captions)
     window, most = network.passt.window, config.finetuning.windows
     clips = Clips(cache, split.clip_sources, window, most)
     return Part(clips, Captions(captions), split.clip_of_caption)

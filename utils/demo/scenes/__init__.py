@@ -2,7 +2,7 @@
 
 from utils.demo.scenes.captions import describe_scene
 from utils.demo.scenes.demo_set import DEFAULT_CLIPS, DEFAULT_SEED, DemoSetReport, write_demo_set
-from utils.demo.scenes.layouts import AUDIOCAPS, CLOTHO
+from utils.demo.scenes.layouts import AUDIOCAPS, CLOTHO, HARD
 from utils.demo.scenes.scene import Event, Scene, render_scene, sample_scene, scene_tags
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "CLOTHO",
     "DEFAULT_CLIPS",
     "DEFAULT_SEED",
+    "HARD",
     "DemoSetReport",
     "Event",
     "Scene",

@@ -20,7 +20,7 @@ import numpy as np
 
 from utils.datasets.splits import DEMO_MANIFEST as MANIFEST
 from utils.demo.scenes.captions import describe_scene
-from utils.demo.scenes.layouts import AUDIOCAPS, CLOTHO, LAYOUTS, Layout
+from utils.demo.scenes.layouts import AUDIOCAPS, CLOTHO, HARD, LAYOUTS, Layout
 from utils.demo.scenes.names import NUMBERS
 from utils.demo.scenes.scene import Scene, render_scene, sample_scene
 from utils.demo.sound_events import EVENT_KINDS
@@ -40,7 +40,11 @@ from utils.runtime.pools import worker_pool
 GENERATOR_VERSION = "1"  # to be raised with every change of the sounds, captions or names
 MARKER = "demo_set.unfinished.json"
 STATEMENT = "Synthetic sound, computed by the demo set generator; no recording was used"
-DEFAULT_CLIPS = {CLOTHO.name: (240, 60, 60), AUDIOCAPS.name: (300, 20, 40)}
+DEFAULT_CLIPS = {
+    CLOTHO.name: (240, 60, 60),
+    AUDIOCAPS.name: (300, 20, 40),
+    HARD.name: (480, 100, 200),
+}
 DEFAULT_SEED = 2022
 
 EVENTS_PER_CLIP = (1, 2, 2, 3, 2, 1, 2, 2, 3, 2)  # and again from the start
@@ -133,7 +137,7 @@ def _make_clip(
     rate = OTHER_RATES.get(index % RATE_EVERY, USUAL_RATE)
     channels = 2 if index % STEREO_EVERY == STEREO_AT else 1
     subtype = "PCM_24" if index % DEEP_EVERY == DEEP_AT else "PCM_16"
-    samples = render_scene(scene, rng, rate, channels=channels)
+    samples = render_scene(scene, rng, rate, channels=channels, noise_db=layout.noise_db)
     write_sound(path, samples, rate, subtype, comment)
     return name, captions, True
 

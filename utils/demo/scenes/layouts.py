@@ -5,7 +5,7 @@ them.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from utils.datasets.sound_checks import PREFERRED
 from utils.datasets.splits import SPLITS
 from utils.demo.scenes.captions import CAPTIONS
 from utils.demo.scenes.names import NUMBER_START, NUMBER_STEP, clip_name
-from utils.demo.scenes.scene import Scene
+from utils.demo.scenes.scene import FLOOR_DB, Scene
 
 Rows = list[list[str]]
 
@@ -48,6 +48,8 @@ class Layout:
         Number of the clip ─► whether it has captions but no file.
     table : callable
         File names with captions, and a generator ─► header and rows of the CSV.
+    noise_db : tuple of float
+        Level of the noise in each clip, as that of events, lowest and highest.
 
     """
 
@@ -61,6 +63,7 @@ class Layout:
     file_name: Callable[[Scene, int, int], str]
     is_gone: Callable[[int], bool]
     table: Callable[[Sequence[tuple[str, list[str]]], np.random.Generator], Rows]
+    noise_db: tuple[float, float] = FLOOR_DB
 
 
 def _clotho_table(clips: Sequence[tuple[str, list[str]]], _: np.random.Generator) -> Rows:
@@ -112,4 +115,5 @@ AUDIOCAPS = Layout(
     is_gone=lambda index: index % _GONE_EVERY == _GONE_AT,
     table=_audiocaps_table,
 )
-LAYOUTS = {layout.name: layout for layout in (CLOTHO, AUDIOCAPS)}
+HARD = replace(CLOTHO, name="hard", first_stream=2 * len(SPLITS), noise_db=(-42.0, -30.0))
+LAYOUTS = {layout.name: layout for layout in (CLOTHO, AUDIOCAPS, HARD)}

@@ -246,7 +246,12 @@ def _room(rng: np.random.Generator, sound: dsp.Signal, channels: int, rate: int)
 
 
 def render_scene(
-    scene: Scene, rng: np.random.Generator, sample_rate: int, *, channels: int = 1
+    scene: Scene,
+    rng: np.random.Generator,
+    sample_rate: int,
+    *,
+    channels: int = 1,
+    noise_db: tuple[float, float] = FLOOR_DB,
 ) -> NDArray[np.float32]:
     """Render a scene: events at their levels, a little room, a faint noise floor, no clipping.
 
@@ -258,6 +263,8 @@ def render_scene(
         Hz, 16000 to 48000.
     channels : {1, 2}
         Two channels differ as two microphones do: in level, arrival, reverberation and noise.
+    noise_db : tuple of float
+        The lowest and highest level of the noise.
 
     Returns
     -------
@@ -285,7 +292,7 @@ def render_scene(
         mix[placed] += _spread(rng, sound, channels, sample_rate)
     if wet.any():
         mix += _room(rng, wet, channels, sample_rate)
-    floor = 10 ** (rng.uniform(*FLOOR_DB) / 20)
+    floor = 10 ** (rng.uniform(*noise_db) / 20)
     for channel in range(channels):
         mix[:, channel] += floor * dsp.band_noise(rng, n, sample_rate, 60, 12000, tilt=0.4)
     mix *= min(1.0, HIGHEST_PEAK / np.max(np.abs(mix)))
