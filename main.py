@@ -28,13 +28,11 @@ from pathlib import Path
 from typing import Any
 
 from scripts import start
-from utils.datasets import task6b
-from utils.datasets.corpus import AUDIOCAPS, CLOTHO, TASK6B, corpus
-from utils.evaluation.metrics import AP_CONVENTIONS
-from utils.runs import moment_commands
-from utils.runs.plans import PLANS, files_of_run, load_split, load_split_to_score
+from utils.datasets.corpus import AUDIOCAPS, CLOTHO, corpus
+from utils.runs import moment_commands, score_commands
+from utils.runs.plans import PLANS, files_of_run, load_split
 from utils.runtime import distributed, terminal
-from utils.runtime.errors import InputError, raise_if_any
+from utils.runtime.errors import InputError
 from utils.settings import options
 from utils.settings.consistency import destructive
 from utils.settings.needed_files import require_files
@@ -45,8 +43,9 @@ from utils.settings.needed_files import require_files
 def main(argv: list[str] | None = None) -> None:
     """Run the command that the arguments name; without one, train."""
     args = parse_arguments(argv)
-    distributed.refuse_team(f"main.py {args.name}")
-    if args.new and args.command is not train:
+    if args.command is not finetune:
+        distributed.refuse_team(f"main.py {args.name}")
+    if args.new and args.command not in (train, finetune):
         raise InputError(f"--new is for training, not for {args.name}. Leave it out.")
     args.command(args)
 
@@ -84,38 +83,12 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="N", help="default: 1 2 3"
     )
     grid.add_argument("--resume", type=Path, metavar="FOLDER", help="resume this sweep")
-    scoring = add("evaluate", evaluate_model, "score a checkpoint, or the untrained model")
     reporting = add("report", report_run, "write the report of a finished run again")
     reporting.add_argument("run", type=Path, metavar="RUN_FOLDER")
-    table = add("score", score_results, "score a table of results: caption,file_name_1,...")
-    table.add_argument("results", type=Path, metavar="RESULTS.csv")
-    table.add_argument(
-        "--partial",
-        action="store_true",
-        help="accept a table without some of the queries, and count them as not found",
-    )
-    for command in (scoring, table):
-        options.add_subset_option(command, CLOTHO, AUDIOCAPS)
-        command.add_argument("--split", help="default: the test split of the data set")
-        command.add_argument(
-            "--relevant",
-            type=Path,
-            metavar="FILE.csv",
-            help="queries and their relevant clips: query,audio_filenames (a list in Python form)",
-        )
-        command.add_argument(
-            "--divide-ap-by",
-            choices=AP_CONVENTIONS,
-            default="cutoff",
-            help="AP@10 over min(relevant clips, 10), or over all relevant clips",
-        )
     exporting = add("export", export, "write a model folder to share")
     exporting.add_argument("--output", type=Path, required=True, metavar="DIR")
-    submitting = add("submit", submit, "rank the Task 6b clips for each query")
-    submitting.add_argument("--output", type=Path, metavar="DIR", help="default: the checkpoint's")
-    options.add_model_option(scoring)
-    for command in (exporting, submitting):
-        command.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
+    exporting.add_argument("--checkpoint", type=Path, required=True, metavar="FILE")
+    score_commands.add_commands(add)
     moment_commands.add_commands(add)
     tuning = add("finetune", finetune, "train PaSST, MPNet and a trained model together")
     tuning.add_argument("--checkpoint", type=Path, metavar="FILE", help="default: the newest run's")
@@ -128,15 +101,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="checkpoints of runs whose likenesses are learned",
     )
     add_new_option(tuning)
-    checking = add("check-submission", check_submission, "validate a submission")
-    checking.add_argument("submission", type=Path, metavar="FILE")
-    checking.add_argument(
-        "--queries",
-        type=Path,
-        metavar="QUERIES.jsonl",
-        help="check a submission of moments (JSON Lines) against this list; without it, one of Task"
-        " 6b (CSV)",
-    )
     return parser.parse_args(argv)
 
 
@@ -228,61 +192,6 @@ def sweep(args: argparse.Namespace) -> None:
     summary.finish(f"compared {len(configs)} runs; the table is in {terminal.shown(plan.markdown)}")
 
 
-def evaluate_model(args: argparse.Namespace) -> None:
-    """Score a model on one split, by its captions or by queries of the user's own."""
-    from utils.evaluation import score_text
-    from utils.evaluation.evaluate import evaluate
-    from utils.evaluation.relevance import read_relevant_csv
-    from utils.features.sentences import report_unread, text_encoder
-    from utils.runs.data import leave_out_failed
-    from utils.runs.scorer import load_scorer, untrained_scorer
-
-    summary = terminal.Summary()
-    name = args.split or PLANS[args.subset].test[1]
-    what = {
-        "subset": args.subset,
-        "split": name,
-        "sentences": not args.relevant,
-        "summary": summary,
-    }
-    if args.model:
-        scorer = untrained_scorer(options.load_config(args), **what)
-    else:
-        scorer = load_scorer(args.checkpoint, changed=options.changed_by(args), **what)
-    config = scorer.config
-    split = load_split_to_score(config, args.subset, name, summary)
-    if args.relevant:
-        relevant = read_relevant_csv(args.relevant, split.clip_names)
-        summary.reads(args.relevant)
-        split = leave_out_failed(split, scorer.inputs, summary)
-        texts, encoder = list(dict.fromkeys(relevant.queries)), text_encoder(config)
-        report_unread(texts, encoder.read(texts), unit="queries", summary=summary)
-        found = dict(zip(texts, scorer.find(split, encoder(texts)), strict=True))
-        scores = score_text.score_queries(
-            [found[query] for query in relevant.queries],
-            relevant.clips,
-            divide_by=args.divide_ap_by,
-            seed=config.seed,
-        )
-        print(scores)
-        summary.finish(
-            f"scored {len(relevant.queries)} queries among {len(split.clip_names)} clips"
-        )
-        return
-    split = leave_out_failed(split, scorer.inputs, summary)
-    evaluation = evaluate(scorer.model, scorer.pairs(split), both_ways=True)
-    scores = evaluation.means()
-    intervals = evaluation.intervals(seed=config.seed)
-    print(score_text.score_table({args.model or args.checkpoint.stem: scores}, intervals))
-    print(score_text.audio_to_text_line(evaluation.audio_to_text_means()))
-    if note := corpus(config, args.subset).synthetic_note:
-        print(note)
-    summary.finish(
-        f"scored {score_text.captions_and_clips(split)} ({split.split}): "
-        f"mAP@10 {scores['mAP@10']:.3f}"
-    )
-
-
 def report_run(args: argparse.Namespace) -> None:
     """Write the report of a finished run, from its folder and the vector files."""
     from utils.evaluation.evaluate import LoadedSplit
@@ -310,61 +219,6 @@ def report_run(args: argparse.Namespace) -> None:
     summary.finish(f"reported on {terminal.shown(run.folder)}")
 
 
-def score_results(args: argparse.Namespace) -> None:
-    """Score a table of results from any system."""
-    from utils.evaluation.relevance import read_relevant_csv, relevant_by_caption
-    from utils.evaluation.result_tables import read_result_table, results_for
-    from utils.evaluation.score_text import score_queries
-    from utils.runs.left_out import leave_out_as_runs_do
-
-    summary = terminal.Summary()
-    config = options.load_config(args)
-    name = args.split or PLANS[args.subset].test[1]
-    split = load_split_to_score(config, args.subset, name, summary)
-    rows = read_result_table(args.results)
-    if args.relevant:
-        summary.reads(args.relevant)
-        relevant = read_relevant_csv(args.relevant, split.clip_names)
-    else:
-        queries = [query for _, (query, *_) in rows]
-        split = leave_out_as_runs_do(split, queries, corpus(config, args.subset), summary)
-        relevant = relevant_by_caption(split)
-    summary.reads(args.results)
-    found = results_for(
-        relevant.queries, rows, split.clip_names, path=args.results, partial=args.partial
-    )
-    if missing := found.count([]):
-        summary.notes(f"counts {missing} of {len(found)} queries, which have no row, as not found")
-    print(score_queries(found, relevant.clips, divide_by=args.divide_ap_by, seed=config.seed))
-    summary.finish(f"scored {len(found)} queries")
-
-
-def submit(args: argparse.Namespace) -> None:
-    """Rank the clips of the official Task 6b subset for each of its queries."""
-    from utils.evaluation.ranking import best_clips
-    from utils.evaluation.result_tables import write_result_table, write_score_matrix
-    from utils.runs.data import leave_out_failed
-    from utils.runs.scorer import load_scorer
-
-    summary = terminal.Summary()
-    scorer = load_scorer(
-        args.checkpoint,
-        changed=options.changed_by(args),
-        subset=TASK6B,
-        split=task6b.SPLIT,
-        summary=summary,
-    )
-    queries = task6b.load_queries(scorer.config.eval_data.input_path)
-    queries = leave_out_failed(queries, scorer.inputs, summary)
-    scores = scorer.scores(queries, scorer.inputs.sentences(queries))
-    folder = args.output or args.checkpoint.parent
-    table, matrix = folder / "task6b.output.csv", folder / "task6b.scores.hdf5"
-    write_result_table(table, queries.captions, queries.clip_names, best_clips(scores))
-    write_score_matrix(matrix, scores, queries.captions, queries.clip_names)
-    summary.writes(table, matrix)
-    summary.finish(f"ranked {len(queries.clip_names)} clips for {len(queries.captions)} queries")
-
-
 def export(args: argparse.Namespace) -> None:
     """Write the model of a checkpoint into a folder of its own, with a card."""
     from utils.checkpoints.exporting import export_model, require_empty
@@ -385,28 +239,6 @@ def export(args: argparse.Namespace) -> None:
     export_model(args.output, model, card=card)
     summary.writes(args.output)
     summary.finish(f"exported {args.checkpoint.name}; README.md in that folder describes it")
-
-
-def check_submission(args: argparse.Namespace) -> None:
-    """Report what is wrong with a submission, by line."""
-    from utils.evaluation import result_tables
-    from utils.evaluation.moment_predictions import check_moment_submission
-
-    summary = terminal.Summary()
-    if args.queries:
-        from utils.datasets.moment_lists import read_moment_list
-
-        summary.reads(args.queries, args.submission)
-        queries = read_moment_list(args.queries)
-        problems = check_moment_submission(args.submission, queries)
-    else:
-        config = options.load_config(args)
-        subset = task6b.load_queries(config.eval_data.input_path)
-        queries = subset.captions
-        summary.reads(args.submission)
-        problems = result_tables.check_submission(args.submission, queries, subset.clip_names)
-    raise_if_any(problems, args.submission)
-    summary.finish(f"{args.submission} is a valid submission of {len(queries)} queries")
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.metrics import ndcg_score
 
 from tests.support import GOLDEN
 from utils.evaluation import metrics
+from utils.evaluation.relevance import read_relevant_csv
 from utils.evaluation.result_tables import read_result_table, results_for
 
 EXPECTED = json.loads((GOLDEN / "golden.json").read_text())
@@ -155,3 +157,58 @@ def test_hits_by_hand():
     assert anywhere["R@1"].tolist() == [1, 0, 0]
     assert anywhere["R@10"].tolist() == [1, 0, 0]
     assert anywhere["mAP@10"].tolist() == share["mAP@10"].tolist()
+
+
+def slow_average_precision(names: list[str], relevant: set[str], cutoff: int) -> float:
+    """AP@k as published for DCASE 2025: over all relevant clips."""
+    precisions = []
+    for rank in range(1, cutoff + 1):
+        if names[rank - 1] in relevant:
+            precisions.append(len(relevant & set(names[:rank])) / rank)
+    return sum(precisions) / len(relevant)
+
+
+@pytest.mark.parametrize("cutoff", [10, 16, 25])
+def test_average_precision_at_any_depth_equals_the_slow_way(cutoff):
+    rng = np.random.default_rng(1)
+    names = [f"{i}.wav" for i in range(40)]
+    found = [list(rng.permutation(names)) for _ in range(30)]
+    relevant = [set(rng.choice(names, rng.integers(1, 13), replace=False)) for _ in range(30)]
+    values = metrics.several_relevant(found, relevant, divide_by="all", cutoff=cutoff)
+    wanted = [slow_average_precision(*of, cutoff) for of in zip(found, relevant, strict=True)]
+    np.testing.assert_allclose(values[f"mAP@{cutoff}"], wanted)
+
+
+def test_graded_relevance_equals_scikit_learns():
+    rng = np.random.default_rng(2)
+    names = [f"{i}.wav" for i in range(20)]
+    scores = rng.normal(size=(15, 20))
+    grades = rng.integers(0, 4, size=(15, 20))
+    found = [[names[i] for i in np.argsort(-row)] for row in scores]
+    of_queries = [
+        {name: float(grade) for name, grade in zip(names, row, strict=True) if grade}
+        for row in grades
+    ]
+    values = metrics.graded_relevance(found, of_queries, cutoff=16)
+    for value, grade, score in zip(values, grades, scores, strict=True):
+        assert value == pytest.approx(ndcg_score([grade], [score], k=16))
+
+
+def test_the_challenges_relevant_clips_are_read_and_scored(shared_data):
+    captions = shared_data / "clotho/clotho_captions_evaluation.csv"
+    with captions.open(newline="", encoding="utf-8") as file:
+        names = [row[0] for row in list(csv.reader(file))[1:]]
+    relevant = read_relevant_csv(shared_data / "dcase2025/metadata_eval.csv", names)
+    sizes = [len(clips) for clips in relevant.clips]
+    assert (len(sizes), max(sizes), sizes.count(1)) == (1037, 12, 250)
+    perfect = [[*clips, *(n for n in names if n not in clips)][:16] for clips in relevant.clips]
+    values = metrics.several_relevant(perfect, relevant.clips, divide_by="all", cutoff=16)
+    assert values["mAP@16"].mean() == 1
+    # One place further down, behind a clip that is not relevant.
+    later = []
+    for clips, best in zip(relevant.clips, perfect, strict=True):
+        wrong = next(name for name in names if name not in clips)
+        later.append([wrong, *(name for name in best if name != wrong)])
+    values = metrics.several_relevant(later, relevant.clips, divide_by="all", cutoff=16)
+    wanted = np.mean([sum(i / (i + 1) for i in range(1, n + 1)) / n for n in sizes])
+    assert values["mAP@16"].mean() == pytest.approx(wanted)

@@ -48,6 +48,35 @@ def test_bad_rows_are_refused(tmp_path, row, message):
         read_relevant_csv(path, NAMES)
 
 
+def test_grades_are_read_one_clip_per_row(tmp_path):
+    rows = [
+        ["query", "audio_filename", "grade"],
+        ["rain", "a.wav", "2"],
+        ["wind", "d.wav", "0.5"],
+        ["rain", "b, c.wav", "1"],
+        ["rain", "d.wav", "0"],
+    ]
+    relevant = read_relevant_csv(write(tmp_path / "r.csv", rows), NAMES)
+    grades = [{"a.wav": 2.0, "b, c.wav": 1.0}, {"d.wav": 0.5}]
+    assert relevant == Relevance(["rain", "wind"], list(map(set, grades)), grades)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (["rain", "x.wav", "1"], "line 2: 'x.wav' is not one of the 3 clips"),
+        (["rain", "a.wav", "nan"], "line 2: 'nan' is not a grade"),
+        (["rain", "a.wav", "-1"], "line 2: '-1' is not a grade"),
+        (["rain", "a.wav", "0"], "'rain' has no relevant clip"),
+        (["rain", "a.wav"], "line 2: 2 columns, not 3"),
+    ],
+)
+def test_bad_grades_are_refused(tmp_path, row, message):
+    path = write(tmp_path / "r.csv", [["query", "audio_filename", "grade"], row])
+    with pytest.raises(InputError, match=message):
+        read_relevant_csv(path, NAMES)
+
+
 def scores_in(text):
     line = next(line for line in text.splitlines() if line.startswith("scores "))
     return [float(cell) for cell in line.split()[1:]]
@@ -98,6 +127,14 @@ def test_the_users_own_queries_need_no_vectors_of_captions(own_demo, trained, tm
     # All ten clips are relevant: in any order, the first result is a tenth of them.
     assert scores_in(out) == [0.1, 0.5, 1.0, 1.0]
     assert "AP@10 is divided by the number of relevant clips" in out
+    # Graded, and deeper: there are ten clips, so that all of them are found.
+    grades = [["query", "audio_filename", "grade"]]
+    grades += [[first[0], name, "1"] for name in split.clip_names]
+    main([*arguments[:4], str(write(tmp_path / "grades.csv", grades)), *sets, "--cutoff", "16"])
+    out = capsys.readouterr().out
+    assert scores_in(out) == [0.1, 0.5, 1.0, 1.0, 1.0]
+    assert "mAP@16" in out
+    assert "nDCG@16" in out
     # The same text twice, each time with a clip of its own.
     write(relevant, [rows[0], *([first[0], str([name])] for name in split.clip_names[:2])])
     main(arguments)

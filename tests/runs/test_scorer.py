@@ -9,6 +9,7 @@ from models.dual_encoder import DualEncoder
 from tests.support import load_script, options, settings_for
 from utils.datasets.corpus import CLOTHO, corpus
 from utils.datasets.splits import QuerySplit
+from utils.evaluation.relevance import Relevance
 from utils.evaluation.score_text import score_queries
 from utils.features.vector_file import VectorFile
 from utils.runs.model_inputs import Inputs
@@ -27,7 +28,9 @@ FOUND = [["a.wav", "c.wav", "b.wav"], ["a.wav", "c.wav", "b.wav"]]
     [("cutoff", "min(number of relevant clips, 10)"), ("all", "the number of relevant clips")],
 )
 def test_queries_with_several_relevant_clips_by_hand(divide_by, convention):
-    text = score_queries(FOUND, RELEVANT, divide_by=divide_by, seed=1)
+    text = score_queries(
+        FOUND, Relevance([""] * len(RELEVANT), RELEVANT), divide_by=divide_by, seed=1
+    )
     header, scores, interval, note = text.splitlines()
     assert header.split() == ["R@1", "R@5", "R@10", "mAP@10"]
     # R@1: half of the clips of "rain", none of "a dog"; AP: (1 + 2/3) / 2, and 1/2.

@@ -3,7 +3,7 @@
 Shapes: N queries, K results per query, P pairs of a clip and a caption, C clips.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 METRICS = ("R@1", "R@5", "R@10", "mAP@10")
 CUTOFF = 10
 _LEVEL, _RESAMPLES = 0.95, 2000  # of bootstrap intervals
-# What AP@10 is divided by if a query has several relevant clips, in words for the output.
+# What AP@k is divided by if a query has several relevant clips, in words for the output.
 AP_CONVENTIONS = {
-    "cutoff": f"min(number of relevant clips, {CUTOFF})",
+    "cutoff": "min(number of relevant clips, {cutoff})",
     "all": "the number of relevant clips",
 }
 
@@ -27,9 +27,9 @@ class Evaluation:
     ----------
     ranks : ndarray, shape (P,)
         Rank of each caption's own clip, from 1.
-    best : ndarray, shape (P, up to 10)
-        Rows of the best clips.
-    scores : ndarray, shape (P, up to 10)
+    best : ndarray, shape (P, T)
+        Rows of the best clips; `results` in the settings is T.
+    scores : ndarray, shape (P, T)
         Their scores.
     values : dict of str to ndarray, shape (P,)
         R@1, R@5, R@10 and mAP@10 of each caption.
@@ -102,19 +102,22 @@ def several_relevant(
     relevant: Sequence[set[str] | frozenset[str]],
     *,
     divide_by: str = "cutoff",
+    cutoff: int = CUTOFF,
 ) -> dict[str, NDArray[np.float64]]:
     """Score each query from its ranked list and the set of its relevant clips.
 
     Parameters
     ----------
     retrieved : sequence of N sequences of str
-        Clip names, best first, no name twice in a list; at least ten each for R@10 and mAP@10,
-        or as many as there are clips.
+        Clip names, best first, no name twice in a list; at least ten each for R@10, and `cutoff`
+        for mAP, or as many as there are clips.
     relevant : sequence of N non-empty sets of str
     divide_by : {'cutoff', 'all'}
-        The convention of AP@10: the sum of precisions at the relevant results is divided by
-        min(number of relevant clips, 10), so that a perfect list scores 1 ('cutoff'), or by the
+        The convention of AP@k: the sum of precisions at the relevant results is divided by
+        min(number of relevant clips, k), so that a perfect list scores 1 ('cutoff'), or by the
         number of relevant clips ('all').
+    cutoff : int
+        k of AP@k.
 
     Returns
     -------
@@ -131,18 +134,71 @@ def several_relevant(
         raise ValueError(f"{len(retrieved)} lists of results for {len(relevant)} queries")
     if divide_by not in AP_CONVENTIONS:
         raise ValueError(f"divide_by is {divide_by!r}, not one of {list(AP_CONVENTIONS)}")
-    hits = np.zeros((len(relevant), max(CUTOFF, *map(len, retrieved))), dtype=bool)
+    hits = np.zeros((len(relevant), max(10, cutoff, *map(len, retrieved))), dtype=bool)
     for i, (names, wanted) in enumerate(zip(retrieved, relevant, strict=True)):
         if not wanted:
             raise ValueError(f"query {i} has no relevant clip")
         if len(set(names)) != len(names):
             raise ValueError(f"query {i} lists a clip twice")
         hits[i, : len(names)] = [name in wanted for name in names]
-    return score_hits(hits, [len(wanted) for wanted in relevant], divide_by=divide_by)
+    sizes = [len(wanted) for wanted in relevant]
+    return score_hits(hits, sizes, divide_by=divide_by, cutoff=cutoff)
+
+
+def graded_relevance(
+    retrieved: Sequence[Sequence[str]], grades: Sequence[Mapping[str, float]], *, cutoff: int
+) -> NDArray[np.float64]:
+    """Compute nDCG@k of each query from its ranked list and the grades of clips.
+
+    With the grade g_r of the result at rank r::
+
+        DCG = Σ_{r ≤ k} g_r / log2(r + 1)
+
+    divided by that of the best order (Järvelin and Kekäläinen, "Cumulated gain-based evaluation of
+    IR techniques", 2002).
+
+    Parameters
+    ----------
+    retrieved : sequence of N sequences of str
+        Clip names, best first.
+    grades : sequence of N mappings of str to float
+        Of the clips that are relevant, more or less: above 0. All others have the grade 0.
+    cutoff : int
+        k.
+
+    Returns
+    -------
+    ndarray, shape (N,)
+
+    Examples
+    --------
+    The better of two relevant clips is second.
+
+    >>> graded_relevance([["a", "b", "c"]], [{"b": 2, "c": 1}], cutoff=10).round(3)
+    array([0.67])
+
+    """
+    weights = 1 / np.log2(np.arange(cutoff) + 2)
+
+    def gain(found: Sequence[float]) -> float:
+        return float(np.dot(found[:cutoff], weights[: len(found)]))
+
+    return np.array(
+        [
+            gain([of_query.get(name, 0.0) for name in names])
+            / gain(sorted(of_query.values(), reverse=True))
+            for names, of_query in zip(retrieved, grades, strict=True)
+        ]
+    )
 
 
 def score_hits(
-    hits: ArrayLike, relevant: ArrayLike, *, recall: str = "share", divide_by: str = "cutoff"
+    hits: ArrayLike,
+    relevant: ArrayLike,
+    *,
+    recall: str = "share",
+    divide_by: str = "cutoff",
+    cutoff: int = CUTOFF,
 ) -> dict[str, NDArray[np.float64]]:
     """Score queries from which of their results are relevant.
 
@@ -155,7 +211,7 @@ def score_hits(
     recall : {'share', 'any'}
         R@k is the share of the relevant items that are among the first k ('share'), or 1 if any of
         them is ('any', usual for audio-to-text retrieval with several captions per clip).
-    divide_by : {'cutoff', 'all'}
+    divide_by, cutoff
         See `several_relevant`.
 
     Returns
@@ -176,10 +232,10 @@ def score_hits(
     for k in (1, 5, 10):
         found = hits[:, :k].sum(axis=1)
         values[f"R@{k}"] = found / relevant if recall == "share" else (found > 0).astype(float)
-    top = hits[:, :CUTOFF]
+    top = hits[:, :cutoff]
     precisions = top.cumsum(axis=1) / np.arange(1, top.shape[1] + 1)
-    total = np.minimum(relevant, CUTOFF) if divide_by == "cutoff" else relevant
-    values[f"mAP@{CUTOFF}"] = (precisions * top).sum(axis=1) / total
+    total = np.minimum(relevant, cutoff) if divide_by == "cutoff" else relevant
+    values[f"mAP@{cutoff}"] = (precisions * top).sum(axis=1) / total
     return values
 
 

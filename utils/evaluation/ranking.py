@@ -55,32 +55,39 @@ def rank_clips(audio: Tensor, queries: Tensor, clip_of_query: Tensor) -> NDArray
 
 
 def rank_and_retrieve(
-    audio: Tensor, queries: Tensor, clip_of_query: Tensor
+    audio: Tensor, queries: Tensor, clip_of_query: Tensor, *, top: int = CUTOFF
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """Rank each caption's own clip among all clips, and find the ten best clips.
+    """Rank each caption's own clip among all clips, and find the `top` best clips.
 
-    Parameters and errors are those of `rank_clips`.
+    Other parameters and errors are those of `rank_clips`.
 
     Returns
     -------
     ranks : ndarray, shape (N,)
         From 1.
-    best : ndarray, shape (N, min(10, C))
+    best : ndarray, shape (N, min(top, C))
         Rows of `audio`, best first.
-    scores : ndarray, shape (N, min(10, C))
+    scores : ndarray, shape (N, min(top, C))
         Their scores.
 
     """
     ranks, best, best_scores = [], [], []
     for scores, own_clip in _score_chunks(audio, queries, clip_of_query):
         ranks.append(_ranks(scores, own_clip))
-        best.append(_best(scores))
+        best.append(best_rows(scores, top))
         best_scores.append(scores.gather(1, best[-1]))
     return (
         torch.cat(ranks).cpu().numpy(),
         torch.cat(best).cpu().numpy(),
         torch.cat(best_scores).float().cpu().numpy(),
     )
+
+
+def rank_by_scores(
+    scores: Tensor, clip_of_query: Tensor, *, top: int = CUTOFF
+) -> tuple[Tensor, Tensor]:
+    """Do the same by scores, (N, C), that are there: ranks, (N,), and best clips, (N, top)."""
+    return _ranks(scores, clip_of_query.unsqueeze(1)), best_rows(scores, top)
 
 
 def caption_hits(audio: Tensor, queries: Tensor, clip_of_query: Tensor) -> NDArray[np.bool_]:
@@ -95,7 +102,7 @@ def caption_hits(audio: Tensor, queries: Tensor, clip_of_query: Tensor) -> NDArr
     """
     position = torch.arange(len(audio), device=audio.device)
     hits = [
-        clip_of_query[_best(scores)] == clip
+        clip_of_query[best_rows(scores)] == clip
         for scores, clip in _score_chunks(queries, audio, position)
     ]
     return torch.cat(hits).cpu().numpy()
@@ -114,9 +121,9 @@ def score_matrix(audio: Tensor, queries: Tensor) -> NDArray[np.float32]:
     return onednn.linear(queries, audio).float().cpu().numpy()
 
 
-def best_clips(scores: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Find the ten best clips of each query, best first: (N, C) ─► (N, min(10, C))."""
-    return _best(torch.from_numpy(scores)).numpy()
+def best_clips(scores: NDArray[np.float32], *, top: int = CUTOFF) -> NDArray[np.int64]:
+    """Find the best clips of each query, best first: (N, C) ─► (N, min(top, C))."""
+    return best_rows(torch.from_numpy(scores), top).numpy()
 
 
 def _score_chunks(targets: Tensor, queries: Tensor, own: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -138,9 +145,9 @@ def _ranks(scores: Tensor, own_clip: Tensor) -> Tensor:
     return ahead.long() + 1
 
 
-def _best(scores: Tensor) -> Tensor:
-    """Find the ten best positions of each row, best first: (rows, C) ─► (rows, min(10, C))."""
-    top = min(CUTOFF, scores.shape[1])
+def best_rows(scores: Tensor, top: int = CUTOFF) -> Tensor:
+    """Find the best positions of each row, best first: (rows, C) ─► (rows, min(top, C))."""
+    top = min(top, scores.shape[1])
     values, order = scores.topk(top, dim=1)
     # topk returns equal scores in any order: sort by position, then by score, keeping that order.
     order = order.sort(dim=1).values

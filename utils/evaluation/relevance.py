@@ -1,6 +1,7 @@
 """Which clips are relevant to each query. N queries."""
 
 import ast
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from utils.files import tables
 from utils.runtime.errors import InputError, raise_if_any
 
 RELEVANT_HEADER = ["query", "audio_filenames"]
+GRADED_HEADER = ["query", "audio_filename", "grade"]
 _ADVICE = "Each row is a query and a list of file names: \"['a.wav', 'b.wav']\", in quotes."
 
 
@@ -23,21 +25,26 @@ class Relevance:
     queries : list of N str
     clips : list of N non-empty sets of str
         File names.
+    grades : list of N dicts of str to float, or None
+        How relevant each of these clips is, if that is known.
 
     """
 
     queries: list[str]
     clips: list[set[str]]
+    grades: list[dict[str, float]] | None = None
 
 
 def read_relevant_csv(path: Path, clip_names: list[str]) -> Relevance:
-    """Read queries that may each have several relevant clips; every row is a query of its own.
+    """Read queries that may each have several relevant clips.
 
     Parameters
     ----------
     path : Path
         CSV with the header query,audio_filenames; names are a list in Python's notation, which is
-        parsed as a literal and never run.
+        parsed as a literal and never run. Every row is a query of its own. Or with the header
+        query,audio_filename,grade: every row is a clip, and rows of the same text are one query. A
+        clip of the grade 0 is not relevant.
     clip_names : list of str
         The file names that may occur.
 
@@ -65,10 +72,12 @@ def read_relevant_csv(path: Path, clip_names: list[str]) -> Relevance:
     """
     rows = tables.read_csv(path)
     header = rows[0][1] if rows else []
-    if header != RELEVANT_HEADER:
+    if header not in (RELEVANT_HEADER, GRADED_HEADER):
         raise InputError(tables.header_problem(path, header, ",".join(RELEVANT_HEADER)))
     if len(rows) < 2:
         raise InputError(f"{path} has a header and no queries. {_ADVICE}")
+    if header == GRADED_HEADER:
+        return _read_grades(path, rows[1:], set(clip_names))
     relevant = Relevance([], [])
     problems = []
     known = set(clip_names)
@@ -82,6 +91,43 @@ def read_relevant_csv(path: Path, clip_names: list[str]) -> Relevance:
         relevant.clips.append(set(names))
     raise_if_any(problems, path, _ADVICE)
     return relevant
+
+
+def _read_grades(path: Path, rows: list[tuple[int, list[str]]], known: set[str]) -> Relevance:
+    grades: dict[str, dict[str, float]] = {}
+    problems = []
+    for line, cells in rows:
+        if len(cells) != len(GRADED_HEADER):
+            problems.append(f"line {line}: {len(cells)} columns, not {len(GRADED_HEADER)}")
+            continue
+        query, name, text = cells
+        of_query = grades.setdefault(query, {})
+        if not query.strip():
+            problems.append(f"line {line}: the query is empty")
+        if name not in known:
+            problems.append(f"line {line}: {name!r} is not one of the {len(known)} clips")
+        if name in of_query:
+            problems.append(f"line {line}: {name!r} has a grade for this query already")
+        of_query[name] = _grade(text)
+        if of_query[name] < 0:
+            problems.append(f"line {line}: {text!r} is not a grade: a number from 0")
+    relevant = {
+        query: {name: grade for name, grade in of_query.items() if grade > 0}
+        for query, of_query in grades.items()
+    }
+    problems += [f"{query!r} has no relevant clip" for query, of in relevant.items() if not of]
+    raise_if_any(problems, path, "Each row is a query, a file name, and how relevant that clip is.")
+    clips = [set(of_query) for of_query in relevant.values()]
+    return Relevance(list(relevant), clips, list(relevant.values()))
+
+
+def _grade(text: str) -> float:
+    """Read a grade; -1 if it is none."""
+    try:
+        grade = float(text)
+    except ValueError:
+        return -1
+    return grade if math.isfinite(grade) else -1
 
 
 def relevant_by_caption(split: CaptionSplit) -> Relevance:

@@ -1,6 +1,7 @@
 """Tables of the clips found for each query: written, read and checked.
 
-The challenge's form is caption,file_name_1,...,file_name_10, best first. N queries, C clips.
+The challenge's form is caption,file_name_1,...,file_name_10, best first; `results` in the settings
+is the number of columns. N queries, C clips.
 """
 
 from collections import deque
@@ -64,6 +65,7 @@ def results_for(
     *,
     path: Path,
     partial: bool = False,
+    depth: int = CUTOFF,
 ) -> list[list[str]]:
     """Find the results for a set of queries, exactly one row for each, in any order.
 
@@ -79,7 +81,9 @@ def results_for(
     path : Path
         Of the table, for messages.
     partial : bool
-        Accept a table without some of the queries, or with fewer than ten results per row.
+        Accept a table without some of the queries, or with fewer results than the depth.
+    depth : int
+        Results per row that the scores need.
 
     Returns
     -------
@@ -93,7 +97,7 @@ def results_for(
         clips: one message that counts all problems.
 
     """
-    wanted, results = min(CUTOFF, len(names)), len(rows[0][1]) - 1
+    wanted, results = min(depth, len(names)), len(rows[0][1]) - 1
     if results < wanted and not partial:
         raise InputError(
             f"{path} has {counted(results, 'result')} per query, and the scores need {wanted}. "
@@ -127,7 +131,9 @@ def results_for(
     return found
 
 
-def check_submission(path: Path, queries: list[str], names: list[str]) -> list[str]:
+def check_submission(
+    path: Path, queries: list[str], names: list[str], *, depth: int = CUTOFF
+) -> list[str]:
     """List what is wrong with a submission, each problem with its line; empty if it is valid.
 
     Parameters
@@ -136,6 +142,8 @@ def check_submission(path: Path, queries: list[str], names: list[str]) -> list[s
         In the order that the rows must have.
     names : list of C str
         The file names that may occur.
+    depth : int
+        Results per query, or as many as there are clips.
 
     Raises
     ------
@@ -144,7 +152,7 @@ def check_submission(path: Path, queries: list[str], names: list[str]) -> list[s
 
     """
     rows = tables.read_csv(path)
-    header = result_header(min(CUTOFF, len(names)))
+    header = result_header(min(depth, len(names)))
     if not rows or rows[0][1] != header:
         found = ",".join(rows[0][1]) if rows else ""
         return [f"line 1: the header is {found[:200]!r}, and must be {','.join(header)}"]

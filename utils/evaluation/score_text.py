@@ -9,8 +9,9 @@ import numpy as np
 
 from utils.datasets.splits import CaptionSplit
 from utils.evaluation import metrics, moments
-from utils.evaluation.metrics import METRICS, Evaluation
+from utils.evaluation.metrics import CUTOFF, METRICS, Evaluation
 from utils.evaluation.moments import MomentScores
+from utils.evaluation.relevance import Relevance
 
 _NAME_WIDTH = 42
 _CAPTION_WIDTH = 90
@@ -81,25 +82,30 @@ def captions_and_clips(split: CaptionSplit) -> str:
 
 def score_queries(
     found: Sequence[Sequence[str]],
-    relevant: Sequence[set[str]],
+    relevance: Relevance,
     *,
     divide_by: str,
+    cutoff: int = CUTOFF,
     seed: int,
 ) -> str:
     """Format the scores of results, their 95 % intervals, and how they are defined.
 
     Parameters and errors are those of `utils.evaluation.metrics.several_relevant`.
     """
-    values = metrics.several_relevant(found, relevant, divide_by=divide_by)
-    each = np.arange(len(relevant))
+    values = metrics.several_relevant(found, relevance.clips, divide_by=divide_by, cutoff=cutoff)
+    if relevance.grades is not None:
+        graded = metrics.graded_relevance(found, relevance.grades, cutoff=cutoff)
+        values[f"nDCG@{cutoff}"] = graded
+    each = np.arange(len(relevance.queries))
     means = {name: float(value.mean()) for name, value in values.items()}
     intervals = {
         name: metrics.bootstrap_interval(value, each, seed=seed) for name, value in values.items()
     }
+    convention = metrics.AP_CONVENTIONS[divide_by].format(cutoff=cutoff)
     return (
-        f"{score_table({'scores': means}, intervals)}\n"
-        "R@k is the share of a query's relevant clips among the first k; AP@10 is divided by "
-        f"{metrics.AP_CONVENTIONS[divide_by]}"
+        f"{score_table({'scores': means}, intervals, names=list(values))}\n"
+        "R@k is the share of a query's relevant clips among the first k; "
+        f"AP@{cutoff} is divided by {convention}"
     )
 
 

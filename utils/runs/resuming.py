@@ -45,6 +45,7 @@ _WITHOUT_EFFECT = (
     "wandb_mode",
     "output_path",
     "experiment",
+    "results",
     "search",
 )
 

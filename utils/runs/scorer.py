@@ -18,6 +18,7 @@ from utils.checkpoints.checkpoint import load_checkpoint, load_into
 from utils.datasets import audioset
 from utils.datasets.corpus import corpus
 from utils.datasets.splits import CaptionSplit, QuerySplit
+from utils.evaluation.metrics import CUTOFF
 from utils.evaluation.ranking import best_clips, score_matrix
 from utils.features.pairs import Pairs
 from utils.features.sentences import text_encoder
@@ -69,9 +70,11 @@ class Scorer:
         text = self.model.encode_text(queries.to(self.device))
         return score_matrix(audio, text)
 
-    def find(self, clips: QuerySplit, queries: NDArray[np.float32]) -> list[list[str]]:
+    def find(
+        self, clips: QuerySplit, queries: NDArray[np.float32], *, top: int = CUTOFF
+    ) -> list[list[str]]:
         """Name the best clips of a split for each query: sentence vectors (N, D) ─► N lists."""
-        best = best_clips(self.scores(clips, torch.from_numpy(queries)))
+        best = best_clips(self.scores(clips, torch.from_numpy(queries)), top=top)
         return [[clips.clip_names[clip] for clip in row] for row in best]
 
 

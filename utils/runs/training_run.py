@@ -173,7 +173,7 @@ def _score_test(run: Run, data: RunData, model: nn.Module) -> dict[str, Any]:
         run.say(f"\nNo test scores: the {name} split of {subset} has no clips here.")
         return {}
     split, pairs = data.test.split, data.test.pairs
-    evaluation = evaluate(model, pairs, both_ways=True)
+    evaluation = evaluate(model, pairs, both_ways=True, top=config.results)
     rows = {"chance": metrics.chance(len(split.clip_names))}
     if pairs.tags is not None:
         rows["tag embeddings alone, untrained"] = evaluate(model.tags_alone(), pairs).means()

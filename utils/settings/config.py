@@ -285,6 +285,7 @@ class Config:
     output_path: FilePath = Path("outputs")
     seed: Annotated[Integer, Field(ge=0, le=2**63 - 1)] = 1
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+    results: Annotated[Integer, Field(ge=10, le=1000)] = 10
     wandb: StrictBool = False
     wandb_project: Text | None = None
     wandb_entity: Text | None = None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from utils.settings.consistency import contradictions
 
@@ -60,11 +60,20 @@ def add_subset_option(target: argparse.ArgumentParser, *choices: str) -> None:
     target.add_argument("--subset", choices=choices, default=choices[0], help=about)
 
 
-def add_model_option(target: argparse.ArgumentParser) -> None:
+def add_model_option(target: argparse.ArgumentParser, *, several: bool = False) -> None:
     """Add --model and --checkpoint, one of which names what is scored."""
     either = target.add_mutually_exclusive_group(required=True)
     either.add_argument("--model", choices=["tags"], help="tags: AudioSet tags alone, untrained")
-    either.add_argument("--checkpoint", type=Path, metavar="FILE")
+    if several:
+        add_checkpoints_option(either)
+    else:
+        either.add_argument("--checkpoint", type=Path, metavar="FILE")
+
+
+def add_checkpoints_option(target: Any, **options: Any) -> None:
+    """Add --checkpoint, which names one model or several that score together."""
+    about = "several score together: the mean of their scores, normalised for each query"
+    target.add_argument("--checkpoint", type=Path, nargs="+", metavar="FILE", help=about, **options)
 
 
 def add_strict_option(target: argparse.ArgumentParser) -> None:
