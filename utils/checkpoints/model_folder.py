@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -29,15 +29,17 @@ from utils.checkpoints.provenance import (
     parse_plain,
 )
 from utils.datasets.audioset import NUM_TAGS
-from utils.files.reading import read_bytes
+from utils.files.reading import read_bytes, sha256
 from utils.runtime.errors import InputError, shorten
 from utils.settings.config import Integer, Model
 
-FORMAT = 1
+FORMAT, WITH_NETWORKS = 1, 2  # the second has the networks before the model, too
 WEIGHTS, TAG_TABLE = "model.safetensors", "tag_table.safetensors"
 CONFIG, TAGS, CARD, LICENCE = "config.json", "audioset_tags.json", "README.md", "LICENSE"
 SUMS = "SHA256SUMS"
-_SUM_LINE = re.compile(r"([0-9a-f]{64})  ([\w-][\w.-]*)")  # no path can lead out of the folder
+PASST, SENTENCE_MODEL = "passt.safetensors", "sentence_model"  # of a fine-tuned model
+# No path can lead out of the folder.
+_SUM_LINE = re.compile(rf"([0-9a-f]{{64}})  ((?:{SENTENCE_MODEL}/)?[\w-][\w.-]*)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +48,7 @@ class ExportedConfig:
 
     __pydantic_config__: ClassVar = NO_OTHER_KEYS
 
-    format: Integer = FORMAT
+    format: Literal[1, 2] = FORMAT
     audio_size: Annotated[Integer, Field(ge=1)]
     text_size: Annotated[Integer, Field(ge=1)]
     model: Model
@@ -87,12 +89,16 @@ class Exported:
         All tensors of the dual encoder, float32.
     tags : list of K str
         Display names of the AudioSet tags, in the order of the logits.
+    passt, sentence_model : Path or None
+        The weights, and the folder, of networks that belong to the model alone.
 
     """
 
     config: ExportedConfig
     state: dict[str, Tensor]
     tags: list[str]
+    passt: Path | None = None
+    sentence_model: Path | None = None
 
     def build(self) -> DualEncoder:
         """Make the network, in evaluation mode."""
@@ -111,13 +117,14 @@ def load_exported(folder: Path) -> Exported:
         consistent.
 
     """
-    contents = _read_checked(folder)
+    contents, networks = _read_checked(folder)
     values = _parse(folder / CONFIG, contents.get(CONFIG))
     found = values.get("format") if isinstance(values, dict) else None
-    if type(found) is not int or found != FORMAT:
+    if type(found) is not int or found not in (FORMAT, WITH_NETWORKS):
         raise InputError(
-            f"{folder} is of format {found!r}, and this version reads {FORMAT}. Export the model "
-            "again, or use the version of the project that wrote it."
+            f"{folder} is of format {found!r}, and this version reads {FORMAT} and "
+            f"{WITH_NETWORKS}. Export the model again, or use the version of the project that "
+            "wrote it."
         )
     config = _config(folder / CONFIG, values)
     wanted = {WEIGHTS, CONFIG, TAGS, CARD, LICENCE}
@@ -138,7 +145,14 @@ def load_exported(folder: Path) -> Exported:
     tags = _parse(folder / TAGS, contents[TAGS])
     if not isinstance(tags, list) or len(tags) != NUM_TAGS or set(map(type, tags)) != {str}:
         raise InputError(f"{folder / TAGS} is not a list of {NUM_TAGS} names. Get it again.")
-    return Exported(config, state, tags)
+    passt, sentence_model = folder / PASST, folder / SENTENCE_MODEL
+    return Exported(
+        config,
+        state,
+        tags,
+        passt if PASST in networks else None,
+        sentence_model if networks - {PASST} else None,
+    )
 
 
 def misfits(config: ExportedConfig, state: Mapping[str, Tensor]) -> list[str]:
@@ -163,8 +177,8 @@ def digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _read_checked(folder: Path) -> dict[str, bytes]:
-    """Read the listed files of a folder, each exactly as listed."""
+def _read_checked(folder: Path) -> tuple[dict[str, bytes], set[str]]:
+    """Read the listed files of a folder, each exactly as listed; networks are checked alone."""
     if not (folder / SUMS).is_file():
         raise InputError(
             f"{folder} is not a model folder: it has no {SUMS}. main.py export writes such folders."
@@ -177,21 +191,34 @@ def _read_checked(folder: Path) -> dict[str, bytes]:
                 f"{folder / SUMS}, line {number}: {line!r} is not a sum and a file name."
             )
         listed[match[2]] = match[1]
-    there = {path.name for path in folder.iterdir() if not path.name.startswith(".")} - {SUMS}
+    there = set(_names(folder)) - {SUMS}
     problems = [f"{name} is missing" for name in sorted(listed.keys() - there)]
     problems += [f"{name} is not listed in {SUMS}" for name in sorted(there - listed.keys())]
-    contents = {name: read_bytes(folder / name) for name in sorted(listed.keys() & there)}
+    found = sorted(listed.keys() & there)
+    networks = {name for name in found if name == PASST or "/" in name}
+    contents = {name: read_bytes(folder / name) for name in found if name not in networks}
+    sums = {name: digest(content) for name, content in contents.items()}
+    sums |= {name: sha256(folder / name) for name in networks}
     problems += [
         f"{name} was changed: its SHA-256 does not match"
-        for name, content in contents.items()
-        if digest(content) != listed[name]
+        for name, found in sums.items()
+        if found != listed[name]
     ]
     if problems:
         raise InputError(
             f"{folder} is not as it was exported:\n{shorten(problems)}\nGet it again from where "
             "you trust it."
         )
-    return contents
+    return contents, networks
+
+
+def _names(folder: Path) -> Iterator[str]:
+    """List what is in a folder, and in that of the sentence model."""
+    for path in folder.iterdir():
+        if path.name == SENTENCE_MODEL and path.is_dir():
+            yield from (f"{SENTENCE_MODEL}/{name}" for name in _names(path))
+        elif not path.name.startswith("."):
+            yield path.name
 
 
 def _config(path: Path, values: dict[str, Any]) -> ExportedConfig:

@@ -91,7 +91,13 @@ def open_model(path: Path, *, here: Config, overrides: Sequence[str] = ()) -> Tr
         loaded = model_folder.load_exported(path)
         described = loaded.config
         arch = described.passt.model or here.passt.arch
-        config = replace(here, model=described.model, passt=replace(here.passt, arch=arch))
+        passt, text = replace(here.passt, arch=arch), here.sentence_model
+        if loaded.passt:
+            passt = replace(passt, weights=loaded.passt)
+        if loaded.sentence_model:
+            checksum = described.sentence_model.weights_sha256
+            text = replace(text, path=loaded.sentence_model, sha256=checksum)
+        config = replace(here, model=described.model, passt=passt, sentence_model=text)
         return TrainedModel(
             loaded.build(), config, path, described.trained_with, described.trained_on
         )

@@ -139,7 +139,12 @@ def finetune(
             best = max(history, key=lambda row: row[SELECTED_BY])
             final = _write_networks(run, network, text_folder)
             _embed(final, summary)
-            results = _score(final, run, heads, best, checkpoint, summary)
+            made_of = {
+                "finetuned_from": f"{checkpoint.parent.name}/{checkpoint.name}",
+                "trained_text": network.sentences is not None,
+                "taught_by": [f"{path.parent.name}/{path.name}" for path in teachers],
+            }
+            results = _score(final, run, heads, best, made_of, summary)
     scored = f"test mAP@10 {results['scores']['mAP@10']:.3f}; " if "scores" in results else ""
     summary.finish(
         f"fine-tuned {len(history)} epochs, kept epoch {best['epoch']}; {scored}results in "
@@ -327,7 +332,7 @@ def _score(
     run: Run,
     heads: DualEncoder,
     best: Mapping[str, float],
-    checkpoint: Path,
+    made_of: Mapping[str, Any],
     summary: terminal.Summary,
 ) -> dict[str, Any]:
     """Write the checkpoint of the fine-tuned model, and score the test split with it."""
@@ -338,7 +343,7 @@ def _score(
     final.save_origin(run.read_begun_with(), data.inputs.made_with)
     final.save_best(heads.state_dict())
     model = heads.to(data.device).eval()
-    results = score_run(final, data, model, best, finetuned_from=checkpoint.name)
+    results = score_run(final, data, model, best, **made_of)
     report(final, data, model)
     return results
 
