@@ -96,6 +96,7 @@ def fit(
         training=training.captions,
         validation=validation.captions,
         clip_of_caption=torch.from_numpy(validation.clip_of_caption),
+        seed=seed,
         teachers=teachers,
         after_epoch=after_epoch,
     )
@@ -110,7 +111,7 @@ def fit(
     )
     callbacks: list[Callback] = [best, _Progress(progress)]
     if settings.ema_decay:
-        callbacks.insert(0, EMAWeightAveraging(decay=settings.ema_decay))
+        callbacks.insert(0, EMAWeightAveraging(decay=settings.ema_decay, use_buffers=False))
     with _quiet():
         lightning.seed_everything(seed, verbose=False)
         trainer = lightning.Trainer(

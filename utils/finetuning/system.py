@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as lightning
 import torch
 from torch import Tensor
@@ -64,6 +65,8 @@ class FineTuning(lightning.LightningModule):
     training, validation : Captions
     clip_of_caption : Tensor, shape (P,)
         Of the validation split.
+    seed : int
+        Of patchout and dropout.
     teachers : Teachers, optional
         Of the training split.
     after_epoch : callable
@@ -79,6 +82,7 @@ class FineTuning(lightning.LightningModule):
         training: Captions,
         validation: Captions,
         clip_of_caption: Tensor,
+        seed: int,
         teachers: Teachers | None = None,
         after_epoch: Callable[[dict[str, float]], Any] = lambda row: None,
     ) -> None:
@@ -90,7 +94,7 @@ class FineTuning(lightning.LightningModule):
         self._settings = settings
         self._training, self._validation = training, validation
         self._clip_of_caption = clip_of_caption
-        self._teachers = teachers
+        self._teachers, self._seed = teachers, seed
         self._distillation = Distillation(temperature=settings.distillation_temperature)
         self._after_epoch = after_epoch
         self._losses: list[Tensor] = []
@@ -109,9 +113,13 @@ class FineTuning(lightning.LightningModule):
         }
 
     def on_train_epoch_start(self) -> None:
-        """Draw what is random in an epoch from its number, so that a resumed one is the same."""
-        torch.manual_seed(1_000_003 * self.trainer.current_epoch + self.trainer.global_rank)
+        """Begin to collect what is reported of an epoch."""
         self._losses, self._began = [], time.perf_counter()
+
+    def on_train_batch_start(self, batch: Pairs, batch_idx: int) -> None:
+        """Draw what is random in a batch from its number, so that a resumed run is the same."""
+        place = (self.trainer.current_epoch, batch_idx, self.trainer.global_rank)
+        torch.manual_seed(_seed_of(self._seed, *place))
 
     def training_step(self, batch: Pairs, batch_idx: int) -> Tensor:
         """Compute the loss of a batch; with several GPUs, all pairs are negatives of each other."""
@@ -202,3 +210,8 @@ class FineTuning(lightning.LightningModule):
         table = rows.new_full((int(numbers.max()) + 1, rows.shape[1]), math.nan)
         table[numbers] = rows
         return F.normalize(table.float(), dim=-1)
+
+
+def _seed_of(*numbers: int) -> int:
+    """Make one seed of several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
