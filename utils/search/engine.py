@@ -109,6 +109,11 @@ class Engine:
             found += [match for match in last if match.group not in seen][: top - len(found)]
         return self.explain(query, found)
 
+    @property
+    def dimension(self) -> int:
+        """How many numbers a vector has: D."""
+        return self.nearest.vectors.shape[1]
+
     def vectors_of(self, sound: int, start: float | None = None) -> NDArray[np.float32]:
         """Return the embeddings of a sound's passages, shape (Q, D), to search by.
 
@@ -190,7 +195,7 @@ class Engine:
         if not found:
             return []
         if query is None:
-            query = np.zeros(self.nearest.vectors.shape[1], np.float32)
+            query = np.zeros(self.dimension, np.float32)
         queries = np.atleast_2d(query)
         # Of an example, each hit may have thousands of rows.
         at_once = len(found) if len(queries) == 1 else 1

@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -335,6 +335,12 @@ class Searcher(Embedder):
         self.library, self.changes, self.engine = library, changes, engine
         self._line_search = LineSearch(engine, lambda text: self.embed_text([text])[0])
         self.inventory = Inventory.of(library, changes)
+
+    @cached_property
+    def model_id(self) -> str:
+        """Distinguishes the vectors of this model, with its networks, from those of others."""
+        networks = [self.tagger.made_by["weights_sha256"], self.config.sentence_model.sha256]
+        return hashlib.sha256("".join([self._digest, *networks]).encode()).hexdigest()[:16]
 
     @property
     def _kind(self) -> dict[str, Any]:

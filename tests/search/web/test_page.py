@@ -526,7 +526,9 @@ def test_new_sounds_are_found_without_a_restart(page, sounds):
 
 def test_the_same_hits_as_in_the_terminal(address, sounds, trained, capsys):
     text = "a dog barks and it rains"
-    with urllib.request.urlopen(f"{address}/api/search?top=5&q={text.replace(' ', '+')}") as answer:
+    with urllib.request.urlopen(
+        f"{address}/api/v1/search?top=5&q={text.replace(' ', '+')}"
+    ) as answer:
         page = json.load(answer)["hits"]
     index = str(sounds.parent / "index")
     place = ["--audio", str(sounds), "--model", str(trained), "--index", index]
@@ -548,9 +550,9 @@ def test_ctrl_c_stops_the_server_also_while_a_sound_is_being_sent(
 ):
     with serving(sounds, trained, "--host", host) as (address, process):
         assert address.startswith("http://127.0.0.1:")
-        with urllib.request.urlopen(f"{address}/api/library") as answer:
+        with urllib.request.urlopen(f"{address}/api/v1/library") as answer:
             token = json.load(answer)["library"]
-        open_still = urllib.request.urlopen(f"{address}/sounds/{token}/2/audio")
+        open_still = urllib.request.urlopen(f"{address}/api/v1/sounds/2/audio?library={token}")
         assert open_still.read(10)
         process.send_signal(asked)
         printed, errors = process.communicate(timeout=30)

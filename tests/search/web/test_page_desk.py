@@ -168,8 +168,8 @@ def test_a_large_collection_is_shown_in_steps(page):
     library = page.run("document.querySelector('.hit').pick.library")
     picks = [{"sound": n % 4, "start": n / 1000, "end": 1 + n / 1000} for n in range(250)]
     for path, content in (
-        ("/api/collections", {"name": "many"}),
-        ("/api/collections/1/items", {"library": library, "picks": picks}),
+        ("/api/v1/collections", {"name": "many"}),
+        ("/api/v1/collections/1/items", {"library": library, "picks": picks}),
     ):
         request = urllib.request.Request(page.address + path, json.dumps(content).encode())
         urllib.request.urlopen(request, timeout=30).close()
@@ -208,7 +208,10 @@ def test_a_sound_is_dragged_out_as_a_file(page):
           return dataTransfer.getData('DownloadURL');
         })"""
     )
-    assert dragged[0] == f"application/octet-stream:a door.wav:{page.address}/sounds/t/0/file"
+    assert (
+        dragged[0]
+        == f"application/octet-stream:a door.wav:{page.address}/api/v1/sounds/0/file?library=t"
+    )
     assert dragged[2].startswith("application/octet-stream:c_ d.flac:http://")
 
 

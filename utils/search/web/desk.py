@@ -84,8 +84,6 @@ class Desk:
             Whether paths are absolute; else they are relative to the library's folder.
 
         """
-        if kind not in ENDINGS:
-            raise Refusal(400, f"format={kind[:50]!r}: give one of {', '.join(ENDINGS)}.")
         known = self._library()
         title = "sounds"
         with _refused():
@@ -112,7 +110,7 @@ class Desk:
     ) -> list[Excerpt]:
         known = self._library()
         if library != _token(known):
-            raise Refusal(409, "This page is of another library. Search again.")
+            raise Refusal(409, "The numbers of sounds are of another library. Search again.")
         if not picks:
             raise Refusal(400, "No sounds are given. Tick some.")
         return look_up(known, picks, whole=whole)

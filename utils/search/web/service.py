@@ -33,9 +33,9 @@ MAX_TOP = 200
 MAX_QUERY = 4000  # characters; more than the sentence model reads, and short enough for an address
 MAX_FILTER = 500  # characters
 MAX_FILTERS = 20
+MAX_MOMENTS = 10  # of a sound
 _CACHED = 32_000_000  # bytes of pictures
 _TEXTS = 100_000  # numbers of embedded texts
-_MOMENTS = 5  # of a sound
 _LISTED = 50  # files that cannot be used
 
 
@@ -90,6 +90,8 @@ class Service:
         failed = [*itertools.islice(inventory.failed.items(), _LISTED)]
         return {
             "library": token,
+            "model": self._searcher.model_id,
+            "dimension": engine.dimension,
             "version": self._version,
             "folder": as_utf8(engine.library.folder.name),
             "place": as_utf8(str(engine.library.folder)),
@@ -121,6 +123,7 @@ class Service:
         filters: Sequence[Filter] = (),
         by: By = "both",
         top: int,
+        moments: int = 0,
     ) -> dict[str, Any]:
         """Search by exactly one of a query line, a clip or a sound of the library.
 
@@ -134,6 +137,8 @@ class Service:
             Which passage of that sound, by its start in seconds; by default all of them.
         library : str, optional
             Token of the state of the library that `like` belongs to.
+        moments : int
+            At most so many moments in each hit of a text.
 
         Returns
         -------
@@ -148,7 +153,7 @@ class Service:
         if text is not None:
             plan = self._searcher.read_query(text)
             found = state.lines.search(plan, top=top, filters=filters, by=by)
-            hits = [hit for hit, _ in found]
+            hits = [self._with_moments(state, hit, vector, moments) for hit, vector in found]
             answer["notes"] += self._searcher.notes_on(text)
         else:
             if clip is not None:
@@ -163,13 +168,17 @@ class Service:
         answer["hits"] = [_plain(hit, rank) for rank, hit in enumerate(hits, start=1)]
         return answer
 
-    def moments(self, *, text: str, library: str, sound: int, at: float) -> dict[str, Any]:
+    def moments(
+        self, *, text: str, library: str, sound: int, at: float, count: int
+    ) -> dict[str, Any]:
         """Find where a text is heard in a sound; raises as `open_sound`.
 
         Parameters
         ----------
         at : float
             Seconds: of a long sound, the part around this place is looked at.
+        count : int
+            At most so many moments.
 
         Returns
         -------
@@ -185,7 +194,7 @@ class Service:
         if not any(described):
             return {**dataclasses.asdict(Moments()), "step": CELL_SECONDS}
         vector = self._embedded(next(filter(None, described)))
-        found = state.finder.find(vector, sound, at=at, count=_MOMENTS)
+        found = state.finder.find(vector, sound, at=at, count=count)
         return {**dataclasses.asdict(found), "step": CELL_SECONDS}
 
     def open_sound(self, library: str, sound: int) -> tuple[BinaryIO, str]:
@@ -219,12 +228,22 @@ class Service:
         with file:
             return self._pictures.get((name, version_of(file)), compute)
 
+    @staticmethod
+    def _with_moments(
+        state: _State, hit: Hit, vector: NDArray[np.float32] | None, count: int
+    ) -> Hit:
+        if vector is None or not count or state.finder is None:
+            return hit
+        at = (hit.start + hit.end) / 2
+        found = state.finder.find(vector, hit.sound, at=at, count=count)
+        return dataclasses.replace(hit, moments=found.moments)
+
     def _embedded(self, text: str) -> NDArray[np.float32]:
         return self._texts.get(text, lambda: self._searcher.embed_text([text])[0])
 
     def _expect(self, state: _State, library: str | None, sound: int) -> LibrarySound:
         if library != state.token:
-            raise Refusal(409, "This page is of another library. Search again.")
+            raise Refusal(409, "The numbers of sounds are of another library. Search again.")
         found = state.engine.library.sounds([sound])
         if not found:
             raise Refusal(404, f"The library has no sound number {sound}.")

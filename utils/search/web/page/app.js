@@ -61,12 +61,12 @@ async function show() {
   const begun = performance.now();
   try {
     if (search.collection) {
-      drawCollection(await ask(`/api/collections/${encodeURIComponent(search.collection)}`, { signal }));
+      drawCollection(await ask(`/api/v1/collections/${encodeURIComponent(search.collection)}`, { signal }));
       results.removeAttribute('aria-busy');
       return;
     }
     const { name, ...asked } = search;
-    const answer = await ask(`/api/search?${asParameters(asked)}`, { signal });
+    const answer = await ask(`/api/v1/search?${asParameters(asked)}`, { signal });
     draw(answer, performance.now() - begun, signal);
   } catch (error) {
     if (error.name === 'AbortError') return;
@@ -180,7 +180,7 @@ async function searchByRecording(file) {
     if (file.size > most) throw new Failure(`${file.name} is larger than ${most / 1e6} MB. Cut out the part that matters.`, 413);
     showError();
     byId('status').textContent = `Analysing ${file.name} …`;
-    const { clip } = await ask('/api/clips', { method: 'POST', body: file, headers: { 'Content-Type': 'application/octet-stream' } });
+    const { clip } = await ask('/api/v1/clips', { method: 'POST', body: file, headers: { 'Content-Type': 'application/octet-stream' } });
     recordings.set(clip, URL.createObjectURL(file));
     go({ clip, name: file.name, tags: search.tags });
   } catch (error) {
@@ -248,7 +248,7 @@ function introduce() {
 
 async function begin() {
   try {
-    about = await ask('/api/library');
+    about = await ask('/api/v1/library');
   } catch (error) {
     showError(error);
     return;
@@ -264,7 +264,7 @@ async function begin() {
 // After an update: repeat the search if there may be other sounds.
 async function refresh() {
   const before = about.version;
-  about = await ask('/api/library');
+  about = await ask('/api/v1/library');
   introduce();
   if (about.version !== before && (search.q || search.clip || search.collection)) show();
 }

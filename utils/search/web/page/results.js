@@ -1,6 +1,6 @@
 // The list of results. Names from the library are set as text, never parsed as HTML.
 
-import { audioAddress, clock, fileAddress, pictureAddress, wasBusy } from './api.js';
+import { audioAddress, clock, soundAddress, wasBusy } from './api.js';
 import { showMoments } from './moments.js';
 
 const template = document.getElementById('hit');
@@ -62,7 +62,7 @@ function drawHit(hit, library, page) {
   at('[type=range]').addEventListener('input', (event) => page.player.seek(row.track, Number(event.target.value)));
 
   const ink = at('.ink');
-  ink.dataset.picture = pictureAddress(library, hit.sound);
+  ink.dataset.picture = soundAddress(library, hit.sound, 'spectrogram.png');
   ink.come = () => page.moments && showMoments(hit, row, page.moments);
   if (!hit.missing) near.observe(ink);
   if (hit.is_part) {
@@ -91,7 +91,7 @@ function drag(row, library, hit, name) {
   const handle = row.querySelector('h2');
   handle.draggable = !hit.missing;
   handle.addEventListener('dragstart', ({ dataTransfer }) => {
-    const address = new URL(fileAddress(library, hit.sound), location.href).href;
+    const address = new URL(soundAddress(library, hit.sound, 'file'), location.href).href;
     const plain = name.replace(/[\n\r:]/g, '_'); // colons end the parts of a DownloadURL
     dataTransfer.effectAllowed = 'copy';
     dataTransfer.setData('DownloadURL', `application/octet-stream:${plain}:${address}`);

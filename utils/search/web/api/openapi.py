@@ -1,0 +1,118 @@
+"""The OpenAPI file of the API, made from its operations and their types."""
+
+import inspect
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from utils.search.web.api.answers import Error
+from utils.search.web.api.operations import PREFIX, Operation
+from utils.search.web.api.problems import schema_of
+
+_JSON = "application/json"
+_REFERENCE = "#/components/schemas/{model}"
+_ABOUT = (
+    "Searches a folder of sounds by text, by example and by vector. A sound has a number, which is "
+    "that of one library: `library` of an answer goes with it. GET operations answer HEAD too. "
+    "Every error is an object with `error`, a text. 503 has `Retry-After`, in seconds."
+)
+VERSION = "1.0.0"
+
+
+def describe(operations: Sequence[Operation]) -> dict[str, Any]:
+    """Make the OpenAPI 3.1 description of operations."""
+    keys = [(operation, part) for operation in operations for part in ("sent", "answer")]
+    types = [_type(*key) for key in keys]
+    modes = {"sent": "validation", "answer": "serialization"}
+    wanted = [
+        (key, modes[key[1]], TypeAdapter(one))
+        for key, one in zip(keys, types, strict=True)
+        if one is not None
+    ]
+    wanted.append(("error", "serialization", TypeAdapter(Error)))
+    schemas, shared = TypeAdapter.json_schemas(wanted, ref_template=_REFERENCE)
+    by_key = {key: schema for (key, _), schema in schemas.items()}
+    paths: dict[str, Any] = {}
+    for one in operations:
+        found = _operation(one, by_key)
+        paths.setdefault(PREFIX + one.path, {})[one.method.lower()] = found
+    errors = sorted({status for one in operations for status in _errors(one)})
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Sound search", "version": VERSION, "description": _ABOUT},
+        "security": [{"token": []}, {}],
+        "paths": paths,
+        "components": {
+            "schemas": shared["$defs"],
+            "responses": {f"Error{status}": _error(status, by_key["error"]) for status in errors},
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "If the server was started with a token.",
+                }
+            },
+        },
+    }
+
+
+def _type(operation: Operation, part: str) -> Any:
+    return operation.takes.get("sent") if part == "sent" else operation.answers
+
+
+def _operation(one: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
+    summary, _, more = inspect.getdoc(one.handler).partition("\n")
+    made: dict[str, Any] = {"operationId": one.handler.__name__, "summary": summary.rstrip(".")}
+    if more:
+        made["description"] = more.strip()
+    if "given" in one.takes:
+        made["parameters"] = _parameters(one)
+    if one.receives:
+        made["requestBody"] = {"required": True, "content": {one.receives: {}}}
+    elif "sent" in one.takes:
+        content = {_JSON: {"schema": schemas[one, "sent"]}}
+        made["requestBody"] = {"required": True, "content": content}
+    content: dict[str, Any] = {media: {} for media in one.media}
+    if one.answers is not None:
+        content[_JSON] = {"schema": schemas[one, "answer"]}
+    answer: dict[str, Any] = {"description": HTTPStatus(one.status).phrase}
+    if content:
+        answer["content"] = content
+    errors = {str(s): {"$ref": f"#/components/responses/Error{s}"} for s in sorted(_errors(one))}
+    return {**made, "responses": {str(one.status): answer, **errors}}
+
+
+def _parameters(one: Operation) -> list[dict[str, Any]]:
+    schema = schema_of(one.takes["given"])
+    in_path = set(re.findall(r"{(\w+)}", one.path))
+    made = []
+    for name, field in schema["properties"].items():
+        place = "path" if name in in_path else "query"
+        required = name in schema.get("required", [])
+        field = dict(field)
+        given = {"name": name, "in": place, "required": required}
+        if "description" in field:
+            given["description"] = field.pop("description")
+        made.append({**given, "schema": _without_null(field)})
+    return made
+
+
+def _without_null(field: dict[str, Any]) -> dict[str, Any]:
+    """An address has no null: a parameter that may be null may be left out."""
+    for one in field.pop("anyOf", []):
+        if one.get("type") != "null":
+            field |= one
+    if field.get("default", "") is None:
+        del field["default"]
+    return field
+
+
+def _errors(one: Operation) -> set[int]:
+    return {*one.errors, *one.usual_errors}
+
+
+def _error(status: int, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": HTTPStatus(status).phrase, "content": {_JSON: {"schema": schema}}}

@@ -1,0 +1,152 @@
+"""The types of what requests give."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+
+from utils.search.excerpts import Pick
+from utils.search.exports.exporting import FPS
+from utils.search.line_search import By
+from utils.search.web.api.operations import Given, Sent
+from utils.search.web.desk import MAX_PICKS
+from utils.search.web.guard import Refusal
+from utils.search.web.service import MAX_FILTER, MAX_FILTERS, MAX_MOMENTS, MAX_QUERY, MAX_TOP
+
+_MAX_NUMBER = 2**53 - 1
+_TOP = 20
+
+
+def _decimal(value: object) -> object:
+    if isinstance(value, str) and not (value.isascii() and value.isdecimal()):
+        raise ValueError
+    return value
+
+
+def _described(text: str) -> str:
+    if not text.strip():
+        raise Refusal(400, "The query is empty: describe a sound.")
+    return text
+
+
+Whole = Annotated[int, Field(ge=0, le=_MAX_NUMBER), BeforeValidator(_decimal)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Name = Annotated[str, Field(max_length=MAX_QUERY)]
+Query = Annotated[
+    str,
+    Field(max_length=MAX_QUERY, description="A query line."),
+    AfterValidator(_described),
+]
+Sound = Annotated[Whole, Field(description="The number of a sound.")]
+Token = Annotated[
+    str,
+    Field(max_length=100, description="`library` of the answer that the numbers are from."),
+]
+Filter = Annotated[str, Field(max_length=MAX_FILTER)]
+
+
+class Searching(BaseModel):
+    """What to search by, and among which sounds."""
+
+    q: Query | None = None
+    clip: Annotated[str, Field(max_length=100, description="A clip that was sent.")] | None = None
+    like: Annotated[Whole, Field(description="A sound, which is no hit itself.")] | None = None
+    start: (
+        Annotated[Number, Field(description="The start of a passage of that sound, in seconds.")]
+        | None
+    ) = None
+    library: Token | None = None
+    tag: list[Filter] = Field([], max_length=MAX_FILTERS, description="Such as `Dog > 0.3`.")
+    by: By = Field("both", description="By meaning, words of names and metadata, or both.")
+    top: Annotated[int, BeforeValidator(_decimal)] = Field(_TOP, ge=1, le=MAX_TOP)
+    moments: Annotated[int, BeforeValidator(_decimal)] = Field(
+        0, ge=0, le=MAX_MOMENTS, description="So many moments in each hit of a text."
+    )
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if sum(one is not None for one in (self.q, self.clip, self.like)) != 1:
+            raise Refusal(400, "Give one of q (a description), clip or like (a sound).")
+        return self
+
+
+class SearchGiven(Searching, Given):
+    """A search."""
+
+
+class OfSound(Given):
+    """A sound."""
+
+    sound: Sound
+    library: Token
+
+
+class AudioGiven(OfSound):
+    """A sound to play."""
+
+    decode: bool = Field(False, description="Send a wav file even if browsers play the sound.")
+
+
+class MomentsGiven(OfSound):
+    """A sound, and what to find in it."""
+
+    q: Query
+    at: Number = Field(0.0, description="Of a long sound, the place to look around, in seconds.")
+    count: Annotated[int, BeforeValidator(_decimal)] = Field(5, ge=1, le=MAX_MOMENTS)
+
+
+class OfCollection(Given):
+    """A collection."""
+
+    collection: Annotated[Whole, Field(description="The number of a collection.")]
+
+
+class Named(Sent):
+    """The name of a collection."""
+
+    name: Name
+
+
+class PickSent(Sent):
+    """A sound, or a part of it: both start and end, in seconds."""
+
+    sound: Sound
+    start: Number | None = None
+    end: Number | None = None
+    label: Name = ""
+    score: Number | None = None
+
+    def pick(self) -> Pick:
+        """Return it as the desk takes it."""
+        if (self.start is None) != (self.end is None):
+            raise Refusal(400, "picks: give both start and end, or none of them.")
+        return Pick(self.sound, self.start, self.end, self.label, self.score)
+
+
+class PicksSent(Sent):
+    """Sounds of a library, and parts of them."""
+
+    library: Token
+    picks: list[PickSent] = Field(max_length=MAX_PICKS)
+
+
+class ItemsSent(Sent):
+    """Items of a collection."""
+
+    items: list[Whole] = Field(max_length=MAX_PICKS)
+
+
+class ExportSent(Sent):
+    """What to export: picks of a library, or a collection."""
+
+    format: Literal["csv", "json", "m3u8", "edl", "reaper"]
+    library: Token | None = None
+    picks: list[PickSent] = Field([], max_length=MAX_PICKS)
+    collection: Whole | None = None
+    whole: bool = Field(False, description="Whole sounds instead of their parts.")
+    fps: str = Field(FPS, max_length=20, description="Frames per second of an edit list.")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.collection is None) == (self.library is None):
+            raise Refusal(400, "Give picks with their library, or a collection.")
+        return self
