@@ -539,16 +539,21 @@ def test_the_same_hits_as_in_the_terminal(address, sounds, trained, capsys):
 
 
 @pytest.mark.parametrize(
-    ("asked", "host", "begins"),
+    ("asked", "host", "more", "begins"),
     [
-        (signal.SIGINT, "127.0.0.1", "16 sounds known in "),
-        (signal.SIGTERM, "0.0.0.0", "warning: on 0.0.0.0, everybody who can reach this machine "),
+        (signal.SIGINT, "127.0.0.1", [], "16 sounds known in "),
+        (
+            signal.SIGTERM,
+            "0.0.0.0",
+            ["--no-token"],
+            "warning: on 0.0.0.0, everybody who can reach this machine ",
+        ),
     ],
 )
 def test_ctrl_c_stops_the_server_also_while_a_sound_is_being_sent(
-    asked, host, begins, sounds, trained
+    asked, host, more, begins, sounds, trained
 ):
-    with serving(sounds, trained, "--host", host) as (address, process):
+    with serving(sounds, trained, "--host", host, *more) as (address, process):
         assert address.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(f"{address}/api/v1/library") as answer:
             token = json.load(answer)["library"]

@@ -13,13 +13,15 @@ from starlette.types import ASGIApp
 from utils.runtime.errors import InputError, is_shortage
 from utils.search.web.api.answers import AsciiJson
 from utils.search.web.api.desk_api import desk_operations
-from utils.search.web.api.openapi import describe
-from utils.search.web.api.operations import PREFIX, Operation
+from utils.search.web.api.openapi import Description
+from utils.search.web.api.operations import Operation
 from utils.search.web.api.search_api import search_operations
 from utils.search.web.api.sound_api import sound_operations
+from utils.search.web.api.vector_api import vector_operations
 from utils.search.web.busy import BUSY_HEADERS, busy
 from utils.search.web.guard import LOOPBACK, Guard
 from utils.search.web.service import Service
+from utils.search.web.token import TokenGate
 
 _PAGE = Path(__file__).parent / "page"
 _TYPES = {
@@ -30,15 +32,23 @@ _TYPES = {
 }
 
 
-def create_app(service: Service, *, host: str) -> ASGIApp:
-    """Make the application that serves the page; `host` is what the server listens on."""
-    operations = operations_of(service, is_local=host in LOOPBACK)
-    described = AsciiJson(describe(operations))
-    app = Starlette(
+def create_app(service: Service, *, host: str, token: str | None = None) -> ASGIApp:
+    """Make the application that serves the page and the API.
+
+    Parameters
+    ----------
+    service : Service
+    host : str
+        What the server listens on.
+    token : str, optional
+        What requests must have, except those for the page itself.
+
+    """
+    page = {_address(path): path for path in _PAGE.iterdir()}
+    app: ASGIApp = Starlette(
         routes=[
-            *(Route(_address(path), partial(_send_file, path)) for path in _PAGE.iterdir()),
-            *(operation.route() for operation in operations),
-            Route(f"{PREFIX}/openapi.json", lambda request: described),
+            *(Route(address, partial(_send_file, path)) for address, path in page.items()),
+            *(operation.route() for operation in operations_of(service, host=host)),
         ],
         exception_handlers={
             InputError: _refuse,
@@ -48,16 +58,21 @@ def create_app(service: Service, *, host: str) -> ASGIApp:
             Exception: _fail,
         },
     )
+    if token is not None:
+        app = TokenGate(app, token=token, free=page.keys())
     return Guard(app, host=host)
 
 
-def operations_of(service: Service, *, is_local: bool) -> list[Operation]:
+def operations_of(service: Service, *, host: str) -> list[Operation]:
     """List all operations of the API."""
-    return [
+    is_local = host in LOOPBACK
+    described = [
         *search_operations(service, is_local=is_local),
         *sound_operations(service),
+        *vector_operations(service.vectors),
         *desk_operations(service.desk, is_local=is_local),
     ]
+    return Description(described).operations
 
 
 def _address(path: Path) -> str:

@@ -18,7 +18,6 @@ from utils.search.engine import Engine
 from utils.search.filters import Filter
 from utils.search.hits import Hit
 from utils.search.inventory import Inventory
-from utils.search.library import LibrarySound
 from utils.search.line_search import By, LineSearch
 from utils.search.moments import MomentFinder, Moments
 from utils.search.searcher import Progress, Searcher
@@ -28,6 +27,8 @@ from utils.search.web.clips import MAX_BYTES, MAX_SECONDS, Clips
 from utils.search.web.delivery import as_utf8, open_below, version_of
 from utils.search.web.desk import MAX_PICKS, Desk
 from utils.search.web.guard import Refusal
+from utils.search.web.numbers import expect_sound, token_of
+from utils.search.web.vectors import Vectors, notes_on
 
 MAX_TOP = 200
 MAX_QUERY = 4000  # characters; more than the sentence model reads, and short enough for an address
@@ -48,7 +49,7 @@ class _State(NamedTuple):
 
     @classmethod
     def of(cls, searcher: Searcher, embed: Callable[[str], NDArray[np.float32]]) -> "_State":
-        token = searcher.engine.library.database.value("token")
+        token = token_of(searcher.engine.library)
         return cls(
             searcher.engine,
             LineSearch(searcher.engine, embed),
@@ -74,6 +75,9 @@ class Service:
         self._texts = LruCache(_TEXTS)
         self._pictures = LruCache(_CACHED)
         self.desk = Desk(lambda: self._state.engine.library)
+        self.vectors = Vectors(
+            lambda: self._state.engine, model=searcher.model_id, embed=searcher.embed_text
+        )
         self.clips = Clips(lambda path: searcher.embed_example(path)[0])
         self.updates = Updates(self._update)
         if not searcher.is_current:
@@ -90,7 +94,7 @@ class Service:
         failed = [*itertools.islice(inventory.failed.items(), _LISTED)]
         return {
             "library": token,
-            "model": self._searcher.model_id,
+            "model": self.vectors.model,
             "dimension": engine.dimension,
             "version": self._version,
             "folder": as_utf8(engine.library.folder.name),
@@ -120,12 +124,15 @@ class Service:
         like: int | None = None,
         start: float | None = None,
         library: str | None = None,
+        vectors: Sequence[Sequence[float]] = (),
+        as_text: bool = False,
+        model: str | None = None,
         filters: Sequence[Filter] = (),
         by: By = "both",
         top: int,
         moments: int = 0,
     ) -> dict[str, Any]:
-        """Search by exactly one of a query line, a clip or a sound of the library.
+        """Search by exactly one of a query line, a clip, a sound of the library, or vectors.
 
         Parameters
         ----------
@@ -137,8 +144,14 @@ class Service:
             Which passage of that sound, by its start in seconds; by default all of them.
         library : str, optional
             Token of the state of the library that `like` belongs to.
+        vectors : sequence of sequences of float
+            Finite numbers.
+        as_text : bool
+            Whether there is one vector, as of a text.
+        model : str, optional
+            The model that the vectors are of.
         moments : int
-            At most so many moments in each hit of a text.
+            At most so many moments in each hit of a text, or of a vector as of one.
 
         Returns
         -------
@@ -155,11 +168,19 @@ class Service:
             found = state.lines.search(plan, top=top, filters=filters, by=by)
             hits = [self._with_moments(state, hit, vector, moments) for hit, vector in found]
             answer["notes"] += self._searcher.notes_on(text)
+        elif vectors:
+            query = self.vectors.as_query(state.engine, vectors, model)
+            answer["notes"] += notes_on(vectors)
+            query, count = (query[0], moments) if as_text else (query, 0)
+            hits = [
+                self._with_moments(state, hit, query, count)
+                for hit in state.engine.search(query, top=top, filters=filters)
+            ]
         else:
             if clip is not None:
                 vector = self.clips.vectors(clip)
             else:
-                sound = self._expect(state, library, like)
+                sound = expect_sound(state.engine.library, library, like)
                 vector = state.engine.vectors_of(like, start)
                 answer["like"] = {"name": as_utf8(sound.paths[0]), "duration": sound.duration}
             count = top + (like is not None)
@@ -187,7 +208,7 @@ class Service:
 
         """
         state = self._state
-        self._expect(state, library, sound)
+        expect_sound(state.engine.library, library, sound)
         if state.finder is None:
             raise Refusal(404, "Moments are off: search.moments is False.")
         described = [part.description for part in self._searcher.read_query(text).parts]
@@ -208,7 +229,7 @@ class Service:
         """
         state = self._state
         folder = state.engine.library.folder
-        *twins, last = self._expect(state, library, sound).paths
+        *twins, last = expect_sound(state.engine.library, library, sound).paths
         for name in twins:
             try:
                 return open_below(folder, name), name
@@ -240,14 +261,6 @@ class Service:
 
     def _embedded(self, text: str) -> NDArray[np.float32]:
         return self._texts.get(text, lambda: self._searcher.embed_text([text])[0])
-
-    def _expect(self, state: _State, library: str | None, sound: int) -> LibrarySound:
-        if library != state.token:
-            raise Refusal(409, "The numbers of sounds are of another library. Search again.")
-        found = state.engine.library.sounds([sound])
-        if not found:
-            raise Refusal(404, f"The library has no sound number {sound}.")
-        return found[sound]
 
     def _update(self, progress: Progress) -> str:
         before = self._state.inventory.sounds

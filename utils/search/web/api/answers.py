@@ -102,6 +102,47 @@ class ClipAnswer(TypedDict):
     duration: float
 
 
+class ListedSound(TypedDict):
+    """A sound of the library."""
+
+    sound: int
+    paths: list[str]
+    duration: float
+    notes: Annotated[str, Field(description="What is odd about it.")]
+
+
+class SoundList(TypedDict):
+    """Sounds of the library, by number."""
+
+    library: Token
+    sounds: list[ListedSound]
+    next: Annotated[int | None, Field(description="`first` of the next part, if there is one.")]
+
+
+class TextVectors(TypedDict):
+    """The unit vectors of texts, in their order."""
+
+    model: Model
+    vectors: list[list[float]]
+
+
+class Passage(TypedDict):
+    """A passage of a sound, in seconds."""
+
+    sound: int
+    start: float
+    end: float
+
+
+class SoundVectors(TypedDict):
+    """The unit vectors of passages, in the same order."""
+
+    model: Model
+    library: Token
+    passages: list[Passage]
+    vectors: list[list[float]]
+
+
 class UpdateState(TypedDict):
     """What an update of the library is doing, or the result of the last one."""
 

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from http import HTTPStatus
 from typing import Any
 
@@ -10,7 +11,7 @@ from pydantic import TypeAdapter
 
 from utils.search.web.api.answers import Error
 from utils.search.web.api.operations import PREFIX, Operation
-from utils.search.web.api.problems import schema_of
+from utils.search.web.api.problems import Untitled, schema_of
 
 _JSON = "application/json"
 _REFERENCE = "#/components/schemas/{model}"
@@ -20,6 +21,22 @@ _ABOUT = (
     "Every error is an object with `error`, a text. 503 has `Retry-After`, in seconds."
 )
 VERSION = "1.0.0"
+
+
+class Description:
+    """Describes operations, and itself, when it is asked for the first time."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        itself = Operation("GET", "/openapi.json", self.openapi)
+        self.operations = [*operations, itself]
+
+    @cached_property
+    def _made(self) -> dict[str, Any]:
+        return describe(self.operations)
+
+    def openapi(self) -> dict[str, Any]:
+        """Describe the API in OpenAPI 3.1."""
+        return self._made
 
 
 def describe(operations: Sequence[Operation]) -> dict[str, Any]:
@@ -33,7 +50,9 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
         if one is not None
     ]
     wanted.append(("error", "serialization", TypeAdapter(Error)))
-    schemas, shared = TypeAdapter.json_schemas(wanted, ref_template=_REFERENCE)
+    schemas, shared = TypeAdapter.json_schemas(
+        wanted, ref_template=_REFERENCE, schema_generator=Untitled
+    )
     by_key = {key: schema for (key, _), schema in schemas.items()}
     paths: dict[str, Any] = {}
     for one in operations:

@@ -4,16 +4,25 @@ from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import GenerateJsonSchema
 
 from utils.search.web.guard import Refusal
 
 _SHOWN = 50  # characters of a value
 
 
+class Untitled(GenerateJsonSchema):
+    """JSON schemas without titles that repeat the names of fields."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """Return whether a field has a title."""
+        return False
+
+
 @cache
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:
     """Return the JSON schema of what a model is made from."""
-    return model.model_json_schema()
+    return model.model_json_schema(schema_generator=Untitled)
 
 
 def as_refusal(error: ValidationError, model: type[BaseModel]) -> Refusal:

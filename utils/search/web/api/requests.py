@@ -11,9 +11,11 @@ from utils.search.web.api.operations import Given, Sent
 from utils.search.web.desk import MAX_PICKS
 from utils.search.web.guard import Refusal
 from utils.search.web.service import MAX_FILTER, MAX_FILTERS, MAX_MOMENTS, MAX_QUERY, MAX_TOP
+from utils.search.web.vectors import MAX_SOUNDS
 
 _MAX_NUMBER = 2**53 - 1
 _TOP = 20
+_MAX_DIMENSION = 8192
 
 
 def _decimal(value: object) -> object:
@@ -33,7 +35,7 @@ Number = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(max_length=MAX_QUERY)]
 Query = Annotated[
     str,
-    Field(max_length=MAX_QUERY, description="A query line."),
+    Field(min_length=1, max_length=MAX_QUERY),
     AfterValidator(_described),
 ]
 Sound = Annotated[Whole, Field(description="The number of a sound.")]
@@ -41,13 +43,26 @@ Token = Annotated[
     str,
     Field(max_length=100, description="`library` of the answer that the numbers are from."),
 ]
+VectorFormat = Literal["json", "npy", "safetensors"]
 Filter = Annotated[str, Field(max_length=MAX_FILTER)]
+
+
+Vector = Annotated[list[Number], Field(min_length=1, max_length=_MAX_DIMENSION)]
+
+_EXAMPLES = {"q", "clip", "like", "vector", "vectors"}
+_GOES_WITH = {
+    "by": {"q"},
+    "start": {"like"},
+    "library": {"like"},
+    "moments": {"q", "vector"},
+    "model": {"vector", "vectors"},
+}
 
 
 class Searching(BaseModel):
     """What to search by, and among which sounds."""
 
-    q: Query | None = None
+    q: Annotated[Query, Field(description="A query line.")] | None = None
     clip: Annotated[str, Field(max_length=100, description="A clip that was sent.")] | None = None
     like: Annotated[Whole, Field(description="A sound, which is no hit itself.")] | None = None
     start: (
@@ -63,14 +78,44 @@ class Searching(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
-        if sum(one is not None for one in (self.q, self.clip, self.like)) != 1:
-            raise Refusal(400, "Give one of q (a description), clip or like (a sound).")
+    def _fits(self) -> Self:
+        given = self.model_fields_set
+        by = _EXAMPLES & given
+        if len(by) != 1:
+            known = ", ".join(name for name in type(self).model_fields if name in _EXAMPLES)
+            raise Refusal(400, f"Give one of {known}: what to search by.")
+        for name, other in _GOES_WITH.items():
+            if name in given and not by & other:
+                raise Refusal(400, f"{name} goes with {' or '.join(sorted(other))} alone.")
         return self
 
 
 class SearchGiven(Searching, Given):
     """A search."""
+
+
+class SearchSent(Searching, Sent):
+    """A search, also by vectors of the same model."""
+
+    vector: (
+        Annotated[Vector, Field(description="As of a text; it is brought to length 1.")] | None
+    ) = None
+    vectors: (
+        Annotated[
+            list[Vector],
+            Field(min_length=1, max_length=100, description="As of the passages of a sound."),
+        ]
+        | None
+    ) = None
+    model: Annotated[str, Field(max_length=100, description="That the vectors are of.")] | None = (
+        None
+    )
+
+    @model_validator(mode="after")
+    def _of_model(self) -> Self:
+        if (self.vector or self.vectors) and self.model is None:
+            raise Refusal(400, "model is missing: give that of the answer that has the vectors.")
+        return self
 
 
 class OfSound(Given):
@@ -84,6 +129,45 @@ class AudioGiven(OfSound):
     """A sound to play."""
 
     decode: bool = Field(False, description="Send a wav file even if browsers play the sound.")
+
+
+class SoundsGiven(Given):
+    """A part of the list of sounds, by their numbers."""
+
+    library: Token
+    first: Whole = 0
+    count: Annotated[int, BeforeValidator(_decimal)] = Field(
+        1000, ge=1, le=MAX_SOUNDS, description="Numbers, of which some may have no sound."
+    )
+
+
+class TextVectorsSent(Sent):
+    """Texts to embed."""
+
+    texts: list[Query] = Field(min_length=1, max_length=100)
+    format: VectorFormat = "json"
+
+
+class PassageSent(Sent):
+    """A passage, by its start in seconds."""
+
+    sound: Sound
+    start: Number
+
+
+class SoundVectorsSent(Sent):
+    """Sounds of a library, and passages of its sounds."""
+
+    library: Token
+    sounds: list[Whole] = Field([], max_length=MAX_SOUNDS)
+    passages: list[PassageSent] = Field([], max_length=MAX_SOUNDS)
+    format: VectorFormat = "json"
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not (self.sounds or self.passages):
+            raise Refusal(400, "Give sounds or passages.")
+        return self
 
 
 class MomentsGiven(OfSound):

@@ -1,6 +1,8 @@
 """The operations of the library and of searches."""
 
+from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import anyio
 from anyio import to_thread
@@ -15,7 +17,7 @@ from utils.search.web.api.answers import (
     UpdateState,
 )
 from utils.search.web.api.operations import Operation
-from utils.search.web.api.requests import MomentsGiven, SearchGiven, Searching
+from utils.search.web.api.requests import MomentsGiven, SearchGiven, Searching, SearchSent
 from utils.search.web.guard import Refusal
 from utils.search.web.service import Service
 
@@ -31,6 +33,7 @@ def search_operations(service: Service, *, is_local: bool) -> list[Operation]:
     return [
         Operation("GET", "/library", do.about),
         Operation("GET", "/search", do.search, errors=(404, 409, 410)),
+        Operation("POST", "/search", do.search_by, errors=(404, 409, 410)),
         Operation("GET", moments, do.moments, errors=(404, 409), limiter=do.finding),
         Operation("POST", "/clips", do.receive_clip, errors=clips, receives=audio),
         Operation("GET", "/update", do.update_state),
@@ -53,6 +56,15 @@ class _Handlers:
     async def search(self, given: SearchGiven) -> SearchAnswer:
         """Search by a query line, a clip or a sound of the library."""
         return await self._search(given)
+
+    async def search_by(self, sent: SearchSent) -> SearchAnswer:
+        """Search by a query line, a clip, a sound of the library, a vector or several vectors.
+
+        A vector is searched by as that of a text; several are those of the passages of a sound.
+        """
+        if sent.vector is not None:
+            return await self._search(sent, [sent.vector], as_text=True, model=sent.model)
+        return await self._search(sent, sent.vectors or [], model=sent.model)
 
     def moments(self, given: MomentsGiven) -> MomentsAnswer:
         """Find where a text is heard in a sound."""
@@ -81,7 +93,9 @@ class _Handlers:
             raise Refusal(409, "An update is already running.")
         return self._service.updates.state
 
-    async def _search(self, wanted: Searching) -> SearchAnswer:
+    async def _search(
+        self, wanted: Searching, vectors: Sequence[Sequence[float]] = (), **how: Any
+    ) -> SearchAnswer:
         find = partial(
             self._service.search,
             text=wanted.q,
@@ -92,6 +106,8 @@ class _Handlers:
             filters=[parse_filter(one, self._service.tags) for one in wanted.tag],
             by=wanted.by,
             top=wanted.top,
+            vectors=vectors,
+            **how,
             moments=wanted.moments,
         )
         limiter = self.finding if wanted.moments else None
