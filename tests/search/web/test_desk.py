@@ -3,13 +3,10 @@
 import json
 
 import pytest
-from starlette.testclient import TestClient
 
-from tests.search.web.test_serve import FakeSearcher, make_library, refused
+from tests.search.web.test_serve import FakeSearcher, browse, make_library, refused
 from utils.search.file_table import record
 from utils.search.web.api import operations
-from utils.search.web.app import create_app
-from utils.search.web.service import Service
 
 NAMES = ["sub/a.wav", "=b.aiff", "line\nbreak.wav", "caf\udce9.wav"]
 
@@ -19,14 +16,9 @@ def library(tmp_path):
     return make_library(tmp_path / "sounds", NAMES)
 
 
-def browse(library, host="127.0.0.1"):
-    app = create_app(Service(FakeSearcher(library)), host=host)
-    return TestClient(app, base_url=f"http://{host}:8000")
-
-
 @pytest.fixture
 def page(library):
-    with browse(library) as client:
+    with browse(FakeSearcher(library)) as client:
         yield client
 
 
@@ -123,12 +115,12 @@ def test_a_collection_is_exported_under_its_name(page, doors):
 
 
 def test_others_do_not_learn_where_the_folder_is(library):
-    with browse(library, "192.0.2.1") as page:
+    with browse(FakeSearcher(library), host="192.0.2.1") as page:
         assert "place" not in page.get("/api/v1/library").json()
         sent = page.post("/api/v1/exports", json={**adding(PICKS), "format": "m3u8"})
     assert str(library.folder) not in sent.text
     assert "\nsub/a.wav\n" in sent.text
-    with browse(library) as page:
+    with browse(FakeSearcher(library)) as page:
         assert page.get("/api/v1/library").json()["place"] == str(library.folder)
 
 

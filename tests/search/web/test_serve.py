@@ -18,6 +18,7 @@ import soundfile
 from starlette.testclient import TestClient
 
 from tests import libraries
+from tests.contract import Contract, checked
 from utils.datasets.audioset import read_labels
 from utils.runtime.errors import InputError
 from utils.search.file_table import ListedFile, record
@@ -29,7 +30,8 @@ from utils.search.moments import Moment, Moments
 from utils.search.query_plan import read_query
 from utils.search.sound_folder import Changes
 from utils.search.web import clips
-from utils.search.web.app import create_app
+from utils.search.web.api.openapi import describe
+from utils.search.web.app import create_app, operations_of
 from utils.search.web.service import Service
 from utils.settings.config import Config
 
@@ -130,9 +132,11 @@ def searcher(tmp_path):
     return FakeSearcher(make_library(tmp_path / "sounds", ["sub/a.wav", "b.aiff", "c.flac", *ODD]))
 
 
-def browse(searcher, **options):
-    app = create_app(Service(searcher), host="127.0.0.1")
-    return TestClient(app, base_url="http://127.0.0.1:8000", **options)
+def browse(searcher, *, host="127.0.0.1", **options):
+    """A client that checks each answer against what is said of it."""
+    service = Service(searcher)
+    client = TestClient(create_app(service, host=host), base_url=f"http://{host}:8000", **options)
+    return checked(client, Contract(describe(operations_of(service, host=host))))
 
 
 class FakeFinder:

@@ -135,5 +135,6 @@ def _unit(vector: Sequence[float], number: int, dimension: int) -> NDArray[np.fl
 
 def notes_on(vectors: Sequence[Sequence[float]]) -> list[str]:
     """Say if vectors are brought to the length 1."""
-    changed = sum(abs(np.linalg.norm(vector) - 1) > _UNIT for vector in vectors)
+    with np.errstate(over="ignore"):
+        changed = sum(abs(np.linalg.norm(vector) - 1) > _UNIT for vector in vectors)
     return [f"{changed} of {counted(len(vectors), 'vector')} brought to length 1"] * bool(changed)
