@@ -34,7 +34,9 @@ class Contract:
 
     def validate(self, schema, value):
         """Check a value against a schema that may refer to the components."""
-        Draft202012Validator({**schema, "components": self._components}).validate(value)
+        validator = Draft202012Validator({**schema, "components": self._components})
+        found = [f"{one.json_path}: {one.message[:300]}" for one in validator.iter_errors(value)]
+        assert found == []
 
     def check(self, response):
         """Check an answer; of addresses that are none of the API's, only the form of errors."""
@@ -48,7 +50,7 @@ class Contract:
         if found is None:
             return
         template, described = found
-        status = {206: 200, 304: 200}.get(response.status_code, response.status_code)
+        status = response.status_code
         where = f"{request.method} {template} {status}"
         assert str(status) in described["responses"], where
         if status >= 400 or request.method == "HEAD":
@@ -57,7 +59,7 @@ class Contract:
         content = described["responses"][str(status)].get("content", {})
         media = response.headers.get("content-type", "").partition(";")[0]
         if not response.content:
-            assert not content or response.status_code == 304, where
+            assert not content, where
             return
         (known,) = [one for one in content if re.fullmatch(one.replace("*", ".*"), media)]
         if schema := content[known].get("schema"):

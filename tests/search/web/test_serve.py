@@ -359,6 +359,18 @@ def test_a_sound_is_sent_in_ranges_decoded_where_browsers_would_not_play_it(page
         head = page.head(of_sound(number, "audio", token))
         assert head.headers["content-length"] == whole.headers["content-length"]
     assert page.get(of_sound(2, "audio", token) + "&decode=true").content[:4] == b"RIFF"
+    for what in ("audio", "file"):
+        size = page.head(of_sound(0, what, token)).headers["content-length"]
+        beyond = page.get(of_sound(0, what, token), headers={"range": "bytes=9999999-"})
+        refused(beyond, 416, f"^Range 'bytes=9999999-': the sound has {size} bytes")
+        assert beyond.headers["content-range"] == f"bytes */{size}"
+        wrong = page.get(of_sound(0, what, token), headers={"range": "seconds=1-2"})
+        refused(wrong, 400, "^Range 'seconds=1-2': give bytes=FIRST-LAST")
+        several = page.get(of_sound(0, what, token), headers={"range": "bytes=0-9,90-99"})
+        assert several.headers["content-type"].startswith("multipart/byteranges")
+    etag = page.get(of_sound(0, "audio", token)).headers["etag"]
+    again = page.get(of_sound(0, "audio", token), headers={"if-none-match": etag})
+    assert again.status_code == 304
 
 
 def test_files_that_are_missing_or_lead_out_by_now_are_refused(page, token, tmp_path):

@@ -113,7 +113,7 @@ def test_a_token_is_taken_from_the_command_line_a_file_or_the_environment(tmp_pa
     for wrong in ("", "short", 15 * "a", 201 * "a", f"{TOKEN} x", f"{TOKEN}é", f"{TOKEN}/"):
         with pytest.raises(InputError, match=r"^--token: a token has 16 to 200 .* Make one: py"):
             choose_token(wrong, None, open_to_all=False)
-    with pytest.raises(InputError, match="gone.txt"):
+    with pytest.raises(InputError, match="gone"):
         choose_token(None, tmp_path / "gone.txt", open_to_all=False)
 
 

@@ -85,8 +85,8 @@ def _send_file(path: Path, request: Request) -> Response:
 
 
 def _refuse(request: Request, error: Exception) -> Response:
-    status = getattr(error, "status", 400)
-    return AsciiJson({"error": str(error)}, status, BUSY_HEADERS if status == 503 else None)
+    status, headers = getattr(error, "status", 400), getattr(error, "headers", {})
+    return AsciiJson({"error": str(error)}, status, BUSY_HEADERS if status == 503 else headers)
 
 
 def _postpone(request: Request, error: Exception) -> Response:

@@ -97,11 +97,18 @@ def _operation(one: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
     content: dict[str, Any] = {media: {} for media in one.media}
     if one.answers is not None:
         content[_JSON] = {"schema": schemas[one, "answer"]}
-    answer: dict[str, Any] = {"description": HTTPStatus(one.status).phrase}
-    if content:
-        answer["content"] = content
+    answers = {str(status): _answer(status, content) for status in (one.status, *one.also)}
     errors = {str(s): {"$ref": f"#/components/responses/Error{s}"} for s in sorted(_errors(one))}
-    return {**made, "responses": {str(one.status): answer, **errors}}
+    return {**made, "responses": {**answers, **errors}}
+
+
+def _answer(status: int, content: dict[str, Any]) -> dict[str, Any]:
+    answer: dict[str, Any] = {"description": HTTPStatus(status).phrase}
+    if status == HTTPStatus.PARTIAL_CONTENT:
+        content = {**content, "multipart/byteranges": {}}
+    if content and status != HTTPStatus.NOT_MODIFIED:
+        answer["content"] = content
+    return answer
 
 
 def _parameters(one: Operation) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
+from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 import anyio
@@ -49,6 +50,8 @@ class Operation:
         Its docstring describes the operation.
     status : int
         Of an answer.
+    also : tuple of int
+        Other statuses of answers: 206, 304.
     errors : tuple of int
         What it may refuse with, beside `usual_errors`.
     media : tuple of str
@@ -65,6 +68,7 @@ class Operation:
     path: str
     handler: Callable[..., Any]
     status: int = 200
+    also: tuple[int, ...] = ()
     errors: tuple[int, ...] = ()
     media: tuple[str, ...] = ()
     receives: str = ""
@@ -80,9 +84,8 @@ class Operation:
     def answers(self) -> Any:
         """The type of what is answered in JSON, or None."""
         returned = get_type_hints(self.handler)["return"]
-        kinds = [one for one in get_args(returned) or [returned] if one is not type(None)]
-        plain = [one for one in kinds if not (inspect.isclass(one) and issubclass(one, Response))]
-        return plain[0] if plain else None
+        kinds = get_args(returned) if isinstance(returned, UnionType) else [returned]
+        return next((one for one in kinds if one not in (Response, type(None))), None)
 
     @property
     def usual_errors(self) -> set[int]:

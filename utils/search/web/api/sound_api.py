@@ -14,7 +14,6 @@ from utils.search.web.service import Service
 # Pictures: leaves processors and threads for searches.
 _DRAWN_AT_ONCE = 2
 _GONE = (404, 409, 410)
-_SOUNDS, _FILES = ("audio/*",), ("application/octet-stream",)
 
 
 def sound_operations(service: Service) -> list[Operation]:
@@ -26,10 +25,11 @@ def sound_operations(service: Service) -> list[Operation]:
         "limiter": anyio.CapacityLimiter(at_once),
         "middleware": (Middleware(Bounded, at_once=at_once),),
     }
-    playing, keeping = (*_GONE, 413, 416, 507), (*_GONE, 416)
+    audio = {"media": ("audio/*",), "also": (206, 304), "errors": (*_GONE, 413, 416, 507)}
+    file = {"media": ("application/octet-stream",), "also": (206,), "errors": (*_GONE, 416)}
     return [
-        Operation("GET", f"{one}/audio", do.audio, media=_SOUNDS, errors=playing, **limited),
-        Operation("GET", f"{one}/file", do.original, media=_FILES, errors=keeping, **limited),
+        Operation("GET", f"{one}/audio", do.audio, **audio, **limited),
+        Operation("GET", f"{one}/file", do.original, **file, **limited),
         Operation(
             "GET",
             f"{one}/spectrogram.png",
