@@ -568,6 +568,32 @@ def test_ctrl_c_stops_the_server_also_while_a_sound_is_being_sent(
     assert "Traceback" not in printed + errors
 
 
+def test_the_link_with_a_token_lets_a_browser_in(driver, sounds, trained, tmp_path):
+    file = tmp_path / "token.txt"
+    file.write_text("a-token-of-one-test\n")
+    with serving(sounds, trained, "--token-file", file) as (link, process):
+        address, _, token = link.partition("/?token=")
+        assert token == "a-token-of-one-test"
+        page = Page(driver, address)
+        driver.get(f"{address}/?q=rain")
+        assert "A token is needed" in page.alert()
+        page.errors()
+        page.open(f"/?token={token}&q=rain")
+        assert urlsplit(driver.current_url).query == "q=rain"
+        assert page.run("document.cookie") == ""
+        assert set(page.found()) == names_of(sounds)
+        page.wait(lambda: page.all(".ink.drawn"))
+        page.one(".hit .play").click()
+        page.hear()
+        driver.get(f"{address}/?q=wind")  # later, without the token
+        page.wait(lambda: page.all(".hit"))
+        assert page.errors() == []
+        driver.get("about:blank")
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=30)
+    assert token not in printed + errors
+
+
 def test_a_port_in_use_is_an_error_before_anything_is_loaded(address, capsys):
     port = str(urlsplit(address).port)
     message = rf"^cannot listen on port {port} of 127\.0\.0\.1: .*choose another with --port"
