@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     distributed.refuse_team("scripts/08_serve.py")
     from utils.search.web.guard import LOOPBACK
     from utils.search.web.server import address_of, listen, open_in_browser, serve
-    from utils.search.web.token import choose_token, leading_to, link_with, require_token
+    from utils.search.web.token_gate import choose_token, leading_to, link_with, require_token
 
     token = choose_token(args.token, args.token_file, open_to_all=args.no_token)
     if args.host not in LOOPBACK and not (token or args.no_token):

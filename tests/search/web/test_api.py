@@ -124,6 +124,8 @@ def test_sounds_are_listed_in_parts(client, about):
     assert numbers == sorted(set(numbers))
     assert len(numbers) == about["sounds"]
     refused(client.get("sounds", params={"library": "x"}), 409, "of another library")
+    refused(client.get("sounds"), 400, "^library is missing: give a text of 0 to 100 characters")
+    refused(client.get("library?nothing=1"), 400, "^There is no nothing here. Known are: none")
 
 
 @pytest.mark.parametrize(
@@ -139,6 +141,7 @@ def test_sounds_are_listed_in_parts(client, about):
         ({"vector": [1.0], "vectors": [[1.0]]}, 400, "^Give one of"),
         ({"q": DOG, "model": "own"}, 400, "^model goes with vector or vectors alone"),
         ({"vectors": [[1.0]], "moments": 1}, 400, "^moments goes with q or vector alone"),
+        ({"q": None}, 400, "^Give one of q, clip,"),
         ({"q": DOG, "top": 5.5}, 400, "^top='5.5': give a whole number from 1 to 200"),
     ],
 )
@@ -178,7 +181,8 @@ def test_vectors_that_are_not_there_are_refused(client, about, monkeypatch):
 
 def test_every_operation_answers_as_it_is_described(client, about, contract, sounds):
     place = {"library": about["library"]}
-    (hit,) = client.get("search", params={"q": DOG, "top": 1}).json()["hits"]
+    asked = client.get("search", params={"q": DOG}).json()
+    hit = asked["hits"][0]
     sound, picks = f"sounds/{hit['sound']}", [{"sound": hit["sound"]}]
     for what in ("audio", "file", "spectrogram.png"):
         assert client.get(f"{sound}/{what}", params=place).status_code == 200
@@ -203,7 +207,8 @@ def test_every_operation_answers_as_it_is_described(client, about, contract, sou
     client.get("openapi.json")
     client.post("vectors/texts", json={"texts": [DOG]})
     vectors_of(client, about, sounds=[hit["sound"]])
-    client.post("search", json={"q": DOG})
+    left_out = dict.fromkeys(("clip", "like", "start", "library", "vector", "vectors", "model"))
+    assert client.post("search", json={"q": DOG, **left_out}).json() == asked
     assert contract.answered == {
         (method.upper(), path)
         for path, operations in contract.paths.items()

@@ -162,6 +162,9 @@ def test_requests_that_make_no_sense_are_refused(page, doors, monkeypatch):
     refused(page.get("/api/v1/collections/²"), 400, "give a whole number")
     asked = {**adding(PICKS), "format": "wav"}
     refused(page.post("/api/v1/exports", json=asked), 400, "format='wav': give one of csv, json")
+    for both in ({}, {"picks": PICKS}, {**adding(PICKS), "collection": 1}):
+        asked = {**both, "format": "csv"}
+        refused(page.post("/api/v1/exports", json=asked), 400, "^Give picks with their library, or")
     asked = {**adding(PICKS), "format": "edl", "fps": "7"}
     refused(page.post("/api/v1/exports", json=asked), 400, "'7' frames per second")
     monkeypatch.setattr(operations, "_MAX_BYTES", 10)

@@ -21,7 +21,7 @@ from utils.search.web.api.vector_api import vector_operations
 from utils.search.web.busy import BUSY_HEADERS, busy
 from utils.search.web.guard import LOOPBACK, Guard
 from utils.search.web.service import Service
-from utils.search.web.token import TokenGate
+from utils.search.web.token_gate import TokenGate
 
 _PAGE = Path(__file__).parent / "page"
 _TYPES = {

@@ -10,7 +10,7 @@ from utils.search.exports.exporting import ENDINGS, Exported, render
 from utils.search.library import Library
 from utils.search.web.delivery import as_utf8
 from utils.search.web.guard import Refusal
-from utils.search.web.numbers import expect_library, token_of
+from utils.search.web.sound_numbers import expect_library, token_of
 
 MAX_PICKS = 10_000  # of a request
 

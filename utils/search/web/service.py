@@ -27,7 +27,7 @@ from utils.search.web.clips import MAX_BYTES, MAX_SECONDS, Clips
 from utils.search.web.delivery import as_utf8, open_below, version_of
 from utils.search.web.desk import MAX_PICKS, Desk
 from utils.search.web.guard import Refusal
-from utils.search.web.numbers import expect_sound, token_of
+from utils.search.web.sound_numbers import expect_sound, token_of
 from utils.search.web.vectors import Vectors, notes_on
 
 MAX_TOP = 200

@@ -14,7 +14,7 @@ from utils.search.engine import Engine
 from utils.search.library import Place
 from utils.search.web.delivery import as_utf8
 from utils.search.web.guard import Refusal
-from utils.search.web.numbers import expect_library, no_sound
+from utils.search.web.sound_numbers import expect_library, no_sound
 
 MAX_ROWS = 20_000  # of an answer
 MAX_SOUNDS = 10_000  # that are asked for at once

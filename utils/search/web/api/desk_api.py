@@ -3,8 +3,8 @@
 from starlette.responses import Response
 
 from utils.search.web.api.answers import Added, Collected, CollectionAnswer, CollectionList, Removed
+from utils.search.web.api.inputs import ExportSent, ItemsSent, Named, OfCollection, PicksSent
 from utils.search.web.api.operations import Operation
-from utils.search.web.api.requests import ExportSent, ItemsSent, Named, OfCollection, PicksSent
 from utils.search.web.delivery import attachment
 from utils.search.web.desk import Desk
 

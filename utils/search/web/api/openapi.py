@@ -41,45 +41,39 @@ class Description:
 
 def describe(operations: Sequence[Operation]) -> dict[str, Any]:
     """Make the OpenAPI 3.1 description of operations."""
-    keys = [(operation, part) for operation in operations for part in ("sent", "answer")]
-    types = [_type(*key) for key in keys]
-    modes = {"sent": "validation", "answer": "serialization"}
-    wanted = [
-        (key, modes[key[1]], TypeAdapter(one))
-        for key, one in zip(keys, types, strict=True)
-        if one is not None
-    ]
-    wanted.append(("error", "serialization", TypeAdapter(Error)))
-    schemas, shared = TypeAdapter.json_schemas(
-        wanted, ref_template=_REFERENCE, schema_generator=Untitled
-    )
-    by_key = {key: schema for (key, _), schema in schemas.items()}
+    schemas, shared = _schemas(operations)
     paths: dict[str, Any] = {}
     for one in operations:
-        found = _operation(one, by_key)
-        paths.setdefault(PREFIX + one.path, {})[one.method.lower()] = found
+        paths.setdefault(PREFIX + one.path, {})[one.method.lower()] = _operation(one, schemas)
     errors = sorted({status for one in operations for status in _errors(one)})
+    about = "If the server was started with a token."
+    token = {"type": "http", "scheme": "bearer", "description": about}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Sound search", "version": VERSION, "description": _ABOUT},
         "security": [{"token": []}, {}],
         "paths": paths,
         "components": {
-            "schemas": shared["$defs"],
-            "responses": {f"Error{status}": _error(status, by_key["error"]) for status in errors},
+            "schemas": shared,
+            "responses": {f"Error{status}": _error(status, schemas["error"]) for status in errors},
             "securitySchemes": {
-                "token": {
-                    "type": "http",
-                    "scheme": "bearer",
-                    "description": "If the server was started with a token.",
-                }
+                "token": {"type": "http", "scheme": "bearer", "description": token}
             },
         },
     }
 
 
-def _type(operation: Operation, part: str) -> Any:
-    return operation.takes.get("sent") if part == "sent" else operation.answers
+def _schemas(operations: Sequence[Operation]) -> tuple[dict[Any, Any], dict[str, Any]]:
+    """Make the schemas of what operations take and answer, and those that they share."""
+    types: list[tuple[Any, str, Any]] = [("error", "serialization", Error)]
+    for one in operations:
+        types.append(((one, "sent"), "validation", one.takes.get("sent")))
+        types.append(((one, "answer"), "serialization", one.answers))
+    wanted = [(key, mode, TypeAdapter(kind)) for key, mode, kind in types if kind is not None]
+    made, shared = TypeAdapter.json_schemas(
+        wanted, ref_template=_REFERENCE, schema_generator=Untitled
+    )
+    return {key: schema for (key, _), schema in made.items()}, shared["$defs"]
 
 
 def _operation(one: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
@@ -87,8 +81,8 @@ def _operation(one: Operation, schemas: dict[Any, Any]) -> dict[str, Any]:
     made: dict[str, Any] = {"operationId": one.handler.__name__, "summary": summary.rstrip(".")}
     if more:
         made["description"] = more.strip()
-    if "given" in one.takes:
-        made["parameters"] = _parameters(one)
+    if parameters := _parameters(one):
+        made["parameters"] = parameters
     if one.receives:
         made["requestBody"] = {"required": True, "content": {one.receives: {}}}
     elif "sent" in one.takes:
@@ -112,7 +106,7 @@ def _answer(status: int, content: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parameters(one: Operation) -> list[dict[str, Any]]:
-    schema = schema_of(one.takes["given"])
+    schema = schema_of(one.given)
     in_path = set(re.findall(r"{(\w+)}", one.path))
     made = []
     for name, field in schema["properties"].items():

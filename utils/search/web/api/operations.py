@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
@@ -81,6 +81,11 @@ class Operation:
         return {name: one for name, one in get_type_hints(self.handler).items() if name != "return"}
 
     @property
+    def given(self) -> type[BaseModel]:
+        """The type of its parameters; of none, if the handler takes none."""
+        return self.takes.get("given", Given)
+
+    @property
     def answers(self) -> Any:
         """The type of what is answered in JSON, or None."""
         returned = get_type_hints(self.handler)["return"]
@@ -90,17 +95,10 @@ class Operation:
     @property
     def usual_errors(self) -> set[int]:
         """What any operation of this kind may refuse with."""
-        errors = {401, 421, 500, 503}
-        if "given" in self.takes or self.has_body:
-            errors.add(400)
-        if self.has_body:
+        errors = {400, 401, 421, 500, 503}
+        if "sent" in self.takes or self.receives:
             errors.add(413)
         return errors if self.method == "GET" else errors | {403}
-
-    @property
-    def has_body(self) -> bool:
-        """Whether a request brings something."""
-        return "sent" in self.takes or bool(self.receives)
 
     def route(self) -> Route:
         """Make the route that leads to it."""
@@ -110,28 +108,29 @@ class Operation:
     async def respond(self, request: Request) -> Response:
         """Answer a request."""
         body = await _read(request) if "sent" in self.takes else b""
-        if inspect.iscoroutinefunction(self.handler):
-            answer = await self.handler(**self._taken(request, body))
-        else:
-            answer = await to_thread.run_sync(self._act, request, body, limiter=self.limiter)
-        if isinstance(answer, Response):
-            return answer
-        return AsciiJson(answer, self.status) if answer is not None else Response(status_code=204)
+        if not inspect.iscoroutinefunction(self.handler):
+            return await to_thread.run_sync(self._act, request, body, limiter=self.limiter)
+        taken = await to_thread.run_sync(self._taken, request, body)
+        return self._answer(await self.handler(**taken))
 
-    def _act(self, request: Request, body: bytes) -> Any:
-        return self.handler(**self._taken(request, body))
+    def _act(self, request: Request, body: bytes) -> Response:
+        return self._answer(self.handler(**self._taken(request, body)))
 
     def _taken(self, request: Request, body: bytes) -> dict[str, Any]:
-        read = {
-            "given": lambda model: _validated(model, partial(_parameters, model, request)),
-            "sent": lambda model: _validated(model, lambda: body),
-            "request": lambda _: request,
-        }
-        return {name: read[name](kind) for name, kind in self.takes.items()}
+        """Read what the handler takes; numbers may be many, so this is for a thread."""
+        read: dict[str, Any] = {"request": request}
+        read["given"] = _validated(self.given, _parameters(self.given, request))
+        if "sent" in self.takes:
+            read["sent"] = _validated(self.takes["sent"], body)
+        return {name: read[name] for name in self.takes}
+
+    def _answer(self, answer: Any) -> Response:
+        if isinstance(answer, Response):
+            return answer
+        return Response(status_code=204) if answer is None else AsciiJson(answer, self.status)
 
 
-def _validated(model: type[BaseModel], read: Callable[[], Any]) -> BaseModel:
-    value = read()
+def _validated(model: type[BaseModel], value: Any) -> BaseModel:
     try:
         if isinstance(value, bytes):
             return model.model_validate_json(value)

@@ -33,7 +33,7 @@ def as_refusal(error: ValidationError, model: type[BaseModel]) -> Refusal:
         return Refusal(400, "Send a JSON object, in UTF-8.")
     name = _name(where)
     if kind == "extra_forbidden":
-        known = ", ".join(_schema_at(model, where[:-1])["properties"])
+        known = ", ".join(_schema_at(model, where[:-1])["properties"]) or "none"
         return Refusal(400, f"There is no {name[:_SHOWN]} here. Known are: {known}.")
     if kind in ("too_long", "string_too_long"):
         unit = "characters" if isinstance(value, str) else "values"

@@ -16,8 +16,8 @@ from utils.search.web.api.answers import (
     SearchAnswer,
     UpdateState,
 )
+from utils.search.web.api.inputs import MomentsGiven, SearchGiven, Searching, SearchSent
 from utils.search.web.api.operations import Operation
-from utils.search.web.api.requests import MomentsGiven, SearchGiven, Searching, SearchSent
 from utils.search.web.guard import Refusal
 from utils.search.web.service import Service
 

@@ -5,8 +5,8 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from utils.search.web.api.inputs import AudioGiven, OfSound
 from utils.search.web.api.operations import Operation
-from utils.search.web.api.requests import AudioGiven, OfSound
 from utils.search.web.busy import Bounded, most_at_once
 from utils.search.web.delivery import Delivery, send_file
 from utils.search.web.service import Service

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from starlette.responses import Response
 
 from utils.search.web.api.answers import SoundList, SoundVectors, TextVectors
+from utils.search.web.api.inputs import SoundsGiven, SoundVectorsSent, TextVectorsSent
 from utils.search.web.api.operations import Operation
-from utils.search.web.api.requests import SoundsGiven, SoundVectorsSent, TextVectorsSent
 from utils.search.web.delivery import attachment
 from utils.search.web.guard import Refusal
 from utils.search.web.vectors import Vectors

@@ -12,7 +12,7 @@ from tests.support import load_script
 from utils.runtime.errors import InputError
 from utils.search.web.app import create_app
 from utils.search.web.service import Service
-from utils.search.web.token import VARIABLE, choose_token, leading_to, link_with
+from utils.search.web.token_gate import VARIABLE, choose_token, leading_to, link_with
 
 TOKEN = "0123456789-abc.DEF_~"
 BEARER = {"authorization": f"Bearer {TOKEN}"}

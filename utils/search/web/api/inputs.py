@@ -33,11 +33,7 @@ def _described(text: str) -> str:
 Whole = Annotated[int, Field(ge=0, le=_MAX_NUMBER), BeforeValidator(_decimal)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(max_length=MAX_QUERY)]
-Query = Annotated[
-    str,
-    Field(min_length=1, max_length=MAX_QUERY),
-    AfterValidator(_described),
-]
+Query = Annotated[str, Field(min_length=1, max_length=MAX_QUERY), AfterValidator(_described)]
 Sound = Annotated[Whole, Field(description="The number of a sound.")]
 Token = Annotated[
     str,
@@ -45,10 +41,9 @@ Token = Annotated[
 ]
 VectorFormat = Literal["json", "npy", "safetensors"]
 Filter = Annotated[str, Field(max_length=MAX_FILTER)]
-
-
 Vector = Annotated[list[Number], Field(min_length=1, max_length=_MAX_DIMENSION)]
 
+# What to search by, and what else goes with some of it alone.
 _EXAMPLES = {"q", "clip", "like", "vector", "vectors"}
 _GOES_WITH = {
     "by": {"q"},
@@ -79,7 +74,7 @@ class Searching(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        given = self.model_fields_set
+        given = {name for name in self.model_fields_set if getattr(self, name) is not None}
         by = _EXAMPLES & given
         if len(by) != 1:
             known = ", ".join(name for name in type(self).model_fields if name in _EXAMPLES)
@@ -113,7 +108,7 @@ class SearchSent(Searching, Sent):
 
     @model_validator(mode="after")
     def _of_model(self) -> Self:
-        if (self.vector or self.vectors) and self.model is None:
+        if self.model is None and (self.vector or self.vectors):
             raise Refusal(400, "model is missing: give that of the answer that has the vectors.")
         return self
 
@@ -231,6 +226,7 @@ class ExportSent(Sent):
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if (self.collection is None) == (self.library is None):
+        by_picks = self.library is not None
+        if (self.collection is None) != by_picks or (self.picks and not by_picks):
             raise Refusal(400, "Give picks with their library, or a collection.")
         return self
