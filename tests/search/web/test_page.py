@@ -1,6 +1,7 @@
 """The page in a real browser, served by the script, with a small model and a folder of sounds."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -17,9 +18,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser import DESKTOP, PHONE, Page, chromium
-from tests.support import load_script, read_audio
+from tests.support import load_script, read_audio, run_python
 from utils.runtime.errors import InputError
 from utils.runtime.paths import PROJECT_ROOT
+from utils.search.web.token_gate import leading_to
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]  # one server, one browser
 
@@ -539,6 +541,15 @@ def test_the_same_hits_as_in_the_terminal(address, sounds, trained, capsys):
     assert [hit["score"] for hit in page] == pytest.approx([hit["score"] for hit in terminal])
 
 
+def test_the_example_of_a_program_runs(address):
+    text = (PROJECT_ROOT / "scripts/README.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(import io\n.*?)```", text, flags=re.DOTALL)
+    printed = run_python(program.replace("http://127.0.0.1:8000", address)).stdout
+    *hits, shape = printed.splitlines()
+    assert len(hits) == 3
+    assert re.fullmatch(r"\(\d+, 2\)", shape)
+
+
 @pytest.mark.parametrize(
     ("asked", "host", "more", "begins"),
     [
@@ -579,6 +590,11 @@ def test_the_link_with_a_token_lets_a_browser_in(driver, sounds, trained, tmp_pa
         driver.get(f"{address}/?q=rain")
         assert "A token is needed" in page.alert()
         page.errors()
+        with leading_to(link) as start:  # as --open starts a browser
+            driver.get(start)
+            page.wait(lambda: driver.current_url == f"{address}/")
+            page.wait(lambda: page.one("#library-name").text)
+        assert page.errors() == [start]
         page.open(f"/?token={token}&q=rain")
         assert urlsplit(driver.current_url).query == "q=rain"
         assert page.run("document.cookie") == ""
@@ -586,8 +602,7 @@ def test_the_link_with_a_token_lets_a_browser_in(driver, sounds, trained, tmp_pa
         page.wait(lambda: page.all(".ink.drawn"))
         page.one(".hit .play").click()
         page.hear()
-        driver.get(f"{address}/?q=wind")  # later, without the token
-        page.wait(lambda: page.all(".hit"))
+        assert set(page.results("q=wind")) == names_of(sounds)
         assert page.errors() == []
         driver.get("about:blank")
         process.send_signal(signal.SIGINT)
