@@ -603,7 +603,8 @@ def test_the_link_with_a_token_lets_a_browser_in(driver, sounds, trained, tmp_pa
         page.one(".hit .play").click()
         page.hear()
         assert set(page.results("q=wind")) == names_of(sounds)
-        assert page.errors() == []
+        # Under load, a script may set the focus before the browser does.
+        assert [error for error in page.errors() if "Autofocus" not in error] == []
         driver.get("about:blank")
         process.send_signal(signal.SIGINT)
         printed, errors = process.communicate(timeout=30)
