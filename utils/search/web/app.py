@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from utils.runtime.errors import InputError, is_shortage
 from utils.search.filters import parse_filter
 from utils.search.line_search import BY
+from utils.search.sorting import BEST_FIRST, parse_order
 from utils.search.web.answers import AsciiJson
 from utils.search.web.busy import BUSY_HEADERS, Bounded, busy, most_at_once
 from utils.search.web.delivery import Delivery, send_file
@@ -179,6 +180,7 @@ def _query(request: Request, tags: list[str]) -> dict[str, Any]:
         raise Refusal(400, f"by={by[:50]!r}: give one of {', '.join(BY)}.")
     return {
         "by": by,
+        "sort": parse_order(given.get("sort", str(BEST_FIRST))),
         "text": text,
         "clip": given.get("clip"),
         "like": None if like is None else _whole(like, "like", _MAX_SOUND),

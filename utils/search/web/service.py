@@ -22,6 +22,7 @@ from utils.search.library import LibrarySound
 from utils.search.line_search import By, LineSearch
 from utils.search.moments import MomentFinder, Moments
 from utils.search.searcher import Progress, Searcher
+from utils.search.sorting import BEST_FIRST, Order, hits_in_order, note_on
 from utils.search.updates import Updates
 from utils.search.web.cache import LruCache
 from utils.search.web.clips import MAX_BYTES, MAX_SECONDS, Clips
@@ -120,6 +121,7 @@ class Service:
         library: str | None = None,
         filters: Sequence[Filter] = (),
         by: By = "both",
+        sort: Order = BEST_FIRST,
         top: int,
     ) -> dict[str, Any]:
         """Search by exactly one of a query line, a clip or a sound of the library.
@@ -134,6 +136,8 @@ class Service:
             Which passage of that sound, by its start in seconds; by default all of them.
         library : str, optional
             Token of the state of the library that `like` belongs to.
+        sort : Order
+            See `LineSearch.search`.
 
         Returns
         -------
@@ -142,12 +146,14 @@ class Service:
 
         """
         state = self._state  # an update may replace it meanwhile
+        ranked = True
         answer: dict[str, Any] = {"library": state.token, "notes": []}
         if not self._searcher.is_current and self.updates.note:
             answer["notes"].append(f"{self.updates.note}: there may be more to find")
         if text is not None:
             plan = self._searcher.read_query(text)
-            found = state.lines.search(plan, top=top, filters=filters, by=by)
+            ranked = plan.describes
+            found = state.lines.search(plan, top=top, filters=filters, by=by, sort=sort)
             hits = [hit for hit, _ in found]
             answer["notes"] += self._searcher.notes_on(text)
         else:
@@ -160,6 +166,8 @@ class Service:
             count = top + (like is not None)
             hits = state.engine.search(vector, top=count, filters=filters, itself=like)
             hits = [hit for hit in hits if hit.sound != like][:top]
+            hits = hits_in_order(state.engine.library.database, hits, sort)
+        answer["notes"] += note_on(sort, found=len(hits), top=top, ranked=ranked)
         answer["hits"] = [_plain(hit, rank) for rank, hit in enumerate(hits, start=1)]
         return answer
 
@@ -232,14 +240,17 @@ class Service:
 
     def _update(self, progress: Progress) -> str:
         before = self._state.inventory.sounds
-        self._searcher.update(progress)
-        self._state = _State.of(self._searcher, self._embedded)
-        self._updated()
+        self._searcher.update(progress, searchable=self._take)
         changes, sounds = self._searcher.changes, self._state.inventory.sounds
         if not (changes.added or changes.gone or sounds != before):
             return "Nothing has changed."
         self._version += 1
         return f"{counted(sounds, 'sound')} now: {changes}."
+
+    def _take(self) -> None:
+        """Search what the searcher has now."""
+        self._state = _State.of(self._searcher, self._embedded)
+        self._updated()
 
 
 def _plain(hit: Hit, rank: int) -> dict[str, Any]:
