@@ -127,6 +127,7 @@ def main(argv: list[str] | None = None) -> int:
 def update(searcher: "Searcher", progress: "Progress") -> str:
     """Look through the folder."""
     searcher.update(progress, report)
+    searcher.measure(progress)
     return str(searcher.changes)
 
 

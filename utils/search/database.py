@@ -157,9 +157,9 @@ class Database:
     def _upgrade(self, written_as: int) -> None:
         if not _is_writable(self.path):
             raise InputError(
-                f"{self.path} is of format {written_as}, is upgraded to {FORMAT} when it is opened, "
-                "and cannot be written. Open it once as a user who may write to it, or copy its "
-                "folder and name the copy with --index."
+                f"{self.path} is of format {written_as}, is upgraded to {FORMAT} when it is "
+                "opened, and cannot be written. Open it once as a user who may write to it, or "
+                "copy its folder and name the copy with --index."
             )
         with self.writing() as connection:
             upgrade(connection)

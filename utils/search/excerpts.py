@@ -117,8 +117,8 @@ def look_up(library: Library, picks: Sequence[Pick], *, whole: bool = False) -> 
         some = numbers[first : first + _AT_ONCE]
         sounds |= library.sounds(some)
         rows = library.database.all(
-            "SELECT content, source, duration, channels, loudness, (SELECT value FROM metadata WHERE "
-            "content = contents.content AND field = 'time_reference') "
+            "SELECT content, source, duration, channels, loudness, (SELECT value FROM metadata "
+            "WHERE content = contents.content AND field = 'time_reference') "
             f"FROM contents WHERE content IN {places(some)} AND duration IS NOT NULL",
             *some,
         )

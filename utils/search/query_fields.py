@@ -268,7 +268,5 @@ _READERS = {
         "c.rate", lambda text: _number(text, _HERTZ), "a rate such as 48000, >=96k or 44.1k"
     ),
     "date": _date,
-    "loudness": _quantity(
-        "c.loudness", _lufs, "a loudness in LUFS such as <-30, -23 or -23..-16"
-    ),
+    "loudness": _quantity("c.loudness", _lufs, "a loudness in LUFS such as <-30, -23 or -23..-16"),
 }

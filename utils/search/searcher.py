@@ -34,8 +34,8 @@ from utils.search.measuring import measure
 from utils.search.moments import MomentFinder
 from utils.search.nearest.approximate import nearest
 from utils.search.query_plan import QueryPlan, read_query
-from utils.search.sound_cells import SoundCells
 from utils.search.sorting import hits_in_order, parse_order
+from utils.search.sound_cells import SoundCells
 from utils.search.sound_folder import Changes
 from utils.search.untrained import note_on_demo
 from utils.settings.config import Config, Search
@@ -76,6 +76,7 @@ class Searcher(Embedder):
         Use truncated sounds as far as they go. They stay in the index, and are noted.
     known_first : bool
         Search what an earlier index has until `update` is called, without looking at the folder.
+        Nothing is measured.
 
     Attributes
     ----------
@@ -138,6 +139,7 @@ class Searcher(Embedder):
         self.is_current = False
         if not (known_first and self._open_known(progress)):
             self.update(progress, note)
+            self.measure(progress)
 
     @classmethod
     def open(
@@ -282,17 +284,10 @@ class Searcher(Embedder):
             return self.embed_passages(file), None
         return engine.vectors_of(known), known
 
-    def update(
-        self,
-        progress: Progress = quiet,
-        note: Callable[[str], Any] = silent,
-        *,
-        searchable: Callable[[], Any] = lambda: None,
-    ) -> None:
+    def update(self, progress: Progress = quiet, note: Callable[[str], Any] = silent) -> None:
         """Look for changes in the folder, tag what is new, and search the result from now on.
 
-        It may run in a thread beside searches. `searchable` is called when only the loudness of
-        sounds is still to be measured.
+        It may run in a thread beside searches. `measure` comes next.
         """
         cells = self._cells()
         library, changes = update_library(
@@ -312,9 +307,14 @@ class Searcher(Embedder):
         self._use(library, changes, progress)
         self.is_current = True
         self.failed_files = write_failed(self.index, "search", self.inventory.failed)
-        searchable()
-        measure(
-            library.database,
+
+    def measure(self, progress: Progress = quiet) -> int:
+        """Measure the loudness of sounds that lack it; returns how many were tried.
+
+        Hits have it from then on. It may run in a thread beside searches.
+        """
+        return measure(
+            self.library.database,
             self.folder,
             accept_truncated=self.accept_truncated,
             progress=partial(progress, description="measuring loudness", unit="sounds"),

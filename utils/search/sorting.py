@@ -97,7 +97,7 @@ def note_on(order: Order, *, found: int, top: int, ranked: bool) -> list[str]:
     return [f"the {top} best by score, sorted by {order.key}"]
 
 
-def natural(name: str) -> tuple[Any, ...]:
+def natural(name: str) -> list[Any]:
     """Return what names are sorted by: take2 before take10, whatever their case and accents.
 
     Examples
@@ -109,7 +109,7 @@ def natural(name: str) -> tuple[Any, ...]:
     plain = "".join(filter(_is_letter, unicodedata.normalize("NFKD", name))).casefold()
     parts = _DIGITS.split(plain)
     parts[1::2] = map(int, parts[1::2])
-    return (parts, name)
+    return parts
 
 
 def _is_letter(char: str) -> bool:
@@ -138,4 +138,4 @@ def _names(database: Database, sounds: Sequence[int]) -> Iterator[tuple[int, Any
         *map(int, sounds),
     )
     for content, name, path in found:
-        yield content, (natural(os.fsdecode(name)), natural(os.fsdecode(path)))
+        yield content, (natural(os.fsdecode(name)), natural(os.fsdecode(path)), path, name)

@@ -240,17 +240,16 @@ class Service:
 
     def _update(self, progress: Progress) -> str:
         before = self._state.inventory.sounds
-        self._searcher.update(progress, searchable=self._take)
-        changes, sounds = self._searcher.changes, self._state.inventory.sounds
-        if not (changes.added or changes.gone or sounds != before):
-            return "Nothing has changed."
-        self._version += 1
-        return f"{counted(sounds, 'sound')} now: {changes}."
-
-    def _take(self) -> None:
-        """Search what the searcher has now."""
+        self._searcher.update(progress)
         self._state = _State.of(self._searcher, self._embedded)
         self._updated()
+        measured = self._searcher.measure(progress)
+        changes, sounds = self._searcher.changes, self._state.inventory.sounds
+        changed = changes.added or changes.gone or sounds != before
+        self._version += bool(changed or measured)
+        if not changed:
+            return f"Measured {counted(measured, 'sound')}." if measured else "Nothing has changed."
+        return f"{counted(sounds, 'sound')} now: {changes}."
 
 
 def _plain(hit: Hit, rank: int) -> dict[str, Any]:
