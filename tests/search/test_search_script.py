@@ -249,7 +249,7 @@ def test_hits_are_collected_listed_and_exported(search, sounds, tmp_path):
     assert (status, printed) == (0, "")
     assert f"{count} items exported to {path}" in errors
     rows = path.read_text().splitlines()
-    assert rows[0] == "query,score,path,start,end,duration,sha256,missing"
+    assert rows[0] == "query,score,path,start,end,duration,loudness,sha256,missing"
     assert len(rows) == 1 + count
     assert str(sounds / "sub") in rows[1]
     assert (
