@@ -1,5 +1,7 @@
 """The integrated loudness of sounds (ITU-R BS.1770-4, EBU R 128), by FFmpeg's `ebur128`.
 
+pyloudnorm is as fast, but takes a sound whole, five channels at most and no rate but 48 kHz exactly.
+
 Shapes: N samples, C channels.
 """
 

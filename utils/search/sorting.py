@@ -1,5 +1,6 @@
 """In which order hits are listed: by score, or by what the index knows of their sounds."""
 
+import functools
 import os
 import re
 import unicodedata
@@ -106,8 +107,9 @@ def natural(name: str) -> list[Any]:
     ['Étude.wav', 'fan.wav', 'Take2.wav', 'take10.wav']
 
     """
-    plain = "".join(filter(_is_letter, unicodedata.normalize("NFKD", name))).casefold()
-    parts = _DIGITS.split(plain)
+    if not name.isascii():
+        name = "".join(filter(_is_letter, unicodedata.normalize("NFKD", name)))
+    parts = _DIGITS.split(name.casefold())
     parts[1::2] = map(int, parts[1::2])
     return parts
 
@@ -137,5 +139,6 @@ def _names(database: Database, sounds: Sequence[int]) -> Iterator[tuple[int, Any
         f"AND content IN {places(sounds)} ORDER BY path DESC, name DESC",
         *map(int, sounds),
     )
+    of_folder = functools.cache(natural)
     for content, name, path in found:
-        yield content, (natural(os.fsdecode(name)), natural(os.fsdecode(path)), path, name)
+        yield content, (natural(os.fsdecode(name)), of_folder(os.fsdecode(path)), path, name)
