@@ -1,3 +1,4 @@
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -84,3 +85,26 @@ def test_a_file_says_where_its_channels_belong(tmp_path):
 )
 def test_what_cannot_be_measured_has_no_loudness(samples):
     assert loudness(samples) is None
+
+
+@pytest.mark.parametrize(
+    ("codec", "name", "layout"),
+    [("flac", "a.mka", "5.1"), ("aac", "a.m4a", "5.0"), ("pcm_s16le", "a.caf", "stereo")],
+)
+def test_compressed_sounds_say_it_too(codec, name, layout, tmp_path):
+    channels = av.AudioLayout(layout).nb_channels
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream(codec, rate=RATE, layout=layout)
+        packed = sine(*channels * [-20.0]).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, format="flt", layout=layout)
+        frame.sample_rate, frame.pts = RATE, 0
+        for given in (frame, None):
+            for packet in stream.encode(given):
+                container.mux(packet)
+    with open_sound(tmp_path / name) as sound:
+        assert (sound.layout or "").partition("(")[0] == (layout if codec != "pcm_s16le" else "")
+        meter = Loudness.of(sound)
+        while len(samples := sound.read(5_000)):
+            meter.add(samples)
+    expected = loudness(sine(*channels * [-20.0]), layout=layout)
+    assert meter.finish() == pytest.approx(expected, abs=0.3)

@@ -50,7 +50,11 @@ _WMA_SECONDS = 0.2  # two blocks at most, which FFmpeg does not decode
 _BAD_SHARE = 0.01  # packets that cannot be decoded: there may be tags between and after them
 _PADDED_BLOCKS = 2  # by which the samples may go beyond a declared length
 _TICK = 1 / 600  # seconds; the coarsest unit in which an mp4 declares its length
-_UNPLACED = " channels"  # how FFmpeg calls those without a place
+# Channels that a wav can place; not those of ambisonics, or of a layout of a program's own.
+_PLACES = {
+    "FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR", "TC", "TFL", "TFC", "TFR",
+    "TBL", "TBC", "TBR",
+}  # fmt: skip
 _PLANES = 7  # PyAV reads one plane more than there are, which is safe up to here
 
 # Samples of a frame, shape (N, C), and their rate in Hz.
@@ -91,7 +95,8 @@ class FfmpegSound(Sound):
         self._rewind()
         if not self._held:
             raise Undecodable(self.fault or "holds no samples")
-        is_known = layout.nb_channels == self.channels and not layout.name.endswith(_UNPLACED)
+        placed = [channel.name for channel in layout.channels if channel.name in _PLACES]
+        is_known = self.channels == len(placed) == layout.nb_channels
         self.layout = layout.name if is_known else None
 
     @functools.cached_property

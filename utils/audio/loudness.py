@@ -1,6 +1,6 @@
 """The integrated loudness of sounds (ITU-R BS.1770-4, EBU R 128), by FFmpeg's `ebur128`.
 
-pyloudnorm is as fast, but takes a sound whole, five channels at most and no rate but 48 kHz exactly.
+pyloudnorm is no faster, holds a sound whole, and takes five channels at most.
 
 Shapes: N samples, C channels.
 """
