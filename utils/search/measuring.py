@@ -21,22 +21,14 @@ _KEPT_AFTER = 1.0  # seconds of measuring: so much is lost if it is stopped, or 
 _BLOCK_NUMBERS = 2**18  # decoded at a time, all channels together; bounds the memory
 
 
-def measure(
-    database: Database,
-    folder: Path,
-    *,
-    accept_truncated: bool = False,
-    progress: Callable[[int], Any],
-) -> int:
+def measure(database: Database, folder: Path, *, progress: Callable[[int], Any]) -> int:
     """Measure the loudness of tagged contents that are new; what is done is kept if this stops.
 
-    What has no loudness, or cannot be decoded, is not tried again. Files that changed, or whose
-    disk does not answer, are.
+    What is truncated, and was tagged, is measured as far as it goes. What has no loudness, or
+    cannot be decoded, is not tried again. Files that changed, or whose disk does not answer, are.
 
     Parameters
     ----------
-    accept_truncated : bool
-        Whether truncated sounds are measured as far as they go.
     progress : callable
         Called with the number of contents, if there are any; returns a context manager whose
         ``update`` is called with 1 after each, and with 0 meanwhile.
@@ -60,7 +52,7 @@ def measure(
         for content, size, mtime_ns, name in pending:
             path = folder / name
             try:
-                loudness = _loudness(path, accept_truncated, lambda: bar.update(0))
+                loudness = _loudness(path, lambda: bar.update(0))
             except UnreadableError:
                 continue
             if not changed_since(path, ListedFile(size, mtime_ns, None)):
@@ -74,9 +66,9 @@ def measure(
     return done
 
 
-def _loudness(path: Path, accept_truncated: bool, going_on: Callable[[], Any]) -> float | None:
+def _loudness(path: Path, going_on: Callable[[], Any]) -> float | None:
     try:
-        with open_sound(path, accept_truncated=accept_truncated) as sound:
+        with open_sound(path, accept_truncated=True) as sound:
             return _measured(sound, going_on)
     except UnusableSound:  # reported when it is tagged
         return None

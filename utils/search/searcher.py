@@ -316,7 +316,6 @@ class Searcher(Embedder):
         return measure(
             self.library.database,
             self.folder,
-            accept_truncated=self.accept_truncated,
             progress=partial(progress, description="measuring loudness", unit="sounds"),
         )
 
