@@ -4,6 +4,7 @@ It is measured after sounds are tagged, by decoding them once more, so that inde
 versions get it in the same way. That takes little beside tagging.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +37,7 @@ def measure(database: Database, folder: Path, *, progress: Callable[[int], Any])
     Returns
     -------
     int
-        How many were tried.
+        How many were measured, or have no loudness.
 
     """
     pending = database.all(
@@ -51,14 +52,12 @@ def measure(database: Database, folder: Path, *, progress: Callable[[int], Any])
     with progress(len(pending)) as bar:
         for content, size, mtime_ns, name in pending:
             path = folder / name
-            try:
+            with contextlib.suppress(UnreadableError):
                 loudness = _loudness(path, lambda: bar.update(0))
-            except UnreadableError:
-                continue
-            if not changed_since(path, ListedFile(size, mtime_ns, None)):
-                found[content] = loudness
+                if not changed_since(path, ListedFile(size, mtime_ns, None)):
+                    found[content] = loudness
+                    done += 1
             bar.update(1)
-            done += 1
             if time.monotonic() - since > _KEPT_AFTER:
                 _keep(database, found)
                 found, since = {}, time.monotonic()

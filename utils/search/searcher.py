@@ -309,7 +309,7 @@ class Searcher(Embedder):
         self.failed_files = write_failed(self.index, "search", self.inventory.failed)
 
     def measure(self, progress: Progress = quiet) -> int:
-        """Measure the loudness of sounds that lack it; returns how many were tried.
+        """Measure the loudness of sounds that lack it; returns how many were measured.
 
         Hits have it from then on. It may run in a thread beside searches.
         """
