@@ -10,6 +10,7 @@ Writes  an index of the folder: <output_path>/indexes/, or --index DIR; in it fa
     python scripts/07_search.py --audio my_sounds/ "a dog barks" --moments 5  # where in each sound
     python scripts/07_search.py --audio my_sounds/ --tag "Dog > 0.3" --tag "Speech < 0.1" barking
     python scripts/07_search.py --audio my_sounds/ 'rain -wind "tin roof" duration:<30 tag:rain>0.3'
+    python scripts/07_search.py --audio my_sounds/ 'folder:foley loudness:<-30' --sort -duration
     python scripts/07_search.py --audio my_sounds/ --like clip.wav
     python scripts/07_search.py --audio my_sounds/ --queries queries.txt --json > hits.jsonl
     python scripts/07_search.py --audio my_sounds/ "a door" --collect doors --export doors.csv
@@ -45,6 +46,7 @@ from utils.runtime.errors import InputError
 from utils.search import keeping
 from utils.search.answers import EXIT_NOTHING_FOUND, Answer, Query, answer
 from utils.search.command_line import add_options, open_searcher, report, report_library
+from utils.search.sorting import KEYS, parse_order
 from utils.settings import options
 
 if TYPE_CHECKING:  # takes seconds to import
@@ -92,6 +94,7 @@ def main(argv: list[str] | None = None) -> int:
         filters=args.tag,
         moments=args.moments,
         by=args.by,
+        sort=args.sort,
     )
     updates = Updates(partial(update, searcher))
     if not (searcher.is_current or args.no_update):
@@ -124,6 +127,7 @@ def main(argv: list[str] | None = None) -> int:
 def update(searcher: "Searcher", progress: "Progress") -> str:
     """Look through the folder."""
     searcher.update(progress, report)
+    searcher.measure(progress)
     return str(searcher.changes)
 
 
@@ -170,6 +174,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="meaning: what is heard; words: of names and metadata (default: %(default)s)",
     )
     parser.add_argument(
+        "--sort",
+        default="score",
+        metavar="KEY",
+        help=f"list the hits by {', '.join(KEYS)}; with a dash in front, such as -duration, the "
+        "other way round (default: %(default)s)",
+    )
+    parser.add_argument(
         "--moments",
         type=int,
         default=1,
@@ -185,12 +196,22 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     keeping.add_options(parser)
     parser.add_argument("--why", action="store_true", help="explain each score")
     parser.add_argument("--json", action="store_true", help="print one JSON object per query")
-    args = parser.parse_args(argv)
+    args = parser.parse_args(list(_joined(sys.argv[1:] if argv is None else argv)))
+    parse_order(args.sort)
     if args.top < 1:
         raise InputError(f"--top {args.top}: give 1 or more.")
     if args.moments < 0:
         raise InputError(f"--moments {args.moments}: give 0 or more.")
     return args
+
+
+def _joined(argv: Iterable[str]) -> Iterator[str]:
+    """Write --sort and its value as one, because a value with a dash is an option to argparse."""
+    given = iter(argv)
+    for argument in given:
+        if argument == "--sort" and (value := next(given, None)) is not None:
+            argument = f"--sort={value}"
+        yield argument
 
 
 def piped() -> Iterator[Query]:

@@ -281,6 +281,7 @@ class Engine:
             reasons=[] if added is None else named(added),
             notes=sound.notes,
             ucs=_category(sound.ucs, probabilities),
+            loudness=sound.loudness,
         )
 
 

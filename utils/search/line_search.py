@@ -21,6 +21,7 @@ from utils.search.nearest.groups import Match
 from utils.search.passage_rows import as_probabilities
 from utils.search.queries import InvalidQuery
 from utils.search.query_plan import Found, QueryPart, QueryPlan
+from utils.search.sorting import BEST_FIRST, Order, hits_in_order, in_order
 
 By = Literal["both", "meaning", "words"]
 BY: tuple[By, ...] = ("both", "meaning", "words")
@@ -55,6 +56,7 @@ class LineSearch:
         top: int,
         filters: Sequence[Filter] = (),
         by: By = "both",
+        sort: Order = BEST_FIRST,
     ) -> list[tuple[Hit, NDArray[np.float32] | None]]:
         """Find the best sounds.
 
@@ -67,11 +69,14 @@ class LineSearch:
             Passages must pass all.
         by : str
             ``meaning`` or ``words`` alone, or ``both``.
+        sort : Order
+            Of the best sounds. If the line describes nothing, of all that pass: then the hits are
+            the first of them.
 
         Returns
         -------
         list of (Hit, ndarray or None)
-            Best first, and the embedding of the description that it was found by, if any.
+            Sorted, and the embedding of the description that it was found by, if any.
 
         Raises
         ------
@@ -84,24 +89,26 @@ class LineSearch:
             if by != "words":
                 vectors = {text: self._embed(text) for text in plan.texts}
         except InvalidQuery:
-            found = (
-                [] if by == "meaning" else self.search(plan, top=top, filters=filters, by="words")
-            )
+            options = {"top": top, "filters": filters, "sort": sort}
+            found = [] if by == "meaning" else self.search(plan, by="words", **options)
             if not found:
                 raise
             return found
+        database = self._engine.library.database
         if self._is_plain(plan, by):
             (part,) = plan.parts
             vector = vectors[part.description]
-            return [(hit, vector) for hit in self._engine.search(vector, top=top, filters=filters)]
+            hits = self._engine.search(vector, top=top, filters=filters)
+            return [(hit, vector) for hit in hits_in_order(database, hits, sort)]
         best: dict[int, _Best] = {}
         for part in plan.parts:
             for sound, found in self._part(part, vectors, top, filters, by).items():
                 if sound not in best or found.score > best[sound].score:
                     best[sound] = found
-        ranked = sorted(best, key=lambda sound: (-best[sound].score, sound))[:top]
+        ranked = sorted(best, key=lambda sound: (-best[sound].score, sound))
+        ranked = in_order(database, ranked[: top if plan.describes else None], sort)
         hits = []
-        for sound in ranked:
+        for sound in ranked[:top]:
             score, row, description = best[sound]
             vector = vectors.get(description)
             hits += [

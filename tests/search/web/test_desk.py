@@ -52,8 +52,8 @@ def test_sounds_and_moments_are_collected_and_removed(page, doors):
     assert shown == {**listed, "library": "t"}
     assert first == {
         "item": first["item"], "rank": 1, "score": 0.5, "sound": 0, "paths": ["sub/a.wav"],
-        "duration": 2.0, "start": 0.5, "end": 1.25, "is_part": True, "label": "a dog",
-        "missing": False,
+        "duration": 2.0, "start": 0.5, "end": 1.25, "is_part": True, "loudness": None,
+        "label": "a dog", "missing": False,
     }  # fmt: skip
     assert (second["paths"], second["is_part"]) == (["caf\\udce9.wav"], False)
     assert removing(page, doors, first["item"], 99).json() == {"removed": 1}

@@ -85,11 +85,13 @@ class FakeEngine:
         vector = float(vector.ravel()[0])
         asked = SimpleNamespace(vector=vector, top=top, filters=filters, itself=itself)
         self.asked.append(asked)
-        reason = Reason("Dog", 0.9, 0.1)
-        return [
-            Hit(7, 0.5, i, sound.paths, sound.duration, 0.0, 2.0, False, [reason], 0.3, 0.2, [])
-            for i, sound in [*self.library.sounds().items()][:top]
-        ]
+        return [_hit(*one) for one in [*self.library.sounds().items()][:top]]
+
+
+def _hit(number, sound):
+    place = (sound.duration, 0.0, 2.0, False)
+    scores = ([Reason("Dog", 0.9, 0.1)], 0.3, 0.2, [])
+    return Hit(7, 0.5, number, sound.paths, *place, *scores, loudness=sound.loudness)
 
 
 class FakeSearcher:
@@ -125,6 +127,9 @@ class FakeSearcher:
         with progress(2, "tagging", "s of sound") as bar:
             bar.update(1)
             bar.update(1)
+
+    def measure(self, progress):
+        return 0
 
 
 @pytest.fixture
@@ -300,6 +305,16 @@ def test_more_like_a_sound_leaves_the_sound_itself_out(page, searcher, token):
     assert (searcher.engine.asked[0].vector, searcher.engine.asked[0].top) == (102.0, 4)
 
 
+def test_hits_are_sorted(page, searcher, token):
+    with searcher.engine.library.database.writing() as connection:
+        connection.execute("UPDATE contents SET loudness = -20.0 - content WHERE content < 2")
+    for search in ("q=anything", f"like=7&library={token}"):
+        answer = page.get(f"/api/v1/search?{search}&sort=loudness&top=3").json()
+        assert [(hit["rank"], hit["sound"]) for hit in answer["hits"]] == [(1, 1), (2, 0), (3, 2)]
+        assert [hit["loudness"] for hit in answer["hits"]] == [-21.0, -20.0, None]
+        assert "the 3 best by score, sorted by loudness" in answer["notes"]
+
+
 def test_more_like_a_passage_takes_that_passage(page, searcher, token):
     for start in ("", "&start=20"):
         page.get(f"/api/v1/search?like=2&library={token}{start}").raise_for_status()
@@ -325,6 +340,7 @@ def test_more_like_a_passage_takes_that_passage(page, searcher, token):
         ("q=a&q=b", "^q is given 2 times: give it once"),
         ("q=a&by=x", "^by='x': give one of both, meaning, words"),
         ("q=a&taag=Dog", "^There is no taag here. Known are: q, clip, like,"),
+        ("q=a&sort=size", "sort='size': sort by score, name, duration, date, loudness"),
         ("like=x", "like='x'"),
         ("like=-1", "like='-1'"),
         ("like=0&start=nan", "start='nan': give a number"),

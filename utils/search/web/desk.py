@@ -144,6 +144,7 @@ def _as_hit(rank: int, item: int, excerpt: Excerpt) -> dict[str, Any]:
         "start": excerpt.start,
         "end": excerpt.end,
         "is_part": excerpt.is_part,
+        "loudness": excerpt.loudness,
         "label": as_utf8(excerpt.label),
         "missing": excerpt.is_missing,
     }

@@ -21,6 +21,7 @@ from utils.search.inventory import Inventory
 from utils.search.line_search import By, LineSearch
 from utils.search.moments import MomentFinder, Moments
 from utils.search.searcher import Progress, Searcher
+from utils.search.sorting import BEST_FIRST, Order, hits_in_order, note_on
 from utils.search.updates import Updates
 from utils.search.web.cache import LruCache
 from utils.search.web.clips import MAX_BYTES, MAX_SECONDS, Clips
@@ -129,6 +130,7 @@ class Service:
         model: str | None = None,
         filters: Sequence[Filter] = (),
         by: By = "both",
+        sort: Order = BEST_FIRST,
         top: int,
         moments: int = 0,
     ) -> dict[str, Any]:
@@ -152,6 +154,8 @@ class Service:
             The model that the vectors are of.
         moments : int
             At most so many moments in each hit of a text, or of a vector as of one.
+        sort : Order
+            See `LineSearch.search`.
 
         Returns
         -------
@@ -160,12 +164,14 @@ class Service:
 
         """
         state = self._state  # an update may replace it meanwhile
+        ranked = True
         answer: dict[str, Any] = {"library": state.token, "notes": []}
         if not self._searcher.is_current and self.updates.note:
             answer["notes"].append(f"{self.updates.note}: there may be more to find")
         if text is not None:
             plan = self._searcher.read_query(text)
-            found = state.lines.search(plan, top=top, filters=filters, by=by)
+            ranked = plan.describes
+            found = state.lines.search(plan, top=top, filters=filters, by=by, sort=sort)
             hits = [self._with_moments(state, hit, vector, moments) for hit, vector in found]
             answer["notes"] += self._searcher.notes_on(text)
         elif vectors:
@@ -176,6 +182,7 @@ class Service:
                 self._with_moments(state, hit, query, count)
                 for hit in state.engine.search(query, top=top, filters=filters)
             ]
+            hits = hits_in_order(state.engine.library.database, hits, sort)
         else:
             if clip is not None:
                 vector = self.clips.vectors(clip)
@@ -186,6 +193,8 @@ class Service:
             count = top + (like is not None)
             hits = state.engine.search(vector, top=count, filters=filters, itself=like)
             hits = [hit for hit in hits if hit.sound != like][:top]
+            hits = hits_in_order(state.engine.library.database, hits, sort)
+        answer["notes"] += note_on(sort, found=len(hits), top=top, ranked=ranked)
         answer["hits"] = [_plain(hit, rank) for rank, hit in enumerate(hits, start=1)]
         return answer
 
@@ -267,10 +276,12 @@ class Service:
         self._searcher.update(progress)
         self._state = _State.of(self._searcher, self._embedded)
         self._updated()
+        measured = self._searcher.measure(progress)
         changes, sounds = self._searcher.changes, self._state.inventory.sounds
-        if not (changes.added or changes.gone or sounds != before):
-            return "Nothing has changed."
-        self._version += 1
+        changed = changes.added or changes.gone or sounds != before
+        self._version += bool(changed or measured)
+        if not changed:
+            return f"Measured {counted(measured, 'sound')}." if measured else "Nothing has changed."
         return f"{counted(sounds, 'sound')} now: {changes}."
 
 

@@ -178,6 +178,7 @@ class Item(TypedDict):
     sound: int
     paths: list[str]
     duration: float
+    loudness: Annotated[float | None, Field(description="Integrated loudness, in LUFS.")]
     start: float
     end: float
     is_part: bool

@@ -9,6 +9,7 @@ from anyio import to_thread
 from starlette.requests import ClientDisconnect, Request
 
 from utils.search.filters import parse_filter
+from utils.search.sorting import parse_order
 from utils.search.web.api.answers import (
     About,
     ClipAnswer,
@@ -105,6 +106,7 @@ class _Handlers:
             library=wanted.library,
             filters=[parse_filter(one, self._service.tags) for one in wanted.tag],
             by=wanted.by,
+            sort=parse_order(wanted.sort),
             top=wanted.top,
             vectors=vectors,
             **how,

@@ -10,6 +10,7 @@ import { drawSummary } from './summary.js';
 import { watchUpdates } from './updates.js';
 
 const PAGE = 20; // hits
+const BEST_FIRST = 'score';
 const ITEMS = 100; // of a collection
 const byId = (id) => document.getElementById(id);
 const query = byId('query');
@@ -29,7 +30,13 @@ let running = new AbortController();
 // A search by a description, by meaning, words or both.
 function describing(text) {
   const by = byId('by').value;
-  return by === 'both' ? { q: text } : { q: text, by };
+  return by === 'both' ? { q: text, ...sorting() } : { q: text, by, ...sorting() };
+}
+
+// The order of the hits, which all searches have.
+function sorting() {
+  const sort = byId('sort').value;
+  return sort === BEST_FIRST ? {} : { sort };
 }
 
 // Start another search: a step in the browser's history.
@@ -47,6 +54,7 @@ async function show() {
   search = readAddress();
   query.value = search.q || '';
   byId('by').value = search.by || 'both';
+  byId('sort').value = search.sort || BEST_FIRST;
   filters.show(search.tags);
   showError();
   const asks = search.q || search.clip || search.like || search.collection;
@@ -124,7 +132,7 @@ function draw(answer, milliseconds, signal) {
   if (inside && hits.length) results.firstElementChild.focus({ preventScroll: true });
   const found = hits.length === 1 ? '1 sound' : `${hits.length} sounds`;
   const filtered = search.tags.length ? 'No sound passes these filters.' : 'Nothing was found.';
-  byId('status').textContent = hits.length ? `${found}, best first · ${Math.round(milliseconds)} ms` : filtered;
+  byId('status').textContent = hits.length ? `${found}, ${byId('sort').selectedOptions[0]?.text ?? search.sort} · ${Math.round(milliseconds)} ms` : filtered;
   byId('status').classList.toggle('empty', !hits.length);
   const top = Number(search.top || PAGE);
   byId('more').hidden = hits.length < top || top >= about.limits.top;
@@ -147,7 +155,7 @@ function playingFailed(error, { name }) {
 
 function like(hit, library) {
   const start = hit.is_part ? String(hit.start) : undefined;
-  go({ like: String(hit.sound), start, library, tags: search.tags });
+  go({ like: String(hit.sound), start, library, tags: search.tags, ...sorting() });
   scrollTo({ top: 0 });
 }
 
@@ -182,7 +190,7 @@ async function searchByRecording(file) {
     byId('status').textContent = `Analysing ${file.name} …`;
     const { clip } = await ask('/api/v1/clips', { method: 'POST', body: file, headers: { 'Content-Type': 'application/octet-stream' } });
     recordings.set(clip, URL.createObjectURL(file));
-    go({ clip, name: file.name, tags: search.tags });
+    go({ clip, name: file.name, tags: search.tags, ...sorting() });
   } catch (error) {
     clear();
     showError(error);
@@ -203,6 +211,9 @@ function connect() {
     else if (text) go({ ...describing(text), tags: filters.texts });
   });
   byId('by').addEventListener('change', () => search.q && go({ ...describing(search.q), tags: search.tags }));
+  byId('sort').addEventListener('change', () => {
+    if (search.q || search.clip || search.like) go({ ...search, sort: sorting().sort });
+  });
   byId('file').addEventListener('change', ({ target }) => {
     if (target.files[0]) searchByRecording(target.files[0]);
     target.value = ''; // so that the same file can be chosen again

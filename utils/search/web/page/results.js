@@ -5,6 +5,7 @@ import { showMoments } from './moments.js';
 
 const template = document.getElementById('hit');
 const percent = (share) => `${(100 * share).toFixed(1)}%`;
+const level = (lufs) => (typeof lufs === 'number' ? `${lufs.toFixed(1).replace('-', '−')} LUFS` : '');
 const signed = (number) => `${number < 0 ? '−' : '+'}${Math.abs(number).toFixed(3)}`;
 
 // Pictures and moments are requested when they come near the window.
@@ -53,6 +54,7 @@ function drawHit(hit, library, page) {
   at('.rank').textContent = hit.rank;
   at('.folder').textContent = path.slice(0, cut);
   at('.file').textContent = path.slice(cut);
+  at('.loudness').textContent = level(hit.loudness);
   at('.score').textContent = hit.score === null ? '' : hit.score.toFixed(3);
   row.track = track(hit, library, path, row);
   page.desk.take(hit, library, row);
