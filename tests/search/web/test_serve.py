@@ -340,7 +340,10 @@ def test_more_like_a_passage_takes_that_passage(page, searcher, token):
         ("q=a&q=b", "^q is given 2 times: give it once"),
         ("q=a&by=x", "^by='x': give one of both, meaning, words"),
         ("q=a&taag=Dog", "^There is no taag here. Known are: q, clip, like,"),
-        ("q=a&sort=size", "sort='size': sort by score, name, duration, date, loudness"),
+        (
+            "q=a&sort=size",
+            "^sort='size': give one of score, name, duration, date, loudness, -score",
+        ),
         ("like=x", "like='x'"),
         ("like=-1", "like='-1'"),
         ("like=0&start=nan", "start='nan': give a number"),

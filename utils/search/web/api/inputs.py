@@ -4,11 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
-from utils.runtime.errors import InputError
 from utils.search.excerpts import Pick
 from utils.search.exports.exporting import FPS
 from utils.search.line_search import By
-from utils.search.sorting import BEST_FIRST, KEYS, parse_order
 from utils.search.web.api.operations import Given, Sent
 from utils.search.web.desk import MAX_PICKS
 from utils.search.web.guard import Refusal
@@ -32,13 +30,6 @@ def _described(text: str) -> str:
     return text
 
 
-def _order(text: str) -> str:
-    try:
-        return str(parse_order(text))
-    except InputError as error:
-        raise Refusal(400, str(error)) from None
-
-
 Whole = Annotated[int, Field(ge=0, le=_MAX_NUMBER), BeforeValidator(_decimal)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(max_length=MAX_QUERY)]
@@ -47,6 +38,10 @@ Sound = Annotated[Whole, Field(description="The number of a sound.")]
 Token = Annotated[
     str,
     Field(max_length=100, description="`library` of the answer that the numbers are from."),
+]
+Sorting = Literal[
+    *("score", "name", "duration", "date", "loudness"),
+    *("-score", "-name", "-duration", "-date", "-loudness"),
 ]
 VectorFormat = Literal["json", "npy", "safetensors"]
 Filter = Annotated[str, Field(max_length=MAX_FILTER)]
@@ -76,10 +71,7 @@ class Searching(BaseModel):
     library: Token | None = None
     tag: list[Filter] = Field([], max_length=MAX_FILTERS, description="Such as `Dog > 0.3`.")
     by: By = Field("both", description="By meaning, words of names and metadata, or both.")
-    sort: Annotated[str, AfterValidator(_order)] = Field(
-        str(BEST_FIRST),
-        description=f"By {', '.join(KEYS)}; a dash in front reverses the order.",
-    )
+    sort: Sorting = Field("score", description="A dash in front reverses the order.")
     top: Annotated[int, BeforeValidator(_decimal)] = Field(_TOP, ge=1, le=MAX_TOP)
     moments: Annotated[int, BeforeValidator(_decimal)] = Field(
         0, ge=0, le=MAX_MOMENTS, description="So many moments in each hit of a text."
