@@ -15,6 +15,7 @@ from utils.search.queries import InvalidQuery
 if TYPE_CHECKING:  # takes seconds to import
     from utils.search.hits import Hit
     from utils.search.line_search import By
+    from utils.search.near_duplicates import Duplicates
     from utils.search.searcher import Searcher
 
 EXIT_NOTHING_FOUND = 1
@@ -76,6 +77,7 @@ class Answer(NamedTuple):
             lines += [f"{_INDENT}moment {hit.moment_list}"] if hit.moments else []
             lines += [f"{_INDENT}{hit.category}"] if why and hit.ucs else []
             lines += [f"{_INDENT}also {printable(path)}" for path in hit.paths[1:]]
+            lines += [f"{_INDENT}near duplicate {printable(path)}" for path in hit.duplicates]
             lines += [f"{_INDENT}{hit.notes}"] if hit.notes else []
             lines += [f"{_INDENT}{_reasons(hit)}"] if why else []
         return "\n".join([*lines, ""] if self.hits else [*lines, "  nothing found", ""])
@@ -89,10 +91,13 @@ def answer(
     filters: Sequence[str],
     moments: int,
     by: "By" = "both",
+    duplicates: "Duplicates" = "fold",
 ) -> Answer:
     """Search for a query; one that cannot be read gets an answer that says so."""
     try:
-        hits = searcher.search(query.given, top=top, filters=filters, moments=moments, by=by)
+        hits = searcher.search(
+            query.given, top=top, filters=filters, moments=moments, by=by, duplicates=duplicates
+        )
     except InvalidQuery as error:
         return Answer(query, error=f"{query.place}{error}")
     notes = searcher.notes_on(query.given) if isinstance(query.given, str) else ()

@@ -61,6 +61,8 @@ class Hit:
         Its category in the Universal Category System.
     moments : list of Moment
         Where a text is heard in the sound, best first; empty by example.
+    duplicates : tuple of str
+        Files of near duplicates that are folded under this hit: see `utils.search.near_duplicates`.
 
     """
 
@@ -80,6 +82,7 @@ class Hit:
     ucs: Ucs | None = None
     words: float = 0.0
     moments: list[Moment] = field(default_factory=list)
+    duplicates: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

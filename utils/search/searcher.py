@@ -31,6 +31,7 @@ from utils.search.inventory import Inventory
 from utils.search.library import Library, open_library, update_library
 from utils.search.line_search import By, LineSearch
 from utils.search.moments import MomentFinder
+from utils.search.near_duplicates import Duplicates, take_fingerprints
 from utils.search.nearest.approximate import nearest
 from utils.search.query_plan import QueryPlan, read_query
 from utils.search.sound_cells import SoundCells
@@ -74,6 +75,7 @@ class Searcher(Embedder):
         Use truncated sounds as far as they go. They stay in the index, and are noted.
     known_first : bool
         Search what an earlier index has until `update` is called, without looking at the folder.
+        Nothing is measured.
 
     Attributes
     ----------
@@ -136,6 +138,7 @@ class Searcher(Embedder):
         self.is_current = False
         if not (known_first and self._open_known(progress)):
             self.update(progress, note)
+            self.measure(progress)
 
     @classmethod
     def open(
@@ -185,6 +188,7 @@ class Searcher(Embedder):
         filters: Sequence[str] = (),
         moments: int = 1,
         by: By = "both",
+        duplicates: Duplicates = "fold",
     ) -> list[Hit]:
         """Find the best sounds for a query.
 
@@ -203,6 +207,8 @@ class Searcher(Embedder):
         moments : int
             At most so many moments in each hit, if the query is a text: see
             `utils.search.moments`.
+        duplicates : str
+            ``fold`` near duplicates under the best of them, or ``show`` each as a hit.
 
         Returns
         -------
@@ -217,17 +223,18 @@ class Searcher(Embedder):
 
         """
         parsed = [parse_filter(text, self.tags) for text in filters]
+        options: dict[str, Any] = {"top": top, "filters": parsed, "duplicates": duplicates}
         if isinstance(query, str):
             plan = self.read_query(query)
-            found = self._line_search.search(plan, top=top, filters=parsed, by=by)
+            found = self._line_search.search(plan, by=by, **options)
         elif isinstance(query, np.ndarray) and query.ndim == 1:
-            hits = self.engine.search(query, top=top, filters=parsed)
+            hits = self.engine.search(query, **options)
             found = [(hit, query) for hit in hits]
         else:
             itself = None
             if isinstance(query, Path):
                 query, itself = self.embed_example(query)
-            return self.engine.search(query, top=top, filters=parsed, itself=itself)
+            return self.engine.search(query, itself=itself, **options)
         return [self._with_moments(hit, vector, moments) for hit, vector in found]
 
     def read_query(self, line: str) -> QueryPlan:
@@ -277,7 +284,7 @@ class Searcher(Embedder):
     def update(self, progress: Progress = quiet, note: Callable[[str], Any] = silent) -> None:
         """Look for changes in the folder, tag what is new, and search the result from now on.
 
-        It may run in a thread beside searches.
+        It may run in a thread beside searches. `measure` comes next.
         """
         cells = self._cells()
         library, changes = update_library(
@@ -297,6 +304,19 @@ class Searcher(Embedder):
         self._use(library, changes, progress)
         self.is_current = True
         self.failed_files = write_failed(self.index, "search", self.inventory.failed)
+
+    def measure(self, progress: Progress = quiet) -> int:
+        """Take the fingerprints of sounds that lack one; returns how many were tried.
+
+        Near duplicates are known from then on. It may run in a thread beside searches.
+        """
+        return take_fingerprints(
+            self.library.database,
+            self.index,
+            self.folder,
+            accept_truncated=self.accept_truncated,
+            progress=partial(progress, description="looking for near duplicates", unit="sounds"),
+        )
 
     def _open_known(self, progress: Progress) -> bool:
         """Search what the index has; returns False if it has no sounds, or is to be converted."""

@@ -18,6 +18,7 @@ from starlette.types import ASGIApp
 from utils.runtime.errors import InputError, is_shortage
 from utils.search.filters import parse_filter
 from utils.search.line_search import BY
+from utils.search.near_duplicates import DUPLICATES
 from utils.search.web.answers import AsciiJson
 from utils.search.web.busy import BUSY_HEADERS, Bounded, busy, most_at_once
 from utils.search.web.delivery import Delivery, send_file
@@ -177,8 +178,12 @@ def _query(request: Request, tags: list[str]) -> dict[str, Any]:
     like, start, by = given.get("like"), given.get("start"), given.get("by", "both")
     if by not in BY:
         raise Refusal(400, f"by={by[:50]!r}: give one of {', '.join(BY)}.")
+    if (duplicates := given.get("duplicates", "fold")) not in DUPLICATES:
+        wanted = ", ".join(DUPLICATES)
+        raise Refusal(400, f"duplicates={duplicates[:50]!r}: give one of {wanted}.")
     return {
         "by": by,
+        "duplicates": duplicates,
         "text": text,
         "clip": given.get("clip"),
         "like": None if like is None else _whole(like, "like", _MAX_SOUND),

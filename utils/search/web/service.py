@@ -21,6 +21,7 @@ from utils.search.inventory import Inventory
 from utils.search.library import LibrarySound
 from utils.search.line_search import By, LineSearch
 from utils.search.moments import MomentFinder, Moments
+from utils.search.near_duplicates import Duplicates
 from utils.search.searcher import Progress, Searcher
 from utils.search.updates import Updates
 from utils.search.web.cache import LruCache
@@ -120,6 +121,7 @@ class Service:
         library: str | None = None,
         filters: Sequence[Filter] = (),
         by: By = "both",
+        duplicates: Duplicates = "fold",
         top: int,
     ) -> dict[str, Any]:
         """Search by exactly one of a query line, a clip or a sound of the library.
@@ -134,6 +136,8 @@ class Service:
             Which passage of that sound, by its start in seconds; by default all of them.
         library : str, optional
             Token of the state of the library that `like` belongs to.
+        duplicates : str
+            See `Searcher.search`.
 
         Returns
         -------
@@ -147,7 +151,8 @@ class Service:
             answer["notes"].append(f"{self.updates.note}: there may be more to find")
         if text is not None:
             plan = self._searcher.read_query(text)
-            found = state.lines.search(plan, top=top, filters=filters, by=by)
+            options = {"top": top, "filters": filters, "duplicates": duplicates}
+            found = state.lines.search(plan, by=by, **options)
             hits = [hit for hit, _ in found]
             answer["notes"] += self._searcher.notes_on(text)
         else:
@@ -157,8 +162,8 @@ class Service:
                 sound = self._expect(state, library, like)
                 vector = state.engine.vectors_of(like, start)
                 answer["like"] = {"name": as_utf8(sound.paths[0]), "duration": sound.duration}
-            count = top + (like is not None)
-            hits = state.engine.search(vector, top=count, filters=filters, itself=like)
+            options = {"top": top + (like is not None), "filters": filters}
+            hits = state.engine.search(vector, itself=like, duplicates=duplicates, **options)
             hits = [hit for hit in hits if hit.sound != like][:top]
         answer["hits"] = [_plain(hit, rank) for rank, hit in enumerate(hits, start=1)]
         return answer
@@ -235,13 +240,19 @@ class Service:
         self._searcher.update(progress)
         self._state = _State.of(self._searcher, self._embedded)
         self._updated()
+        measured = self._searcher.measure(progress)
         changes, sounds = self._searcher.changes, self._state.inventory.sounds
-        if not (changes.added or changes.gone or sounds != before):
-            return "Nothing has changed."
-        self._version += 1
+        changed = changes.added or changes.gone or sounds != before
+        self._version += bool(changed or measured)
+        if not changed:
+            return f"Measured {counted(measured, 'sound')}." if measured else "Nothing has changed."
         return f"{counted(sounds, 'sound')} now: {changes}."
 
 
 def _plain(hit: Hit, rank: int) -> dict[str, Any]:
     values = dataclasses.asdict(hit)
-    return {**values, "rank": rank, "paths": [as_utf8(path) for path in hit.paths]}
+    named = {
+        "paths": [as_utf8(path) for path in hit.paths],
+        "duplicates": [as_utf8(path) for path in hit.duplicates],
+    }
+    return {**values, "rank": rank, **named}
