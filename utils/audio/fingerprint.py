@@ -1,10 +1,10 @@
 """What a sound is, in nine bytes every 32 ms, so that other formats of it are recognised.
 
-After Haitsma and Kalker, "A Highly Robust Audio Fingerprinting System" (ISMIR 2002): bit m of a step
-says whether the difference in level of bands m and m + 1 is larger than it was 256 ms before. As
-the window is as long, both differences are of other samples. A second word says which of these
-changes are strong (1.5 dB): the others are left to chance by any coding. Levels and sample rates do
-not matter, and noise is recognised as well as speech, because no noise is like another.
+After Haitsma and Kalker, "A Highly Robust Audio Fingerprinting System" (ISMIR 2002): bit m of a
+step says whether the difference in level of bands m and m + 1 is larger than it was 256 ms before.
+As the window is as long, both differences are of other samples. A second word says which of these
+changes are strong (1.5 dB): the others are left to chance by any coding. Levels and sample rates
+do not matter, and noise is recognised as well as speech, because no noise is like another.
 
 Shapes: N samples, C channels, T steps.
 """
@@ -121,13 +121,9 @@ class Likeness(NamedTuple):
 
 def is_same(a: NDArray, b: NDArray) -> bool:
     """Whether two fingerprints, shapes (T,) of `STEP`, are of the same sound in other forms."""
-    first, other = sounding_part(a), sounding_part(b)
-    longer = max(first[1] - first[0], other[1] - other[0])
-    if abs((first[1] - first[0]) - (other[1] - other[0])) > 2 * may_be_cut(longer):
-        return False
-    alike = likeness(a, b)
-    is_alike = alike.overall >= _SAME and alike.least >= _SAME_SECOND
-    return is_alike and alike.cut <= may_be_cut(longer)
+    longer = max(end - begin for begin, end in (sounding_part(a), sounding_part(b)))
+    overall, least, cut = likeness(a, b)
+    return overall >= _SAME and least >= _SAME_SECOND and cut <= may_be_cut(longer)
 
 
 def sounding_part(steps: NDArray) -> tuple[int, int]:

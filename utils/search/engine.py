@@ -310,7 +310,7 @@ class Engine:
         )
 
 
-def _paths(sounds: Mapping[int, LibrarySound], numbers: Iterable[int]) -> Iterator[str]:
+def _files(sounds: Mapping[int, LibrarySound], numbers: Iterable[int]) -> Iterator[str]:
     """Yield the files of sounds, but of those that are gone."""
     for number in numbers:
         if number in sounds:

@@ -12,7 +12,7 @@ those in flight.
 import os
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Any, Literal, get_args
@@ -123,21 +123,25 @@ def take_fingerprints(
     return done
 
 
-def near(database: Database, sounds: Iterable[int]) -> dict[int, list[int]]:
-    """Return the near duplicates of sounds that have any; of those without a file too."""
+def near(database: Database, sounds: Sequence[int] | None = None) -> dict[int, list[int]]:
+    """Return the near duplicates of sounds that have any, by default of all.
+
+    They may be without a file by now.
+    """
     found: dict[int, list[int]] = defaultdict(list)
     if not _has_tables(database):
         return found
-    sounds = list(sounds)
-    for first in range(0, len(sounds), _AT_ONCE):
-        some = sounds[first : first + _AT_ONCE]
-        query = f"SELECT content, other FROM near_duplicates WHERE content IN {places(some)}"
-        for content, other in database.all(query, *some):
-            found[content].append(other)
+    query = "SELECT content, other FROM near_duplicates"
+    if sounds is None:
+        rows = database.all(query)
+    else:
+        rows = database.all(f"{query} WHERE content IN {places(sounds)}", *sounds)
+    for content, other in rows:
+        found[content].append(other)
     return found
 
 
-def fold(database: Database, ranked: Sequence[int], top: int) -> dict[int, list[int]]:
+def fold(database: Database, ranked: Sequence[int], top: int | None = None) -> dict[int, list[int]]:
     """Put sounds under the best one that they are near duplicates of.
 
     Parameters
@@ -145,7 +149,7 @@ def fold(database: Database, ranked: Sequence[int], top: int) -> dict[int, list[
     ranked : sequence of int
         Sounds by number, best first.
     top : int
-        At most so many groups.
+        At most so many groups; by default all.
 
     Returns
     -------
@@ -162,7 +166,9 @@ def fold(database: Database, ranked: Sequence[int], top: int) -> dict[int, list[
         for sound in some:
             if sound in folded:
                 continue
-            under = [one for one in others.get(sound, ()) if one not in folded | groups.keys()]
+            under = [
+                one for one in others.get(sound, ()) if one not in folded and one not in groups
+            ]
             groups[sound] = under
             folded.update(under)
             if len(groups) == top:

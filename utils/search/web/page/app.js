@@ -29,7 +29,12 @@ let running = new AbortController();
 // A search by a description, by meaning, words or both.
 function describing(text) {
   const by = byId('by').value;
-  return by === 'both' ? { q: text } : { q: text, by };
+  return { q: text, ...(by === 'both' ? {} : { by }), ...folding() };
+}
+
+// Whether near duplicates are shown, which all searches say.
+function folding() {
+  return byId('duplicates').checked ? { duplicates: 'show' } : {};
 }
 
 // Start another search: a step in the browser's history.
@@ -47,6 +52,7 @@ async function show() {
   search = readAddress();
   query.value = search.q || '';
   byId('by').value = search.by || 'both';
+  byId('duplicates').checked = search.duplicates === 'show';
   filters.show(search.tags);
   showError();
   const asks = search.q || search.clip || search.like || search.collection;
@@ -147,7 +153,7 @@ function playingFailed(error, { name }) {
 
 function like(hit, library) {
   const start = hit.is_part ? String(hit.start) : undefined;
-  go({ like: String(hit.sound), start, library, tags: search.tags });
+  go({ like: String(hit.sound), start, library, tags: search.tags, ...folding() });
   scrollTo({ top: 0 });
 }
 
@@ -182,7 +188,7 @@ async function searchByRecording(file) {
     byId('status').textContent = `Analysing ${file.name} …`;
     const { clip } = await ask('/api/clips', { method: 'POST', body: file, headers: { 'Content-Type': 'application/octet-stream' } });
     recordings.set(clip, URL.createObjectURL(file));
-    go({ clip, name: file.name, tags: search.tags });
+    go({ clip, name: file.name, tags: search.tags, ...folding() });
   } catch (error) {
     clear();
     showError(error);
@@ -203,6 +209,9 @@ function connect() {
     else if (text) go({ ...describing(text), tags: filters.texts });
   });
   byId('by').addEventListener('change', () => search.q && go({ ...describing(search.q), tags: search.tags }));
+  byId('duplicates').addEventListener('change', () => {
+    if (search.q || search.clip || search.like) go({ ...search, duplicates: folding().duplicates });
+  });
   byId('file').addEventListener('change', ({ target }) => {
     if (target.files[0]) searchByRecording(target.files[0]);
     target.value = ''; // so that the same file can be chosen again
