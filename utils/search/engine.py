@@ -110,7 +110,7 @@ class Engine:
         """Name the files of near duplicates, which `fold` has put under sounds."""
         sounds = self.library.sounds(other for hit in hits for other in groups[hit.sound])
         return [
-            replace(hit, duplicates=tuple(sorted(_paths(sounds, groups[hit.sound]))))
+            replace(hit, duplicates=tuple(sorted(_files(sounds, groups[hit.sound]))))
             for hit in hits
         ]
 
