@@ -38,8 +38,7 @@ _MOST_CUT = 31  # steps that may be missing at an end
 _LEAST_CUT = 4
 _SHARE_CUT = 0.1  # of the longer sound
 _SECOND = 31  # steps
-_EVIDENCE = 4  # strong bits per loud step; without them, steady tones would be alike
-_BESIDE = 0.25  # of the usual number of strong bits: seconds with less say nothing
+_EVIDENCE = 5  # strong bits per step: steady tones have less, and say nothing, as quiet seconds
 _SAME, _SAME_SECOND = 0.7, 0.6  # least likeness: of all, and of the second that is least alike
 _KEYS = 32  # steps
 
@@ -169,7 +168,7 @@ def likeness(a: NDArray, b: NDArray) -> Likeness:
         return unlike
     second = np.ones(min(_SECOND, len(most)))
     agreed_of, most_of = (np.convolve(part, second, "valid") for part in (agreed, most))
-    speaks = most_of > _BESIDE * np.median(most_of)
+    speaks = most_of >= _EVIDENCE * len(second)
     least = (agreed_of[speaks] / most_of[speaks]).min(initial=1.0)
     return Likeness(float(agreed.sum() / most.sum()), float(least), max(cut))
 
