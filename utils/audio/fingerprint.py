@@ -38,7 +38,8 @@ _MOST_CUT = 31  # steps that may be missing at an end
 _LEAST_CUT = 4
 _SHARE_CUT = 0.1  # of the longer sound
 _SECOND = 31  # steps
-_EVIDENCE = 5  # strong bits per step: steady tones have less, and say nothing, as quiet seconds
+_STEADY = 3  # strong bits per step; with less, such as tones, sounds are never the same
+_EVIDENCE = 5  # in a second; with less, it says nothing
 _SAME, _SAME_SECOND = 0.7, 0.6  # least likeness: of all, and of the second that is least alike
 _KEYS = 32  # steps
 
@@ -164,7 +165,7 @@ def likeness(a: NDArray, b: NDArray) -> Likeness:
         begin += 2 * _BEFORE * (cut[0] > 1)
         end -= _BEFORE * (cut[1] > 1)
     agreed, most = _agreement(a, b, np.arange(begin, end), np.arange(begin, end) + shift)
-    if most.sum() < _EVIDENCE * _loudness(a)[begin:end].sum():
+    if most.sum() < _STEADY * _loudness(a)[begin:end].sum():
         return unlike
     second = np.ones(min(_SECOND, len(most)))
     agreed_of, most_of = (np.convolve(part, second, "valid") for part in (agreed, most))
