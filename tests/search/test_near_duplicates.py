@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from tests.audio.test_fingerprint import RATE, noise, silence
+from utils.files.locks import LockFile
 from utils.files.reading import sha256
 from utils.search.database import Database
 from utils.search.duplicate_list import as_text, duplicates_of
@@ -122,6 +123,14 @@ def test_lost_fingerprints_are_taken_again(library):
     steps.unlink()
     assert library.take() == len(FORMS)
     assert library.pairs() == PAIRS
+
+
+def test_what_another_process_does_is_left_to_it(library):
+    lock = LockFile(library.index / "fingerprints/lock")
+    assert lock.try_to_hold()
+    assert library.take() == 0
+    lock.release()
+    assert library.take() == len(FORMS)
 
 
 def test_a_file_that_cannot_be_decoded_stops_nothing(library):

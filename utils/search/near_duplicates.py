@@ -9,6 +9,7 @@ Steps are written before the database knows of them, so that a kill at any momen
 those in flight.
 """
 
+import contextlib
 import os
 import time
 from collections import defaultdict
@@ -29,7 +30,7 @@ from utils.audio.fingerprint import (
     sounding_part,
 )
 from utils.audio.sound_file import UnusableSound, open_sound
-from utils.files.locks import FolderLock, as_input_error
+from utils.files.locks import LockFile, as_input_error
 from utils.runtime.errors import UnreadableError
 from utils.search.database import Database, places
 from utils.search.file_table import ListedFile
@@ -88,18 +89,25 @@ def take_fingerprints(
     Returns
     -------
     int
-        How many were tried.
+        How many were tried: none if another process does this, or the index is read-only.
 
     Raises
     ------
     InputError
-        If the index cannot be written, or another process is writing to it.
+        If they cannot be written.
 
     """
     steps = index / FOLDER / "steps.bin"
-    if _has_tables(database) and not _is_lost(database, steps) and not database.all(_PENDING):
+    is_known = _has_tables(database) and not _is_lost(database, steps)
+    if (is_known and not database.all(_PENDING)) or not os.access(index, os.W_OK):
         return 0
-    with FolderLock(index / FOLDER), as_input_error(steps), steps.open("a+b") as file:
+    lock = LockFile(index / FOLDER / "lock")
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(as_input_error(steps))
+        if not lock.try_to_hold():
+            return 0
+        stack.callback(lock.release)
+        file = stack.enter_context(steps.open("a+b"))
         _prepare(database, steps)
         pending = database.all(_PENDING)
         if not pending:
