@@ -16,6 +16,7 @@ Writes  an index of the folder: <output_path>/indexes/, or --index DIR; in it fa
     python scripts/07_search.py --audio my_sounds/ "a door" --collect doors --export doors.csv
     python scripts/07_search.py --audio my_sounds/ --collection doors --export doors.edl --fps 24
     python scripts/07_search.py --audio my_sounds/ rain --export cuts/ --export-as regions
+    python scripts/07_search.py --audio my_sounds/ --list-duplicates  # to clean up
     python scripts/07_search.py --audio my_sounds/                  # an interactive prompt
 
 The first search tags all sounds of the folder, later ones only new or changed sounds. In a
@@ -77,14 +78,19 @@ def main(argv: list[str] | None = None) -> int:
     if args.queries:
         queries += lines_of(args.queries)
     keeping.check_options(args, searches=bool(queries))
+    if args.list_duplicates and (queries or keeping.keeps(args)):
+        raise InputError("--list-duplicates lists files: give no query, collection or export.")
     for path in args.like:
         check_sound_file(path, root=path.parent)
         read_header(path, accept_truncated=args.accept_truncated)
     interactive = not queries and sys.stdin.isatty()
     at_terminal = sys.stdout.isatty() and not args.json
     waits = keeping.keeps(args)  # for all that is found
-    known_first = args.no_update or ((interactive or at_terminal) and not waits)
+    waits_for_all = waits or args.list_duplicates
+    known_first = args.no_update or ((interactive or at_terminal) and not waits_for_all)
     searcher = open_searcher(args, known_first=known_first)
+    if args.list_duplicates:
+        return list_duplicates(args, searcher)
     if keeping.lists(args):
         return keeping.show_collections(args, searcher)
     ask_ = partial(
@@ -95,6 +101,7 @@ def main(argv: list[str] | None = None) -> int:
         moments=args.moments,
         by=args.by,
         sort=args.sort,
+        duplicates=args.duplicates,
     )
     updates = Updates(partial(update, searcher))
     if not (searcher.is_current or args.no_update):
@@ -129,6 +136,19 @@ def update(searcher: "Searcher", progress: "Progress") -> str:
     searcher.update(progress, report)
     searcher.measure(progress)
     return str(searcher.changes)
+
+
+def list_duplicates(args: argparse.Namespace, searcher: "Searcher") -> int:
+    """List copies and near duplicates; returns the status."""
+    from utils.search import duplicate_list
+
+    groups = duplicate_list.duplicates_of(searcher.library.database)
+    if args.json:
+        for group in groups:
+            print(duplicate_list.as_json(group))
+    else:
+        print(duplicate_list.as_text(groups))
+    return 0 if groups else EXIT_NOTHING_FOUND
 
 
 def write(found: Answer, args: argparse.Namespace, searcher: "Searcher") -> None:
@@ -187,6 +207,18 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="N",
         help="at most N moments of each sound that the text describes (default: %(default)s; 0: "
         "none)",
+    )
+    parser.add_argument(
+        "--duplicates",
+        choices=["fold", "show"],
+        default="fold",
+        help="the same sound in other formats, at other levels or with silence around it: fold it "
+        "under the best hit, or show each as a hit (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--list-duplicates",
+        action="store_true",
+        help="list copies and near duplicates, the best form first, without searching",
     )
     parser.add_argument(
         "--no-update",

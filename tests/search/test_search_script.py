@@ -282,6 +282,7 @@ def test_moments_are_cut_out_and_sounds_copied(search, tmp_path):
         (["rain", "--collect", " "], "--collect: the name of the collection is empty"),
         (["rain", "--collection", "x"], "give no query and no --collect with it"),
         (["--collections", "--export", "a.csv"], "to export one, use --collection NAME"),
+        (["rain", "--list-duplicates"], "--list-duplicates lists files: give no query"),
     ],
 )
 def test_contradicting_options_are_refused_before_anything_is_searched(arguments, message):
@@ -292,3 +293,13 @@ def test_contradicting_options_are_refused_before_anything_is_searched(arguments
 def test_a_collection_that_is_not_there_is_named(search):
     with pytest.raises(InputError, match="there is no collection 'x y'"):
         search("--collection", "x y")
+
+
+def test_copies_and_near_duplicates_are_listed(search):
+    status, printed, _ = search("--list-duplicates")
+    assert status == 0
+    assert "\n      copy " in printed
+    groups = [json.loads(line) for line in search("--list-duplicates", "--json")[1].splitlines()]
+    files = [path for group in groups for form in group["duplicates"] for path in form["paths"]]
+    assert len(files) == len(set(files)) == printed.count("\n    ")
+    assert {form["lossless"] for group in groups for form in group["duplicates"]} <= {True, False}

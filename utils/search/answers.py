@@ -16,6 +16,7 @@ from utils.search.sorting import note_on, parse_order
 if TYPE_CHECKING:  # takes seconds to import
     from utils.search.hits import Hit
     from utils.search.line_search import By
+    from utils.search.near_duplicates import Duplicates
     from utils.search.searcher import Searcher
 
 EXIT_NOTHING_FOUND = 1
@@ -78,6 +79,7 @@ class Answer(NamedTuple):
             facts = "  ".join(filter(None, [hit.category, hit.level])) if why else ""
             lines += [f"{_INDENT}{facts}"] if facts else []
             lines += [f"{_INDENT}also {printable(path)}" for path in hit.paths[1:]]
+            lines += [f"{_INDENT}near duplicate {printable(path)}" for path in hit.duplicates]
             lines += [f"{_INDENT}{hit.notes}"] if hit.notes else []
             lines += [f"{_INDENT}{_reasons(hit)}"] if why else []
         return "\n".join([*lines, ""] if self.hits else [*lines, "  nothing found", ""])
@@ -92,11 +94,18 @@ def answer(
     moments: int,
     by: "By" = "both",
     sort: str = "score",
+    duplicates: "Duplicates" = "fold",
 ) -> Answer:
     """Search for a query; one that cannot be read gets an answer that says so."""
     try:
         hits = searcher.search(
-            query.given, top=top, filters=filters, moments=moments, by=by, sort=sort
+            query.given,
+            top=top,
+            filters=filters,
+            moments=moments,
+            by=by,
+            sort=sort,
+            duplicates=duplicates,
         )
     except InvalidQuery as error:
         return Answer(query, error=f"{query.place}{error}")

@@ -63,6 +63,8 @@ class Hit:
         Integrated, in LUFS; None if it has none, or is not measured yet.
     moments : list of Moment
         Where a text is heard in the sound, best first; empty by example.
+    duplicates : tuple of str
+        Files of near duplicates that are folded under this hit: see `utils.search.near_duplicates`.
 
     """
 
@@ -83,6 +85,7 @@ class Hit:
     words: float = 0.0
     loudness: float | None = field(default=None, compare=False)  # may come after the hit
     moments: list[Moment] = field(default_factory=list)
+    duplicates: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:

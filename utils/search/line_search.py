@@ -16,6 +16,7 @@ from utils.search.engine import Engine
 from utils.search.filters import Filter
 from utils.search.fusion import SAMPLE
 from utils.search.hits import Hit
+from utils.search.near_duplicates import Duplicates, fold
 from utils.search.nearest.exact import exact_scores
 from utils.search.nearest.groups import Match
 from utils.search.passage_rows import as_probabilities
@@ -57,6 +58,7 @@ class LineSearch:
         filters: Sequence[Filter] = (),
         by: By = "both",
         sort: Order = BEST_FIRST,
+        duplicates: Duplicates = "show",
     ) -> list[tuple[Hit, NDArray[np.float32] | None]]:
         """Find the best sounds.
 
@@ -72,6 +74,8 @@ class LineSearch:
         sort : Order
             Of the best sounds. If the line describes nothing, of all that pass: then the hits are
             the first of them.
+        duplicates : str
+            See `Engine.search`.
 
         Returns
         -------
@@ -89,7 +93,7 @@ class LineSearch:
             if by != "words":
                 vectors = {text: self._embed(text) for text in plan.texts}
         except InvalidQuery:
-            options = {"top": top, "filters": filters, "sort": sort}
+            options = {"top": top, "filters": filters, "sort": sort, "duplicates": duplicates}
             found = [] if by == "meaning" else self.search(plan, by="words", **options)
             if not found:
                 raise
@@ -98,7 +102,7 @@ class LineSearch:
         if self._is_plain(plan, by):
             (part,) = plan.parts
             vector = vectors[part.description]
-            hits = self._engine.search(vector, top=top, filters=filters)
+            hits = self._engine.search(vector, top=top, filters=filters, duplicates=duplicates)
             return [(hit, vector) for hit in hits_in_order(database, hits, sort)]
         best: dict[int, _Best] = {}
         for part in plan.parts:
@@ -106,16 +110,25 @@ class LineSearch:
                 if sound not in best or found.score > best[sound].score:
                     best[sound] = found
         ranked = sorted(best, key=lambda sound: (-best[sound].score, sound))
-        ranked = in_order(database, ranked[: top if plan.describes else None], sort)
+        if not plan.describes:
+            ranked = in_order(database, ranked, sort)
+        if duplicates == "fold":
+            groups = fold(database, ranked, top)
+        else:
+            groups = {sound: [] for sound in ranked[:top]}
         hits = []
-        for sound in ranked[:top]:
+        for sound in in_order(database, list(groups), sort) if plan.describes else groups:
             score, row, description = best[sound]
             vector = vectors.get(description)
             hits += [
                 (self._with_words(hit, score), vector)
                 for hit in self._engine.explain(vector, [Match(sound, score, row, np.array([row]))])
             ]
-        return [(replace(hit, rank=rank), vector) for rank, (hit, vector) in enumerate(hits, 1)]
+        named = self._engine.with_duplicates([hit for hit, _ in hits], groups)
+        return [
+            (replace(hit, rank=rank), vector)
+            for rank, (hit, (_, vector)) in enumerate(zip(named, hits, strict=True), start=1)
+        ]
 
     def _is_plain(self, plan: QueryPlan, by: By) -> bool:
         """Whether a line is a description alone, whose words are nowhere or do not matter."""

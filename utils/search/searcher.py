@@ -32,6 +32,7 @@ from utils.search.library import Library, open_library, update_library
 from utils.search.line_search import By, LineSearch
 from utils.search.measuring import measure
 from utils.search.moments import MomentFinder
+from utils.search.near_duplicates import Duplicates, take_fingerprints
 from utils.search.nearest.approximate import nearest
 from utils.search.query_plan import QueryPlan, read_query
 from utils.search.sorting import hits_in_order, parse_order
@@ -190,6 +191,7 @@ class Searcher(Embedder):
         moments: int = 1,
         by: By = "both",
         sort: str = "score",
+        duplicates: Duplicates = "fold",
     ) -> list[Hit]:
         """Find the best sounds for a query.
 
@@ -211,6 +213,8 @@ class Searcher(Embedder):
         sort : str
             See `utils.search.sorting.parse_order`. The best sounds are sorted; of a line without a
             description, such as ``folder:foley``, all that pass, so that the first are the hits.
+        duplicates : str
+            ``fold`` near duplicates under the best of them, or ``show`` each as a hit.
 
         Returns
         -------
@@ -225,18 +229,19 @@ class Searcher(Embedder):
 
         """
         parsed, order = [parse_filter(text, self.tags) for text in filters], parse_order(sort)
+        options: dict[str, Any] = {"top": top, "filters": parsed, "duplicates": duplicates}
         if isinstance(query, str):
             plan = self.read_query(query)
-            found = self._line_search.search(plan, top=top, filters=parsed, by=by, sort=order)
+            found = self._line_search.search(plan, by=by, sort=order, **options)
         elif isinstance(query, np.ndarray) and query.ndim == 1:
-            hits = self.engine.search(query, top=top, filters=parsed)
+            hits = self.engine.search(query, **options)
             hits = hits_in_order(self.library.database, hits, order)
             found = [(hit, query) for hit in hits]
         else:
             itself = None
             if isinstance(query, Path):
                 query, itself = self.embed_example(query)
-            hits = self.engine.search(query, top=top, filters=parsed, itself=itself)
+            hits = self.engine.search(query, itself=itself, **options)
             return hits_in_order(self.library.database, hits, order)
         return [self._with_moments(hit, vector, moments) for hit, vector in found]
 
@@ -309,15 +314,30 @@ class Searcher(Embedder):
         self.failed_files = write_failed(self.index, "search", self.inventory.failed)
 
     def measure(self, progress: Progress = quiet) -> int:
-        """Measure the loudness of sounds that lack it; returns how many were measured.
+        """Measure the loudness of sounds that lack it, and take their fingerprints.
 
-        Hits have it from then on. It may run in a thread beside searches.
+        Hits have their loudness and their near duplicates from then on. It may run in a thread
+        beside searches.
+
+        Returns
+        -------
+        int
+            How many sounds were measured.
+
         """
-        return measure(
+        measured = measure(
             self.library.database,
             self.folder,
             progress=partial(progress, description="measuring loudness", unit="sounds"),
         )
+        compared = take_fingerprints(
+            self.library.database,
+            self.index,
+            self.folder,
+            accept_truncated=self.accept_truncated,
+            progress=partial(progress, description="looking for near duplicates", unit="sounds"),
+        )
+        return max(measured, compared)
 
     def _open_known(self, progress: Progress) -> bool:
         """Search what the index has; returns False if it has no sounds, or is to be converted."""

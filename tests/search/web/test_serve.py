@@ -81,9 +81,11 @@ class FakeEngine:
     def vectors_of(self, sound, start):
         return np.array([[100 + sound + (start or 0)]], np.float32)
 
-    def search(self, vector, *, top, filters=(), itself=None):
+    def search(self, vector, *, top, filters=(), itself=None, duplicates="show"):
         vector = float(vector.ravel()[0])
-        asked = SimpleNamespace(vector=vector, top=top, filters=filters, itself=itself)
+        asked = SimpleNamespace(
+            vector=vector, top=top, filters=filters, itself=itself, duplicates=duplicates
+        )
         self.asked.append(asked)
         return [_hit(*one) for one in [*self.library.sounds().items()][:top]]
 
@@ -651,3 +653,15 @@ def test_internal_errors_are_not_shown_in_the_browser(searcher, caplog):
     # Which the server prints.
     with browse(searcher) as page, pytest.raises(ValueError, match="secret"):
         page.get("/api/v1/search?q=a")
+
+
+def test_near_duplicates_are_folded_unless_they_are_to_be_shown(searcher):
+    page = browse(searcher)
+    for parameters, wanted in (("", "fold"), ("&duplicates=show", "show")):
+        for query in ("q=rain", f"like=0&library={page.get('/api/v1/library').json()['library']}"):
+            content = page.get(f"/api/v1/search?{query}{parameters}").json()
+            assert searcher.engine.asked[-1].duplicates == wanted
+            assert content["hits"][0]["duplicates"] == []
+    refused = page.get("/api/v1/search?q=rain&duplicates=hide")
+    assert refused.status_code == 400
+    assert refused.json()["error"] == "duplicates='hide': give one of fold, show."

@@ -20,6 +20,7 @@ from utils.search.hits import Hit
 from utils.search.inventory import Inventory
 from utils.search.line_search import By, LineSearch
 from utils.search.moments import MomentFinder, Moments
+from utils.search.near_duplicates import Duplicates
 from utils.search.searcher import Progress, Searcher
 from utils.search.sorting import BEST_FIRST, Order, hits_in_order, note_on
 from utils.search.updates import Updates
@@ -131,6 +132,7 @@ class Service:
         filters: Sequence[Filter] = (),
         by: By = "both",
         sort: Order = BEST_FIRST,
+        duplicates: Duplicates = "fold",
         top: int,
         moments: int = 0,
     ) -> dict[str, Any]:
@@ -156,6 +158,8 @@ class Service:
             At most so many moments in each hit of a text, or of a vector as of one.
         sort : Order
             See `LineSearch.search`.
+        duplicates : str
+            See `Searcher.search`.
 
         Returns
         -------
@@ -168,10 +172,11 @@ class Service:
         answer: dict[str, Any] = {"library": state.token, "notes": []}
         if not self._searcher.is_current and self.updates.note:
             answer["notes"].append(f"{self.updates.note}: there may be more to find")
+        options = {"top": top, "filters": filters, "duplicates": duplicates}
         if text is not None:
             plan = self._searcher.read_query(text)
             ranked = plan.describes
-            found = state.lines.search(plan, top=top, filters=filters, by=by, sort=sort)
+            found = state.lines.search(plan, by=by, sort=sort, **options)
             hits = [self._with_moments(state, hit, vector, moments) for hit, vector in found]
             answer["notes"] += self._searcher.notes_on(text)
         elif vectors:
@@ -180,7 +185,7 @@ class Service:
             query, count = (query[0], moments) if as_text else (query, 0)
             hits = [
                 self._with_moments(state, hit, query, count)
-                for hit in state.engine.search(query, top=top, filters=filters)
+                for hit in state.engine.search(query, **options)
             ]
             hits = hits_in_order(state.engine.library.database, hits, sort)
         else:
@@ -190,8 +195,8 @@ class Service:
                 sound = expect_sound(state.engine.library, library, like)
                 vector = state.engine.vectors_of(like, start)
                 answer["like"] = {"name": as_utf8(sound.paths[0]), "duration": sound.duration}
-            count = top + (like is not None)
-            hits = state.engine.search(vector, top=count, filters=filters, itself=like)
+            options["top"] += like is not None
+            hits = state.engine.search(vector, itself=like, **options)
             hits = [hit for hit in hits if hit.sound != like][:top]
             hits = hits_in_order(state.engine.library.database, hits, sort)
         answer["notes"] += note_on(sort, found=len(hits), top=top, ranked=ranked)
@@ -287,4 +292,8 @@ class Service:
 
 def _plain(hit: Hit, rank: int) -> dict[str, Any]:
     values = dataclasses.asdict(hit)
-    return {**values, "rank": rank, "paths": [as_utf8(path) for path in hit.paths]}
+    named = {
+        "paths": [as_utf8(path) for path in hit.paths],
+        "duplicates": [as_utf8(path) for path in hit.duplicates],
+    }
+    return {**values, "rank": rank, **named}

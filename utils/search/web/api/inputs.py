@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_va
 from utils.search.excerpts import Pick
 from utils.search.exports.exporting import FPS
 from utils.search.line_search import By
+from utils.search.near_duplicates import Duplicates
 from utils.search.web.api.operations import Given, Sent
 from utils.search.web.desk import MAX_PICKS
 from utils.search.web.guard import Refusal
@@ -72,6 +73,9 @@ class Searching(BaseModel):
     tag: list[Filter] = Field([], max_length=MAX_FILTERS, description="Such as `Dog > 0.3`.")
     by: By = Field("both", description="By meaning, words of names and metadata, or both.")
     sort: Sorting = Field("score", description="A dash in front reverses the order.")
+    duplicates: Duplicates = Field(
+        "fold", description="Near duplicates are folded under the best of them, or shown."
+    )
     top: Annotated[int, BeforeValidator(_decimal)] = Field(_TOP, ge=1, le=MAX_TOP)
     moments: Annotated[int, BeforeValidator(_decimal)] = Field(
         0, ge=0, le=MAX_MOMENTS, description="So many moments in each hit of a text."

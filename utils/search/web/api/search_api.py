@@ -107,6 +107,7 @@ class _Handlers:
             filters=[parse_filter(one, self._service.tags) for one in wanted.tag],
             by=wanted.by,
             sort=parse_order(wanted.sort),
+            duplicates=wanted.duplicates,
             top=wanted.top,
             vectors=vectors,
             **how,

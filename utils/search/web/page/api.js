@@ -65,9 +65,9 @@ export async function wasBusy(address) {
   return tries > 1;
 }
 
-// A search: {q, by | clip, name | like, start, library | collection} and tags, sort, top; all are
-// strings.
-const SINGLE = ['q', 'by', 'sort', 'clip', 'name', 'like', 'start', 'library', 'top', 'collection'];
+// A search: {q, by | clip, name | like, start, library | collection} and tags, sort, duplicates, top;
+// all are strings.
+const SINGLE = ['q', 'by', 'sort', 'duplicates', 'clip', 'name', 'like', 'start', 'library', 'top', 'collection'];
 
 export function readAddress() {
   const given = new URLSearchParams(location.search);

@@ -30,13 +30,16 @@ let running = new AbortController();
 // A search by a description, by meaning, words or both.
 function describing(text) {
   const by = byId('by').value;
-  return by === 'both' ? { q: text, ...sorting() } : { q: text, by, ...sorting() };
+  return { q: text, ...(by === 'both' ? {} : { by }), ...listing() };
 }
 
-// The order of the hits, which all searches have.
-function sorting() {
+// How hits are listed, which all searches say: their order, and whether near duplicates are shown.
+function listing() {
   const sort = byId('sort').value;
-  return sort === BEST_FIRST ? {} : { sort };
+  return {
+    ...(sort === BEST_FIRST ? {} : { sort }),
+    ...(byId('duplicates').checked ? { duplicates: 'show' } : {}),
+  };
 }
 
 // Start another search: a step in the browser's history.
@@ -55,6 +58,7 @@ async function show() {
   query.value = search.q || '';
   byId('by').value = search.by || 'both';
   byId('sort').value = search.sort || BEST_FIRST;
+  byId('duplicates').checked = search.duplicates === 'show';
   filters.show(search.tags);
   showError();
   const asks = search.q || search.clip || search.like || search.collection;
@@ -155,7 +159,7 @@ function playingFailed(error, { name }) {
 
 function like(hit, library) {
   const start = hit.is_part ? String(hit.start) : undefined;
-  go({ like: String(hit.sound), start, library, tags: search.tags, ...sorting() });
+  go({ like: String(hit.sound), start, library, tags: search.tags, ...listing() });
   scrollTo({ top: 0 });
 }
 
@@ -190,7 +194,7 @@ async function searchByRecording(file) {
     byId('status').textContent = `Analysing ${file.name} …`;
     const { clip } = await ask('/api/v1/clips', { method: 'POST', body: file, headers: { 'Content-Type': 'application/octet-stream' } });
     recordings.set(clip, URL.createObjectURL(file));
-    go({ clip, name: file.name, tags: search.tags, ...sorting() });
+    go({ clip, name: file.name, tags: search.tags, ...listing() });
   } catch (error) {
     clear();
     showError(error);
@@ -211,9 +215,12 @@ function connect() {
     else if (text) go({ ...describing(text), tags: filters.texts });
   });
   byId('by').addEventListener('change', () => search.q && go({ ...describing(search.q), tags: search.tags }));
-  byId('sort').addEventListener('change', () => {
-    if (search.q || search.clip || search.like) go({ ...search, sort: sorting().sort });
-  });
+  for (const id of ['sort', 'duplicates']) {
+    byId(id).addEventListener('change', () => {
+      const { sort, duplicates } = listing();
+      if (search.q || search.clip || search.like) go({ ...search, sort, duplicates });
+    });
+  }
   byId('file').addEventListener('change', ({ target }) => {
     if (target.files[0]) searchByRecording(target.files[0]);
     target.value = ''; // so that the same file can be chosen again

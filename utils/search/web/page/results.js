@@ -155,14 +155,19 @@ function drawChip({ tag, probability }, page) {
 
 function drawCopies(hit, row) {
   const copies = hit.paths.slice(1);
-  if (!copies.length) return;
+  const near = hit.duplicates || []; // items of a collection have none
+  if (!copies.length && !near.length) return;
   const button = row.querySelector('.copies');
   const list = row.querySelector('.paths');
   button.hidden = false;
-  button.textContent = copies.length === 1 ? '1 copy' : `${copies.length} copies`;
+  const counts = [
+    [copies.length, copies.length === 1 ? 'copy' : 'copies'],
+    [near.length, near.length === 1 ? 'near duplicate' : 'near duplicates'],
+  ];
+  button.textContent = counts.filter(([count]) => count).map((words) => words.join(' ')).join(', ');
   button.addEventListener('click', () => open(button, list));
   list.append(
-    ...copies.map((path) => {
+    ...[...copies, ...near].map((path) => {
       const item = document.createElement('li');
       const name = document.createElement('bdi');
       name.textContent = path;
