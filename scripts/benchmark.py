@@ -34,6 +34,7 @@ import importlib
 import json
 import multiprocessing
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
@@ -190,6 +191,7 @@ def plan_of(args: argparse.Namespace, config: Config, builds: list[Build]) -> Pl
         overrides=[*args.overrides, f"sentence_model.path={config.sentence_model.path.resolve()}"],
         sounds=args.sounds,
         small=args.small,
+        report=partial(print, file=sys.stderr, flush=True),
     )
 
 
@@ -199,7 +201,7 @@ def comparisons(stage: str, plan: Plan, rounds: int) -> Iterator[Comparison]:
     from utils.benchmark.comparing import compare
 
     function = build_stages.STAGES.get(stage) or partial(build_stages.own, stage=stage)
-    return compare(plan.builds, function(plan), rounds=rounds)
+    return compare(plan, function(plan), rounds=rounds)
 
 
 def run_stage(stage: str, config: Config, *, small: bool) -> list[dict]:

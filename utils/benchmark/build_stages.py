@@ -60,6 +60,8 @@ class Plan:
         Of the library.
     small : bool
         Whether sizes are tiny.
+    report : callable
+        Called with each step of a long stage.
 
     """
 
@@ -70,6 +72,7 @@ class Plan:
     overrides: Sequence[str]
     sounds: int | None
     small: bool
+    report: Callable[[str], Any] = lambda text: None
 
     @property
     def settings(self) -> list[str | Path]:
@@ -149,11 +152,16 @@ def library(plan: Plan) -> Iterator[list[Step]]:
     count = plan.sounds or (_SMALL_LIBRARY if plan.small else _LIBRARY)
     with plan.folder() as folder, _few_sounds(plan) as few:
         names = audioset.read_labels()
+        plan.report(f"writing {count} sounds")
         made_up = MadeUpLibrary(folder / "sounds", count, names, TextEncoder(plan.config)(names))
         searched = _Searched(plan, made_up.folder, folder / "indexes")
+        ready: dict[Build, float] = {}
         for build in plan.builds:
             made_up.write_index(searched.index(build), **searched.drive(build, "kind"))
-        ready = {build: searched.drive(build, "settle")["seconds"] for build in plan.builds}
+            plan.report(f"{build.name}: wrote an index")
+        for build in plan.builds:
+            ready[build] = searched.drive(build, "settle")["seconds"]
+            plan.report(f"{build.name}: made it ready in {ready[build]:.0f} s")
         alone = {build: few.search(build)[0].mb for build in plan.builds}
         seeds = iter(range(1, 1_000_000))
         unit = f"{count:.0e}"
@@ -167,7 +175,7 @@ def library(plan: Plan) -> Iterator[list[Step]]:
             return {("library, first answer", unit): sample._replace(note=note)}
 
         def update(build: Build) -> Measured:
-            sample, answer = searched.search(build, known=False)
+            sample, _ = searched.search(build, known=False)
             return {(f"library, {_CHANGED} files changed", unit): sample._replace(mb=None)}
 
         def queries(build: Build) -> Measured:

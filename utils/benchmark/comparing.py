@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from utils.benchmark.build_stages import Step
-from utils.benchmark.builds import Build, Sample
+from utils.benchmark.build_stages import Plan, Step
+from utils.benchmark.builds import Sample
 from utils.benchmark.timing import Row
 
 
@@ -89,21 +89,27 @@ HEADER = (
 
 
 def compare(
-    builds: Sequence[Build], stage: AbstractContextManager[list[Step]], *, rounds: int
+    plan: Plan, stage: AbstractContextManager[list[Step]], *, rounds: int
 ) -> Iterator[Comparison]:
-    """Measure the builds in alternation, round by round."""
+    """Measure the builds of a plan in alternation, round by round."""
     collected: dict[tuple[str, str], dict[str, list[Sample]]] = {}
     with stage as steps:
         for _ in range(rounds):
             for step in steps:
                 step.before()
-                for build in builds:
+                for build in plan.builds:
                     for what, sample in step.measure(build).items():
-                        samples = collected.setdefault(what, {one.name: [] for one in builds})
+                        samples = collected.setdefault(what, {b.name: [] for b in plan.builds})
                         samples[build.name].append(sample)
+                        plan.report(f"{build.name}: {what[0]}: {_described(sample)}")
     for what, samples in collected.items():
         if all(samples.values()):  # all builds measure it
             yield Comparison(*what, samples)
+
+
+def _described(sample: Sample) -> str:
+    memory = "" if sample.mb is None else f", {sample.mb:.0f} MB"
+    return f"{sample.seconds:.4g} s{memory}"
 
 
 def _ratio(values: dict[str, list[float]]) -> float | None:
