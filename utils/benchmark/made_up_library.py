@@ -13,7 +13,7 @@ import os
 import secrets
 import shutil
 import wave
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from utils.benchmark.made_up_clips import MadeUpClips
 
 _IN_A_FOLDER = 1000  # sounds
 _RATE = 8000
+_BYTES = 8  # of samples in a sound
 _AT_ONCE = 20_000  # rows
 _FORMAT = 2  # of the index
 _SHIFT = -2.5  # of all logits: as few tags above 0.05 as real sounds have
@@ -38,10 +39,10 @@ class MadeUpLibrary:
     Parameters
     ----------
     folder : Path
-        Made; has the sounds.
+        Made; has the sounds. Their logits are kept beside it.
     count : int
     names, vectors
-        Of tags: see `MadeUpClips`.
+        Of K tags: see `MadeUpClips`.
 
     Attributes
     ----------
@@ -54,12 +55,21 @@ class MadeUpLibrary:
         self, folder: Path, count: int, names: list[str], vectors: NDArray[np.float32]
     ) -> None:
         self.folder = folder
-        self._tags = names, vectors
         self._rows: dict[tuple[int, int], Path] = {}  # by D and K
         self.files: dict[str, tuple[int, int, str]] = {}
-        for _, descriptions in self._draw(count):
-            for description in descriptions:
-                self._write(len(self.files), description)
+        self._header = _wav(bytes(_BYTES))[:-_BYTES]
+        clips = MadeUpClips(names, vectors, rng=np.random.default_rng(0))
+        folder.mkdir(parents=True)
+        self._logits = np.lib.format.open_memmap(
+            folder.with_name("logits.npy"), "w+", dtype="<f2", shape=(count, len(names))
+        )
+        for first in range(0, count, _AT_ONCE):
+            part = self._logits[first : first + _AT_ONCE]
+            part[:], tags = clips.draw(len(part))
+            for number, of_clip in enumerate(tags, first):
+                self._write(number, clips.describe(of_clip))
+        self._logits += _SHIFT
+        self._logits[:, SILENCE] = _NO_SILENCE
 
     def change(self, count: int, *, seed: int) -> None:
         """Write other sounds of half a second into files that are spread over the library."""
@@ -98,36 +108,26 @@ class MadeUpLibrary:
         (journal / "origin.json").write_text(json.dumps(described, sort_keys=True), "utf-8")
         (journal / "generation").write_text(secrets.token_hex(8), "ascii")
 
-    def _draw(self, count: int) -> Iterator[tuple[NDArray[np.float32], list[str]]]:
-        """Draw logits and descriptions, the same ones each time."""
-        names, vectors = self._tags
-        clips = MadeUpClips(names, vectors, rng=np.random.default_rng(0))
-        for first in range(0, count, _AT_ONCE):
-            logits, tags = clips.draw(min(_AT_ONCE, count - first))
-            yield logits + _SHIFT, [clips.describe(of_clip) for of_clip in tags]
-
     def _write(self, number: int, description: str) -> None:
-        top = self.folder / f"{number // _IN_A_FOLDER:04}"
+        top = f"{number // _IN_A_FOLDER:04}"
         if number % _IN_A_FOLDER == 0:
-            top.mkdir(parents=True)
-        words = description[:_LONGEST_NAME].replace("/", " ")
-        path = top / f"{words} {number}.wav"
-        data = _wav(number.to_bytes(8, "little"))
-        with path.open("wb", buffering=0) as file:
+            (self.folder / top).mkdir()
+        name = f"{top}/{description[:_LONGEST_NAME].replace('/', ' ')} {number}.wav"
+        data = self._header + number.to_bytes(_BYTES, "little")
+        with (self.folder / name).open("wb", buffering=0) as file:
             file.write(data)
             status = os.fstat(file.fileno())
         source = hashlib.sha256(data).hexdigest()
-        self.files[f"{top.name}/{path.name}"] = (status.st_size, status.st_mtime_ns, source)
+        self.files[name] = (status.st_size, status.st_mtime_ns, source)
 
     def _write_rows(self, path: Path, width: int, tags: int) -> None:
         rng = np.random.default_rng(1)
         with path.open("wb") as file:
-            for logits, _ in self._draw(len(self.files)):
-                logits[:, SILENCE] = _NO_SILENCE
+            for first in range(0, len(self._logits), _AT_ONCE):
+                logits = self._logits[first : first + _AT_ONCE]
                 rest = rng.standard_normal((len(logits), width - tags), np.float32)
-                peaks = np.zeros((len(logits), tags + tags % 2), "<f2")
-                peaks[:, :tags] = logits
-                np.hstack([logits, rest, peaks.view("<f4")]).astype("<f4").tofile(file)
+                peaks = np.pad(logits, ((0, 0), (0, tags % 2))).view("<f4")
+                np.hstack([logits.astype("<f4"), rest, peaks], dtype="<f4").tofile(file)
 
 
 def _wav(samples: bytes) -> bytes:
