@@ -164,7 +164,7 @@ def library(plan: Plan) -> Iterator[list[Step]]:
             plan.report(f"{build.name}: made it ready in {ready[build]:.0f} s")
         alone = {build: few.search(build)[0].mb for build in plan.builds}
         seeds = iter(range(1, 1_000_000))
-        unit = f"{count:.0e}"
+        unit = f"{count:.0e} sounds"
 
         def first_answer(build: Build) -> Measured:
             sample, _ = searched.search(build)
