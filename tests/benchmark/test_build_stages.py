@@ -34,6 +34,7 @@ def copy(made_once):
     return made_once("copy_of_the_checkout", make)
 
 
+@pytest.mark.slow
 def test_a_stage_of_both_builds_is_compared(copy, tmp_path, capsys):
     found = benchmark(tmp_path, "--against", str(copy), "--stages", "ranking", "--rounds", "1",
                       "--model", str(tmp_path))  # fmt: skip

@@ -83,6 +83,13 @@ def test_memory_that_was_not_measured_is_blank_and_has_no_ratio():
     assert comparison.as_json()["mb"] == {"this": None, "other": None}
 
 
+def test_memory_that_is_not_beyond_that_of_a_few_sounds_has_no_ratio():
+    samples = {"this": [Sample(1.0, -0.4)], "other": [Sample(1.0, 3.0)]}
+    comparison = Comparison("library", "s", samples)
+    assert comparison.ratio_mb is None
+    assert comparison.line().split()[-4:] == ["0", "[0-0]", "3", "[3-3]"]
+
+
 def test_one_build_alone_is_a_row_without_reference():
     row = Comparison("query", "s", {"this": [Sample(2.0, 7.0), Sample(4.0, 9.0)]}).as_row()
     assert (row.ours, row.reference, row.ratio, row.ours_mb) == (3.0, None, None, 8.0)

@@ -53,9 +53,8 @@ class Comparison:
 
     def line(self) -> str:
         """Format it in the columns of `HEADER`."""
-        times, memory = (
-            [_spread(values[name]) for name in self.samples] for values in (self.seconds, self.mb)
-        )
+        times = [_spread(self.seconds[name]) for name in self.samples]
+        memory = [_spread(self.mb[name], "z.0f") for name in self.samples]
         columns = [*times, _factor(self.ratio), *memory, _factor(self.ratio_mb)]
         widths = (26, 26, 8, 20, 20, 8)
         cells = "".join(f"{text:>{width}}" for text, width in zip(columns, widths, strict=True))
@@ -113,11 +112,12 @@ def _described(sample: Sample) -> str:
 
 
 def _ratio(values: dict[str, list[float]]) -> float | None:
-    """Divide the medians of two builds."""
-    if len(values) < 2 or not all(values.values()):
+    """Divide the medians of two builds; None if one has none, or no memory beyond."""
+    medians = [float(np.median(of_build)) for of_build in values.values() if of_build]
+    if len(medians) < 2 or min(medians) <= 0:
         return None
-    this, other = (float(np.median(of_build)) for of_build in values.values())
-    return other / this if this else None
+    this, other = medians
+    return other / this
 
 
 def _summary(values: Sequence[float]) -> dict[str, Any] | None:
@@ -131,10 +131,12 @@ def _summary(values: Sequence[float]) -> dict[str, Any] | None:
     }
 
 
-def _spread(values: Sequence[float]) -> str:
+def _spread(values: Sequence[float], form: str = ".4g") -> str:
+    """Write the median, the least and the most."""
     if not values:
         return ""
-    return f"{np.median(values):.4g} [{min(values):.4g}-{max(values):.4g}]"
+    median, least, most = (f"{x:{form}}" for x in (np.median(values), min(values), max(values)))
+    return f"{median} [{least}-{most}]"
 
 
 def _factor(ratio: float | None) -> str:
