@@ -6,7 +6,7 @@ Writes  <output_path>/benchmark.json
 
     python scripts/benchmark.py                               # all but library, at Clotho's size
     python scripts/benchmark.py --stages ranking training
-    python scripts/benchmark.py --stages library              # a million sounds: an hour, 20 GB
+    python scripts/benchmark.py --stages library              # a million sounds: an hour or more
     python scripts/benchmark.py --small                       # a check that it runs
     git worktree add ../before main
     python scripts/benchmark.py --against ../before --stages cold_start query
