@@ -10,11 +10,13 @@ Writes  an index of the folder: <output_path>/indexes/, or --index DIR; in it fa
     python scripts/07_search.py --audio my_sounds/ "a dog barks" --moments 5  # where in each sound
     python scripts/07_search.py --audio my_sounds/ --tag "Dog > 0.3" --tag "Speech < 0.1" barking
     python scripts/07_search.py --audio my_sounds/ 'rain -wind "tin roof" duration:<30 tag:rain>0.3'
+    python scripts/07_search.py --audio my_sounds/ 'folder:foley loudness:<-30' --sort -duration
     python scripts/07_search.py --audio my_sounds/ --like clip.wav
     python scripts/07_search.py --audio my_sounds/ --queries queries.txt --json > hits.jsonl
     python scripts/07_search.py --audio my_sounds/ "a door" --collect doors --export doors.csv
     python scripts/07_search.py --audio my_sounds/ --collection doors --export doors.edl --fps 24
     python scripts/07_search.py --audio my_sounds/ rain --export cuts/ --export-as regions
+    python scripts/07_search.py --audio my_sounds/ --list-duplicates  # to clean up
     python scripts/07_search.py --audio my_sounds/                  # an interactive prompt
 
 The first search tags all sounds of the folder, later ones only new or changed sounds. In a
@@ -45,6 +47,7 @@ from utils.runtime.errors import InputError
 from utils.search import keeping
 from utils.search.answers import EXIT_NOTHING_FOUND, Answer, Query, answer
 from utils.search.command_line import add_options, open_searcher, report, report_library
+from utils.search.sorting import KEYS, parse_order
 from utils.settings import options
 
 if TYPE_CHECKING:  # takes seconds to import
@@ -75,14 +78,19 @@ def main(argv: list[str] | None = None) -> int:
     if args.queries:
         queries += lines_of(args.queries)
     keeping.check_options(args, searches=bool(queries))
+    if args.list_duplicates and (queries or keeping.keeps(args)):
+        raise InputError("--list-duplicates lists files: give no query, collection or export.")
     for path in args.like:
         check_sound_file(path, root=path.parent)
         read_header(path, accept_truncated=args.accept_truncated)
     interactive = not queries and sys.stdin.isatty()
     at_terminal = sys.stdout.isatty() and not args.json
     waits = keeping.keeps(args)  # for all that is found
-    known_first = args.no_update or ((interactive or at_terminal) and not waits)
+    waits_for_all = waits or args.list_duplicates
+    known_first = args.no_update or ((interactive or at_terminal) and not waits_for_all)
     searcher = open_searcher(args, known_first=known_first)
+    if args.list_duplicates:
+        return list_duplicates(args, searcher)
     if keeping.lists(args):
         return keeping.show_collections(args, searcher)
     ask_ = partial(
@@ -92,6 +100,8 @@ def main(argv: list[str] | None = None) -> int:
         filters=args.tag,
         moments=args.moments,
         by=args.by,
+        sort=args.sort,
+        duplicates=args.duplicates,
     )
     updates = Updates(partial(update, searcher))
     if not (searcher.is_current or args.no_update):
@@ -124,7 +134,21 @@ def main(argv: list[str] | None = None) -> int:
 def update(searcher: "Searcher", progress: "Progress") -> str:
     """Look through the folder."""
     searcher.update(progress, report)
+    searcher.measure(progress)
     return str(searcher.changes)
+
+
+def list_duplicates(args: argparse.Namespace, searcher: "Searcher") -> int:
+    """List copies and near duplicates; returns the status."""
+    from utils.search import duplicate_list
+
+    groups = duplicate_list.duplicates_of(searcher.library.database)
+    if args.json:
+        for group in groups:
+            print(duplicate_list.as_json(group))
+    else:
+        print(duplicate_list.as_text(groups))
+    return 0 if groups else EXIT_NOTHING_FOUND
 
 
 def write(found: Answer, args: argparse.Namespace, searcher: "Searcher") -> None:
@@ -170,12 +194,31 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="meaning: what is heard; words: of names and metadata (default: %(default)s)",
     )
     parser.add_argument(
+        "--sort",
+        default="score",
+        metavar="KEY",
+        help=f"list the hits by {', '.join(KEYS)}; with a dash in front, such as -duration, the "
+        "other way round (default: %(default)s)",
+    )
+    parser.add_argument(
         "--moments",
         type=int,
         default=1,
         metavar="N",
         help="at most N moments of each sound that the text describes (default: %(default)s; 0: "
         "none)",
+    )
+    parser.add_argument(
+        "--duplicates",
+        choices=["fold", "show"],
+        default="fold",
+        help="the same sound in other formats, at other levels or with silence around it: fold it "
+        "under the best hit, or show each as a hit (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--list-duplicates",
+        action="store_true",
+        help="list copies and near duplicates, the best form first, without searching",
     )
     parser.add_argument(
         "--no-update",
@@ -185,12 +228,22 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     keeping.add_options(parser)
     parser.add_argument("--why", action="store_true", help="explain each score")
     parser.add_argument("--json", action="store_true", help="print one JSON object per query")
-    args = parser.parse_args(argv)
+    args = parser.parse_args(list(_joined(sys.argv[1:] if argv is None else argv)))
+    parse_order(args.sort)
     if args.top < 1:
         raise InputError(f"--top {args.top}: give 1 or more.")
     if args.moments < 0:
         raise InputError(f"--moments {args.moments}: give 0 or more.")
     return args
+
+
+def _joined(argv: Iterable[str]) -> Iterator[str]:
+    """Write --sort and its value as one, because a value with a dash is an option to argparse."""
+    given = iter(argv)
+    for argument in given:
+        if argument == "--sort" and (value := next(given, None)) is not None:
+            argument = f"--sort={value}"
+        yield argument
 
 
 def piped() -> Iterator[Query]:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from utils.datasets.audioset import read_labels
 from utils.runtime.errors import InputError
 from utils.search.answers import Answer, Query, answer
 from utils.search.queries import InvalidQuery
+from utils.search.query_plan import read_query
 
 LIBRARY = {"files": 3}
 
@@ -21,6 +23,9 @@ class FakeSearcher:
 
     def notes_on(self, text):
         return [f"{len(text)} letters"]
+
+    def read_query(self, line):
+        return read_query(line, read_labels())
 
 
 def ask(given, place=""):
@@ -47,7 +52,7 @@ def test_what_of_a_text_does_not_count_is_noted():
     assert (found.notes, found.status) == (["4 letters"], 1)
     assert found.as_text(why=False) == "rain\n  note: 4 letters\n  nothing found\n"
     assert json.loads(found.as_json(LIBRARY))["notes"] == ["4 letters"]
-    assert ask(Path("rain.wav")).notes == ()
+    assert ask(Path("rain.wav")).notes == []
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "ascii"])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from utils.search.hits import Hit, Reason, clock
@@ -22,6 +24,11 @@ def test_moments_are_written_best_first(count, written):
     moments = [Moment(12.5, 15, 0.8), Moment(40, 43.5, 0.7), Moment(0, 1, 0.6)][:count]
     hit = Hit(1, 0.5, 0, ("a",), 60, 0, 60, False, [], 0.5, 0, [], moments=moments)
     assert hit.moment_list == written
+
+
+def test_a_level_is_written_with_its_unit():
+    hit = Hit(1, 0.5, 0, ("a",), 60, 0, 60, False, [], 0.5, 0, [])
+    assert (hit.level, replace(hit, loudness=-23.456).level) == ("", "-23.5 LUFS")
 
 
 @pytest.mark.parametrize(

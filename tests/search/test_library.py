@@ -508,7 +508,7 @@ def test_a_database_of_a_later_version_is_refused(folder):
     folder.update()
     with folder.library.database.writing() as connection:
         connection.execute("UPDATE library SET value = 99 WHERE key = 'format'")
-    with pytest.raises(InputError, match=r"sqlite is of format 99, and this version reads 4"):
+    with pytest.raises(InputError, match=r"sqlite is of format 99, and this version reads 5"):
         folder.update()
 
 

@@ -10,7 +10,8 @@ from utils.search.words import split_words
 TAGS = ["Dog", "Rain", "Rain on surface"]
 SCHEMA = """
 CREATE TABLE contents (content INTEGER PRIMARY KEY, duration REAL, rate INTEGER, channels INTEGER,
-  format TEXT, date TEXT, ucs TEXT, description TEXT);
+  format TEXT, date TEXT, ucs TEXT, description TEXT,
+  loudness REAL);
 CREATE TABLE files (file INTEGER PRIMARY KEY, content INTEGER);
 CREATE TABLE passages (row INTEGER PRIMARY KEY, content INTEGER);
 CREATE TABLE tags (tag INTEGER, row INTEGER, probability REAL, PRIMARY KEY (tag, row)) WITHOUT ROWID;
@@ -18,10 +19,10 @@ CREATE VIRTUAL TABLE words USING fts5(name, folder, metadata,
   tokenize = "unicode61 remove_diacritics 2");
 """  # noqa: E501
 SOUNDS = {
-    1: (4.5, 44_100, 1, "WAV", "2021-03-28", "DOORWood", "A heavy_wooden Café door"),
-    2: (90.0, 96_000, 2, "FLAC", "2021", "DOORCreak", "door, heavy; wooden"),
-    3: (5.2, 48_000, 6, "mov,mp4,m4a", "2020-12-31", "DORSOther", None),
-    4: (600.0, 48_000, 2, "mp3", None, None, None),
+    1: (4.5, 44_100, 1, "WAV", "2021-03-28", "DOORWood", "A heavy_wooden Café door", -23.4),
+    2: (90.0, 96_000, 2, "FLAC", "2021", "DOORCreak", "door, heavy; wooden", -31.0),
+    3: (5.2, 48_000, 6, "mov,mp4,m4a", "2020-12-31", "DORSOther", None, 0.5),
+    4: (600.0, 48_000, 2, "mp3", None, None, None, None),
 }
 NAMES = {1: "Wood Door 01.wav", 2: "SC012 creak.flac", 3: "rain.m4a", 4: "rain and dog.mp3"}
 FOLDERS = {1: "Foley/Doors/", 2: "Foley/Doors/", 3: "Ambience/", 4: ""}
@@ -35,8 +36,10 @@ def connection():
     add_functions(database)
     database.executescript(SCHEMA)
     for content, values in SOUNDS.items():
-        database.execute("INSERT INTO contents VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (content, *values))
-        texts = [NAMES[content], FOLDERS[content], values[-1] or ""]
+        database.execute(
+            "INSERT INTO contents VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", (content, *values)
+        )
+        texts = [NAMES[content], FOLDERS[content], values[-2] or ""]
         texts = [" ".join(split_words(text)) for text in texts]
         database.execute("INSERT INTO words(rowid, name, folder, metadata) VALUES (?, ?, ?, ?)",
                          (content, *texts))  # fmt: skip
@@ -109,6 +112,17 @@ def rows_of(connection, line):
         ("date:2020-12..2021-03", [1, 2, 3]),
         ("date:2020-12-31", [3]),
         ("-date:2021", [3, 40, 41]),
+        ("loudness:<-30", [2]),
+        ("loudness:>=-31", [1, 2, 3]),
+        ("loudness:-23", [1]),
+        ("loudness:-23.0", []),
+        ("loudness:−23.4LUFS", [1]),
+        ("loudness:-31..-23", [1, 2]),
+        ("loudness:-23..", [3]),
+        ("loudness:..-30", [2]),
+        ("loudness:>+0.2", [3]),
+        ('loudness:"-32 .. -30 LUFS"', [2]),
+        ("-loudness:>-40", [40, 41]),
         ("name:rain duration:>1m -tag:dog", [41]),
     ],
 )
@@ -135,6 +149,9 @@ def test_a_field_selects_rows(connection, line, rows):
         ("date:yesterday", "expected a date"),
         ("date:2021-02-30", "expected a date"),
         ("name:-", "expected a word"),
+        ("loudness:loud", "expected a loudness in LUFS such as <-30, -23 or -23..-16; not 'loud'"),
+        ("loudness:--3", "expected a loudness"),
+        ("loudness:-16..-23", "expected the smaller number before the two dots"),
     ],
 )
 def test_an_invalid_value_is_pointed_at(connection, line, message):

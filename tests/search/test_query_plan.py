@@ -53,6 +53,11 @@ def test_words_are_codes_if_the_sentence_model_knows_none_of_them():
     assert only("2 dogs").codes == ()
 
 
+def test_a_line_describes_if_any_alternative_does():
+    assert read_query("folder:a OR rain -dog", TAGS).describes
+    assert not read_query('folder:a "tin roof" OR -dog', TAGS).describes
+
+
 def test_the_texts_of_all_alternatives_are_embedded_once():
     plan = read_query("rain -dog OR hail -dog OR duration:<5", TAGS)
     assert plan.texts == ["rain", "dog", "hail"]

@@ -115,6 +115,26 @@ def test_answers_are_printed_and_nothing_is_tagged_again(search):
     assert (status, "nothing found" in printed) == (1, True)
 
 
+def test_hits_are_sorted_and_say_how_loud_they_are(search):
+    def hits(*arguments):
+        return json.loads(search("--json", *arguments)[1])["hits"]
+
+    best, longest = hits("rain", "--top", "4"), hits("rain", "--top", "4", "--sort", "-duration")
+    assert sorted(hit["sound"] for hit in best) == sorted(hit["sound"] for hit in longest)
+    assert [hit["rank"] for hit in longest] == [1, 2, 3, 4]
+    durations = [hit["duration"] for hit in longest]
+    assert durations == sorted(durations, reverse=True)
+    all_of_them = hits("duration:>0", "--sort", "loudness")
+    levels = [hit["loudness"] for hit in all_of_them]
+    assert (len(levels), levels) == (10, sorted(levels))
+    quietest = hits("duration:>0", "--sort", "loudness", "--top", "2")
+    assert [hit["loudness"] for hit in quietest] == levels[:2]
+    assert hits(f"loudness:<{levels[1] + 0.001}", "--sort=loudness") == quietest
+    printed = search("rain", "--top", "4", "--sort", "name", "--why")[1]
+    assert "  note: the 4 best by score, sorted by name\n" in printed
+    assert " LUFS\n" in printed
+
+
 def test_a_sound_finds_itself(search, sounds):
     clip = sorted((sounds / "sub").iterdir())[3]
     _, printed, _ = search("--like", str(clip), "--json")
@@ -146,6 +166,7 @@ def test_the_prompt_stays_open_until_an_empty_line(search, monkeypatch):
     ("arguments", "message"),
     [
         (["rain", "--top", "0"], "--top 0: give 1 or more"),
+        (["rain", "--sort", "-size"], "sort='-size': sort by score, name, duration, date, loud"),
         (["rain", "--tag", "Dgo"], "AudioSet has no tag 'Dgo'. Did you mean 'Dog'"),
         (["rain", "--audio", "/nowhere"], r"no folder /nowhere\. Give the folder of your sounds"),
         (["rain", "--model", "/nowhere.pt"], r"no checkpoint /nowhere\.pt"),
@@ -228,7 +249,7 @@ def test_hits_are_collected_listed_and_exported(search, sounds, tmp_path):
     assert (status, printed) == (0, "")
     assert f"{count} items exported to {path}" in errors
     rows = path.read_text().splitlines()
-    assert rows[0] == "query,score,path,start,end,duration,sha256,missing"
+    assert rows[0] == "query,score,path,start,end,duration,loudness,sha256,missing"
     assert len(rows) == 1 + count
     assert str(sounds / "sub") in rows[1]
     assert (
@@ -261,6 +282,7 @@ def test_moments_are_cut_out_and_sounds_copied(search, tmp_path):
         (["rain", "--collect", " "], "--collect: the name of the collection is empty"),
         (["rain", "--collection", "x"], "give no query and no --collect with it"),
         (["--collections", "--export", "a.csv"], "to export one, use --collection NAME"),
+        (["rain", "--list-duplicates"], "--list-duplicates lists files: give no query"),
     ],
 )
 def test_contradicting_options_are_refused_before_anything_is_searched(arguments, message):
@@ -271,3 +293,13 @@ def test_contradicting_options_are_refused_before_anything_is_searched(arguments
 def test_a_collection_that_is_not_there_is_named(search):
     with pytest.raises(InputError, match="there is no collection 'x y'"):
         search("--collection", "x y")
+
+
+def test_copies_and_near_duplicates_are_listed(search):
+    status, printed, _ = search("--list-duplicates")
+    assert status == 0
+    assert "\n      copy " in printed
+    groups = [json.loads(line) for line in search("--list-duplicates", "--json")[1].splitlines()]
+    files = [path for group in groups for form in group["duplicates"] for path in form["paths"]]
+    assert len(files) == len(set(files)) == printed.count("\n    ")
+    assert {form["lossless"] for group in groups for form in group["duplicates"]} <= {True, False}

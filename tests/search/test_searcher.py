@@ -275,3 +275,32 @@ def test_settings_of_a_search_have_an_index_of_their_own(trained, odd_sounds, tm
     assert [name.partition("fp32")[2] for name in scores] == ["", "-mono-mean", "-normalise-true"]
     with pytest.raises(InputError, match="precision or settings of `search`"):
         Searcher.open(trained, odd_sounds, config=config, index=indexes[0])
+
+
+def test_near_duplicates_are_folded_under_the_best_hit_unless_they_are_to_be_shown(
+    trained, sounds, tmp_path
+):
+    folder, place = tmp_path / "sounds", {"config": DEMO_CONFIG, "index": tmp_path / "index"}
+    shutil.copytree(sounds / "sub", folder)
+    first, *_ = sorted(folder.iterdir())
+    samples, rate = soundfile.read(first)
+    soundfile.write(folder / "scene quiet.flac", 0.3 * samples, rate)
+    searcher = Searcher.open(trained, folder, **place)
+    same, count = {first.name, "scene quiet.flac"}, len(list(folder.iterdir()))
+    searches = {
+        "a text": "a dog barks",
+        "an example": first,
+        "a vector": searcher.embed_text(["a dog barks"])[0],
+        "words too": "scene",
+    }
+    for kind, query in searches.items():
+        shown = searcher.search(query, top=count, duplicates="show")
+        best = next(hit.name for hit in shown if hit.name in same)
+        folded = searcher.search(query, top=count)
+        (group,) = [hit for hit in folded if hit.duplicates]
+        assert (group.name, set(group.duplicates)) == (best, same - {best}), kind
+        assert [hit.name for hit in folded] == [
+            hit.name for hit in shown if hit.name not in group.duplicates
+        ], kind
+        assert [hit.rank for hit in folded] == list(range(1, count)), kind
+        assert len(searcher.search(query, top=2)) == 2, kind

@@ -50,6 +50,11 @@ _WMA_SECONDS = 0.2  # two blocks at most, which FFmpeg does not decode
 _BAD_SHARE = 0.01  # packets that cannot be decoded: there may be tags between and after them
 _PADDED_BLOCKS = 2  # by which the samples may go beyond a declared length
 _TICK = 1 / 600  # seconds; the coarsest unit in which an mp4 declares its length
+# Channels that a wav can place; not those of ambisonics, or of a layout of a program's own.
+_PLACES = {
+    "FL", "FR", "FC", "LFE", "BL", "BR", "FLC", "FRC", "BC", "SL", "SR", "TC", "TFL", "TFC", "TFR",
+    "TBL", "TBC", "TBR",
+}  # fmt: skip
 _PLANES = 7  # PyAV reads one plane more than there are, which is safe up to here
 
 # Samples of a frame, shape (N, C), and their rate in Hz.
@@ -77,6 +82,7 @@ class FfmpegSound(Sound):
         with _opened(file, self._options) as container, _errors():
             self.container = _name(container)
             self.codec = _track(container).codec_context.codec.canonical_name
+            layout = _track(container).layout
             # Players count zeros before the sound, too.
             self._measured = not zeros and (
                 self.container != "flac" or bool(_track(container).duration)
@@ -89,6 +95,9 @@ class FfmpegSound(Sound):
         self._rewind()
         if not self._held:
             raise Undecodable(self.fault or "holds no samples")
+        placed = [channel.name for channel in layout.channels if channel.name in _PLACES]
+        is_known = self.channels == len(placed) == layout.nb_channels
+        self.layout = layout.name if is_known else None
 
     @functools.cached_property
     def indexed(self) -> bool:

@@ -33,6 +33,8 @@ _MISSING = re.compile(
     r"^ *(?:data|SSND|BODY|riff|Data Size) *: (\d+) \(should be (\d+)\)", re.MULTILINE
 )
 _FACT = re.compile(r"^fact : 4\n *frames *: (\d+)$", re.MULTILINE)
+_MASK = re.compile(r"^ *Channel Mask *: (0x[0-9A-F]+)", re.MULTILINE)
+_PLACES = 0x3FFFF  # bits of the mask
 _LONGEST_BLOCK = 1000  # samples, of ADPCM
 _FRAMES = re.compile(r"^ *Frames *: (\d+)$", re.MULTILINE)
 _UNKNOWN_FRAMES = 2**62  # in a flac that was written to a pipe
@@ -77,6 +79,9 @@ class SndfileSound(Sound):
         self.samplerate, self.channels = self._file.samplerate, self._file.channels
         self.subtype = self._file.subtype
         log = self._file.extra_info
+        masks = [int(mask, 16) & _PLACES for mask in _MASK.findall(log)]
+        known = [hex(mask) for mask in masks if mask.bit_count() == self.channels]
+        self.layout = known[0] if known else None
         self.frames = self._file.frames
         is_plain = self._file.subtype in _PLAIN  # and has no padding, whatever a header says
         for declared in () if is_plain else map(int, _FACT.findall(log)):

@@ -51,6 +51,8 @@ class Sound(abc.ABC):
         Samples per channel, by the file; None if only `count` can tell.
     container, codec : str
         "wav" and "pcm_16", "mp4" and "aac", ...
+    layout : str or None
+        Where the channels belong, in FFmpeg's words ("5.1(side)", "0x3f"), if the file says so.
     seekable : bool
         Whether `seek` is fast. It is always exact.
     indexed : bool
@@ -68,6 +70,7 @@ class Sound(abc.ABC):
     frames: int | None = None
     container: str
     codec: str
+    layout: str | None = None
     seekable = False
     indexed = True
     fault: str | None = None

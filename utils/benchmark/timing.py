@@ -17,16 +17,16 @@ class Row:
     stage: str
     unit: str
     ours: float
-    reference: float
+    reference: float | None  # None: it has none
     share_of_ceiling: float | None = None
     ours_mb: float | None = None
     reference_mb: float | None = None
     note: str = ""
 
     @property
-    def ratio(self) -> float:
+    def ratio(self) -> float | None:
         """Speed-up of ours over the reference."""
-        return self.reference / self.ours
+        return None if self.reference is None else self.reference / self.ours
 
     def line(self) -> str:
         """Format the row in the columns of `HEADER`."""
@@ -35,8 +35,9 @@ class Row:
             return "" if value is None else text.format(value)
 
         return (
-            f"{self.stage:28}{self.unit:>12}{1e3 * self.ours:>12.3f}{1e3 * self.reference:>12.1f}"
-            f"{self.ratio:>8.1f}{or_blank(self.share_of_ceiling, '{:.0%}'):>12}"
+            f"{self.stage:28}{self.unit:>12}{1e3 * self.ours:>12.3f}"
+            f"{or_blank(self.reference and 1e3 * self.reference, '{:.1f}'):>12}"
+            f"{or_blank(self.ratio, '{:.1f}'):>8}{or_blank(self.share_of_ceiling, '{:.0%}'):>12}"
             f"{or_blank(self.ours_mb, '{:.0f}'):>9}{or_blank(self.reference_mb, '{:.0f}'):>11}"
             f"  {self.note}"
         )
@@ -89,8 +90,17 @@ def with_peak(function: Callable[[], Any]) -> tuple[Any, float | None]:
 
 def peak_memory(process: int | str) -> float | None:
     """Read the peak memory of a process, in MB; None if it cannot be read."""
+    return _status(process, "VmHWM")
+
+
+def anonymous_memory(process: int | str) -> float | None:
+    """Read the memory of a process that is not mapped from files, in MB; None if it cannot."""
+    return _status(process, "RssAnon")
+
+
+def _status(process: int | str, key: str) -> float | None:
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{process}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(f"{key}:"):
                 return int(line.split()[1]) / 1024
     return None

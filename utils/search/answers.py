@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from utils.runtime import terminal
 from utils.runtime.errors import printable
 from utils.search.queries import InvalidQuery
+from utils.search.sorting import note_on, parse_order
 
 if TYPE_CHECKING:  # takes seconds to import
     from utils.search.hits import Hit
     from utils.search.line_search import By
+    from utils.search.near_duplicates import Duplicates
     from utils.search.searcher import Searcher
 
 EXIT_NOTHING_FOUND = 1
@@ -74,8 +76,10 @@ class Answer(NamedTuple):
                 f"{_styled('2', hit.tag_list)}"
             )
             lines += [f"{_INDENT}moment {hit.moment_list}"] if hit.moments else []
-            lines += [f"{_INDENT}{hit.category}"] if why and hit.ucs else []
+            facts = "  ".join(filter(None, [hit.category, hit.level])) if why else ""
+            lines += [f"{_INDENT}{facts}"] if facts else []
             lines += [f"{_INDENT}also {printable(path)}" for path in hit.paths[1:]]
+            lines += [f"{_INDENT}near duplicate {printable(path)}" for path in hit.duplicates]
             lines += [f"{_INDENT}{hit.notes}"] if hit.notes else []
             lines += [f"{_INDENT}{_reasons(hit)}"] if why else []
         return "\n".join([*lines, ""] if self.hits else [*lines, "  nothing found", ""])
@@ -89,13 +93,27 @@ def answer(
     filters: Sequence[str],
     moments: int,
     by: "By" = "both",
+    sort: str = "score",
+    duplicates: "Duplicates" = "fold",
 ) -> Answer:
     """Search for a query; one that cannot be read gets an answer that says so."""
     try:
-        hits = searcher.search(query.given, top=top, filters=filters, moments=moments, by=by)
+        hits = searcher.search(
+            query.given,
+            top=top,
+            filters=filters,
+            moments=moments,
+            by=by,
+            sort=sort,
+            duplicates=duplicates,
+        )
     except InvalidQuery as error:
         return Answer(query, error=f"{query.place}{error}")
-    notes = searcher.notes_on(query.given) if isinstance(query.given, str) else ()
+    notes, ranked = [], True
+    if isinstance(query.given, str):
+        notes += searcher.notes_on(query.given)
+        ranked = searcher.read_query(query.given).describes
+    notes += note_on(parse_order(sort), found=len(hits), top=top, ranked=ranked)
     return Answer(query, hits, notes)
 
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from utils.runtime.errors import InputError
+from utils.search.upgrading import FORMAT, UPGRADES, upgrade
 from utils.search.words import folded_words, words_of
 
-FORMAT = 4  # of an index; before it, there was no database
 LEAST_PROBABILITY = 0.05  # of the tags that are kept
 _PATIENCE = 60.0  # seconds that a process waits for another's write
 
@@ -35,10 +35,13 @@ CREATE TABLE contents (
   rate INTEGER, channels INTEGER, format TEXT,
   date TEXT,                                  -- YYYY-MM-DD, or the first part of it
   description TEXT,
-  ucs TEXT                                    -- CatID
+  ucs TEXT,                                   -- CatID
+  loudness REAL,                              -- integrated, in LUFS; NULL if it has none
+  measured INTEGER NOT NULL DEFAULT 0         -- whether that was measured
 ) STRICT;
 CREATE INDEX untagged_contents ON contents (content) WHERE duration IS NULL OR NOT cells;
 CREATE INDEX undescribed_contents ON contents (content) WHERE NOT described;
+CREATE INDEX unmeasured_contents ON contents (content) WHERE NOT measured;
 
 CREATE TABLE folders (
   folder INTEGER PRIMARY KEY,
@@ -127,12 +130,13 @@ class Database:
     Parameters
     ----------
     path : Path
-        An existing file that `Database.create` made.
+        An existing file that `Database.create` made. One of an earlier format is upgraded.
 
     Raises
     ------
     InputError
-        If it is not the database of an index, or cannot be read.
+        If it is not the database of an index, cannot be read, or is to be upgraded and cannot be
+        written.
 
     """
 
@@ -142,11 +146,23 @@ class Database:
         self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
         written_as = self.value("format")
-        if written_as != FORMAT:
+        if written_as in UPGRADES:
+            self._upgrade(written_as)
+        elif written_as != FORMAT:
             raise InputError(
                 f"{path} is of format {written_as}, and this version reads {FORMAT}. Name another "
                 "folder with --index, or move this one away: all sounds are tagged again."
             )
+
+    def _upgrade(self, written_as: int) -> None:
+        if not _is_writable(self.path):
+            raise InputError(
+                f"{self.path} is of format {written_as}, is upgraded to {FORMAT} when it is "
+                "opened, and cannot be written. Open it once as a user who may write to it, or "
+                "copy its folder and name the copy with --index."
+            )
+        with self.writing() as connection:
+            upgrade(connection)
 
     @classmethod
     def create(

@@ -3,7 +3,8 @@
 Shapes: R rows of the library's table, D dimension of the shared space, K AudioSet classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
@@ -18,6 +19,7 @@ from utils.search.embedder import Embedder
 from utils.search.filters import Filter
 from utils.search.hits import Hit, Reason, Ucs
 from utils.search.library import Library, LibrarySound, Place
+from utils.search.near_duplicates import Duplicates, fold
 from utils.search.nearest.approximate import ApproximateSearch
 from utils.search.nearest.exact import ExactSearch
 from utils.search.nearest.groups import Match, best_groups
@@ -70,6 +72,7 @@ class Engine:
         top: int = 10,
         filters: Sequence[Filter] = (),
         itself: int | None = None,
+        duplicates: Duplicates = "show",
     ) -> list[Hit]:
         """Find the best sounds for a query.
 
@@ -83,6 +86,8 @@ class Engine:
             Passages must pass all.
         itself : int, optional
             The sound of the library that the example is: first among equal scores.
+        duplicates : str
+            ``fold`` puts near duplicates under the best of them.
 
         Returns
         -------
@@ -90,6 +95,32 @@ class Engine:
             Best first. A sound of several passages appears once, with the best of them.
 
         """
+        if duplicates == "show":
+            return self.explain(query, self._find(query, top, filters, itself))
+        count = top
+        while True:
+            found = {match.group: match for match in self._find(query, count, filters, itself)}
+            groups = fold(self.library.database, list(found), top)
+            if len(groups) == top or len(found) < count:
+                hits = self.explain(query, [found[sound] for sound in groups])
+                return self.with_duplicates(hits, groups)
+            count *= 2
+
+    def with_duplicates(self, hits: list[Hit], groups: Mapping[int, Sequence[int]]) -> list[Hit]:
+        """Name the files of near duplicates, which `fold` has put under sounds."""
+        sounds = self.library.sounds(other for hit in hits for other in groups[hit.sound])
+        return [
+            replace(hit, duplicates=tuple(sorted(_files(sounds, groups[hit.sound]))))
+            for hit in hits
+        ]
+
+    def _find(
+        self,
+        query: NDArray[np.float32],
+        top: int,
+        filters: Sequence[Filter],
+        itself: int | None,
+    ) -> list[Match]:
         passing = None if self._mostly_there and not filters else self.passing(filters)
 
         def find(passing: NDArray[np.int64] | None, sounds: NDArray[np.int64]) -> list[Match]:
@@ -107,7 +138,12 @@ class Engine:
             seen = {match.group for match in found}
             last = find(silent, self.library.sound_of_row)
             found += [match for match in last if match.group not in seen][: top - len(found)]
-        return self.explain(query, found)
+        return found
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers a vector has: D."""
+        return self.nearest.vectors.shape[1]
 
     def vectors_of(self, sound: int, start: float | None = None) -> NDArray[np.float32]:
         """Return the embeddings of a sound's passages, shape (Q, D), to search by.
@@ -190,7 +226,7 @@ class Engine:
         if not found:
             return []
         if query is None:
-            query = np.zeros(self.nearest.vectors.shape[1], np.float32)
+            query = np.zeros(self.dimension, np.float32)
         queries = np.atleast_2d(query)
         # Of an example, each hit may have thousands of rows.
         at_once = len(found) if len(queries) == 1 else 1
@@ -276,7 +312,15 @@ class Engine:
             reasons=[] if added is None else named(added),
             notes=sound.notes,
             ucs=_category(sound.ucs, probabilities),
+            loudness=sound.loudness,
         )
+
+
+def _files(sounds: Mapping[int, LibrarySound], numbers: Iterable[int]) -> Iterator[str]:
+    """Yield the files of sounds, but of those that are gone."""
+    for number in numbers:
+        if number in sounds:
+            yield from sounds[number].paths
 
 
 def _category(cat_id: str | None, probabilities: Tensor) -> Ucs | None:

@@ -48,6 +48,8 @@ class Excerpt:
         Seconds after midnight at which the sound begins, by its file; 0 if that does not say so.
     channels : int or None
         None if they are not known yet.
+    loudness : float or None
+        Of all of the sound, in LUFS; None if it has none, or is not measured yet.
 
     """
 
@@ -63,6 +65,7 @@ class Excerpt:
     score: float | None = None
     time_reference: float = 0.0
     channels: int | None = None
+    loudness: float | None = None
 
     @property
     def is_missing(self) -> bool:
@@ -114,8 +117,8 @@ def look_up(library: Library, picks: Sequence[Pick], *, whole: bool = False) -> 
         some = numbers[first : first + _AT_ONCE]
         sounds |= library.sounds(some)
         rows = library.database.all(
-            "SELECT content, source, duration, channels, (SELECT value FROM metadata WHERE "
-            "content = contents.content AND field = 'time_reference') "
+            "SELECT content, source, duration, channels, loudness, (SELECT value FROM metadata "
+            "WHERE content = contents.content AND field = 'time_reference') "
             f"FROM contents WHERE content IN {places(some)} AND duration IS NOT NULL",
             *some,
         )
@@ -133,6 +136,7 @@ def _excerpt(
     source: bytes,
     duration: float,
     channels: int | None,
+    loudness: float | None,
     time_reference: str | None,
 ) -> Excerpt:
     is_part = pick.start is not None and pick.end is not None
@@ -155,6 +159,7 @@ def _excerpt(
         score=pick.score,
         time_reference=_seconds(time_reference),
         channels=channels,
+        loudness=loudness,
     )
 
 

@@ -59,8 +59,12 @@ class Hit:
         What is odd about the sound.
     ucs : Ucs or None
         Its category in the Universal Category System.
+    loudness : float or None
+        Integrated, in LUFS; None if it has none, or is not measured yet.
     moments : list of Moment
         Where a text is heard in the sound, best first; empty by example.
+    duplicates : tuple of str
+        Files of near duplicates that are folded under this hit: see `utils.search.near_duplicates`.
 
     """
 
@@ -79,7 +83,9 @@ class Hit:
     notes: str = ""
     ucs: Ucs | None = None
     words: float = 0.0
+    loudness: float | None = field(default=None, compare=False)  # may come after the hit
     moments: list[Moment] = field(default_factory=list)
+    duplicates: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -105,6 +111,11 @@ class Hit:
             return ""
         suggested = "" if self.ucs.probability == 1 else f"? {self.ucs.probability:.2f}"
         return f"{self.ucs.category}/{self.ucs.subcategory} ({self.ucs.cat_id}){suggested}"
+
+    @property
+    def level(self) -> str:
+        """The loudness: -23.4 LUFS; empty if there is none."""
+        return "" if self.loudness is None else f"{self.loudness:.1f} LUFS"
 
     @property
     def tag_list(self) -> str:

@@ -46,6 +46,7 @@ class LibrarySound(NamedTuple):
     source: str  # SHA-256 of the content
     notes: str = ""  # what is odd about it
     ucs: str | None = None  # the CatID that it says it has
+    loudness: float | None = None  # in LUFS
 
 
 class Place(NamedTuple):
@@ -189,7 +190,7 @@ class Library:
         self, condition: str, values: Iterable[Any]
     ) -> Iterator[tuple[int, LibrarySound]]:
         found = self.database.stream(
-            "SELECT content, path || name, duration, source, notes, ucs FROM files "
+            "SELECT content, path || name, duration, source, notes, ucs, loudness FROM files "
             "JOIN folders USING (folder) JOIN contents USING (content) "
             f"WHERE {_USABLE} {condition} ORDER BY content, path, name",
             *values,

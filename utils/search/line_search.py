@@ -16,11 +16,13 @@ from utils.search.engine import Engine
 from utils.search.filters import Filter
 from utils.search.fusion import SAMPLE
 from utils.search.hits import Hit
+from utils.search.near_duplicates import Duplicates, fold
 from utils.search.nearest.exact import exact_scores
 from utils.search.nearest.groups import Match
 from utils.search.passage_rows import as_probabilities
 from utils.search.queries import InvalidQuery
 from utils.search.query_plan import Found, QueryPart, QueryPlan
+from utils.search.sorting import BEST_FIRST, Order, hits_in_order, in_order
 
 By = Literal["both", "meaning", "words"]
 BY: tuple[By, ...] = ("both", "meaning", "words")
@@ -55,6 +57,8 @@ class LineSearch:
         top: int,
         filters: Sequence[Filter] = (),
         by: By = "both",
+        sort: Order = BEST_FIRST,
+        duplicates: Duplicates = "show",
     ) -> list[tuple[Hit, NDArray[np.float32] | None]]:
         """Find the best sounds.
 
@@ -67,11 +71,16 @@ class LineSearch:
             Passages must pass all.
         by : str
             ``meaning`` or ``words`` alone, or ``both``.
+        sort : Order
+            Of the best sounds. If the line describes nothing, of all that pass: then the hits are
+            the first of them.
+        duplicates : str
+            See `Engine.search`.
 
         Returns
         -------
         list of (Hit, ndarray or None)
-            Best first, and the embedding of the description that it was found by, if any.
+            Sorted, and the embedding of the description that it was found by, if any.
 
         Raises
         ------
@@ -84,31 +93,42 @@ class LineSearch:
             if by != "words":
                 vectors = {text: self._embed(text) for text in plan.texts}
         except InvalidQuery:
-            found = (
-                [] if by == "meaning" else self.search(plan, top=top, filters=filters, by="words")
-            )
+            options = {"top": top, "filters": filters, "sort": sort, "duplicates": duplicates}
+            found = [] if by == "meaning" else self.search(plan, by="words", **options)
             if not found:
                 raise
             return found
+        database = self._engine.library.database
         if self._is_plain(plan, by):
             (part,) = plan.parts
             vector = vectors[part.description]
-            return [(hit, vector) for hit in self._engine.search(vector, top=top, filters=filters)]
+            hits = self._engine.search(vector, top=top, filters=filters, duplicates=duplicates)
+            return [(hit, vector) for hit in hits_in_order(database, hits, sort)]
         best: dict[int, _Best] = {}
         for part in plan.parts:
             for sound, found in self._part(part, vectors, top, filters, by).items():
                 if sound not in best or found.score > best[sound].score:
                     best[sound] = found
-        ranked = sorted(best, key=lambda sound: (-best[sound].score, sound))[:top]
+        ranked = sorted(best, key=lambda sound: (-best[sound].score, sound))
+        if not plan.describes:
+            ranked = in_order(database, ranked, sort)
+        if duplicates == "fold":
+            groups = fold(database, ranked, top)
+        else:
+            groups = {sound: [] for sound in ranked[:top]}
         hits = []
-        for sound in ranked:
+        for sound in in_order(database, list(groups), sort) if plan.describes else groups:
             score, row, description = best[sound]
             vector = vectors.get(description)
             hits += [
                 (self._with_words(hit, score), vector)
                 for hit in self._engine.explain(vector, [Match(sound, score, row, np.array([row]))])
             ]
-        return [(replace(hit, rank=rank), vector) for rank, (hit, vector) in enumerate(hits, 1)]
+        named = self._engine.with_duplicates([hit for hit, _ in hits], groups)
+        return [
+            (replace(hit, rank=rank), vector)
+            for rank, (hit, (_, vector)) in enumerate(zip(named, hits, strict=True), start=1)
+        ]
 
     def _is_plain(self, plan: QueryPlan, by: By) -> bool:
         """Whether a line is a description alone, whose words are nowhere or do not matter."""

@@ -12,6 +12,7 @@
     rate:>=96000 rate:44.1k                       samples per second
     format:flac                                   the beginning of a container's name
     date:2021 2021-03 >=2020-01-01                a year, month or day
+    loudness:<-30 -23..-16 -23LUFS                integrated, in LUFS
 
 Numbers take ``<``, ``<=``, ``>``, ``>=`` and ranges (``5..10``, ``5..``, ``..10``). A number alone
 is meant as exactly as it is written: ``duration:5`` is 4.5 to 5.5 s, ``duration:5.0`` is 4.95 to
@@ -38,6 +39,8 @@ _CLOCK = re.compile(r"(?:(\d+):)?(\d+):(\d\d)(?:\.(\d+))?")
 _DATE = re.compile(r"(\d{4})(?:-(\d\d))?(?:-(\d\d))?")
 _SECONDS = {"": 1, "ms": 0.001, "s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
 _HERTZ = {"": 1, "hz": 1, "k": 1000, "khz": 1000}
+_LUFS = {"": 1, "lufs": 1, "lkfs": 1, "db": 1}
+_MINUS = ("-", "−")
 _CHANNELS = {"mono": 1, "stereo": 2, "quad": 4}
 
 
@@ -215,6 +218,11 @@ def _seconds(text: str) -> tuple[float, float] | None:
     return _number(text, _SECONDS)
 
 
+def _lufs(text: str) -> tuple[float, float] | None:
+    found = _number(text[1:] if text.startswith((*_MINUS, "+")) else text, _LUFS)
+    return found and (-found[0] if text.startswith(_MINUS) else found[0], found[1])
+
+
 def _channels(text: str) -> tuple[float, float] | None:
     number = _CHANNELS.get(text.lower())
     return (number, 0.0) if number else _number(text, {"": 1})
@@ -260,4 +268,5 @@ _READERS = {
         "c.rate", lambda text: _number(text, _HERTZ), "a rate such as 48000, >=96k or 44.1k"
     ),
     "date": _date,
+    "loudness": _quantity("c.loudness", _lufs, "a loudness in LUFS such as <-30, -23 or -23..-16"),
 }

@@ -22,7 +22,8 @@ from utils.search.queries import InvalidQuery, check_query
 from utils.search.words import split_words
 
 FIELDS = (
-    "name", "folder", "tag", "ucs", "duration", "channels", "rate", "format", "date", "desc"
+    "name", "folder", "tag", "ucs", "duration", "channels", "rate", "format", "date", "loudness",
+    "desc",
 )  # fmt: skip
 
 _SPACE = re.compile(r"\s*")

@@ -177,6 +177,11 @@ class QueryPlan:
     notes: tuple[str, ...]
 
     @property
+    def describes(self) -> bool:
+        """Whether hits are like a description; else they only have what the line names."""
+        return any(part.description for part in self.parts)
+
+    @property
     def texts(self) -> list[str]:
         """What to embed, for all parts."""
         return list(dict.fromkeys(text for part in self.parts for text in part.texts))

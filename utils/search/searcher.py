@@ -4,7 +4,7 @@ import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,9 +30,12 @@ from utils.search.hits import Hit
 from utils.search.inventory import Inventory
 from utils.search.library import Library, open_library, update_library
 from utils.search.line_search import By, LineSearch
+from utils.search.measuring import measure
 from utils.search.moments import MomentFinder
+from utils.search.near_duplicates import Duplicates, take_fingerprints
 from utils.search.nearest.approximate import nearest
 from utils.search.query_plan import QueryPlan, read_query
+from utils.search.sorting import hits_in_order, parse_order
 from utils.search.sound_cells import SoundCells
 from utils.search.sound_folder import Changes
 from utils.search.untrained import note_on_demo
@@ -74,6 +77,7 @@ class Searcher(Embedder):
         Use truncated sounds as far as they go. They stay in the index, and are noted.
     known_first : bool
         Search what an earlier index has until `update` is called, without looking at the folder.
+        Nothing is measured.
 
     Attributes
     ----------
@@ -136,6 +140,7 @@ class Searcher(Embedder):
         self.is_current = False
         if not (known_first and self._open_known(progress)):
             self.update(progress, note)
+            self.measure(progress)
 
     @classmethod
     def open(
@@ -185,6 +190,8 @@ class Searcher(Embedder):
         filters: Sequence[str] = (),
         moments: int = 1,
         by: By = "both",
+        sort: str = "score",
+        duplicates: Duplicates = "fold",
     ) -> list[Hit]:
         """Find the best sounds for a query.
 
@@ -203,31 +210,39 @@ class Searcher(Embedder):
         moments : int
             At most so many moments in each hit, if the query is a text: see
             `utils.search.moments`.
+        sort : str
+            See `utils.search.sorting.parse_order`. The best sounds are sorted; of a line without a
+            description, such as ``folder:foley``, all that pass, so that the first are the hits.
+        duplicates : str
+            ``fold`` near duplicates under the best of them, or ``show`` each as a hit.
 
         Returns
         -------
         list of Hit
-            Best first.
+            Best first, or sorted.
 
         Raises
         ------
         InputError
-            If the text is empty or no word of it is read, the file cannot be used, or a filter is
-            invalid.
+            If the text is empty or no word of it is read, the file cannot be used, or a filter or
+            `sort` is invalid.
 
         """
-        parsed = [parse_filter(text, self.tags) for text in filters]
+        parsed, order = [parse_filter(text, self.tags) for text in filters], parse_order(sort)
+        options: dict[str, Any] = {"top": top, "filters": parsed, "duplicates": duplicates}
         if isinstance(query, str):
             plan = self.read_query(query)
-            found = self._line_search.search(plan, top=top, filters=parsed, by=by)
+            found = self._line_search.search(plan, by=by, sort=order, **options)
         elif isinstance(query, np.ndarray) and query.ndim == 1:
-            hits = self.engine.search(query, top=top, filters=parsed)
+            hits = self.engine.search(query, **options)
+            hits = hits_in_order(self.library.database, hits, order)
             found = [(hit, query) for hit in hits]
         else:
             itself = None
             if isinstance(query, Path):
                 query, itself = self.embed_example(query)
-            return self.engine.search(query, top=top, filters=parsed, itself=itself)
+            hits = self.engine.search(query, itself=itself, **options)
+            return hits_in_order(self.library.database, hits, order)
         return [self._with_moments(hit, vector, moments) for hit, vector in found]
 
     def read_query(self, line: str) -> QueryPlan:
@@ -277,7 +292,7 @@ class Searcher(Embedder):
     def update(self, progress: Progress = quiet, note: Callable[[str], Any] = silent) -> None:
         """Look for changes in the folder, tag what is new, and search the result from now on.
 
-        It may run in a thread beside searches.
+        It may run in a thread beside searches. `measure` comes next.
         """
         cells = self._cells()
         library, changes = update_library(
@@ -297,6 +312,32 @@ class Searcher(Embedder):
         self._use(library, changes, progress)
         self.is_current = True
         self.failed_files = write_failed(self.index, "search", self.inventory.failed)
+
+    def measure(self, progress: Progress = quiet) -> int:
+        """Measure the loudness of sounds that lack it, and take their fingerprints.
+
+        Hits have their loudness and their near duplicates from then on. It may run in a thread
+        beside searches.
+
+        Returns
+        -------
+        int
+            How many sounds were measured.
+
+        """
+        measured = measure(
+            self.library.database,
+            self.folder,
+            progress=partial(progress, description="measuring loudness", unit="sounds"),
+        )
+        compared = take_fingerprints(
+            self.library.database,
+            self.index,
+            self.folder,
+            accept_truncated=self.accept_truncated,
+            progress=partial(progress, description="looking for near duplicates", unit="sounds"),
+        )
+        return max(measured, compared)
 
     def _open_known(self, progress: Progress) -> bool:
         """Search what the index has; returns False if it has no sounds, or is to be converted."""
@@ -335,6 +376,12 @@ class Searcher(Embedder):
         self.library, self.changes, self.engine = library, changes, engine
         self._line_search = LineSearch(engine, lambda text: self.embed_text([text])[0])
         self.inventory = Inventory.of(library, changes)
+
+    @cached_property
+    def model_id(self) -> str:
+        """Distinguishes the vectors of this model, with its networks, from those of others."""
+        networks = [self.tagger.made_by["weights_sha256"], self.config.sentence_model.sha256]
+        return hashlib.sha256("".join([self._digest, *networks]).encode()).hexdigest()[:16]
 
     @property
     def _kind(self) -> dict[str, Any]:

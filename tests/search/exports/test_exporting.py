@@ -36,7 +36,7 @@ def missing(one):
 
 
 RAIN = excerpt(0, "sub/rain, heavy.wav", 1.5, 4.0, label="=rain", score=0.123456)
-DOG = excerpt(1, 'a "dog".wav', duration=2.25, channels=1)
+DOG = excerpt(1, 'a "dog".wav', duration=2.25, channels=1, loudness=-23.456)
 ODD = excerpt(2, "=1+1.wav", 0.5, 1.25, label="a\nb")
 BROKEN = excerpt(3, CAFE)
 ALL = [RAIN, DOG, ODD, BROKEN]
@@ -50,12 +50,12 @@ def written(kind, excerpts, **options):
 def test_csv():
     content, exported = written("csv", [*ALL, missing(DOG)])
     assert content == (
-        b"query,score,path,start,end,duration,sha256,missing\n"
-        b'\'=rain,0.1235,"sub/rain, heavy.wav",1.5,4.0,10.0,%b,\n'
-        b',,"a ""dog"".wav",0.0,2.25,2.25,%b,\n'
-        b'"a\nb",,./=1+1.wav,0.5,1.25,10.0,%b,\n'
-        b",,caf\\udce9.wav,0.0,10.0,10.0,%b,\n"
-        b',,"a ""dog"".wav",0.0,2.25,2.25,%b,yes\n'
+        b"query,score,path,start,end,duration,loudness,sha256,missing\n"
+        b'\'=rain,0.1235,"sub/rain, heavy.wav",1.5,4.0,10.0,,%b,\n'
+        b',,"a ""dog"".wav",0.0,2.25,2.25,-23.5,%b,\n'
+        b'"a\nb",,./=1+1.wav,0.5,1.25,10.0,,%b,\n'
+        b",,caf\\udce9.wav,0.0,10.0,10.0,,%b,\n"
+        b',,"a ""dog"".wav",0.0,2.25,2.25,-23.5,%b,yes\n'
     ) % ((SHA.encode(),) * 5)
     assert exported == (5, [])
 
@@ -65,12 +65,12 @@ def test_json():
     assert json.loads(content) == [
         {
             "query": "=rain", "score": 0.1235, "path": "sub/rain, heavy.wav", "start": 1.5,
-            "end": 4.0, "duration": 10.0, "sha256": SHA, "missing": False,
+            "end": 4.0, "duration": 10.0, "loudness": None, "sha256": SHA, "missing": False,
             "paths": ["sub/rain, heavy.wav"],
         },
         {
             "query": "", "score": None, "path": 'a "dog".wav', "start": 0.0, "end": 2.25,
-            "duration": 2.25, "sha256": SHA, "missing": True, "paths": [],
+            "duration": 2.25, "loudness": -23.5, "sha256": SHA, "missing": True, "paths": [],
         },
     ]  # fmt: skip
     assert "雷".encode() in written("json", [replace(RAIN, label="雷")])[0]

@@ -311,10 +311,11 @@ def test_several_ranges_are_sent_in_parts(tmp_path):
 def test_an_invalid_range_is_refused_and_the_file_closed(asked, status, tmp_path):
     path = write(tmp_path / "a.wav")
     before = open_files()
-    answer = client(path).get("/", headers={"range": asked})
-    assert answer.status_code == status
+    with pytest.raises(Refusal, match=f"^Range '{asked}': ") as error:
+        client(path).get("/", headers={"range": asked})
+    assert error.value.status == status
     if status == 416:
-        assert answer.headers["content-range"] == f"bytes */{path.stat().st_size}"
+        assert error.value.headers == {"content-range": f"bytes */{path.stat().st_size}"}
     assert open_files() == before
 
 

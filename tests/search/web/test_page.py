@@ -1,6 +1,7 @@
 """The page in a real browser, served by the script, with a small model and a folder of sounds."""
 
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -17,9 +18,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.browser import DESKTOP, PHONE, Page, chromium
-from tests.support import load_script, read_audio
+from tests.support import load_script, read_audio, run_python
 from utils.runtime.errors import InputError
 from utils.runtime.paths import PROJECT_ROOT
+from utils.search.web.token_gate import leading_to
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]  # one server, one browser
 
@@ -177,7 +179,7 @@ def test_a_long_sound_is_played_from_where_it_was_found(page):
     assert page.playing() == pytest.approx(start * duration, abs=3)
     webdriver.ActionChains(page.driver).move_to_element(slider).click().perform()  # its middle
     page.wait(lambda: page.playing() == pytest.approx(duration / 2, abs=3))
-    assert page.run("player.currentSrc").endswith("/audio")
+    assert "/audio?library=" in page.run("player.currentSrc")
 
 
 def test_moments_are_drawn_and_played_by_enter(page):
@@ -205,12 +207,12 @@ def test_the_server_decodes_what_the_browser_cannot_play(page, sounds):
     page.results()
     page.run(
         "player.addEventListener('loadstart', () => {"
-        "  if (!player.src.includes('as=wav')) player.dispatchEvent(new Event('error'));"
+        "  if (!player.src.includes('decode=true')) player.dispatchEvent(new Event('error'));"
         "})"
     )
     page.one(".hit .play").click()
     page.hear()
-    assert page.run("player.currentSrc").endswith("/audio?as=wav")
+    assert page.run("player.currentSrc").endswith("&decode=true")
 
 
 def test_a_missing_file_is_reported_when_it_is_played(page, sounds):
@@ -239,7 +241,8 @@ def test_the_page_asks_again_if_the_server_is_busy(page):
                 return busy;
             };
             player.addEventListener('loadstart', () => {
-                if (!refused.has(new URL(player.src).pathname)) {
+                const { pathname, search } = new URL(player.src);
+                if (!refused.has(pathname + search)) {
                     player.dispatchEvent(new Event('error'));
                 }
             });
@@ -248,7 +251,7 @@ def test_the_page_asks_again_if_the_server_is_busy(page):
     page.search("anything")
     page.one(".hit .play").click()
     page.hear()
-    assert page.run("player.currentSrc").endswith("/audio")
+    assert "decode" not in page.run("player.currentSrc")
     assert not page.one("#alert").is_displayed()
 
 
@@ -383,7 +386,7 @@ def test_searches_that_find_nothing_or_are_refused_are_reported(page):
     page.one("#filters button").click()
     assert page.found()
     page.open("/?like=1&library=0123")
-    assert "This page is of another library." in page.alert()
+    assert "The numbers of sounds are of another library." in page.alert()
 
 
 def test_words_and_fields_find_names(page):
@@ -526,7 +529,9 @@ def test_new_sounds_are_found_without_a_restart(page, sounds):
 
 def test_the_same_hits_as_in_the_terminal(address, sounds, trained, capsys):
     text = "a dog barks and it rains"
-    with urllib.request.urlopen(f"{address}/api/search?top=5&q={text.replace(' ', '+')}") as answer:
+    with urllib.request.urlopen(
+        f"{address}/api/v1/search?top=5&q={text.replace(' ', '+')}"
+    ) as answer:
         page = json.load(answer)["hits"]
     index = str(sounds.parent / "index")
     place = ["--audio", str(sounds), "--model", str(trained), "--index", index]
@@ -536,21 +541,35 @@ def test_the_same_hits_as_in_the_terminal(address, sounds, trained, capsys):
     assert [hit["score"] for hit in page] == pytest.approx([hit["score"] for hit in terminal])
 
 
+def test_the_example_of_a_program_runs(address):
+    text = (PROJECT_ROOT / "scripts/README.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(import io\n.*?)```", text, flags=re.DOTALL)
+    printed = run_python(program.replace("http://127.0.0.1:8000", address)).stdout
+    *hits, shape = printed.splitlines()
+    assert len(hits) == 3
+    assert re.fullmatch(r"\(\d+, 2\)", shape)
+
+
 @pytest.mark.parametrize(
-    ("asked", "host", "begins"),
+    ("asked", "host", "more", "begins"),
     [
-        (signal.SIGINT, "127.0.0.1", "16 sounds known in "),
-        (signal.SIGTERM, "0.0.0.0", "warning: on 0.0.0.0, everybody who can reach this machine "),
+        (signal.SIGINT, "127.0.0.1", [], "16 sounds known in "),
+        (
+            signal.SIGTERM,
+            "0.0.0.0",
+            ["--no-token"],
+            "warning: on 0.0.0.0, everybody who can reach this machine ",
+        ),
     ],
 )
 def test_ctrl_c_stops_the_server_also_while_a_sound_is_being_sent(
-    asked, host, begins, sounds, trained
+    asked, host, more, begins, sounds, trained
 ):
-    with serving(sounds, trained, "--host", host) as (address, process):
+    with serving(sounds, trained, "--host", host, *more) as (address, process):
         assert address.startswith("http://127.0.0.1:")
-        with urllib.request.urlopen(f"{address}/api/library") as answer:
+        with urllib.request.urlopen(f"{address}/api/v1/library") as answer:
             token = json.load(answer)["library"]
-        open_still = urllib.request.urlopen(f"{address}/sounds/{token}/2/audio")
+        open_still = urllib.request.urlopen(f"{address}/api/v1/sounds/2/audio?library={token}")
         assert open_still.read(10)
         process.send_signal(asked)
         printed, errors = process.communicate(timeout=30)
@@ -559,6 +578,37 @@ def test_ctrl_c_stops_the_server_also_while_a_sound_is_being_sent(
     assert "16 sounds known in my sounds" in errors
     assert errors.endswith("\nstopped\n")
     assert "Traceback" not in printed + errors
+
+
+def test_the_link_with_a_token_lets_a_browser_in(driver, sounds, trained, tmp_path):
+    file = tmp_path / "token.txt"
+    file.write_text("a-token-of-one-test\n")
+    with serving(sounds, trained, "--token-file", file) as (link, process):
+        address, _, token = link.partition("/?token=")
+        assert token == "a-token-of-one-test"
+        page = Page(driver, address)
+        driver.get(f"{address}/?q=rain")
+        assert "A token is needed" in page.alert()
+        page.errors()
+        with leading_to(link) as start:  # as --open starts a browser
+            driver.get(start)
+            page.wait(lambda: driver.current_url == f"{address}/")
+            page.wait(lambda: page.one("#library-name").text)
+        assert page.errors() == [start]
+        page.open(f"/?token={token}&q=rain")
+        assert urlsplit(driver.current_url).query == "q=rain"
+        assert page.run("document.cookie") == ""
+        assert set(page.found()) == names_of(sounds)
+        page.wait(lambda: page.all(".ink.drawn"))
+        page.one(".hit .play").click()
+        page.hear()
+        assert set(page.results("q=wind")) == names_of(sounds)
+        # Under load, a script may set the focus before the browser does.
+        assert [error for error in page.errors() if "Autofocus" not in error] == []
+        driver.get("about:blank")
+        process.send_signal(signal.SIGINT)
+        printed, errors = process.communicate(timeout=30)
+    assert token not in printed + errors
 
 
 def test_a_port_in_use_is_an_error_before_anything_is_loaded(address, capsys):

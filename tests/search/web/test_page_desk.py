@@ -7,6 +7,7 @@ import urllib.request
 
 import pytest
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.select import Select
 
 from tests.browser import DESKTOP, PHONE, Page, chromium
 from utils.runtime.paths import PROJECT_ROOT
@@ -29,6 +30,10 @@ class Finder:
 names = ["doors/a door.wav", "<b>.aiff", "c: d.flac", "a gone sound.wav"]
 searcher = FakeSearcher(make_library(Path(sys.argv[1]), names))
 searcher.moment_finder = Finder()
+with searcher.engine.library.database.writing() as connection:
+    levels = enumerate([-9.0, -5.0, -7.0])
+    update = "UPDATE contents SET loudness = ? WHERE content = ?"
+    connection.executemany(update, [(level, content) for content, level in levels])
 listener = listen("127.0.0.1", 0)
 app = create_app(Service(searcher), host="127.0.0.1")
 address = address_of(listener, "127.0.0.1")
@@ -119,6 +124,22 @@ def test_sounds_are_ticked_collected_and_taken_out_by_the_keyboard(page):
     page.wait(lambda: page.names() == NAMES)
 
 
+def test_hits_are_sorted_by_the_address_and_the_select(page):
+    by_name = ["<b>.aiff", "doors/a door.wav", "a gone sound.wav", "c: d.flac"]
+    assert page.results("q=a+dog&sort=name") == by_name
+    assert page.one("#status").text.startswith("4 sounds, by name · ")
+    levels = page.run("[...document.querySelectorAll('.hit .loudness')].map(x => x.textContent)")
+    assert levels == ["−5.0 LUFS", "−9.0 LUFS", "", "−7.0 LUFS"]
+    names = page.after(lambda: Select(page.one("#sort")).select_by_value("-loudness"))
+    assert names == ["<b>.aiff", "c: d.flac", "doors/a door.wav", "a gone sound.wav"]
+    assert page.one("#status").text.startswith("4 sounds, loudest first · ")
+    page.search("another dog")
+    assert "sort=-loudness" in page.driver.current_url
+    page.after(lambda: Select(page.one("#sort")).select_by_value("score"))
+    assert page.names() == NAMES
+    assert "sort" not in page.driver.current_url
+
+
 def test_collections_are_renamed_and_deleted(page):
     page.results("q=a+dog")
     tick(page, 1)
@@ -168,8 +189,8 @@ def test_a_large_collection_is_shown_in_steps(page):
     library = page.run("document.querySelector('.hit').pick.library")
     picks = [{"sound": n % 4, "start": n / 1000, "end": 1 + n / 1000} for n in range(250)]
     for path, content in (
-        ("/api/collections", {"name": "many"}),
-        ("/api/collections/1/items", {"library": library, "picks": picks}),
+        ("/api/v1/collections", {"name": "many"}),
+        ("/api/v1/collections/1/items", {"library": library, "picks": picks}),
     ):
         request = urllib.request.Request(page.address + path, json.dumps(content).encode())
         urllib.request.urlopen(request, timeout=30).close()
@@ -208,7 +229,10 @@ def test_a_sound_is_dragged_out_as_a_file(page):
           return dataTransfer.getData('DownloadURL');
         })"""
     )
-    assert dragged[0] == f"application/octet-stream:a door.wav:{page.address}/sounds/t/0/file"
+    assert (
+        dragged[0]
+        == f"application/octet-stream:a door.wav:{page.address}/api/v1/sounds/0/file?library=t"
+    )
     assert dragged[2].startswith("application/octet-stream:c_ d.flac:http://")
 
 

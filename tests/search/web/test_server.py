@@ -24,7 +24,7 @@ from utils.search.web.service import Service
 service = Service(FakeSearcher(make_library(Path(sys.argv[1]), ["a.wav", "b.aiff"], seconds=60)))
 listener = listen("127.0.0.1", 0)
 resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
-place = f"{address_of(listener, '127.0.0.1')}sounds/{service.about()['library']}"
+place = f"{address_of(listener, '127.0.0.1')}api/v1/sounds/NUMBER/audio?library=t"
 app = create_app(service, host="127.0.0.1")
 with contextlib.suppress(KeyboardInterrupt):
     serve(app, listener, ready=lambda: print(place, flush=True))
@@ -43,7 +43,8 @@ def test_a_server_with_too_few_descriptors_lets_clients_wait_and_logs_one_line(t
         def hear(number):
             for _ in range(60):
                 try:
-                    with urllib.request.urlopen(f"{place}/{number % 2}/audio", timeout=30) as sound:
+                    address = place.replace("NUMBER", str(number % 2))
+                    with urllib.request.urlopen(address, timeout=30) as sound:
                         return len(sound.read())
                 except urllib.error.HTTPError as error:
                     seen[error.code] += 1

@@ -8,7 +8,9 @@ from typing import Any
 from utils.files import tables
 from utils.search.excerpts import Excerpt
 
-_COLUMNS = ("query", "score", "path", "start", "end", "duration", "sha256", "missing")
+_COLUMNS = (
+    "query", "score", "path", "start", "end", "duration", "loudness", "sha256", "missing"
+)  # fmt: skip
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 
 
@@ -62,6 +64,7 @@ def _entry(excerpt: Excerpt, place: Callable[[str], str]) -> dict[str, Any]:
         "start": round(excerpt.start, 3),
         "end": round(excerpt.end, 3),
         "duration": round(excerpt.duration, 3),
+        "loudness": None if excerpt.loudness is None else round(excerpt.loudness, 1),
         "sha256": excerpt.source,
         "missing": excerpt.is_missing,
     }

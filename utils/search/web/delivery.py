@@ -16,7 +16,12 @@ import numpy as np
 from anyio import to_thread
 from numpy.typing import NDArray
 from starlette.datastructures import Headers
-from starlette.responses import FileResponse, Response
+from starlette.responses import (
+    FileResponse,
+    MalformedRangeHeader,
+    RangeNotSatisfiable,
+    Response,
+)
 from starlette.types import Receive, Scope, Send
 
 from utils.audio.sound import Sound
@@ -228,6 +233,16 @@ class _ContentResponse(FileResponse):
         with self._held:
             await super().__call__(scope, receive, send)
         del self._content  # a copy that is no longer kept goes now
+
+    @classmethod
+    def _parse_range_header(cls, http_range: str, file_size: int) -> list[tuple[int, int]]:
+        try:
+            return super()._parse_range_header(http_range, file_size)
+        except MalformedRangeHeader:
+            raise Refusal(400, f"Range {http_range[:50]!r}: give bytes=FIRST-LAST.") from None
+        except RangeNotSatisfiable:
+            text = f"Range {http_range[:50]!r}: the sound has {file_size} bytes."
+            raise Refusal(416, text, {"content-range": f"bytes */{file_size}"}) from None
 
     @contextlib.asynccontextmanager
     async def _open_file(self) -> AsyncIterator["_Reader"]:

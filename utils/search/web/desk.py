@@ -10,6 +10,7 @@ from utils.search.exports.exporting import ENDINGS, Exported, render
 from utils.search.library import Library
 from utils.search.web.delivery import as_utf8
 from utils.search.web.guard import Refusal
+from utils.search.web.sound_numbers import expect_library, token_of
 
 MAX_PICKS = 10_000  # of a request
 
@@ -63,7 +64,7 @@ class Desk:
             _as_hit(rank, item, excerpt)
             for rank, (item, excerpt) in enumerate(zip(picks, excerpts, strict=True), start=1)
         ]
-        return {**_plain(collection), "library": _token(library), "items": items}
+        return {**_plain(collection), "library": token_of(library), "items": items}
 
     def export(
         self,
@@ -84,8 +85,6 @@ class Desk:
             Whether paths are absolute; else they are relative to the library's folder.
 
         """
-        if kind not in ENDINGS:
-            raise Refusal(400, f"format={kind[:50]!r}: give one of {', '.join(ENDINGS)}.")
         known = self._library()
         title = "sounds"
         with _refused():
@@ -111,8 +110,7 @@ class Desk:
         self, picks: Sequence[Pick], library: str | None, *, whole: bool = False
     ) -> list[Excerpt]:
         known = self._library()
-        if library != _token(known):
-            raise Refusal(409, "This page is of another library. Search again.")
+        expect_library(known, library)
         if not picks:
             raise Refusal(400, "No sounds are given. Tick some.")
         return look_up(known, picks, whole=whole)
@@ -127,10 +125,6 @@ def _refused() -> Iterator[None]:
         raise Refusal(404, str(error)) from None
     except NameTaken as error:
         raise Refusal(409, str(error)) from None
-
-
-def _token(library: Library) -> str:
-    return library.database.value("token")
 
 
 def _plain(collection: Collection) -> dict[str, Any]:
@@ -150,6 +144,7 @@ def _as_hit(rank: int, item: int, excerpt: Excerpt) -> dict[str, Any]:
         "start": excerpt.start,
         "end": excerpt.end,
         "is_part": excerpt.is_part,
+        "loudness": excerpt.loudness,
         "label": as_utf8(excerpt.label),
         "missing": excerpt.is_missing,
     }

@@ -6,6 +6,8 @@ refused), and requests that change something must come from the server's own pag
 
 import ipaddress
 import socket
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
@@ -32,11 +34,13 @@ _HEADERS = {
 
 
 class Refusal(InputError):
-    """A request that is refused, with the HTTP status of the answer."""
+    """A request that is refused, with the HTTP status and headers of the answer."""
 
-    def __init__(self, status: int, message: str) -> None:
+    def __init__(
+        self, status: int, message: str, headers: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.headers = status, headers
 
 
 class Guard:

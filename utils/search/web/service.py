@@ -18,24 +18,27 @@ from utils.search.engine import Engine
 from utils.search.filters import Filter
 from utils.search.hits import Hit
 from utils.search.inventory import Inventory
-from utils.search.library import LibrarySound
 from utils.search.line_search import By, LineSearch
 from utils.search.moments import MomentFinder, Moments
+from utils.search.near_duplicates import Duplicates
 from utils.search.searcher import Progress, Searcher
+from utils.search.sorting import BEST_FIRST, Order, hits_in_order, note_on
 from utils.search.updates import Updates
 from utils.search.web.cache import LruCache
 from utils.search.web.clips import MAX_BYTES, MAX_SECONDS, Clips
 from utils.search.web.delivery import as_utf8, open_below, version_of
 from utils.search.web.desk import MAX_PICKS, Desk
 from utils.search.web.guard import Refusal
+from utils.search.web.sound_numbers import expect_sound, token_of
+from utils.search.web.vectors import Vectors, notes_on
 
 MAX_TOP = 200
 MAX_QUERY = 4000  # characters; more than the sentence model reads, and short enough for an address
 MAX_FILTER = 500  # characters
 MAX_FILTERS = 20
+MAX_MOMENTS = 10  # of a sound
 _CACHED = 32_000_000  # bytes of pictures
 _TEXTS = 100_000  # numbers of embedded texts
-_MOMENTS = 5  # of a sound
 _LISTED = 50  # files that cannot be used
 
 
@@ -48,7 +51,7 @@ class _State(NamedTuple):
 
     @classmethod
     def of(cls, searcher: Searcher, embed: Callable[[str], NDArray[np.float32]]) -> "_State":
-        token = searcher.engine.library.database.value("token")
+        token = token_of(searcher.engine.library)
         return cls(
             searcher.engine,
             LineSearch(searcher.engine, embed),
@@ -74,6 +77,9 @@ class Service:
         self._texts = LruCache(_TEXTS)
         self._pictures = LruCache(_CACHED)
         self.desk = Desk(lambda: self._state.engine.library)
+        self.vectors = Vectors(
+            lambda: self._state.engine, model=searcher.model_id, embed=searcher.embed_text
+        )
         self.clips = Clips(lambda path: searcher.embed_example(path)[0])
         self.updates = Updates(self._update)
         if not searcher.is_current:
@@ -90,6 +96,8 @@ class Service:
         failed = [*itertools.islice(inventory.failed.items(), _LISTED)]
         return {
             "library": token,
+            "model": self.vectors.model,
+            "dimension": engine.dimension,
             "version": self._version,
             "folder": as_utf8(engine.library.folder.name),
             "place": as_utf8(str(engine.library.folder)),
@@ -118,11 +126,17 @@ class Service:
         like: int | None = None,
         start: float | None = None,
         library: str | None = None,
+        vectors: Sequence[Sequence[float]] = (),
+        as_text: bool = False,
+        model: str | None = None,
         filters: Sequence[Filter] = (),
         by: By = "both",
+        sort: Order = BEST_FIRST,
+        duplicates: Duplicates = "fold",
         top: int,
+        moments: int = 0,
     ) -> dict[str, Any]:
-        """Search by exactly one of a query line, a clip or a sound of the library.
+        """Search by exactly one of a query line, a clip, a sound of the library, or vectors.
 
         Parameters
         ----------
@@ -134,6 +148,18 @@ class Service:
             Which passage of that sound, by its start in seconds; by default all of them.
         library : str, optional
             Token of the state of the library that `like` belongs to.
+        vectors : sequence of sequences of float
+            Finite numbers.
+        as_text : bool
+            Whether there is one vector, as of a text.
+        model : str, optional
+            The model that the vectors are of.
+        moments : int
+            At most so many moments in each hit of a text, or of a vector as of one.
+        sort : Order
+            See `LineSearch.search`.
+        duplicates : str
+            See `Searcher.search`.
 
         Returns
         -------
@@ -142,34 +168,52 @@ class Service:
 
         """
         state = self._state  # an update may replace it meanwhile
+        ranked = True
         answer: dict[str, Any] = {"library": state.token, "notes": []}
         if not self._searcher.is_current and self.updates.note:
             answer["notes"].append(f"{self.updates.note}: there may be more to find")
+        options = {"top": top, "filters": filters, "duplicates": duplicates}
         if text is not None:
             plan = self._searcher.read_query(text)
-            found = state.lines.search(plan, top=top, filters=filters, by=by)
-            hits = [hit for hit, _ in found]
+            ranked = plan.describes
+            found = state.lines.search(plan, by=by, sort=sort, **options)
+            hits = [self._with_moments(state, hit, vector, moments) for hit, vector in found]
             answer["notes"] += self._searcher.notes_on(text)
+        elif vectors:
+            query = self.vectors.as_query(state.engine, vectors, model)
+            answer["notes"] += notes_on(vectors)
+            query, count = (query[0], moments) if as_text else (query, 0)
+            hits = [
+                self._with_moments(state, hit, query, count)
+                for hit in state.engine.search(query, **options)
+            ]
+            hits = hits_in_order(state.engine.library.database, hits, sort)
         else:
             if clip is not None:
                 vector = self.clips.vectors(clip)
             else:
-                sound = self._expect(state, library, like)
+                sound = expect_sound(state.engine.library, library, like)
                 vector = state.engine.vectors_of(like, start)
                 answer["like"] = {"name": as_utf8(sound.paths[0]), "duration": sound.duration}
-            count = top + (like is not None)
-            hits = state.engine.search(vector, top=count, filters=filters, itself=like)
+            options["top"] += like is not None
+            hits = state.engine.search(vector, itself=like, **options)
             hits = [hit for hit in hits if hit.sound != like][:top]
+            hits = hits_in_order(state.engine.library.database, hits, sort)
+        answer["notes"] += note_on(sort, found=len(hits), top=top, ranked=ranked)
         answer["hits"] = [_plain(hit, rank) for rank, hit in enumerate(hits, start=1)]
         return answer
 
-    def moments(self, *, text: str, library: str, sound: int, at: float) -> dict[str, Any]:
+    def moments(
+        self, *, text: str, library: str, sound: int, at: float, count: int
+    ) -> dict[str, Any]:
         """Find where a text is heard in a sound; raises as `open_sound`.
 
         Parameters
         ----------
         at : float
             Seconds: of a long sound, the part around this place is looked at.
+        count : int
+            At most so many moments.
 
         Returns
         -------
@@ -178,14 +222,14 @@ class Service:
 
         """
         state = self._state
-        self._expect(state, library, sound)
+        expect_sound(state.engine.library, library, sound)
         if state.finder is None:
             raise Refusal(404, "Moments are off: search.moments is False.")
         described = [part.description for part in self._searcher.read_query(text).parts]
         if not any(described):
             return {**dataclasses.asdict(Moments()), "step": CELL_SECONDS}
         vector = self._embedded(next(filter(None, described)))
-        found = state.finder.find(vector, sound, at=at, count=_MOMENTS)
+        found = state.finder.find(vector, sound, at=at, count=count)
         return {**dataclasses.asdict(found), "step": CELL_SECONDS}
 
     def open_sound(self, library: str, sound: int) -> tuple[BinaryIO, str]:
@@ -199,7 +243,7 @@ class Service:
         """
         state = self._state
         folder = state.engine.library.folder
-        *twins, last = self._expect(state, library, sound).paths
+        *twins, last = expect_sound(state.engine.library, library, sound).paths
         for name in twins:
             try:
                 return open_below(folder, name), name
@@ -219,29 +263,37 @@ class Service:
         with file:
             return self._pictures.get((name, version_of(file)), compute)
 
+    @staticmethod
+    def _with_moments(
+        state: _State, hit: Hit, vector: NDArray[np.float32] | None, count: int
+    ) -> Hit:
+        if vector is None or not count or state.finder is None:
+            return hit
+        at = (hit.start + hit.end) / 2
+        found = state.finder.find(vector, hit.sound, at=at, count=count)
+        return dataclasses.replace(hit, moments=found.moments)
+
     def _embedded(self, text: str) -> NDArray[np.float32]:
         return self._texts.get(text, lambda: self._searcher.embed_text([text])[0])
-
-    def _expect(self, state: _State, library: str | None, sound: int) -> LibrarySound:
-        if library != state.token:
-            raise Refusal(409, "This page is of another library. Search again.")
-        found = state.engine.library.sounds([sound])
-        if not found:
-            raise Refusal(404, f"The library has no sound number {sound}.")
-        return found[sound]
 
     def _update(self, progress: Progress) -> str:
         before = self._state.inventory.sounds
         self._searcher.update(progress)
         self._state = _State.of(self._searcher, self._embedded)
         self._updated()
+        measured = self._searcher.measure(progress)
         changes, sounds = self._searcher.changes, self._state.inventory.sounds
-        if not (changes.added or changes.gone or sounds != before):
-            return "Nothing has changed."
-        self._version += 1
+        changed = changes.added or changes.gone or sounds != before
+        self._version += bool(changed or measured)
+        if not changed:
+            return f"Measured {counted(measured, 'sound')}." if measured else "Nothing has changed."
         return f"{counted(sounds, 'sound')} now: {changes}."
 
 
 def _plain(hit: Hit, rank: int) -> dict[str, Any]:
     values = dataclasses.asdict(hit)
-    return {**values, "rank": rank, "paths": [as_utf8(path) for path in hit.paths]}
+    named = {
+        "paths": [as_utf8(path) for path in hit.paths],
+        "duplicates": [as_utf8(path) for path in hit.duplicates],
+    }
+    return {**values, "rank": rank, **named}

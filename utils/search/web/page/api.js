@@ -65,8 +65,9 @@ export async function wasBusy(address) {
   return tries > 1;
 }
 
-// A search: {q, by | clip, name | like, start, library | collection} and tags, top; all are strings.
-const SINGLE = ['q', 'by', 'clip', 'name', 'like', 'start', 'library', 'top', 'collection'];
+// A search: {q, by | clip, name | like, start, library | collection} and tags, sort, duplicates, top;
+// all are strings.
+const SINGLE = ['q', 'by', 'sort', 'duplicates', 'clip', 'name', 'like', 'start', 'library', 'top', 'collection'];
 
 export function readAddress() {
   const given = new URLSearchParams(location.search);
@@ -82,16 +83,13 @@ export function asParameters(search) {
   return parameters.toString();
 }
 
+// The address of something of a sound: its audio, file, spectrogram.png or moments.
+export function soundAddress(library, sound, what, parameters = {}) {
+  return `/api/v1/sounds/${sound}/${what}?${new URLSearchParams({ library, ...parameters })}`;
+}
+
 export function audioAddress(library, sound, { decoded = false } = {}) {
-  return `/sounds/${library}/${sound}/audio${decoded ? '?as=wav' : ''}`;
-}
-
-export function fileAddress(library, sound) {
-  return `/sounds/${library}/${sound}/file`;
-}
-
-export function pictureAddress(library, sound) {
-  return `/sounds/${library}/${sound}/spectrogram.png`;
+  return soundAddress(library, sound, 'audio', decoded ? { decode: 'true' } : {});
 }
 
 export function clock(seconds, { tenths = true } = {}) {

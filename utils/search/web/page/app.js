@@ -10,6 +10,7 @@ import { drawSummary } from './summary.js';
 import { watchUpdates } from './updates.js';
 
 const PAGE = 20; // hits
+const BEST_FIRST = 'score';
 const ITEMS = 100; // of a collection
 const byId = (id) => document.getElementById(id);
 const query = byId('query');
@@ -29,7 +30,16 @@ let running = new AbortController();
 // A search by a description, by meaning, words or both.
 function describing(text) {
   const by = byId('by').value;
-  return by === 'both' ? { q: text } : { q: text, by };
+  return { q: text, ...(by === 'both' ? {} : { by }), ...listing() };
+}
+
+// How hits are listed, which all searches say: their order, and whether near duplicates are shown.
+function listing() {
+  const sort = byId('sort').value;
+  return {
+    ...(sort === BEST_FIRST ? {} : { sort }),
+    ...(byId('duplicates').checked ? { duplicates: 'show' } : {}),
+  };
 }
 
 // Start another search: a step in the browser's history.
@@ -47,6 +57,8 @@ async function show() {
   search = readAddress();
   query.value = search.q || '';
   byId('by').value = search.by || 'both';
+  byId('sort').value = search.sort || BEST_FIRST;
+  byId('duplicates').checked = search.duplicates === 'show';
   filters.show(search.tags);
   showError();
   const asks = search.q || search.clip || search.like || search.collection;
@@ -61,12 +73,12 @@ async function show() {
   const begun = performance.now();
   try {
     if (search.collection) {
-      drawCollection(await ask(`/api/collections/${encodeURIComponent(search.collection)}`, { signal }));
+      drawCollection(await ask(`/api/v1/collections/${encodeURIComponent(search.collection)}`, { signal }));
       results.removeAttribute('aria-busy');
       return;
     }
     const { name, ...asked } = search;
-    const answer = await ask(`/api/search?${asParameters(asked)}`, { signal });
+    const answer = await ask(`/api/v1/search?${asParameters(asked)}`, { signal });
     draw(answer, performance.now() - begun, signal);
   } catch (error) {
     if (error.name === 'AbortError') return;
@@ -124,7 +136,7 @@ function draw(answer, milliseconds, signal) {
   if (inside && hits.length) results.firstElementChild.focus({ preventScroll: true });
   const found = hits.length === 1 ? '1 sound' : `${hits.length} sounds`;
   const filtered = search.tags.length ? 'No sound passes these filters.' : 'Nothing was found.';
-  byId('status').textContent = hits.length ? `${found}, best first · ${Math.round(milliseconds)} ms` : filtered;
+  byId('status').textContent = hits.length ? `${found}, ${byId('sort').selectedOptions[0]?.text ?? search.sort} · ${Math.round(milliseconds)} ms` : filtered;
   byId('status').classList.toggle('empty', !hits.length);
   const top = Number(search.top || PAGE);
   byId('more').hidden = hits.length < top || top >= about.limits.top;
@@ -147,7 +159,7 @@ function playingFailed(error, { name }) {
 
 function like(hit, library) {
   const start = hit.is_part ? String(hit.start) : undefined;
-  go({ like: String(hit.sound), start, library, tags: search.tags });
+  go({ like: String(hit.sound), start, library, tags: search.tags, ...listing() });
   scrollTo({ top: 0 });
 }
 
@@ -180,9 +192,9 @@ async function searchByRecording(file) {
     if (file.size > most) throw new Failure(`${file.name} is larger than ${most / 1e6} MB. Cut out the part that matters.`, 413);
     showError();
     byId('status').textContent = `Analysing ${file.name} …`;
-    const { clip } = await ask('/api/clips', { method: 'POST', body: file, headers: { 'Content-Type': 'application/octet-stream' } });
+    const { clip } = await ask('/api/v1/clips', { method: 'POST', body: file, headers: { 'Content-Type': 'application/octet-stream' } });
     recordings.set(clip, URL.createObjectURL(file));
-    go({ clip, name: file.name, tags: search.tags });
+    go({ clip, name: file.name, tags: search.tags, ...listing() });
   } catch (error) {
     clear();
     showError(error);
@@ -203,6 +215,12 @@ function connect() {
     else if (text) go({ ...describing(text), tags: filters.texts });
   });
   byId('by').addEventListener('change', () => search.q && go({ ...describing(search.q), tags: search.tags }));
+  for (const id of ['sort', 'duplicates']) {
+    byId(id).addEventListener('change', () => {
+      const { sort, duplicates } = listing();
+      if (search.q || search.clip || search.like) go({ ...search, sort, duplicates });
+    });
+  }
   byId('file').addEventListener('change', ({ target }) => {
     if (target.files[0]) searchByRecording(target.files[0]);
     target.value = ''; // so that the same file can be chosen again
@@ -248,7 +266,7 @@ function introduce() {
 
 async function begin() {
   try {
-    about = await ask('/api/library');
+    about = await ask('/api/v1/library');
   } catch (error) {
     showError(error);
     return;
@@ -264,7 +282,7 @@ async function begin() {
 // After an update: repeat the search if there may be other sounds.
 async function refresh() {
   const before = about.version;
-  about = await ask('/api/library');
+  about = await ask('/api/v1/library');
   introduce();
   if (about.version !== before && (search.q || search.clip || search.collection)) show();
 }

@@ -105,8 +105,8 @@ export class Desk {
     const name = text.trim();
     if (!name) return byId('add-to').focus();
     await this.load();
-    const known = this.known.find((one) => one.name === name) || (await send('/api/collections', 'POST', { name }));
-    const { added, given } = await send(`/api/collections/${known.collection}/items`, 'POST', this.picks());
+    const known = this.known.find((one) => one.name === name) || (await send('/api/v1/collections', 'POST', { name }));
+    const { added, given } = await send(`/api/v1/collections/${known.collection}/items`, 'POST', this.picks());
     await this.load();
     this.leave();
     const there = added < given ? `; ${given - added} were there` : '';
@@ -119,7 +119,7 @@ export class Desk {
   async export() {
     const [format, fps] = byId('export-as').value.split(' ');
     const what = this.ticked.size ? this.picks() : { collection: this.collection.collection };
-    const headers = await download('/api/exports', { ...what, format, fps, whole: byId('whole').checked });
+    const headers = await download('/api/v1/exports', { ...what, format, fps, whole: byId('whole').checked });
     this.leave();
     const left = Number(headers.get('X-Left-Out'));
     this.write(`${counted(Number(headers.get('X-Exported')))} exported${left ? `; ${left} missing, left out` : ''}`);
@@ -129,7 +129,7 @@ export class Desk {
     if (!this.collection) return;
     const items = picks.map(({ item }) => item);
     await this.try(async () => {
-      const { removed } = await send(`/api/collections/${this.collection.collection}/items`, 'DELETE', { items });
+      const { removed } = await send(`/api/v1/collections/${this.collection.collection}/removals`, 'POST', { items });
       this.untick();
       await this.changed();
       await this.load();
@@ -158,7 +158,7 @@ export class Desk {
 
   // Read the collections, and draw the list of them.
   async load() {
-    this.known = (await ask('/api/collections')).collections;
+    this.known = (await ask('/api/v1/collections')).collections;
     byId('known-collections').replaceChildren(...this.known.map(({ name }) => new Option(name, name)));
     byId('collections').querySelector('.none').hidden = this.known.length > 0;
     byId('collections').querySelector('ul').replaceChildren(...this.known.map((one) => this.drawCollection(one)));
@@ -202,13 +202,13 @@ export class Desk {
   }
 
   async rename(collection, name) {
-    await send(`/api/collections/${collection}`, 'PATCH', { name });
+    await send(`/api/v1/collections/${collection}`, 'PATCH', { name });
     await this.load();
     if (this.collection?.collection === collection) this.changed();
   }
 
   async delete(collection) {
-    await send(`/api/collections/${collection}`, 'DELETE');
+    await send(`/api/v1/collections/${collection}`, 'DELETE');
     await this.load();
     byId('open-collections').focus();
     if (this.collection?.collection === collection) this.opened();

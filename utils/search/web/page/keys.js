@@ -45,6 +45,7 @@ export function listen({ query, results, player, dragging, desk }) {
       x: () => row && row.querySelector('.tick').click(),
       c: () => row && row.querySelector('.copy-path').click(),
       a: () => desk.focus('#add-to'),
+      d: () => document.getElementById('duplicates').click(),
       e: () => desk.focus('#export-as'),
       o: () => desk.openCollections(),
       Delete: () => row && desk.takeOut([row.pick]),

@@ -1,6 +1,6 @@
 // Where a text is heard in a sound: a curve over its picture, and a button for each moment.
 
-import { ask, clock } from './api.js';
+import { ask, clock, soundAddress } from './api.js';
 
 const SVG = 'http://www.w3.org/2000/svg';
 const percent = (share) => `${(100 * share).toFixed(2)}%`;
@@ -8,10 +8,10 @@ const percent = (share) => `${(100 * share).toFixed(2)}%`;
 // Ask for the moments of a hit, and draw them into its row. The track begins with the best then.
 export async function showMoments(hit, row, { library, text, signal, player }) {
   const middle = String((hit.start + hit.end) / 2);
-  const asked = new URLSearchParams({ q: text, library, sound: String(hit.sound), at: middle });
+  const address = soundAddress(library, hit.sound, 'moments', { q: text, at: middle });
   const list = row.querySelector('.moments');
   try {
-    const found = await ask(`/api/moments?${asked}`, { signal });
+    const found = await ask(address, { signal });
     if (!found.moments.length) return;
     row.querySelector('.ink').before(...found.moments.map((one) => shade(one, hit)));
     row.querySelector('.ink').after(drawCurve(found, hit));

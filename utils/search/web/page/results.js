@@ -1,10 +1,11 @@
 // The list of results. Names from the library are set as text, never parsed as HTML.
 
-import { audioAddress, clock, fileAddress, pictureAddress, wasBusy } from './api.js';
+import { audioAddress, clock, soundAddress, wasBusy } from './api.js';
 import { showMoments } from './moments.js';
 
 const template = document.getElementById('hit');
 const percent = (share) => `${(100 * share).toFixed(1)}%`;
+const level = (lufs) => (typeof lufs === 'number' ? `${lufs.toFixed(1).replace('-', '−')} LUFS` : '');
 const signed = (number) => `${number < 0 ? '−' : '+'}${Math.abs(number).toFixed(3)}`;
 
 // Pictures and moments are requested when they come near the window.
@@ -53,6 +54,7 @@ function drawHit(hit, library, page) {
   at('.rank').textContent = hit.rank;
   at('.folder').textContent = path.slice(0, cut);
   at('.file').textContent = path.slice(cut);
+  at('.loudness').textContent = level(hit.loudness);
   at('.score').textContent = hit.score === null ? '' : hit.score.toFixed(3);
   row.track = track(hit, library, path, row);
   page.desk.take(hit, library, row);
@@ -62,7 +64,7 @@ function drawHit(hit, library, page) {
   at('[type=range]').addEventListener('input', (event) => page.player.seek(row.track, Number(event.target.value)));
 
   const ink = at('.ink');
-  ink.dataset.picture = pictureAddress(library, hit.sound);
+  ink.dataset.picture = soundAddress(library, hit.sound, 'spectrogram.png');
   ink.come = () => page.moments && showMoments(hit, row, page.moments);
   if (!hit.missing) near.observe(ink);
   if (hit.is_part) {
@@ -91,7 +93,7 @@ function drag(row, library, hit, name) {
   const handle = row.querySelector('h2');
   handle.draggable = !hit.missing;
   handle.addEventListener('dragstart', ({ dataTransfer }) => {
-    const address = new URL(fileAddress(library, hit.sound), location.href).href;
+    const address = new URL(soundAddress(library, hit.sound, 'file'), location.href).href;
     const plain = name.replace(/[\n\r:]/g, '_'); // colons end the parts of a DownloadURL
     dataTransfer.effectAllowed = 'copy';
     dataTransfer.setData('DownloadURL', `application/octet-stream:${plain}:${address}`);
@@ -153,14 +155,19 @@ function drawChip({ tag, probability }, page) {
 
 function drawCopies(hit, row) {
   const copies = hit.paths.slice(1);
-  if (!copies.length) return;
+  const near = hit.duplicates || []; // items of a collection have none
+  if (!copies.length && !near.length) return;
   const button = row.querySelector('.copies');
   const list = row.querySelector('.paths');
   button.hidden = false;
-  button.textContent = copies.length === 1 ? '1 copy' : `${copies.length} copies`;
+  const counts = [
+    [copies.length, copies.length === 1 ? 'copy' : 'copies'],
+    [near.length, near.length === 1 ? 'near duplicate' : 'near duplicates'],
+  ];
+  button.textContent = counts.filter(([count]) => count).map((words) => words.join(' ')).join(', ');
   button.addEventListener('click', () => open(button, list));
   list.append(
-    ...copies.map((path) => {
+    ...[...copies, ...near].map((path) => {
       const item = document.createElement('li');
       const name = document.createElement('bdi');
       name.textContent = path;

@@ -13,11 +13,11 @@ export async function watchUpdates({ button, state, finished }) {
   async function follow() {
     button.disabled = true;
     try {
-      let now = await ask('/api/update');
+      let now = await ask('/api/v1/update');
       while (now.running) {
         write(now.what ? `Busy ${now.what}: ${now.done} of ${now.total} ${now.unit}` : LOOKING);
         await new Promise((resolve) => setTimeout(resolve, PAUSE));
-        now = await ask('/api/update');
+        now = await ask('/api/v1/update');
       }
       write(now.message || now.error || '');
       await finished();
@@ -31,14 +31,14 @@ export async function watchUpdates({ button, state, finished }) {
   button.addEventListener('click', async () => {
     write(LOOKING);
     try {
-      await ask('/api/update', { method: 'POST' });
+      await ask('/api/v1/update', { method: 'POST' });
     } catch (error) {
       if (error.status !== 409) return write(error.message); // 409: already running
     }
     return follow();
   });
   try {
-    if ((await ask('/api/update')).running) await follow();
+    if ((await ask('/api/v1/update')).running) await follow();
   } catch (error) {
     write(error.message);
   }
