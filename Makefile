@@ -8,6 +8,7 @@ UV := uv==0.13.9
 TESTS := OMP_NUM_THREADS=1 $(RUN) -m pytest --numprocesses auto --maxprocesses 4
 DEMO := --config data/demo/conf.yaml
 CLOTHO := --config clotho.yaml
+HARD := --config data/demo/hard.yaml
 MOMENTS := --subset clotho-moment $(DEMO)
 # In the shell: the newest finished run of the demo.
 LAST_RUN = $$(dirname $$(ls outputs/demo/*/report.html | tail -n 1))
@@ -23,7 +24,7 @@ define pipeline
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help install sentence-model demo demo-audiocaps demo-moments clotho test test-slow lint format lock clean distclean
+.PHONY: help install sentence-model demo demo-audiocaps demo-moments demo-finetune clotho test test-slow lint format lock clean distclean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -72,6 +73,11 @@ demo-moments: demo  ## find moments in synthetic recordings of some minutes, unt
 	@echo "The reports: $(LAST_RUN)/moments_untrained/clotho-moment_test.html"
 	@echo "... trained: $(LAST_RUN)/moments/clotho-moment_test.html"
 
+demo-finetune: $(INSTALLED) sentence-model  ## train PaSST too, on synthetic sounds that are hard for it
+	$(RUN) scripts/00_make_demo_data.py --hard $(HARD)
+	$(call pipeline,$(HARD))
+	$(RUN) main.py finetune $(HARD)
+
 clotho: $(INSTALLED) sentence-model  ## Clotho with the official PaSST: download (7 GB), features, training, scores
 	$(RUN) scripts/00_get_clotho.py $(CLOTHO)
 	$(call pipeline,$(CLOTHO))
@@ -97,7 +103,7 @@ lock: $(INSTALLED)  ## renew requirements.lock after a change of requirements.tx
 		--output-file requirements.lock requirements.txt
 
 clean:  ## remove the demo set, its features and runs, and caches
-	rm -rf data/demo_set data/demo_audiocaps data/demo_moments outputs/demo .pytest_cache .ruff_cache
+	rm -rf data/demo_set data/demo_audiocaps data/demo_moments data/demo_hard outputs/demo outputs/hard .pytest_cache .ruff_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean  ## also remove .venv and the sentence model
