@@ -60,7 +60,8 @@ trainer = lightning.Trainer(
 )
 collate = partial(collate_pairs, passt.window)
 trainer.fit(module, torch.utils.data.DataLoader(pairs, 3, collate_fn=collate))
-same = [name for name, p in network.named_parameters() if p.detach().double().sum().item() == before[name]]
+after = {name: p.detach().double().sum().item() for name, p in network.named_parameters()}
+same = [name for name in before if after[name] == before[name]]
 print(json.dumps({
     "steps": trainer.global_step,
     "loss": module._losses[0].item(),
