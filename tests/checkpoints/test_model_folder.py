@@ -150,10 +150,18 @@ def test_sums_can_name_nothing_outside_the_folder(folder, name):
         load_exported(folder)
 
 
-@pytest.mark.parametrize("found", [2, 0, "1", None, True])
+@pytest.mark.parametrize("found", [3, 0, "1", None, True])
 def test_another_version_is_refused(folder, found):
     change_config(folder, format=found)
     with pytest.raises(InputError, match=rf"of format {found!r}, and this"):
+        load_exported(folder)
+
+
+def test_a_folder_that_should_have_networks_is_refused_without_them(folder):
+    change_config(folder, format=2)
+    with pytest.raises(
+        InputError, match=r"the files of a model \(passt.safetensors, sentence_model"
+    ):
         load_exported(folder)
 
 

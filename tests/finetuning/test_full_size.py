@@ -17,7 +17,7 @@ import torch
 
 from models.architectures import CLASSES
 from models.dual_encoder import DualEncoder
-from models.end_to_end import EndToEnd
+from utils.finetuning.network import EndToEnd
 from models.passt import Passt
 from models.sentence_encoder import SentenceEncoder
 from utils.audio.sound_file import fingerprint

@@ -12,6 +12,10 @@ from tests.support import load_script, options, run_pipeline, runs_in, settings_
 from utils.checkpoints.checkpoint import load_checkpoint
 from utils.files.reading import sha256
 from utils.runtime.errors import InputError
+from utils.runtime.paths import PROJECT_ROOT
+from utils.search.searcher import Searcher
+
+DEMO = PROJECT_ROOT / "data/demo/conf.yaml"
 
 QUICK = [
     "finetuning.epochs=2",
@@ -152,3 +156,28 @@ def test_a_run_learns_from_others_with_the_sentence_model_as_it_is(start, finetu
     assert not (run / "sentence_model").exists()
     assert json.loads((run / "metrics.json").read_text())["scores"]["mAP@10"] > 0.2
     assert len(runs_in(settings)) >= 3
+
+
+@pytest.mark.slow
+def test_an_exported_folder_has_the_networks_and_works_alone(finetuned, small_demo, tmp_path):
+    folder = tmp_path / "model"
+    checkpoint = finetuned / "checkpoint_best.safetensors"
+    main = load_script("main").main
+    main(["export", "--checkpoint", str(checkpoint), "--output", str(folder)])
+    names = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    assert {"passt.safetensors", "sentence_model/model.safetensors"} < names
+    assert (
+        "PaSST and the sentence model were trained together" in (folder / "README.md").read_text()
+    )
+    for path in ("passt.safetensors", "sentence_model/model.safetensors"):
+        assert sha256(folder / path) == sha256(finetuned / path)
+    sounds = small_demo / "clotho/evaluation"
+    found = []
+    for model in (folder, finetuned):
+        searcher = Searcher.open(model, sounds, config=DEMO, index=tmp_path / model.name)
+        found.append([(h.paths, h.score) for h in searcher.search("a dog barks", moments=0)])
+    assert found[0] == found[1]
+    # With another sentence model it is refused, whatever the settings say.
+    (folder / "sentence_model/vocab.txt").write_text("other")
+    with pytest.raises(InputError, match=r"sentence_model/vocab.txt was changed"):
+        Searcher.open(folder, sounds, config=DEMO, index=tmp_path / "other")

@@ -9,18 +9,14 @@ from typing import Any
 
 import safetensors.torch
 
-from models.architectures import ARCHITECTURES
 from utils.checkpoints.model_folder import (
     CARD,
     CONFIG,
     LICENCE,
-    PASST,
-    SENTENCE_MODEL,
     SUMS,
     TAG_TABLE,
     TAGS,
     WEIGHTS,
-    WITH_NETWORKS,
     digest,
     misfits,
 )
@@ -30,7 +26,6 @@ from utils.files.reading import read_bytes, sha256
 from utils.files.writing import atomic_write
 from utils.runtime.errors import InputError, shorten
 from utils.runtime.paths import PROJECT_ROOT
-from utils.settings.config import SentenceModel
 
 
 def require_empty(folder: Path) -> None:
@@ -59,10 +54,7 @@ def export_model(folder: Path, model: TrainedModel, *, card: str) -> None:
 
     """
     require_empty(folder)
-    networks = {**_own_passt(model), **_own_sentence_model(model)}
     config, state = model.exported_config, model.network.state_dict()
-    if networks:
-        config = dataclasses.replace(config, format=WITH_NETWORKS)
     if problems := misfits(config, state):
         raise InputError(f"{model.source} does not fit its settings:\n{shorten(problems)}")
     tensors = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
@@ -79,7 +71,7 @@ def export_model(folder: Path, model: TrainedModel, *, card: str) -> None:
     sums = {name: digest(content) for name, content in contents.items()}
     temporary = folder.absolute().parent / f".{secrets.token_hex(8)}.tmp"
     try:
-        for name, path in networks.items():
+        for name, path in model.own_networks.items():
             with atomic_write(temporary / name) as file, path.open("rb") as source:
                 shutil.copyfileobj(source, file)
             sums[name] = sha256(temporary / name)
@@ -94,24 +86,6 @@ def export_model(folder: Path, model: TrainedModel, *, card: str) -> None:
         ) from None
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _own_passt(model: TrainedModel) -> dict[str, Path]:
-    """Find the weights of a PaSST that was trained with the model: by name in the folder."""
-    path, used = model.config.passt.weights, model.trained_with.passt
-    if path is None or used.weights_sha256 is None:
-        return {}
-    published = ARCHITECTURES[model.config.passt.arch].weights_sha256
-    return {} if used.weights_sha256 == published else {PASST: path}
-
-
-def _own_sentence_model(model: TrainedModel) -> dict[str, Path]:
-    """Find the files of a sentence model that was trained with the model."""
-    given = model.config.sentence_model
-    if given.sha256 == SentenceModel().sha256:
-        return {}
-    files = (path for path in sorted(given.path.iterdir()) if path.is_file())
-    return {f"{SENTENCE_MODEL}/{path.name}": path for path in files}
 
 
 def _json(value: Any) -> bytes:

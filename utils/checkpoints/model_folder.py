@@ -130,8 +130,8 @@ def load_exported(folder: Path) -> Exported:
     wanted = {WEIGHTS, CONFIG, TAGS, CARD, LICENCE}
     if config.model.audioset_info != "none":
         wanted.add(TAG_TABLE)
-    if contents.keys() != wanted:
-        differing = ", ".join(sorted(contents.keys() ^ wanted))
+    if contents.keys() != wanted or bool(networks) != (config.format == WITH_NETWORKS):
+        differing = ", ".join(sorted(contents.keys() ^ wanted)) or f"{PASST}, {SENTENCE_MODEL}"
         raise InputError(
             f"{folder} does not hold the files of a model ({differing}). Get it again."
         )

@@ -7,12 +7,13 @@ from typing import Any
 
 from torch import nn
 
+from models.architectures import ARCHITECTURES
 from models.dual_encoder import DualEncoder
 from utils.checkpoints import model_folder
 from utils.checkpoints.checkpoint import find_checkpoint, load_checkpoint
 from utils.checkpoints.provenance import TrainedWith
 from utils.runtime.errors import InputError
-from utils.settings.config import Config, to_plain
+from utils.settings.config import Config, SentenceModel, to_plain
 from utils.settings.loading import parse_config
 
 
@@ -44,10 +45,24 @@ class TrainedModel:
     settings: Config | None = None
 
     @property
+    def own_networks(self) -> dict[str, Path]:
+        """The files of networks that were trained with it, by their names in a model folder."""
+        passt, text = self.config.passt, self.config.sentence_model
+        own: dict[str, Path] = {}
+        published = ARCHITECTURES[passt.arch].weights_sha256
+        if passt.weights and self.trained_with.passt.weights_sha256 not in (None, published):
+            own[model_folder.PASST] = passt.weights
+        if text.sha256 != SentenceModel().sha256:
+            files = (path for path in sorted(text.path.iterdir()) if path.is_file())
+            own |= {f"{model_folder.SENTENCE_MODEL}/{path.name}": path for path in files}
+        return own
+
+    @property
     def exported_config(self) -> model_folder.ExportedConfig:
         """What config.json of a model folder says about the model."""
         text_size, audio_size = self.network.audio_projection.weight.shape
         return model_folder.ExportedConfig(
+            format=model_folder.WITH_NETWORKS if self.own_networks else model_folder.FORMAT,
             audio_size=audio_size,
             text_size=text_size,
             model=self.config.model,

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from pytorch_lightning.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from torch.utils.data import DataLoader
 
-from models.end_to_end import EndToEnd
 from utils.finetuning.batches import CaptionedClips, Clips, collate_clips, collate_pairs
+from utils.finetuning.network import EndToEnd
 from utils.finetuning.system import SELECTED_BY, Captions, FineTuning, Teachers
 from utils.runtime import distributed
 from utils.settings.config import Finetuning

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from models.end_to_end import EndToEnd
+from utils.finetuning.network import EndToEnd
 from utils.settings.config import Finetuning
 
 

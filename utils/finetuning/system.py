@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from models.end_to_end import EndToEnd
 from models.losses import Distillation, InfoNCE
 from utils.evaluation.metrics import CUTOFF, single_relevant
 from utils.evaluation.ranking import rank_clips
 from utils.finetuning.batches import Pairs, Windows
+from utils.finetuning.network import EndToEnd
 from utils.finetuning.schedule import make_optimizer, make_scheduler
 from utils.finetuning.sound_cache import FULL_SCALE
 from utils.runtime.errors import InputError

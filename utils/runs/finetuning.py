@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from models.dual_encoder import DualEncoder
-from models.end_to_end import EndToEnd
 from models.passt import Passt
 from utils.audio.sound_file import fingerprint
 from utils.checkpoints.checkpoint import load_checkpoint
@@ -31,6 +30,7 @@ from utils.files.tensors import digest_of
 from utils.files.writing import atomic_write, write_if_changed
 from utils.finetuning.batches import Clips
 from utils.finetuning.fitting import Part, fit
+from utils.finetuning.network import EndToEnd
 from utils.finetuning.sound_cache import SoundCache
 from utils.finetuning.system import SELECTED_BY, Captions, Teachers
 from utils.runs.data import INITIAL_WEIGHTS, load_data

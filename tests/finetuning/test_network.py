@@ -6,8 +6,8 @@ import torch
 
 from models.architectures import CLASSES
 from models.dual_encoder import DualEncoder
-from models.end_to_end import EndToEnd
 from models.passt import Passt
+from utils.finetuning.network import EndToEnd
 
 SPACE = 8
 
