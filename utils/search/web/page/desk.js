@@ -179,8 +179,15 @@ export class Desk {
     });
     const sure = button(`Really delete ${counted(count)}`, 'danger', `Really delete ${name}`, () => this.try(() => this.delete(collection)));
     sure.addEventListener('blur', () => sure.isConnected && sure.replaceWith(remove));
+    item.dataset.collection = collection;
     item.append(open, number, rename, remove);
     return item;
+  }
+
+  // Read the collections again; the focus comes back to one of them.
+  async reload(collection) {
+    await this.load();
+    byId('collections').querySelector(`[data-collection="${collection}"] .name`)?.focus();
   }
 
   drawField(item, collection, name) {
@@ -189,13 +196,13 @@ export class Desk {
     field.value = name;
     field.maxLength = 200;
     field.setAttribute('aria-label', `New name of ${name}`);
-    form.append(field, button('Rename', '', 'Rename', () => form.requestSubmit()), button('Cancel', '', 'Cancel', () => this.try(() => this.load())));
+    form.append(field, button('Rename', '', 'Rename', () => form.requestSubmit()), button('Cancel', '', 'Cancel', () => this.try(() => this.reload(collection))));
     form.addEventListener('submit', (event) => {
       event.preventDefault();
       this.try(() => this.rename(collection, field.value));
     });
     field.addEventListener('keydown', (event) => {
-      if (event.key === 'Escape') this.try(() => this.load());
+      if (event.key === 'Escape') this.try(() => this.reload(collection));
     });
     item.replaceChildren(form);
     field.select();
@@ -203,7 +210,7 @@ export class Desk {
 
   async rename(collection, name) {
     await send(`/api/v1/collections/${collection}`, 'PATCH', { name });
-    await this.load();
+    await this.reload(collection);
     if (this.collection?.collection === collection) this.changed();
   }
 

@@ -55,7 +55,7 @@ function drawHit(hit, library, page) {
   at('.folder').textContent = path.slice(0, cut);
   at('.file').textContent = path.slice(cut);
   at('.loudness').textContent = level(hit.loudness);
-  at('.score').textContent = hit.score === null ? '' : hit.score.toFixed(3);
+  at('.score').textContent = hit.score === null || isSelected(hit) ? '' : hit.score.toFixed(3);
   row.track = track(hit, library, path, row);
   page.desk.take(hit, library, row);
   drag(row, library, hit, path.slice(cut));
@@ -86,6 +86,11 @@ function drawHit(hit, library, page) {
   });
   at('.like').addEventListener('click', () => page.like(hit, library));
   return row;
+}
+
+// Whether a hit has no score, because the query describes nothing: `folder:foley` selects.
+function isSelected({ projection, tag_branch: tags, words }) {
+  return projection === 0 && tags === 0 && !words;
 }
 
 // Chromium drops the file itself where the name is dragged to; others, its address.
@@ -188,6 +193,7 @@ function drawReasons(hit, row) {
     number.textContent = value;
     return [number, ` ${text}`];
   };
+  at('.bar').hidden = at('.sum').hidden = isSelected(hit);
   at('.sum').append(
     ...part('learned', hit.projection.toFixed(3), 'from the learned projection'),
     ', ',
@@ -201,7 +207,7 @@ function drawReasons(hit, row) {
     at('.category').textContent = `UCS category: ${category} / ${subcategory}, ${id}${sure}`;
   }
   const most = Math.max(...hit.reasons.map((reason) => Math.abs(reason.contribution)), 1e-9);
-  at('.reasons table').hidden = !hit.reasons.length;
+  at('.reasons table').hidden = isSelected(hit) || !hit.reasons.length;
   at('.reasons tbody').append(
     ...hit.reasons.map((reason) => {
       const line = document.createElement('tr');
