@@ -44,6 +44,9 @@ def users(folder, trained, tmp_path):
         chromium(tmp_path / "second", DESKTOP) as second,
     ):
         pages = [Page(first, address), Page(second, address)]
+        for page in pages:
+            page.driver.get("about:blank")
+            page.errors()  # those of the browser's own first page
         yield pages
         assert {path for page in pages for path in asked_of(page) if not is_known(path)} == set()
 

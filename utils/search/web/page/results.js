@@ -53,7 +53,7 @@ function drawHit(hit, library, page) {
 
   at('.rank').textContent = hit.rank;
   at('.folder').textContent = path.slice(0, cut);
-  at('.file').textContent = path.slice(cut);
+  at('.file').append(...breakable(path.slice(cut)));
   at('.loudness').textContent = level(hit.loudness);
   at('.score').textContent = hit.score === null || isSelected(hit) ? '' : hit.score.toFixed(3);
   row.track = track(hit, library, path, row);
@@ -86,6 +86,12 @@ function drawHit(hit, library, page) {
   });
   at('.like').addEventListener('click', () => page.like(hit, library));
   return row;
+}
+
+// A name that may be broken after its marks, so that a narrow line does not break its words.
+function breakable(name) {
+  const [first, ...others] = name.split(/(?<=[-_.])(?=[^-_.])/);
+  return [first, ...others.flatMap((part) => [document.createElement('wbr'), part])];
 }
 
 // Whether a hit has no score, because the query describes nothing: `folder:foley` selects.
