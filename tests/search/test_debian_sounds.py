@@ -93,7 +93,7 @@ def test_words_and_fields_find_what_names_and_tags_say(searcher, decoded):
         '"Lucky 13"': LUCKY,  # a title, and a name
         '"D-toxification"': {"dtox3monomix.ogg"},  # a title alone
         '"instrumental rock"': LUCKY,  # a genre
-        "date:2005": LUCKY,  # "July 2005", and "2005"
+        "date:2005": LUCKY,  # "July 2005"
         "format:ogg": {name for name in first if name.endswith(".ogg")},
         "format:flac": {"forms/thunder.flac"},
         "folder:forms": {*(name for name in first if name.startswith("forms/")), "zzzt.ogg"},

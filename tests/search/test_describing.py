@@ -66,6 +66,20 @@ def test_files_are_found_by_words_of_name_folder_and_metadata(database, folder):
     assert found(database, "name : cellar") == []
 
 
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [("July 2005", "2005-07"), ("2005/07/03", "2005-07-03"), ("2005-13", "2005"), ("n/a", None)],
+)
+def test_as_much_of_a_date_is_kept_as_is_certain(database, folder, written, kept):
+    with soundfile.SoundFile(folder / "dated.flac", "w", 8_000, 1) as sound:
+        sound.date = written
+        sound.write([0.125] * 100)
+    update(database, folder)
+    dates = {date for (date,) in database.all("SELECT date FROM contents")}
+    assert dates == {"2021-03-04", None, kept}
+    assert ("date", written) in database.all("SELECT field, value FROM metadata")
+
+
 def test_words_go_and_come_with_names(database, folder):
     update(database, folder)
     (folder / "FoleySteps/DOORWood_Creak-02.wav").rename(folder / "gate.wav")

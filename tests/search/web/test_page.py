@@ -391,6 +391,7 @@ def test_searches_that_find_nothing_or_are_refused_are_reported(page):
 
 def test_words_and_fields_find_names(page):
     assert page.results("q=name:copy") == ["copy of the first.wav"]
+    assert page.one(".score").text == ""  # nothing is described
     page.open("/?q=copy&by=words")
     assert page.found() == ["copy of the first.wav"]
     assert page.one("#by").get_attribute("value") == "words"
