@@ -38,6 +38,13 @@ def test_a_dash_also_excludes_files_with_the_word_and_plain_words_do_not():
     assert only("rain without dog").conditions == ()
 
 
+def test_more_conditions_than_the_database_takes_are_refused():
+    many = " ".join(500 * ["-a"])
+    assert len(only(many).conditions) == 500
+    with pytest.raises(InvalidQuery, match="501 fields, phrases and words with a dash, more than"):
+        only(f"{many} duration:<5")
+
+
 @pytest.mark.parametrize("word", ["SC012", "48213", "take3b"])
 def test_codes_are_looked_up(word):
     part = only(f"rain {word}")

@@ -23,12 +23,14 @@ from numpy.typing import NDArray
 
 from utils.search.fusion import UNDESCRIBED, Usual, fuse
 from utils.search.negation import named_tags, penalty, split_negation
+from utils.search.queries import InvalidQuery
 from utils.search.query_fields import Condition, condition_of, has_phrase, select_rows
 from utils.search.query_line import Alternative, parse_line
 from utils.search.words import find_contents, phrase_match, split_words, word_matches
 
 _DIGITS_OF_A_CODE = 3  # without letters: "2 dogs" and "12 dogs" have none
 _MARKS = ".,;:!?()[]'\""
+_MOST_CONDITIONS = 500  # of an alternative; SQLite takes expressions of a depth of 1000
 
 Numbers = NDArray[np.floating]
 
@@ -203,7 +205,7 @@ def read_query(
     Raises
     ------
     InvalidQuery
-        If the line is empty or not UTF-8.
+        If the line is empty, not UTF-8, or has too many conditions.
     InvalidLine
         If it cannot be read; points at the place.
 
@@ -241,6 +243,11 @@ def _part(
         has_phrase(text).negated() if negated else has_phrase(text)
         for text, negated in [*phrases, *words]
     ]
+    if (count := len(needed) + len(fields)) > _MOST_CONDITIONS:
+        raise InvalidQuery(
+            f"the query has {count} fields, phrases and words with a dash, more than "
+            f"{_MOST_CONDITIONS}. Leave some out."
+        )
     codes = _codes(description, knows)
     # Phrases are in all hits; here they order these: a name comes before a page of notes.
     exact = [phrase_match(text) for text, negated in phrases if not negated]
