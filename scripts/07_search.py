@@ -142,7 +142,10 @@ def list_duplicates(args: argparse.Namespace, searcher: "Searcher") -> int:
     """List copies and near duplicates; returns the status."""
     from utils.search import duplicate_list
 
-    groups = duplicate_list.duplicates_of(searcher.library.database)
+    database = searcher.library.database
+    if note := duplicate_list.note_on(database):
+        report(f"note: {note}")
+    groups = duplicate_list.duplicates_of(database)
     if args.json:
         for group in groups:
             print(duplicate_list.as_json(group))

@@ -7,10 +7,11 @@ import pytest
 import soundfile
 
 from tests.audio.test_fingerprint import RATE, noise, silence
+from tests.support import break_disk
 from utils.files.locks import LockFile
 from utils.files.reading import sha256
 from utils.search.database import Database
-from utils.search.duplicate_list import as_text, duplicates_of
+from utils.search.duplicate_list import as_text, duplicates_of, note_on
 from utils.search.file_table import ListedFile, record
 from utils.search.near_duplicates import fold, near, take_fingerprints
 
@@ -48,6 +49,8 @@ class Library:
     def take(self, stop_after=None):
         @contextlib.contextmanager
         def progress(total):
+            self.total = total
+
             def update(count):
                 self.taken[-1] += count
                 if self.taken[-1] == stop_after:
@@ -157,6 +160,24 @@ def test_a_file_that_changed_since_it_was_scanned_is_tried_again(library):
     record(library.database, {"rain.wav": file})
     assert library.take() == 1
     assert library.pairs() == PAIRS
+
+
+def test_a_file_whose_disk_does_not_answer_is_tried_again(library, monkeypatch):
+    with monkeypatch.context() as broken:
+        break_disk(broken, library.folder / "rain.wav")
+        assert library.take() == len(FORMS) - 1
+    assert library.taken == [library.total] == [len(FORMS)]
+    assert library.take() == 1
+    assert library.pairs() == PAIRS
+
+
+def test_what_is_not_compared_yet_is_told(library):
+    text = "not compared with others yet: of them, copies alone are listed"
+    assert note_on(library.database) == f"5 sounds {text}"  # an index of an earlier version
+    library.take()
+    assert note_on(library.database) == ""
+    library.add("late.wav", noise(3))
+    assert note_on(library.database) == f"1 sound {text}"
 
 
 def test_duplicates_are_listed_with_the_best_form_first(library):

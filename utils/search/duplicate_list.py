@@ -7,7 +7,7 @@ from typing import NamedTuple
 from utils.runtime.errors import counted, printable
 from utils.search.database import Database
 from utils.search.hits import clock
-from utils.search.near_duplicates import fold, near
+from utils.search.near_duplicates import fold, near, not_compared
 
 _LOSSLESS = frozenset(
     ["wav", "rf64", "w64", "bw64", "flac", "aiff", "au", "caf", "wv", "ape", "tta", "tak", "alac"]
@@ -57,6 +57,13 @@ def duplicates_of(database: Database) -> list[list[Form]]:
     ]
     there = (group for group in groups if len(group) > 1 or len(group[0].paths) > 1)
     return sorted(there, key=lambda group: group[0].paths)
+
+
+def note_on(database: Database) -> str:
+    """Say how many sounds are listed with their copies alone, if there are any."""
+    count = not_compared(database)
+    alone = "of them, copies alone are listed"
+    return f"{counted(count, 'sound')} not compared with others yet: {alone}" if count else ""
 
 
 def as_text(groups: Sequence[Sequence[Form]]) -> str:

@@ -89,7 +89,7 @@ def take_fingerprints(
     Returns
     -------
     int
-        How many were tried: none if another process does this, or the index is read-only.
+        How many were done: none if another process does this, or the index is read-only.
 
     Raises
     ------
@@ -116,19 +116,25 @@ def take_fingerprints(
         since, done = time.monotonic(), 0
         with progress(len(pending)) as bar:
             for content, size, mtime_ns, name in pending:
-                try:
+                with contextlib.suppress(UnreadableError):
                     found = _fingerprint(folder / name, accept_truncated, lambda: bar.update(0))
-                except UnreadableError:
-                    continue
-                if not changed_since(folder / name, ListedFile(size, mtime_ns, None)):
-                    taken.add(content, found)
+                    if not changed_since(folder / name, ListedFile(size, mtime_ns, None)):
+                        taken.add(content, found)
+                        done += 1
                 bar.update(1)
-                done += 1
                 if time.monotonic() - since > _KEPT_AFTER:
                     taken.keep()
                     since = time.monotonic()
             taken.keep()
     return done
+
+
+def not_compared(database: Database) -> int:
+    """Count the sounds that lack a fingerprint, so that their near duplicates are not known."""
+    if _has_tables(database):
+        return len(database.all(_PENDING))
+    usable = "SELECT count(DISTINCT content) FROM files JOIN contents USING (content) WHERE "
+    return database.one(f"{usable} reason IS NULL AND duration IS NOT NULL")
 
 
 def near(database: Database, sounds: Sequence[int] | None = None) -> dict[int, list[int]]:
