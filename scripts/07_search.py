@@ -112,18 +112,20 @@ def main(argv: list[str] | None = None) -> int:
         if not searcher.is_current:
             found = found._replace(notes=[*found.notes, updates.note or _NOT_LOOKED])
             shown.append(found)
+        else:
+            statuses.add(found.status)
         write(found, args, searcher)
-        statuses.add(found.status)
         answers += [found] if waits else []
     if interactive:
         updates.stop()
     elif shown and not args.no_update:
         updates.wait(partial(terminal.progress, leave=False))
         report_library(searcher, list_all=args.list_skipped)
-        for before in shown:
-            if (found := ask_(before.query)).hits != before.hits:
+        for number, before in enumerate(shown):
+            shown[number] = found = ask_(before.query)
+            if found.hits != before.hits:
                 write(found, args, searcher)
-                statuses.add(found.status)
+    statuses |= {found.status for found in shown}
     if waits:
         statuses.add(keeping.keep_answers(args, searcher, answers))
     if searcher.inventory.failed:

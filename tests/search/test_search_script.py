@@ -230,6 +230,20 @@ def test_a_model_folder_searches_as_its_checkpoint_does(search, trained, tmp_pat
         search("rain", *fixed, str(folder))
 
 
+def test_in_a_terminal_the_status_is_that_of_the_last_answer(search, sounds, monkeypatch):
+    search("rain")
+    copy = sounds / "zanzibar.wav"
+    shutil.copy(sorted(sounds.glob("sub/*.wav"))[0], copy)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    try:
+        status, printed, _ = search("name:zanzibar")
+    finally:
+        copy.unlink()
+    assert "nothing found" in printed
+    assert "zanzibar.wav" in printed.partition("nothing found")[2]
+    assert status == 3
+
+
 def test_hits_are_collected_listed_and_exported(search, sounds, tmp_path):
     status, _, errors = search("rain", "a dog", "--top", "3", "--collect", "my picks")
     assert status == 3  # a file of the folder is broken
