@@ -120,7 +120,7 @@ def answer(
 def _reasons(hit: "Hit") -> str:
     tags = ", ".join(f"{reason.tag} {reason.contribution:+.3f}" for reason in hit.reasons)
     parts = f"{hit.projection:.3f} learned projection {hit.tag_branch:+.3f} tags"
-    parts += f" {hit.words:+.3f} words" if hit.words else ""
+    parts += f" {hit.words:+.3f} words" if round(hit.words, 3) else ""
     return f"{parts} ({tags}, ...)" if tags else parts
 
 
