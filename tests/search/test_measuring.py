@@ -117,3 +117,9 @@ def test_a_killed_pass_keeps_what_it_has_measured(database, folder, monkeypatch)
     bars = []
     measure(database, folder, progress=noting(bars))
     assert (bars[0].total, pending(database)) == (1, 0)
+
+
+def test_an_index_that_cannot_be_written_is_searched_as_it_is(database, folder, monkeypatch):
+    monkeypatch.setattr("utils.search.database._is_writable", lambda path: False)
+    assert measure(database, folder, progress=Bar) == 0
+    assert set(loudness_of(database).values()) == {None}

@@ -136,6 +136,12 @@ def test_what_another_process_does_is_left_to_it(library):
     assert library.take() == len(FORMS)
 
 
+def test_an_index_that_cannot_be_written_is_searched_as_it_is(library, monkeypatch):
+    monkeypatch.setattr("utils.search.database._is_writable", lambda path: False)
+    assert library.take() == 0
+    assert near(library.database) == {}
+
+
 def test_a_file_that_cannot_be_decoded_stops_nothing(library):
     path = library.folder / "broken.flac"
     content = (library.folder / "rain quiet.flac").read_bytes()

@@ -239,6 +239,11 @@ class Database:
         self._reader = self._writer = None
 
     @property
+    def is_writable(self) -> bool:
+        """Whether it can be changed: its folder may be another user's, or of a read-only disk."""
+        return _is_writable(self.path)
+
+    @property
     def connection(self) -> sqlite3.Connection:
         """The connection to read."""
         with self._opening:
@@ -263,7 +268,12 @@ def _reported(path: Path) -> Iterator[None]:
 def _connect(path: Path) -> sqlite3.Connection:
     address = path.resolve().as_uri()
     writable = _is_writable(path)
-    mode = "rw" if writable else "ro&immutable=1"
+    if writable:
+        mode = "rw"
+    elif _log_of(path).exists():  # of a process that writes, or was killed: it has what is new
+        mode = "ro"
+    else:
+        mode = "ro&immutable=1"
     connection = sqlite3.connect(
         f"{address}?mode={mode}",
         uri=True,
@@ -287,6 +297,10 @@ def add_functions(connection: sqlite3.Connection) -> None:
 def _is_writable(path: Path) -> bool:
     """Whether the log of a database can be written: its folder may be of a read-only disk."""
     return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _log_of(path: Path) -> Path:
+    return path.with_name(f"{path.name}-wal")
 
 
 def _advice(error: sqlite3.Error) -> str:

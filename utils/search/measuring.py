@@ -37,7 +37,7 @@ def measure(database: Database, folder: Path, *, progress: Callable[[int], Any])
     Returns
     -------
     int
-        How many were measured, or have no loudness.
+        How many were measured, or have no loudness; none if the index is read-only.
 
     """
     pending = database.all(
@@ -45,7 +45,7 @@ def measure(database: Database, folder: Path, *, progress: Callable[[int], Any])
         "JOIN contents USING (content) WHERE reason IS NULL AND duration IS NOT NULL AND content "
         "IN (SELECT content FROM contents WHERE NOT measured) GROUP BY content"
     )
-    if not pending:
+    if not pending or not database.is_writable:
         return 0
     found: dict[int, float | None] = {}
     since, done = time.monotonic(), 0

@@ -99,7 +99,7 @@ def take_fingerprints(
     """
     steps = index / FOLDER / "steps.bin"
     is_known = _has_tables(database) and not _is_lost(database, steps)
-    if (is_known and not database.all(_PENDING)) or not os.access(index, os.W_OK):
+    if (is_known and not database.all(_PENDING)) or not database.is_writable:
         return 0
     lock = LockFile(index / FOLDER / "lock")
     with contextlib.ExitStack() as stack:
