@@ -16,3 +16,5 @@ def test_what_another_process_has_just_written_is_read_without_the_right_to_writ
     reader.close()
     writer.close()
     assert Database(path).value("folder") == "after"  # no log
+    (tmp_path / "library.sqlite-wal").touch()
+    assert Database(path).value("folder") == "after"  # an empty one

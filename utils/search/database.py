@@ -270,7 +270,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     writable = _is_writable(path)
     if writable:
         mode = "rw"
-    elif _log_of(path).exists():  # of a process that writes, or was killed: it has what is new
+    elif _has_log(path):
         mode = "ro"
     else:
         mode = "ro&immutable=1"
@@ -299,8 +299,10 @@ def _is_writable(path: Path) -> bool:
     return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
-def _log_of(path: Path) -> Path:
-    return path.with_name(f"{path.name}-wal")
+def _has_log(path: Path) -> bool:
+    """Whether a process is writing, or was killed, so that what is new stands in its log."""
+    parts = (path.with_name(path.name + end) for end in ("-wal", "-shm"))
+    return any(part.exists() and part.stat().st_size for part in parts)
 
 
 def _advice(error: sqlite3.Error) -> str:
