@@ -8,6 +8,7 @@ from utils.search.excerpts import Pick
 from utils.search.exports.exporting import FPS
 from utils.search.line_search import By
 from utils.search.near_duplicates import Duplicates
+from utils.search.sorting import KEYS
 from utils.search.web.api.operations import Given, Sent
 from utils.search.web.desk import MAX_PICKS
 from utils.search.web.guard import Refusal
@@ -40,10 +41,7 @@ Token = Annotated[
     str,
     Field(max_length=100, description="`library` of the answer that the numbers are from."),
 ]
-Sorting = Literal[
-    *("score", "name", "duration", "date", "loudness"),
-    *("-score", "-name", "-duration", "-date", "-loudness"),
-]
+Sorting = Literal[*KEYS, *(f"-{key}" for key in KEYS)]
 VectorFormat = Literal["json", "npy", "safetensors"]
 Filter = Annotated[str, Field(max_length=MAX_FILTER)]
 Vector = Annotated[list[Number], Field(min_length=1, max_length=_MAX_DIMENSION)]
@@ -64,7 +62,13 @@ class Searching(BaseModel):
 
     q: Annotated[Query, Field(description="A query line.")] | None = None
     clip: Annotated[str, Field(max_length=100, description="A clip that was sent.")] | None = None
-    like: Annotated[Whole, Field(description="A sound, which is no hit itself.")] | None = None
+    like: (
+        Annotated[
+            Whole,
+            Field(description="A sound, which is no hit itself, nor are its folded duplicates."),
+        ]
+        | None
+    ) = None
     start: (
         Annotated[Number, Field(description="The start of a passage of that sound, in seconds.")]
         | None
