@@ -72,7 +72,7 @@ const until = async (condition) => {
     const tag = (await fetch(currentSrc, { method: 'HEAD' })).headers.get('etag');
     done({
         duration, offsets, ours: row.track.duration, decoded: tag.includes('decoded'),
-        asked: currentSrc.includes('as=wav'),
+        asked: currentSrc.includes('decode=true'),
     });
 })();
 """
@@ -93,7 +93,7 @@ def heard(trained, tmp_path_factory):
         chromium(tmp_path_factory.mktemp("profile"), DESKTOP) as driver,
     ):
         page = Page(driver, address)
-        names = page.results(f"q=anything&top={len(MADE)}")
+        names = page.results(f"q=anything&duplicates=show&top={len(MADE)}")
         page.one(".hit .line").click()  # so that sounds may be played
         driver.set_script_timeout(60)
         page.run(LISTEN)
