@@ -7,7 +7,7 @@ import soundfile
 
 from tests.crashes import in_child
 from tests.support import Bar, break_disk, noting
-from utils.search import measuring
+from utils.search import sound_passes
 from utils.search.database import Database
 from utils.search.measuring import measure
 from utils.search.sound_folder import scan_folder
@@ -102,7 +102,7 @@ def test_files_that_do_not_answer_or_changed_are_tried_again(database, folder, m
 
 
 def test_a_killed_pass_keeps_what_it_has_measured(database, folder, monkeypatch):
-    monkeypatch.setattr(measuring, "_KEPT_AFTER", -1)
+    monkeypatch.setattr(sound_passes, "_KEPT_AFTER", -1)
     database.close()
 
     class Killer(Bar):

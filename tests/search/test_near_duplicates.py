@@ -109,7 +109,7 @@ def test_hits_are_folded_under_the_best_form(library):
 
 
 def test_what_was_taken_before_a_kill_is_kept(library, monkeypatch):
-    monkeypatch.setattr("utils.search.near_duplicates._KEPT_AFTER", 0.0)
+    monkeypatch.setattr("utils.search.sound_passes._KEPT_AFTER", 0.0)
     with pytest.raises(KeyboardInterrupt):
         library.take(stop_after=3)
     (library.index / "fingerprints/steps.bin").open("ab").write(b"half a step")

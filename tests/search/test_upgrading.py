@@ -44,6 +44,8 @@ def old(new, tmp_path):
         connection.execute("DROP INDEX unmeasured_contents")
         for column in ("loudness", "measured"):
             connection.execute(f"ALTER TABLE contents DROP COLUMN {column}")
+        for table in ("fingerprints", "fingerprint_keys", "near_duplicates"):
+            connection.execute(f"DROP TABLE {table}")
         connection.execute("UPDATE library SET value = '4' WHERE key = 'format'")
     return path
 

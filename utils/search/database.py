@@ -110,6 +110,24 @@ WHEN EXISTS (SELECT 1 FROM collected WHERE content = old.content) BEGIN
   SELECT RAISE(ABORT, 'a content that is in a collection cannot be deleted');
 END;
 
+CREATE TABLE fingerprints (                   -- each in a part of a file: `near_duplicates`
+  content INTEGER PRIMARY KEY,
+  start INTEGER NOT NULL, count INTEGER NOT NULL,  -- steps of the file
+  sounding INTEGER NOT NULL                   -- steps without the silence around them
+) STRICT;
+CREATE TABLE fingerprint_keys (
+  key INTEGER NOT NULL,
+  content INTEGER NOT NULL,
+  PRIMARY KEY (key, content)
+) STRICT, WITHOUT ROWID;
+
+-- Pairs of the same sound in other forms: both (a, b) and (b, a).
+CREATE TABLE near_duplicates (
+  content INTEGER NOT NULL,
+  other INTEGER NOT NULL,
+  PRIMARY KEY (content, other)
+) STRICT, WITHOUT ROWID;
+
 CREATE VIRTUAL TABLE words USING fts5 (      -- rowid: files.file
   name, folder, metadata, tokenize = "unicode61 remove_diacritics 2"
 );

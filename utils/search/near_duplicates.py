@@ -11,7 +11,6 @@ those in flight.
 
 import contextlib
 import os
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,36 +28,17 @@ from utils.audio.fingerprint import (
     may_be_cut,
     sounding_part,
 )
-from utils.audio.sound_file import UnusableSound, open_sound
 from utils.files.locks import LockFile, as_input_error
-from utils.runtime.errors import UnreadableError
 from utils.search.database import Database, places
-from utils.search.file_table import ListedFile
-from utils.search.sound_folder import changed_since
+from utils.search.sound_passes import measure_each, pending
 
 Duplicates = Literal["fold", "show"]  # near duplicates among hits: under the best one, or each
 DUPLICATES: tuple[Duplicates, ...] = get_args(Duplicates)
 FOLDER = "fingerprints"
-_KEPT_AFTER = 1.0  # seconds of work: so much is lost if it is stopped, or one sound
-_BLOCK_NUMBERS = 2**18  # decoded at a time, all channels together; bounds the memory
 _MOST_COMPARED = 1000  # sounds that share most keys with a new one
 _AT_ONCE = 10_000  # sounds that are looked up; SQLite takes 32 766
 
-_SCHEMA = (
-    "CREATE TABLE IF NOT EXISTS fingerprints (content INTEGER PRIMARY KEY, "
-    "start INTEGER NOT NULL, count INTEGER NOT NULL, "  # steps of the file
-    "sounding INTEGER NOT NULL) STRICT",  # steps without the silence around them
-    "CREATE TABLE IF NOT EXISTS fingerprint_keys (key INTEGER NOT NULL, content INTEGER NOT NULL, "
-    "PRIMARY KEY (key, content)) STRICT, WITHOUT ROWID",
-    # Both (a, b) and (b, a).
-    "CREATE TABLE IF NOT EXISTS near_duplicates (content INTEGER NOT NULL, "
-    "other INTEGER NOT NULL, PRIMARY KEY (content, other)) STRICT, WITHOUT ROWID",
-)
-_PENDING = (
-    "SELECT content, size, mtime_ns, min(path || name) FROM files JOIN folders USING (folder) "
-    "JOIN contents USING (content) WHERE reason IS NULL AND duration IS NOT NULL AND content "
-    "NOT IN (SELECT content FROM fingerprints) GROUP BY content"
-)
+_LACKING = "NOT IN (SELECT content FROM fingerprints)"
 
 
 def take_fingerprints(
@@ -83,8 +63,7 @@ def take_fingerprints(
     accept_truncated : bool
         Whether truncated sounds are used as far as they go.
     progress : callable
-        Called with the number of contents, if there are any; returns a context manager whose
-        ``update`` is called with 1 after each, and with 0 meanwhile.
+        See `utils.search.sound_passes.measure_each`; called if there are any.
 
     Returns
     -------
@@ -98,8 +77,8 @@ def take_fingerprints(
 
     """
     steps = index / FOLDER / "steps.bin"
-    is_known = _has_tables(database) and not _is_lost(database, steps)
-    if (is_known and not database.all(_PENDING)) or not database.is_writable:
+    is_done = not _is_lost(database, steps) and not pending(database, _LACKING)
+    if is_done or not database.is_writable:
         return 0
     lock = LockFile(index / FOLDER / "lock")
     with contextlib.ExitStack() as stack:
@@ -108,33 +87,27 @@ def take_fingerprints(
             return 0
         stack.callback(lock.release)
         file = stack.enter_context(steps.open("a+b"))
-        _prepare(database, steps)
-        pending = database.all(_PENDING)
-        if not pending:
+        if _is_lost(database, steps):
+            _forget_lost(database, steps)
+        # Asked again: another process may have finished before this one had the lock.
+        sounds = pending(database, _LACKING)
+        if not sounds:
             return 0
         taken = _Taken(database, steps, file)
-        since, done = time.monotonic(), 0
-        with progress(len(pending)) as bar:
-            for content, size, mtime_ns, name in pending:
-                with contextlib.suppress(UnreadableError):
-                    found = _fingerprint(folder / name, accept_truncated, lambda: bar.update(0))
-                    if not changed_since(folder / name, ListedFile(size, mtime_ns, None)):
-                        taken.add(content, found)
-                        done += 1
-                bar.update(1)
-                if time.monotonic() - since > _KEPT_AFTER:
-                    taken.keep()
-                    since = time.monotonic()
-            taken.keep()
-    return done
+        return measure_each(
+            folder,
+            sounds,
+            lambda sound: Fingerprinter(sound.samplerate),
+            accept_truncated=accept_truncated,
+            take=taken.add,
+            keep=taken.keep,
+            progress=progress,
+        )
 
 
 def not_compared(database: Database) -> int:
     """Count the sounds that lack a fingerprint, so that their near duplicates are not known."""
-    if _has_tables(database):
-        return len(database.all(_PENDING))
-    usable = "SELECT count(DISTINCT content) FROM files JOIN contents USING (content) WHERE "
-    return database.one(f"{usable} reason IS NULL AND duration IS NOT NULL")
+    return len(pending(database, _LACKING))
 
 
 def near(database: Database, sounds: Sequence[int] | None = None) -> dict[int, list[int]]:
@@ -143,8 +116,6 @@ def near(database: Database, sounds: Sequence[int] | None = None) -> dict[int, l
     They may be without a file by now.
     """
     found: dict[int, list[int]] = defaultdict(list)
-    if not _has_tables(database):
-        return found
     query = "SELECT content, other FROM near_duplicates"
     if sounds is None:
         rows = database.all(query)
@@ -197,8 +168,9 @@ class _Taken:
         self._database, self._path, self._file = database, steps, file
         self._added: list[tuple[int, NDArray]] = []
 
-    def add(self, content: int, steps: NDArray) -> None:
-        self._added.append((content, steps))
+    def add(self, content: int, steps: NDArray | None) -> None:
+        """Add a fingerprint, which is empty if the sound cannot be decoded."""
+        self._added.append((content, np.empty(0, STEP) if steps is None else steps))
 
     def keep(self) -> None:
         """Write what was added; on disk when this returns."""
@@ -240,43 +212,20 @@ def _read(path: Path, start: int, count: int) -> NDArray:
     return np.fromfile(path, STEP, count=count, offset=start * STEP.itemsize)
 
 
-def _fingerprint(path: Path, accept_truncated: bool, going_on: Callable[[], Any]) -> NDArray:
-    """Take the fingerprint of a file; an empty one if it cannot be decoded."""
-    try:
-        with open_sound(path, accept_truncated=accept_truncated) as sound:
-            fingerprinter = Fingerprinter(sound.samplerate)
-            frames = max(1, _BLOCK_NUMBERS // sound.channels)
-            while len(samples := sound.read(frames)):
-                fingerprinter.add(samples)
-                going_on()
-            return fingerprinter.finish()
-    except UnusableSound:  # reported when it is tagged
-        return np.empty(0, STEP)
-
-
-def _has_tables(database: Database) -> bool:
-    query = "SELECT count(*) FROM sqlite_master WHERE name = 'near_duplicates'"
-    return bool(database.one(query))
-
-
 def _is_lost(database: Database, steps: Path) -> bool:
     """Whether the file has lost steps that the database knows of."""
     known = database.one("SELECT ifnull(max(start + count), 0) FROM fingerprints")
     return known > 0 and (not steps.exists() or steps.stat().st_size < known * STEP.itemsize)
 
 
-def _prepare(database: Database, steps: Path) -> None:
-    """Make the tables, and forget fingerprints that the file has lost."""
+def _forget_lost(database: Database, steps: Path) -> None:
+    """Forget fingerprints that the file has lost."""
+    held = steps.stat().st_size // STEP.itemsize
+    lost = "(SELECT content FROM fingerprints WHERE start + count > ?)"
     with database.writing() as connection:
-        for statement in _SCHEMA:
-            connection.execute(statement)
-    if _is_lost(database, steps):
-        held = steps.stat().st_size // STEP.itemsize
-        lost = "(SELECT content FROM fingerprints WHERE start + count > ?)"
-        with database.writing() as connection:
-            connection.execute(f"DELETE FROM fingerprint_keys WHERE content IN {lost}", (held,))
-            connection.execute(
-                f"DELETE FROM near_duplicates WHERE content IN {lost} OR other IN {lost}",
-                (held, held),
-            )
-            connection.execute("DELETE FROM fingerprints WHERE start + count > ?", (held,))
+        connection.execute(f"DELETE FROM fingerprint_keys WHERE content IN {lost}", (held,))
+        connection.execute(
+            f"DELETE FROM near_duplicates WHERE content IN {lost} OR other IN {lost}",
+            (held, held),
+        )
+        connection.execute("DELETE FROM fingerprints WHERE start + count > ?", (held,))

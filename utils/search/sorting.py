@@ -76,7 +76,7 @@ def in_order(database: Database, sounds: Sequence[int], order: Order) -> list[in
 
 
 def hits_in_order(database: Database, hits: Sequence["Hit"], order: Order) -> list["Hit"]:
-    """Sort hits, best first, and number them anew."""
+    """Sort hits, best first, and number them again."""
     of_sound = {hit.sound: hit for hit in hits}
     ordered = in_order(database, list(of_sound), order)
     return [replace(of_sound[sound], rank=rank) for rank, sound in enumerate(ordered, start=1)]

@@ -4,13 +4,19 @@ import json
 from sqlite3 import Connection
 
 FORMAT = 5  # of an index; before 4, there was no database
-# Statements that make the next format of each. What they add stands in the same words in the
-# schema, at the ends of its tables.
+# Statements that make the next format of each. The schema has the same tables, with what is added
+# to existing ones at their ends, and the indexes in the same words.
 UPGRADES = {
     4: (
         "ALTER TABLE contents ADD COLUMN loudness REAL",
         "ALTER TABLE contents ADD COLUMN measured INTEGER NOT NULL DEFAULT 0",
         "CREATE INDEX unmeasured_contents ON contents (content) WHERE NOT measured",
+        "CREATE TABLE fingerprints (content INTEGER PRIMARY KEY, start INTEGER NOT NULL, "
+        "count INTEGER NOT NULL, sounding INTEGER NOT NULL) STRICT",
+        "CREATE TABLE fingerprint_keys (key INTEGER NOT NULL, content INTEGER NOT NULL, "
+        "PRIMARY KEY (key, content)) STRICT, WITHOUT ROWID",
+        "CREATE TABLE near_duplicates (content INTEGER NOT NULL, other INTEGER NOT NULL, "
+        "PRIMARY KEY (content, other)) STRICT, WITHOUT ROWID",
     ),
 }
 
