@@ -25,7 +25,6 @@ from utils.search.query_plan import Found, QueryPart, QueryPlan
 from utils.search.sorting import BEST_FIRST, Order, hits_in_order, in_order
 
 By = Literal["both", "meaning", "words"]
-BY: tuple[By, ...] = ("both", "meaning", "words")
 _LEAST = 200  # passages that are taken by meaning, and ten for each hit that is asked for
 _PER_HIT = 10
 _SEED = 0

@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from sqlite3 import Connection
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,6 @@ from utils.search.database import Database, places
 from utils.search.sound_passes import measure_each, pending
 
 Duplicates = Literal["fold", "show"]  # near duplicates among hits: under the best one, or each
-DUPLICATES: tuple[Duplicates, ...] = get_args(Duplicates)
 FOLDER = "fingerprints"
 _MOST_COMPARED = 1000  # sounds that share most keys with a new one
 _AT_ONCE = 10_000  # sounds that are looked up; SQLite takes 32 766

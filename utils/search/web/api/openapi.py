@@ -56,9 +56,7 @@ def describe(operations: Sequence[Operation]) -> dict[str, Any]:
         "components": {
             "schemas": shared,
             "responses": {f"Error{status}": _error(status, schemas["error"]) for status in errors},
-            "securitySchemes": {
-                "token": {"type": "http", "scheme": "bearer", "description": token}
-            },
+            "securitySchemes": {"token": token},
         },
     }
 
