@@ -1,9 +1,12 @@
 """What a search has found, in numbers and in words."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from utils.runtime.errors import printable
-from utils.search.moments import Moment
+from utils.search.moments import Moment, MomentFinder
 
 
 @dataclass(frozen=True)
@@ -134,3 +137,13 @@ def clock(seconds: float) -> str:
         whole = tenths // 10
         return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
     return f"{tenths // 600}:{tenths % 600 // 10:02}.{tenths % 10}"
+
+
+def with_moments(
+    finder: MomentFinder | None, hit: Hit, vector: NDArray[np.float32] | None, count: int
+) -> Hit:
+    """Add at most so many moments to a hit, if there is a text's vector, shape (D,), to find."""
+    if finder is None or vector is None or not count:
+        return hit
+    at = (hit.start + hit.end) / 2
+    return replace(hit, moments=finder.find(vector, hit.sound, at=at, count=count).moments)

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
@@ -26,7 +26,7 @@ from utils.search.embedder import Embedder, read_model
 from utils.search.embedding_file import embed_library
 from utils.search.engine import Engine
 from utils.search.filters import parse_filter
-from utils.search.hits import Hit
+from utils.search.hits import Hit, with_moments
 from utils.search.inventory import Inventory
 from utils.search.library import Library, open_library, update_library
 from utils.search.line_search import By, LineSearch
@@ -243,7 +243,7 @@ class Searcher(Embedder):
                 query, itself = self.embed_example(query)
             hits = self.engine.search(query, itself=itself, **options)
             return hits_in_order(self.library.database, hits, order)
-        return [self._with_moments(hit, vector, moments) for hit, vector in found]
+        return [with_moments(self.moment_finder, hit, vector, moments) for hit, vector in found]
 
     def read_query(self, line: str) -> QueryPlan:
         """Read a query line: see `utils.search.query_line` and `utils.search.query_fields`.
@@ -261,14 +261,6 @@ class Searcher(Embedder):
         plan = self.read_query(text)
         on_part = super().notes_on  # of a text that is embedded
         return [*plan.notes, *(note for part in plan.texts for note in on_part(part))]
-
-    def _with_moments(self, hit: Hit, vector: NDArray[np.float32] | None, count: int) -> Hit:
-        if vector is None or not count or self.moment_finder is None:
-            return hit
-        at = (hit.start + hit.end) / 2
-        return replace(
-            hit, moments=self.moment_finder.find(vector, hit.sound, at=at, count=count).moments
-        )
 
     def embed_example(self, file: Path) -> tuple[NDArray[np.float32], int | None]:
         """Embed each passage of a sound file: unit vectors, shape (Q, D).

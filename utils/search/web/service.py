@@ -16,7 +16,7 @@ from utils.datasets.sound_checks import FAILED_FILES
 from utils.runtime.errors import counted
 from utils.search.engine import Engine
 from utils.search.filters import Filter
-from utils.search.hits import Hit
+from utils.search.hits import Hit, with_moments
 from utils.search.inventory import Inventory
 from utils.search.line_search import By, LineSearch
 from utils.search.moments import MomentFinder, Moments
@@ -177,14 +177,14 @@ class Service:
             plan = self._searcher.read_query(text)
             ranked = plan.describes
             found = state.lines.search(plan, by=by, sort=sort, **options)
-            hits = [self._with_moments(state, hit, vector, moments) for hit, vector in found]
+            hits = [with_moments(state.finder, hit, vector, moments) for hit, vector in found]
             answer["notes"] += self._searcher.notes_on(text)
         elif vectors:
             query = self.vectors.as_query(state.engine, vectors, model)
             answer["notes"] += notes_on(vectors)
             query, count = (query[0], moments) if as_text else (query, 0)
             hits = [
-                self._with_moments(state, hit, query, count)
+                with_moments(state.finder, hit, query, count)
                 for hit in state.engine.search(query, **options)
             ]
             hits = hits_in_order(state.engine.library.database, hits, sort)
@@ -262,16 +262,6 @@ class Service:
 
         with file:
             return self._pictures.get((name, version_of(file)), compute)
-
-    @staticmethod
-    def _with_moments(
-        state: _State, hit: Hit, vector: NDArray[np.float32] | None, count: int
-    ) -> Hit:
-        if vector is None or not count or state.finder is None:
-            return hit
-        at = (hit.start + hit.end) / 2
-        found = state.finder.find(vector, hit.sound, at=at, count=count)
-        return dataclasses.replace(hit, moments=found.moments)
 
     def _embedded(self, text: str) -> NDArray[np.float32]:
         return self._texts.get(text, lambda: self._searcher.embed_text([text])[0])
