@@ -27,26 +27,9 @@ def main(argv: list[str] | None = None) -> None:
     options.add_subset_option(parser, CLOTHO, AUDIOCAPS, *MOMENT_SETS)
     args = parser.parse_args(argv)
     config = options.load_config(args)
-    from utils.features import sentences, vector_file  # takes seconds
+    from utils.runs.text_vectors import embed_captions  # takes seconds
 
-    summary = terminal.Summary()
-    corpus = corpus_of(config, args.subset)
-
-    ids, captions = [], []
-    for split in corpus.splits:
-        summary.reads(corpus.captions_file(split))
-        loaded = corpus.load(split)
-        ids += loaded.caption_ids
-        captions += loaded.captions
-    sentences.embed(
-        corpus.files.caption_embeddings,
-        ids,
-        captions,
-        what=vector_file.CAPTIONS,
-        unit="captions",
-        config=config,
-        summary=summary,
-    )
+    embed_captions(config, corpus_of(config, args.subset), terminal.Summary())
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ model.audioset_info chooses the text of a tag: its name (tags), "the sound of" a
 
 import start
 
-from utils.datasets import audioset
 from utils.runtime import terminal
 from utils.settings import options
 
@@ -21,27 +20,14 @@ def main(argv: list[str] | None = None) -> None:
     """Run the script."""
     args = options.parser(__doc__).parse_args(argv)
     config = options.load_config(args)
-    info = config.model.audioset_info
     summary = terminal.Summary()
-    if info == "none":
+    if config.model.audioset_info == "none":
         summary.finish("model.audioset_info is none: there are no tag texts to embed")
         return
 
-    from utils.features import sentences, vector_file  # takes seconds
+    from utils.runs.text_vectors import embed_tags  # takes seconds
 
-    summary.reads(audioset.LABELS_CSV)
-    if info.startswith("sent_"):
-        summary.reads(audioset.ONTOLOGY_JSON)
-    texts = audioset.tag_texts(info, audioset.read_labels())
-    sentences.embed(
-        config.tag_embeddings,
-        [str(index) for index in range(len(texts))],
-        texts,
-        what=vector_file.tags_of(info),
-        unit="tags",
-        config=config,
-        summary=summary,
-    )
+    embed_tags(config, summary)
 
 
 if __name__ == "__main__":

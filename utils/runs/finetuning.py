@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,12 +17,11 @@ from models.passt import Passt
 from utils.audio.sound_file import fingerprint
 from utils.checkpoints.checkpoint import load_checkpoint
 from utils.checkpoints.provenance import TrainedWith
-from utils.datasets import audioset
 from utils.datasets.corpus import CLOTHO, Corpus, corpus
 from utils.datasets.sound_checks import read_each
 from utils.datasets.splits import CaptionSplit, without_clips
 from utils.evaluation import score_text
-from utils.features import sentences, vector_file, weights
+from utils.features import sentences, weights
 from utils.features.audio_vectors import update_audio_vectors
 from utils.features.tagger import Tagger
 from utils.files.reading import read_bytes, sha256
@@ -39,6 +38,7 @@ from utils.runs.plans import PLANS, load_split
 from utils.runs.resuming import unfinished_run
 from utils.runs.run_folder import Run
 from utils.runs.scorer import load_scorer
+from utils.runs.text_vectors import embed_captions, embed_tags
 from utils.runs.tracking import Tracker
 from utils.runs.training_run import report, score_run
 from utils.runtime import terminal
@@ -309,22 +309,9 @@ def _embed(config: Config, summary: terminal.Summary) -> None:
     sources, unusable = read_each(fingerprint, paths, root=of.folder)
     done, update = update_audio_vectors(config, of.files, paths, sources, unusable, summary=summary)
     summary.notes(done.format(update.computed))
-    for path, ids, texts, what, unit in _texts(config, of, splits.values()):
-        sentences.embed(path, ids, texts, what=what, unit=unit, config=config, summary=summary)
-
-
-def _texts(
-    config: Config, of: Corpus, splits: Iterable[CaptionSplit]
-) -> Iterator[tuple[Path, list[str], list[str], str, str]]:
-    """List the texts to embed: file, ids, texts, what they are, and their unit."""
-    splits = list(splits)
-    ids = [id for split in splits for id in split.caption_ids]
-    captions = [caption for split in splits for caption in split.captions]
-    yield of.files.caption_embeddings, ids, captions, vector_file.CAPTIONS, "captions"
-    if (info := config.model.audioset_info) != "none":
-        texts = audioset.tag_texts(info, audioset.read_labels())
-        numbers = [str(index) for index in range(len(texts))]
-        yield config.tag_embeddings, numbers, texts, vector_file.tags_of(info), "tags"
+    embed_captions(config, of, summary)
+    if config.model.audioset_info != "none":
+        embed_tags(config, summary)
 
 
 def _score(
